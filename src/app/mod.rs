@@ -1,0 +1,1 @@
+//! Settings, wiring, signals: the only place that reads clock, environment and files at start.

@@ -1,0 +1,1 @@
+//! Engine state at a journal position, per shard.

@@ -1,0 +1,1 @@
+//! Everything around the daemon on one machine: broker, providers, fleet.

@@ -1,0 +1,238 @@
+//! What goes into the desk and what comes out.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::domain::{At, CaseId, Detection, DeviceId, EffectId, Order, Outcome, Receipt, Severity, Value};
+
+/// Everything that can happen to the desk. Each input gives at most one record of the desk log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The engine says so. Idempotent by episode and sequence number.
+    Detection(Box<Detection>),
+    /// What a watched device says now of the signals its model lists as facts.
+    Facts {
+        /// The device.
+        device: DeviceId,
+        /// Device time.
+        event_at: At,
+        /// By fact name.
+        values: BTreeMap<String, Value>,
+    },
+    /// A channel finished an attempt.
+    Outcome {
+        /// Which effect.
+        effect: EffectId,
+        /// Which attempt of it; an outcome of an older attempt is old news.
+        attempt: u32,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// A provider or a device reports on its own.
+    Receipt(Receipt),
+    /// A call was answered, or its speech ended without a key: what to say now? Answered with [`Reply::Speech`].
+    Answered {
+        /// Which call.
+        effect: EffectId,
+        /// 1 for the first speech of the call.
+        turn: u32,
+        /// The provider's id of the call.
+        provider_ref: String,
+    },
+    /// A person takes notice of a case: `POST /api/v1/cases/{id}/ack`.
+    Ack {
+        /// Which case.
+        case: CaseId,
+        /// Who: the name of the API token.
+        actor: String,
+    },
+    /// A person closes a case: `POST /api/v1/cases/{id}/close`.
+    Close {
+        /// Which case.
+        case: CaseId,
+        /// Who.
+        actor: String,
+        /// Why, for the timeline.
+        reason: String,
+    },
+    /// The daemon has started: attempts that were started and not finished are now of unknown outcome.
+    Started,
+    /// The instant named by the last `Step::wake_at` has come: claim what is due, escalate what is late.
+    Wake,
+}
+
+/// What one input led to.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// To append to the desk log (durable) and then to apply, before anything below is released. `None`: nothing
+    /// changed.
+    pub record: Option<super::Record>,
+    /// Attempts that are now committed and must be made.
+    pub orders: Vec<Order>,
+    /// Devices whose facts the desk wants, or no longer wants, to be told.
+    pub watch: Vec<(DeviceId, Watch)>,
+    /// The answer to whoever asked.
+    pub reply: Reply,
+}
+
+/// Whether to forward a device's facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// Forward them now and when they change.
+    Start,
+    /// No more.
+    Stop,
+}
+
+/// The answer to whoever asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Reply {
+    /// Nothing to say.
+    #[default]
+    Done,
+    /// What to say in a call.
+    Speech(Speech),
+    /// There is no such case or effect.
+    NotFound,
+    /// Not possible now, for people.
+    Refused(String),
+}
+
+/// What to say in a call, rendered with the present truth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Speech {
+    /// BCP 47.
+    pub locale: String,
+    /// Plain text.
+    pub text: String,
+    /// What follows.
+    pub then: SpeechThen,
+}
+
+/// What follows a speech.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SpeechThen {
+    /// Wait for one key; without one the text is asked for again as the next turn.
+    Listen,
+    /// Hang up.
+    HangUp,
+    /// Connect to a person at this number (E.164).
+    Connect(String),
+}
+
+/// A line of the case list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CaseSummary {
+    /// Full id.
+    pub id: CaseId,
+    /// The eight characters people use.
+    pub short: String,
+    /// The device.
+    pub device: String,
+    /// The fault.
+    pub fault: String,
+    /// How bad.
+    pub severity: Severity,
+    /// Derived from goals and jobs: `detected`, `engaging`, `arranged`, `in_service`, `verifying`, `backing_out`, `closed`.
+    pub phase: String,
+    /// The case title.
+    pub title: String,
+    /// When the first detection was taken in.
+    pub opened_at: At,
+    /// When it was closed.
+    pub closed_at: Option<At>,
+    /// How it ended, once closed (`served`, `false_alarm`, `closed_by_person`…).
+    pub outcome: Option<String>,
+    /// Met and total goals.
+    pub goals_met: (usize, usize),
+}
+
+/// A whole case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CaseView {
+    /// The line of the list.
+    #[serde(flatten)]
+    pub summary: CaseSummary,
+    /// `device/fault family`.
+    pub key: String,
+    /// Which playbook, which version.
+    pub playbook: String,
+    /// The person who took it over, if one did.
+    pub human_owner: Option<String>,
+    /// What was promised.
+    pub goals: Vec<GoalView>,
+    /// What was and will be done.
+    pub effects: Vec<EffectView>,
+    /// What was measured, decided, said, to whom, when; oldest first.
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// A goal for reading.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GoalView {
+    /// Its name.
+    pub name: String,
+    /// `open`, `met`, `waived`, `missed`.
+    pub state: String,
+    /// What met it.
+    pub met_by: Option<String>,
+    /// Until when.
+    pub deadline_at: Option<At>,
+}
+
+/// An effect for reading.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EffectView {
+    /// Its id.
+    pub id: EffectId,
+    /// The step it serves.
+    pub step: String,
+    /// `mail`, `sms`, `call`, `ticket`, `dispatch`, `command`, `webhook`.
+    pub kind: String,
+    /// The provider.
+    pub adapter: String,
+    /// As in the effect's life (`due`, `sending`, `accepted`, `unknown`, `confirmed`, …).
+    pub state: String,
+    /// Attempts made.
+    pub attempts: u32,
+    /// Their id.
+    pub provider_ref: Option<String>,
+    /// Why it waits, if it does.
+    pub waits_for: Option<String>,
+    /// Until when.
+    pub not_before_at: Option<At>,
+    /// A repetition after an unknown outcome.
+    pub possible_duplicate: bool,
+}
+
+/// What a line of the timeline is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimelineKind {
+    /// A detection or a fact.
+    Measured,
+    /// The desk decided something.
+    Decided,
+    /// An attempt was started.
+    Sent,
+    /// Somebody was told something.
+    Said,
+    /// A provider, device or person answered.
+    Answered,
+    /// Something went wrong or is unclear.
+    Trouble,
+}
+
+/// A line of the timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: At,
+    /// About what.
+    pub kind: TimelineKind,
+    /// One sentence without personal data: names roles and endpoint ids, not people and numbers.
+    pub text: String,
+    /// The effect it is about.
+    pub effect: Option<EffectId>,
+}

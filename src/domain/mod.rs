@@ -1,0 +1,26 @@
+//! The nouns everything else speaks in: ids, time, values, detections, effects, the registry.
+//!
+//! Nothing here does I/O or reads a clock. A type that two layers exchange is defined here, so that neither layer has
+//! to know the other.
+
+mod detection;
+mod effect;
+mod id;
+mod registry;
+mod time;
+mod unit;
+mod value;
+
+pub use detection::{Change, Detection, Evidence, Level, Mode, Severity};
+pub use effect::{
+    CallProgress, CallWork, CommandWork, DispatchWork, Job, JobState, JobUpdate, MailWork, Order, OrderKind, Outcome,
+    Place, Purpose, Receipt, ReceiptKind, SmsProgress, SmsWork, TicketWork, Vehicle, WebhookWork, Work,
+};
+pub use id::{
+    AdapterName, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, FaultName, GoalName,
+    ModelId, ParseIdError, PlaybookId, QueueName, RuleId, ScriptId, SignalName, StepId,
+};
+pub use registry::{Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};
+pub use time::{At, ParseSpanError, Span};
+pub use unit::{Dimension, Unit};
+pub use value::Value;

@@ -1,0 +1,1 @@
+//! The ways in: health, metrics, callbacks, API.

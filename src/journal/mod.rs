@@ -1,0 +1,1 @@
+//! Everything that must survive: an append-only segment log.

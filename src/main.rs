@@ -1,0 +1,3 @@
+//! The program: see [`forewarn::cli`].
+
+fn main() {}

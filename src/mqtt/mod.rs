@@ -1,0 +1,1 @@
+//! The broker connections: receiving, acknowledging, publishing.

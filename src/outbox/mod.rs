@@ -1,0 +1,1 @@
+//! The life of an effect: due, claimed, sent, known or unknown. Pure.

@@ -1,0 +1,1 @@
+//! Rule files to a compiled, type-checked program.

@@ -1,0 +1,109 @@
+//! What the adapters plug into.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::desk::{CaseSummary, CaseView, Input, Reply};
+use crate::domain::{At, CaseId, Order, Outcome, Span};
+
+/// A way out: makes one attempt. Implemented by each adapter in `channels`.
+pub trait Channel: Send + Sync + 'static {
+    /// Makes the attempt once, within its own time limits, and says what came of it. Never retries. `Unknown` is the
+    /// answer whenever bytes may have reached the provider and no clear answer came back. Dropping the future is an
+    /// unknown outcome too.
+    fn attempt(&self, order: Order) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
+}
+
+/// A way to the broker for messages of our own (commands, status); on another connection than receiving.
+pub trait Publisher: Send + Sync + 'static {
+    /// Publishes at QoS 1 with a message expiry and waits for the PUBACK.
+    fn publish(
+        &self,
+        topic: String,
+        payload: Bytes,
+        expiry: Option<Span>,
+        retain: bool,
+    ) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
+}
+
+/// A publish as it came from the broker.
+#[derive(Debug)]
+pub struct Incoming<A> {
+    /// Topic name.
+    pub topic: Bytes,
+    /// Payload.
+    pub payload: Bytes,
+    /// When it reached us.
+    pub received_at: At,
+    /// Sent because we subscribed, not because the device just spoke: last known, not fresh.
+    pub retained: bool,
+    /// To be handed back once the message is durable; `None` for QoS 0.
+    pub ack: Option<A>,
+}
+
+/// A question to the desk thread.
+#[derive(Debug)]
+pub enum DeskQuestion {
+    /// Something happened; the reply comes after the record is durable.
+    Input(Input, oneshot::Sender<Reply>),
+    /// Open cases, or all of the last days; newest first, at most `limit`.
+    List {
+        /// Closed ones too.
+        closed: bool,
+        /// At most so many.
+        limit: usize,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Vec<CaseSummary>>,
+    },
+    /// One case, by id.
+    Show(CaseId, oneshot::Sender<Option<Box<CaseView>>>),
+    /// The case whose id starts with these characters, if it is exactly one.
+    Find(String, oneshot::Sender<Option<CaseId>>),
+}
+
+/// The desk's queue is full or the desk has stopped; nothing was taken in. Try again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the desk is busy or stopping; nothing was taken in")]
+pub struct Busy;
+
+/// The desk, for adapters. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct DeskHandle(mpsc::Sender<DeskQuestion>);
+
+impl DeskHandle {
+    /// A handle and the queue that the desk thread reads; `depth` questions wait at most.
+    #[must_use]
+    pub fn new(depth: usize) -> (Self, mpsc::Receiver<DeskQuestion>) {
+        let (tx, rx) = mpsc::channel(depth);
+        (Self(tx), rx)
+    }
+
+    /// Tells the desk and waits until what it decided is durable.
+    pub async fn tell(&self, input: Input) -> Result<Reply, Busy> {
+        self.ask(|answer| DeskQuestion::Input(input, answer)).await
+    }
+
+    /// The newest cases.
+    pub async fn list(&self, closed: bool, limit: usize) -> Result<Vec<CaseSummary>, Busy> {
+        self.ask(|answer| DeskQuestion::List { closed, limit, answer }).await
+    }
+
+    /// One case.
+    pub async fn show(&self, case: CaseId) -> Result<Option<Box<CaseView>>, Busy> {
+        self.ask(|answer| DeskQuestion::Show(case, answer)).await
+    }
+
+    /// The case whose id starts with `prefix`, if it is exactly one.
+    pub async fn find(&self, prefix: String) -> Result<Option<CaseId>, Busy> {
+        self.ask(|answer| DeskQuestion::Find(prefix, answer)).await
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> DeskQuestion) -> Result<T, Busy> {
+        let (answer, wait) = oneshot::channel();
+        self.0.try_send(question(answer)).map_err(|_| Busy)?;
+        wait.await.map_err(|_| Busy)
+    }
+}

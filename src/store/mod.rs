@@ -1,0 +1,1 @@
+//! The desk log and the state built from it; the only place that names sled.
