@@ -145,7 +145,8 @@ fn sources(under: &str) -> Vec<(PathBuf, String)> {
 /// The top-level module of a file below `src`; `None` for the roots and for files of tests only.
 fn module_of(path: &Path) -> Option<String> {
     let inside = path.strip_prefix("src").ok()?;
-    let tests_only = path.file_name().is_some_and(|f| f == "tests.rs") || path.components().any(|c| c.as_os_str() == "tests");
+    let tests_only =
+        path.file_name().is_some_and(|f| f == "tests.rs") || path.components().any(|c| c.as_os_str() == "tests");
     let first = inside.components().next()?.as_os_str().to_str()?;
     (!first.ends_with(".rs") && !tests_only).then(|| first.to_owned())
 }
