@@ -36,4 +36,7 @@ pub use auth::{Scope, Token, Tokens, new_token};
 pub use metrics::{MetricsError, install_metrics};
 pub use probes::Health;
 pub use server::{CallbackSecrets, Deps, Error, Limits, serve};
-pub use settings::{MetricsAccess, PleaseWait, Settings, SettingsError, TokenSettings, check_public_url};
+pub(crate) use settings::is_loopback;
+pub use settings::{
+    MetricsAccess, PleaseWait, Settings, SettingsError, TokenSettings, check_public_url, is_token_name,
+};

@@ -120,8 +120,7 @@ impl Settings {
 impl TokenSettings {
     fn resolve(&self, key: impl Fn(&str) -> String, before: &[Token]) -> Result<Token, Vec<SettingsError>> {
         let mut errors = Vec::new();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
-        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(plain) {
+        if !is_token_name(&self.name) {
             errors.push(SettingsError::new(
                 key("name"),
                 format!("'{}' cannot stand in the audit", self.name.escape_debug()),
@@ -156,6 +155,13 @@ impl TokenSettings {
             _ => Err(errors),
         }
     }
+}
+
+/// Whether a token may be named so: 1 to 64 letters, digits and `- _ . @`, for it stands in the audit.
+#[must_use]
+pub fn is_token_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    (1..=64).contains(&text.len()) && text.chars().all(plain)
 }
 
 /// The public URL as a base for callback URLs: `https`, or `http` on loopback; no user, query or fragment.
