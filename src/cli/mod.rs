@@ -1,1 +1,4 @@
 //! Commands and exit codes.
+
+pub mod case;
+pub mod token;
