@@ -1,3 +1,7 @@
 //! All integration tests, in one binary: it links once.
 
 mod tidy;
+//! Integration tests: the program against real brokers and real protocols.
+
+mod broker;
+mod mqtt;
