@@ -1,1 +1,7 @@
 //! Everything around the daemon on one machine: broker, providers, fleet.
+
+mod broker;
+mod error;
+
+pub use broker::Broker;
+pub use error::Error;

@@ -5,3 +5,6 @@ mod tidy;
 
 mod broker;
 mod mqtt;
+//! All integration tests, in one binary.
+
+mod demo;
