@@ -1,1 +1,3 @@
 //! Rule files to a compiled, type-checked program.
+
+pub mod expr;
