@@ -97,13 +97,15 @@ impl Error {
             ConnectionError::MqttState(StateError::AwaitPingResp) => {
                 Self::Lost { broker, reason: "no answer to a ping".into() }
             }
-            ConnectionError::MqttState(StateError::ConnectionAborted) => {
-                Self::Lost { broker, reason: "closed by the broker".into() }
-            }
+            ConnectionError::MqttState(StateError::ConnectionAborted) => Self::Lost { broker, reason: CLOSED.into() },
             other => Self::Lost { broker, reason: other.to_string() },
         }
     }
 }
+
+/// mosquitto 2.0 closes the connection of a client whose id another client uses without the DISCONNECT 0x8E that MQTT 5
+/// asks for, so the usual reason for repetitions is named here.
+const CLOSED: &str = "closed by the broker; if this repeats, another client may be using the same client_id";
 
 fn refusal(code: ConnectReturnCode) -> String {
     match code {

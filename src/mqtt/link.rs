@@ -14,7 +14,7 @@ use crate::domain::At;
 /// How a connection stands; watched by whoever judges whether a silent fleet is silent or we are deaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Link {
-    /// Connected, and the broker has answered our subscription.
+    /// Connected, and the broker has answered our subscription or kept it in our session.
     Connected {
         /// Counts the connections of this process from 1.
         generation: u64,

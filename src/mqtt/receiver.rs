@@ -194,7 +194,8 @@ impl Task {
         let client = opened.client.clone();
         let _ = self.out.send(Out::Open { generation, client, subscribing: Arc::clone(&subscribing) });
         let mut subscriptions = Subscriptions { subscribing, sent: BTreeMap::new(), refused: Vec::new() };
-        if self.nothing_to_subscribe {
+        // A kept session delivers at once, without waiting for the answer to our subscription.
+        if session_present || self.nothing_to_subscribe {
             self.announce(generation, session_present, Vec::new());
         }
         let pause = (opened.events.options.keep_alive() / 3).min(LONGEST_PAUSE);
@@ -220,7 +221,8 @@ impl Task {
                     subscriptions.answered(&suback);
                     self.announce(generation, session_present, subscriptions.refused.clone());
                 }
-                Event::Outgoing(Outgoing::Disconnect) if *self.stopped.borrow() => return Ok(()),
+                // After our DISCONNECT the broker closes. Closing first, with messages of it still unread, would
+                // reset the connection and could take our last acks with it.
                 _ => {}
             }
         }

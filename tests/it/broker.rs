@@ -4,29 +4,30 @@ use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// A running (or stopped) mosquitto on a loopback port.
-pub struct Broker {
+pub(crate) struct Broker {
     child: Option<Child>,
     dir: TempDir,
     port: u16,
 }
 
 /// What most tests want: everybody may do everything, everything is kept.
-pub const OPEN: &str = "allow_anonymous true\nmax_queued_messages 1000000\nmax_inflight_messages 1000\n";
+pub(crate) const OPEN: &str = "allow_anonymous true\nmax_queued_messages 1000000\nmax_inflight_messages 1000\n";
 
 impl Broker {
     /// Starts mosquitto with one listener on a free port of 127.0.0.1 and `conf` after it (options of that listener,
     /// general ones). `{dir}` in `conf` is the broker's own directory, see [`dir`](Self::dir).
-    pub fn start(conf: &str) -> Self {
+    pub(crate) fn start(conf: &str) -> Self {
         Self::start_with(conf, |_| {})
     }
 
     /// As [`start`](Self::start); `prepare` puts files into the broker's directory first.
-    pub fn start_with(conf: &str, prepare: impl FnOnce(&Path)) -> Self {
+    pub(crate) fn start_with(conf: &str, prepare: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::Builder::new().prefix("forewarn-broker-").tempdir().unwrap();
         prepare(dir.path());
         let port = free_port();
@@ -44,22 +45,22 @@ impl Broker {
     }
 
     /// Address for clients without TLS.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
     }
 
     /// The port.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Where its files are.
-    pub fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.dir.path().to_owned()
     }
 
     /// Ends it in good order (SIGTERM): it saves its state.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let ended = Command::new("kill").arg(child.id().to_string()).status().unwrap();
         assert!(ended.success());
@@ -67,14 +68,14 @@ impl Broker {
     }
 
     /// Ends it at once (SIGKILL).
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
     /// Starts it again on the same port with the same state, and waits until it listens.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("log")).unwrap();
         let child = Command::new(mosquitto())
@@ -95,7 +96,7 @@ impl Broker {
     }
 
     /// What it has logged so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let mut text = Vec::new();
         let _ = std::fs::File::open(self.dir.path().join("log")).and_then(|mut f| f.read_to_end(&mut text));
         String::from_utf8_lossy(&text).into_owned()
@@ -109,7 +110,7 @@ impl Drop for Broker {
 }
 
 /// A port that was free a moment ago.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

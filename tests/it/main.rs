@@ -11,3 +11,9 @@ mod demo;
 //! Integration tests: one binary, one module for each part of the house.
 
 mod payloads;
+//! Integration tests: the program against real brokers and real protocols.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod broker;
+mod mqtt;
