@@ -10,7 +10,8 @@ pub struct NewTicket {
     /// One line.
     pub title: String,
     /// An address, or `guess:<address>`, which makes the user if nobody has it.
-    pub customer_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<String>,
     /// The case id: a custom attribute of the ticket object that an admin makes once, so that a ticket can be found
     /// when the answer to its creation was lost.
     pub case_ref: String,
@@ -105,7 +106,7 @@ mod tests {
     fn shapes() {
         let ticket = NewTicket {
             title: "[01j] Front left brake circuit failed".into(),
-            customer_id: "guess:jane@example.com".into(),
+            customer_id: Some("guess:jane@example.com".into()),
             case_ref: "01j".into(),
             article: Article::note("Opened".into(), "..".into()),
             fields: BTreeMap::from([("group".into(), "Roadside".into())]),
