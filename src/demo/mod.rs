@@ -2,6 +2,7 @@
 
 mod broker;
 mod error;
+pub mod sandbox;
 
 pub use broker::Broker;
 pub use error::Error;
