@@ -2,6 +2,7 @@
 
 mod broker;
 mod error;
+pub mod fleet;
 pub mod sandbox;
 
 pub use broker::Broker;

@@ -3,6 +3,7 @@
 
 mod broker;
 mod desk;
+mod fleet;
 mod mail;
 mod phone;
 mod tow;
