@@ -11,6 +11,9 @@ pub enum Error {
     /// A part of the sandbox could not listen.
     #[error("the sandbox cannot listen on loopback: {0}")]
     Listen(#[source] std::io::Error),
+    /// A part of the sandbox was given settings that it cannot work with.
+    #[error("the sandbox: {0}")]
+    Sandbox(String),
     /// The simulated fleet lost its broker.
     #[error("the simulated fleet cannot publish: {0}")]
     Fleet(String),

@@ -2,6 +2,8 @@
 
 mod broker;
 mod error;
+pub mod fleet;
+pub mod sandbox;
 
 pub use broker::Broker;
 pub use error::Error;
