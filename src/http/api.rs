@@ -7,15 +7,15 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::auth::{Caller, ToAck, ToAct, ToRead};
 use super::problem::Problem;
 use super::router::WholeBody;
 use super::server::App;
-use crate::desk::{Input, Reply};
-use crate::domain::CaseId;
+use crate::desk::{CaseSummary, Input, Reply};
+use crate::domain::{At, CaseId};
 
 /// Cases of one answer, unless asked otherwise; and at most.
 const LIST_DEFAULT: usize = 100;
@@ -34,6 +34,12 @@ pub(super) struct ListQuery {
     limit: Option<usize>,
 }
 
+#[derive(Serialize)]
+struct ListAnswer {
+    at: At,
+    cases: Vec<CaseSummary>,
+}
+
 /// `GET /api/v1/cases`: `{"at": <our time>, "cases": [<summary>…]}`, newest first.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
@@ -50,7 +56,7 @@ pub(super) async fn list(
         return Err(bad());
     }
     let cases = app.desk.list(query.closed, limit).await?;
-    Ok(Json(json!({ "at": (app.clock)(), "cases": cases })))
+    Ok(Json(ListAnswer { at: (app.clock)(), cases }))
 }
 
 /// `GET /api/v1/cases/{id}`: one case.

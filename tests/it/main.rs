@@ -17,3 +17,6 @@ mod payloads;
 
 mod broker;
 mod mqtt;
+//! Integration tests: one binary, one module for each part of the house.
+
+mod http;
