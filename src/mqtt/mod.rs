@@ -31,6 +31,7 @@ mod queue;
 mod receiver;
 mod retry;
 mod settings;
+mod source;
 mod tls;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub use publisher::{Message, Publisher, Role};
 pub use queue::{Closed, Limits as QueueLimits, Receiver as Queue};
 pub use receiver::{Connection, Control, connect};
 pub use settings::Settings;
+pub use source::Intake;
 
 use crate::domain::At;
 
