@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Error, Head, io_error};
+use super::{Error, Head, Row, io_error};
 
 const MAGIC: [u8; 7] = *b"fwxprt\x00";
 const VERSION: u8 = 1;
@@ -17,7 +17,7 @@ const HASH: u64 = 32;
 const MAX_PART: u32 = 16 << 20;
 
 /// Writes an export, replacing what is at `path` as a whole.
-pub(super) fn write(path: &Path, head: Head, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Error> {
+pub(super) fn write(path: &Path, head: Head, rows: &[Row]) -> Result<(), Error> {
     let beside = path.with_extension("fwx.new");
     let written = File::create(&beside).and_then(|file| {
         write_to(&file, head, rows)?;
@@ -32,7 +32,7 @@ pub(super) fn write(path: &Path, head: Head, rows: &[(Vec<u8>, Vec<u8>)]) -> Res
     })
 }
 
-fn write_to(file: &File, head: Head, rows: &[(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
+fn write_to(file: &File, head: Head, rows: &[Row]) -> io::Result<()> {
     let mut out = Hashing { inner: BufWriter::new(file), hasher: blake3::Hasher::new() };
     out.write_all(&MAGIC)?;
     out.write_all(&[VERSION])?;
@@ -60,7 +60,7 @@ pub(super) fn check(path: &Path) -> Result<Head, Error> {
 }
 
 /// Reads an export, checked.
-pub(super) fn read(path: &Path) -> Result<(Head, Vec<(Vec<u8>, Vec<u8>)>), Error> {
+pub(super) fn read(path: &Path) -> Result<(Head, Vec<Row>), Error> {
     let (head, count, packed) = open(path)?;
     let unusable = |why: String| Error::Export { path: path.to_owned(), why };
     let mut unpacked = zstd::stream::read::Decoder::new(packed).map_err(|e| unusable(e.to_string()))?;
@@ -126,7 +126,7 @@ fn open(path: &Path) -> Result<(Head, u64, impl Read), Error> {
     Ok((Head { seq: number(8), hash }, number(48), packed))
 }
 
-fn read_row(from: &mut impl Read) -> io::Result<(Vec<u8>, Vec<u8>)> {
+fn read_row(from: &mut impl Read) -> io::Result<Row> {
     let mut length = || {
         let mut bytes = [0; 4];
         from.read_exact(&mut bytes)?;

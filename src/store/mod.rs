@@ -38,6 +38,9 @@ use crate::desk::Record;
 use crate::domain::At;
 use crate::journal::{self, Journal, Keep, Pos, Trimmed};
 
+/// A key and what it stands for.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// A place in the desk log: the number of a record and the hash of everything up to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Head {
@@ -169,7 +172,7 @@ impl Store {
     }
 
     /// All rows of the state, by key.
-    pub fn rows(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    pub fn rows(&self) -> Result<Vec<Row>, Error> {
         self.state()?.rows().map_err(Error::State)
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::state::{self, State};
-use super::{Error, Head, Store, export, io_error, log};
+use super::{Error, Head, Row, Store, export, io_error, log};
 use crate::desk::Record;
 use crate::domain::At;
 use crate::journal::{self, Journal, Pos};
@@ -264,7 +264,7 @@ impl Store {
 }
 
 /// A new state of these rows.
-fn load(dir: &Path, head: Head, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<State, Error> {
+fn load(dir: &Path, head: Head, rows: &[Row]) -> Result<State, Error> {
     let mut state = State::open(dir, UNFINISHED).map_err(Error::State)?;
     for rows in rows.chunks(BATCH) {
         let rows = rows.iter().map(|(key, row)| (key.as_slice(), Some(row.as_slice())));

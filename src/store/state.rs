@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::Head;
+use super::{Head, Row};
 use crate::desk::Record;
 
 /// Memory for sled's pages. The desk reads its rows once, at the start.
@@ -103,7 +103,7 @@ impl State {
     }
 
     /// All rows by key, each checked.
-    pub(super) fn rows(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+    pub(super) fn rows(&self) -> Result<Vec<Row>, String> {
         caught(|| {
             let mut rows = Vec::with_capacity(usize::try_from(self.meta.rows).unwrap_or(0));
             for row in self.db.scan_prefix([ROW]) {
@@ -240,4 +240,57 @@ fn guarded<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("sled panicked: {}", text.unwrap_or("without a word"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const EMPTY: Head = Head { seq: 0, hash: [7; 32] };
+
+    /// What is wrong with a state of nine rows after `tamper`.
+    fn after(tamper: impl FnOnce(&sled::Db)) -> Result<(), String> {
+        let dir = TempDir::new().unwrap();
+        let mut state = State::open(dir.path(), EMPTY).unwrap();
+        let rows: Vec<_> = (1..10_u8).map(|n| vec![n; 20]).collect();
+        for (seq, row) in rows.iter().enumerate() {
+            let change = std::iter::once((&row[..3], Some(row.as_slice())));
+            state.put(change, Head { seq: seq as u64 + 1, hash: [1; 32] }).unwrap();
+        }
+        tamper(&state.db);
+        drop(state);
+        let state = State::open(dir.path(), EMPTY)?;
+        assert_eq!((state.head().seq, state.rows().unwrap().len()), (9, 9));
+        Ok(())
+    }
+
+    #[test]
+    fn a_row_that_is_lost_changed_moved_or_added_is_found() {
+        let key = |n: u8| vec![ROW, n, n, n];
+        after(|_| ()).unwrap();
+        let check = |tamper: &dyn Fn(&sled::Db), says: &str| {
+            let why = after(|db| tamper(db)).unwrap_err();
+            assert!(why.contains(says), "{why}");
+        };
+        check(&|db| drop(db.remove(key(3)).unwrap()), "do not add up");
+        check(&|db| drop(db.insert(key(3), vec![0; 28]).unwrap()), "checksum of a row");
+        check(&|db| drop(db.insert(key(3), db.get(key(4)).unwrap().unwrap()).unwrap()), "checksum of a row");
+        check(
+            &|db| drop(db.insert(key(77), [&row_sum(&key(77), b"x").to_le_bytes(), &b"x"[..]].concat()).unwrap()),
+            "add up",
+        );
+        check(&|db| drop(db.insert(b"other", b"row").unwrap()), "not ours");
+        check(&|db| drop(db.remove(META).unwrap()), "not the one that says");
+        check(&|db| drop(db.insert(META, vec![1; META_BYTES]).unwrap()), "own description");
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_a_thread_that_dies_is_noticed() {
+        let why = guarded::<()>(|| panic!("{} rows", 3)).unwrap_err();
+        assert_eq!(why, "sled panicked: 3 rows");
+        assert_eq!(caught::<()>(|| panic!("bad page")).unwrap_err(), "sled panicked: bad page");
+        assert_eq!(guarded(|| Ok(5)), Ok(5));
+    }
 }

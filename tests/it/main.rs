@@ -20,3 +20,6 @@ mod mqtt;
 //! Integration tests: one binary, one module for each part of the house.
 
 mod http;
+//! Integration tests: one binary, one module for each concern.
+
+mod durability;
