@@ -1,1 +1,3 @@
 //! Commands and exit codes.
+
+pub mod replay;
