@@ -19,12 +19,13 @@ pub(super) fn customers(diags: &mut Diagnostics, file: FileId) -> Customers {
     // Where each row began, to show the first of two.
     let mut rows: BTreeMap<CustomerId, usize> = BTreeMap::new();
     let known = ["id", "name", "locale", "tz"];
+    let mut numbers = None;
     Sheet::read(
         diags,
         file,
         |sheet, diags| sheet.only(diags, &known, &["tz"]),
         |sheet, diags, row| {
-            let columns = known.map(|name| sheet.column(name));
+            let columns = *numbers.get_or_insert_with(|| known.map(|name| sheet.column(name)));
             let [id, name, locale, tz] = columns.map(|column| row.get(column));
             let mut field = Field { sheet, diags, row, good: true };
             field.check(columns[0], "G003", not_empty(id, "id"));
@@ -56,12 +57,13 @@ pub(super) fn customers(diags: &mut Diagnostics, file: FileId) -> Customers {
 pub(super) fn endpoints(diags: &mut Diagnostics, file: FileId, customers: &mut Customers) {
     let mut rows: BTreeMap<EndpointId, usize> = BTreeMap::new();
     let known = ["id", "customer", "kind", "address", "opted_out"];
+    let mut numbers = None;
     Sheet::read(
         diags,
         file,
         |sheet, diags| sheet.only(diags, &known, &["opted_out"]),
         |sheet, diags, row| {
-            let columns = known.map(|name| sheet.column(name));
+            let columns = *numbers.get_or_insert_with(|| known.map(|name| sheet.column(name)));
             let [id, customer, kind, address, opted_out] = columns.map(|column| row.get(column));
             let mut field = Field { sheet, diags, row, good: true };
             field.check(columns[0], "G003", not_empty(id, "id"));
@@ -95,13 +97,14 @@ pub(super) fn endpoints(diags: &mut Diagnostics, file: FileId, customers: &mut C
 
 pub(super) fn consents(diags: &mut Diagnostics, file: FileId, customers: &mut Customers) {
     let known = ["customer", "purpose", "channel", "source", "given_at", "withdrawn_at"];
+    let mut numbers = None;
     let optional = ["channel", "withdrawn_at"];
     Sheet::read(
         diags,
         file,
         |sheet, diags| sheet.only(diags, &known, &optional),
         |sheet, diags, row| {
-            let columns = known.map(|name| sheet.column(name));
+            let columns = *numbers.get_or_insert_with(|| known.map(|name| sheet.column(name)));
             let [customer, purpose, channel, source, given_at, withdrawn_at] = columns.map(|column| row.get(column));
             let mut field = Field { sheet, diags, row, good: true };
             field.check(columns[0], "G004", known_customer(customer, customers));
