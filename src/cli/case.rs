@@ -245,6 +245,23 @@ mod tests {
     }
 
     #[test]
+    fn options_may_stand_before_or_behind_the_command() {
+        use clap::{Args as _, FromArgMatches as _};
+        let command = || Args::augment_args(clap::Command::new("case"));
+        command().debug_assert();
+        let parse = |line: &str| {
+            let matches = command().try_get_matches_from(line.split(' ')).map_err(|e| e.kind())?;
+            Args::from_arg_matches(&matches).map_err(|e| e.kind())
+        };
+        let close = parse("case --json close abcd --reason done --url https://me").unwrap();
+        assert!(close.json && close.url == "https://me");
+        assert_eq!(close.command, Command::Close { id: "abcd".to_owned(), reason: "done".to_owned() });
+        for bad in ["case", "case show", "case close abcd", "case list --limit 0", "case list --limit 1001"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_token_does_not_travel_in_the_clear() {
         for (url, ok) in [
             ("http://127.0.0.1:8474", true),

@@ -1,7 +1,7 @@
 //! A server on a free port, a desk thread that does what the test says, and a client.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -54,12 +54,23 @@ pub(super) struct Desk {
     pub(super) script: Mutex<Script>,
     mood: Mutex<Mood>,
     changed: Condvar,
+    taken: AtomicUsize,
 }
 
 impl Desk {
     pub(super) fn set_mood(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
         self.changed.notify_all();
+    }
+
+    /// Waits until the desk has taken its `n`th question, answered or not.
+    pub(super) async fn taken(&self, n: usize) {
+        let taken = async {
+            while self.taken.load(Ordering::Relaxed) < n {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), taken).await.expect("the desk was not asked");
     }
 
     fn mood(&self) -> Mood {
@@ -101,6 +112,7 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
     let cases: Vec<CaseView> = CASES.iter().map(|id| case(id)).collect();
     let mut never = Vec::new();
     while let Some(question) = questions.blocking_recv() {
+        desk.taken.fetch_add(1, Ordering::Relaxed);
         if desk.mood() == Mood::Silent {
             if let DeskQuestion::Input(input, _) = &question {
                 desk.script.lock().unwrap().inputs.push(input.clone());
@@ -222,8 +234,12 @@ impl World {
         let (settings, tokens) = settings(&public_url);
         let (parsed, known) = settings.resolve().unwrap();
         let (handle, questions) = DeskHandle::new(8);
-        let desk =
-            Arc::new(Desk { script: Mutex::default(), mood: Mutex::new(Mood::Answers), changed: Condvar::new() });
+        let desk = Arc::new(Desk {
+            script: Mutex::default(),
+            mood: Mutex::new(Mood::Answers),
+            changed: Condvar::new(),
+            taken: AtomicUsize::new(0),
+        });
         if options.desk {
             let desk = desk.clone();
             std::thread::spawn(move || run_desk(&desk, questions));
