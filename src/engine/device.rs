@@ -292,14 +292,7 @@ impl Device {
         } else {
             (now.saturating_sub(self.life.clock)).saturating_add(self.life.anchor) - self.life.heard
         };
-        View {
-            program,
-            consts: &self.profile.consts,
-            windows: &self.profile.windows,
-            row: &self.row,
-            now,
-            silence,
-        }
+        View { program, consts: &self.profile.consts, windows: &self.profile.windows, row: &self.row, now, silence }
     }
 
     /// What the shard's clock has reached: samples that have waited long enough, timers, silence (T5).
@@ -357,7 +350,8 @@ impl Device {
             return waiting;
         }
         let first = self.next.min(self.next_silence());
-        let timer = if first == i64::MAX { i64::MAX } else { life.anchor.saturating_add(first.saturating_sub(life.clock)) };
+        let timer =
+            if first == i64::MAX { i64::MAX } else { life.anchor.saturating_add(first.saturating_sub(life.clock)) };
         waiting.min(timer)
     }
 

@@ -73,8 +73,7 @@ impl Track {
             Phase::On => 2,
             Phase::Clearing => 3_u64,
         };
-        words[2] =
-            u64::from(self.count) | phase << 32 | u64::from(self.paused) << 40 | u64::from(self.tried) << 41;
+        words[2] = u64::from(self.count) | phase << 32 | u64::from(self.paused) << 40 | u64::from(self.tried) << 41;
         debug_assert!(words.len() >= LEVEL_WORDS);
     }
 

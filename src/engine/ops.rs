@@ -76,7 +76,9 @@ pub(super) fn update(op: &OpSpec, words: &mut [u64], value: f64, at: i64, window
 /// Works a late sample into its bucket, if that is still open and the order of samples does not matter to it (T3).
 pub(super) fn update_late(op: &OpSpec, words: &mut [u64], value: f64, at: i64, window: i64) {
     let any_order = matches!(op.family, Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Trend);
-    if any_order && window > 0 && words[0] != 0
+    if any_order
+        && window > 0
+        && words[0] != 0
         && let Some(bucket) = bucket(op.family, words, at, window)
     {
         add(op.family, bucket, value, at, window, false);
@@ -215,7 +217,13 @@ pub(super) fn read(read: Read, op: &OpSpec, words: &[u64], now: i64, window: i64
         Read::Prev if words[3] == 2 => num(words[2]),
         Read::Changed if words[3] == 2 => f64::from(u8::from(time(words[1]) == now && num(words[0]) != num(words[2]))),
         Read::Prev | Read::Changed => f64::NAN,
-        Read::Ewma => if words[2] == 2 { num(words[0]) } else { f64::NAN },
+        Read::Ewma => {
+            if words[2] == 2 {
+                num(words[0])
+            } else {
+                f64::NAN
+            }
+        }
         _ if window <= 0 => f64::NAN,
         Read::Rate => rate(words, now, window),
         Read::Count => live(op.family, words, now, window).map(|b| tally(b[1]).0).sum(),

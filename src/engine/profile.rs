@@ -70,7 +70,11 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
         }
         Const::Attr { name, number } => {
             let Some(text) = device.and_then(|d| attribute(d, name)) else { return f64::NAN };
-            if *number { text.trim().parse().ok().filter(|n: &f64| n.is_finite()).unwrap_or(f64::NAN) } else { text_value(text) }
+            if *number {
+                text.trim().parse().ok().filter(|n: &f64| n.is_finite()).unwrap_or(f64::NAN)
+            } else {
+                text_value(text)
+            }
         }
     }
 }

@@ -24,8 +24,8 @@ use crate::domain::Dimension;
 use crate::source::{Diagnostic, did_you_mean};
 
 const NAMES: [&str; 20] = [
-    "avg", "min", "max", "sum", "n", "stddev", "rate", "slope", "r2", "time_to", "ewma", "rises", "held", "prev", "changed",
-    "known", "age", "silent", "abs", "in",
+    "avg", "min", "max", "sum", "n", "stddev", "rate", "slope", "r2", "time_to", "ewma", "rises", "held", "prev",
+    "changed", "known", "age", "silent", "abs", "in",
 ];
 
 /// Longest window: what a bucket's 32 bits of covered milliseconds hold with room to spare.
@@ -190,7 +190,15 @@ impl Checker<'_> {
         let mut uses = input.uses;
         uses.age = true;
         let text = format!("age({})", input.text);
-        Some(Typed { ty: Ty::seconds(), text, code: vec![Ins::Age(slot)], konst: None, literal: None, slot: None, uses })
+        Some(Typed {
+            ty: Ty::seconds(),
+            text,
+            code: vec![Ins::Age(slot)],
+            konst: None,
+            literal: None,
+            slot: None,
+            uses,
+        })
     }
 
     fn read(&mut self, read: Read, op: u16, ty: Ty, input: &Typed, window: Option<&Typed>) -> Typed {
@@ -220,7 +228,9 @@ impl Checker<'_> {
     }
 
     fn window_of(&mut self, typed: Typed, w: &Expr) -> Option<Typed> {
-        let wrong = |message: &str| Diagnostic::error("R034", message.to_owned()).hint("write a duration such as 10m, or a param");
+        let wrong = |message: &str| {
+            Diagnostic::error("R034", message.to_owned()).hint("write a duration such as 10m, or a param")
+        };
         match &typed.ty {
             Ty::Num(u, _) if u.dimension == Dimension::TIME => {}
             ty => {

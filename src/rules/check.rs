@@ -185,7 +185,8 @@ impl Checker<'_> {
             Kind::Choose(c, a, b) => {
                 let condition = self.condition(c);
                 let (a_typed, b_typed) = (self.check(a), self.check(b));
-                let (condition, (yes, no)) = (condition?, self.same(a_typed?, b_typed?, a, b, "the two results of ?:")?);
+                let (condition, (yes, no)) =
+                    (condition?, self.same(a_typed?, b_typed?, a, b, "the two results of ?:")?);
                 let ty = yes.ty.clone();
                 let text = format!("({} ? {} : {})", condition.text, yes.text, no.text);
                 Some(join(ty, text, [condition, yes, no], &[Ins::Choose]))
@@ -250,8 +251,10 @@ impl Checker<'_> {
         }
         let candidates = model.signals.iter().map(|s| s.name.as_str()).chain(self.let_names.iter().map(|n| &**n));
         let hint = did_you_mean(name, candidates).map(|n| format!("did you mean `{n}`?"));
-        let hint = hint.or_else(|| model.params.contains_key(name).then(|| format!("parameters are read as `param.{name}`")));
-        let finding = Diagnostic::error("R012", format!("model '{}' has no signal '{name}'", model.id)).maybe_hint(hint);
+        let hint =
+            hint.or_else(|| model.params.contains_key(name).then(|| format!("parameters are read as `param.{name}`")));
+        let finding =
+            Diagnostic::error("R012", format!("model '{}' has no signal '{name}'", model.id)).maybe_hint(hint);
         self.report(finding, e, "neither a signal nor a let");
         None
     }
@@ -266,8 +269,9 @@ impl Checker<'_> {
             "param" => {
                 let Some(param) = model.params.get(&field.text) else {
                     let hint = did_you_mean(&field.text, model.params.keys().map(|k| &**k));
-                    let finding = Diagnostic::error("R011", format!("model '{}' has no param '{}'", model.id, field.text))
-                        .maybe_hint(hint.map(|n| format!("did you mean `param.{n}`?")));
+                    let finding =
+                        Diagnostic::error("R011", format!("model '{}' has no param '{}'", model.id, field.text))
+                            .maybe_hint(hint.map(|n| format!("did you mean `param.{n}`?")));
                     self.report_at(finding, &field.span, "not a param");
                     return None;
                 };
@@ -279,7 +283,8 @@ impl Checker<'_> {
                 Some(self.constant(Const::Param { name: field.text.clone(), factor: 1.0, offset: 0.0 }, ty, None))
             }
             other => {
-                let hint = did_you_mean(other, ["param", "device"]).map(|n| format!("did you mean `{n}.{}`?", field.text));
+                let hint =
+                    did_you_mean(other, ["param", "device"]).map(|n| format!("did you mean `{n}.{}`?", field.text));
                 let finding = Diagnostic::error("R011", format!("'{other}' has no parts"))
                     .maybe_hint(hint.or_else(|| Some("only `param.x` and `device.x` do".to_owned())));
                 self.report_at(finding, &base.span, "");
@@ -351,8 +356,9 @@ impl Checker<'_> {
                 (left, right, Ty::Num(v, Nature::Point))
             }
             (_, Nature::Point, _) => {
-                let finding = Diagnostic::error("R032", format!("a temperature in {v} cannot be taken from one in {u}"))
-                    .hint("write the constant in K, or the other way round");
+                let finding =
+                    Diagnostic::error("R032", format!("a temperature in {v} cannot be taken from one in {u}"))
+                        .hint("write the constant in K, or the other way round");
                 self.report(finding, b, "a temperature, not a difference");
                 return None;
             }
@@ -370,8 +376,9 @@ impl Checker<'_> {
         let equality = matches!(o, Operator::Eq | Operator::Ne);
         let (left, right) = self.same(left, right, a, b, &format!("the two sides of '{}'", o.as_str()))?;
         if !equality && !matches!(left.ty, Ty::Num(..)) {
-            let finding = Diagnostic::error("R030", format!("'{}' compares numbers, not {}", o.as_str(), left.ty.what()))
-                .hint("use == or !=");
+            let finding =
+                Diagnostic::error("R030", format!("'{}' compares numbers, not {}", o.as_str(), left.ty.what()))
+                    .hint("use == or !=");
             self.report(finding, a, left.ty.what());
             return None;
         }
@@ -403,14 +410,7 @@ impl Checker<'_> {
     }
 
     /// Brings two values to one type: what can be compared, chosen between or stand in for each other.
-    pub(super) fn same(
-        &mut self,
-        left: Typed,
-        right: Typed,
-        a: &Expr,
-        b: &Expr,
-        what: &str,
-    ) -> Option<(Typed, Typed)> {
+    pub(super) fn same(&mut self, left: Typed, right: Typed, a: &Expr, b: &Expr, what: &str) -> Option<(Typed, Typed)> {
         let (left, right) = (self.settle(left, &right.ty), right);
         let right = self.settle(right, &left.ty);
         match (left.ty.clone(), right.ty.clone()) {
@@ -509,10 +509,8 @@ impl Checker<'_> {
                 self.constant(value, ty, Some(text))
             }
             _ => {
-                let ins = Ins::Affine(
-                    self.tables.constant(Const::Num(factor)),
-                    self.tables.constant(Const::Num(offset)),
-                );
+                let ins =
+                    Ins::Affine(self.tables.constant(Const::Num(factor)), self.tables.constant(Const::Num(offset)));
                 let mut typed = Typed { ty, text, slot: None, ..typed };
                 typed.code.push(ins);
                 typed
@@ -622,11 +620,8 @@ fn pair(ty: Ty, sign: &str, left: Typed, right: Typed, ins: Ins) -> Typed {
 /// `&&` and `||` do not run their right side when the left decides.
 fn logic(o: Operator, left: Typed, right: Typed) -> Typed {
     let over = u16::try_from(right.code.len() + 1).unwrap_or(u16::MAX);
-    let (skip, ins) = if o == Operator::And {
-        (Ins::SkipIfFalse(over), Ins::And)
-    } else {
-        (Ins::SkipIfTrue(over), Ins::Or)
-    };
+    let (skip, ins) =
+        if o == Operator::And { (Ins::SkipIfFalse(over), Ins::And) } else { (Ins::SkipIfTrue(over), Ins::Or) };
     let mut left = left;
     left.code.push(skip);
     pair(Ty::Bool, o.as_str(), left, right, ins)
@@ -641,7 +636,13 @@ fn stack_of(code: &[Ins]) -> usize {
             Ins::Read(super::program::Read::TimeTo, _) => {}
             Ins::Read(..) => now += 1,
             Ins::Choose => now = now.saturating_sub(2),
-            Ins::Affine(..) | Ins::Neg | Ins::Abs | Ins::Not | Ins::Known | Ins::SkipIfFalse(_) | Ins::SkipIfTrue(_) => {}
+            Ins::Affine(..)
+            | Ins::Neg
+            | Ins::Abs
+            | Ins::Not
+            | Ins::Known
+            | Ins::SkipIfFalse(_)
+            | Ins::SkipIfTrue(_) => {}
             _ => now = now.saturating_sub(1),
         }
         most = most.max(now);

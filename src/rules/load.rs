@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::check::{Checker, Tables, Typed, default_gap};
 use super::expr::parse;
 use super::program::{
-    Gap, Item, LEVEL_WORDS, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, RuleInfo, RuleProgram, Shown,
-    Uses, BUCKETS,
+    BUCKETS, Gap, Item, LEVEL_WORDS, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, RuleInfo,
+    RuleProgram, Shown, Uses,
 };
-use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
 use super::push_once;
+use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
 use crate::domain::{FaultName, Mode, RuleId};
 use crate::model::{Model, Models};
 use crate::source::{Diagnostic, Diagnostics, FileId, Text, did_you_mean};
@@ -227,7 +227,8 @@ impl RuleCompiler<'_> {
         for (name, source) in &self.rule.lets {
             let model = self.tables.program.model.clone();
             if let Some(signal) = model.signals.iter().find(|s| s.name.as_str() == &*name.value) {
-                let finding = Diagnostic::error("R020", format!("let '{}' hides a signal of '{}'", name.value, model.id));
+                let finding =
+                    Diagnostic::error("R020", format!("let '{}' hides a signal of '{}'", name.value, model.id));
                 let finding = finding.at(name.place.clone(), "call it something else");
                 push_once(self.diags, finding.related(signal.place.clone(), "the signal"));
             }
@@ -344,7 +345,10 @@ impl RuleCompiler<'_> {
             } else {
                 let Some(len) = rest.find('}') else {
                     let place = title.inner(self.diags, at..text.len());
-                    push_once(self.diags, Diagnostic::error("R040", "this placeholder has no end").at(place, "close it with }"));
+                    push_once(
+                        self.diags,
+                        Diagnostic::error("R040", "this placeholder has no end").at(place, "close it with }"),
+                    );
                     return None;
                 };
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));

@@ -24,7 +24,7 @@ pub use program::{BUCKETS, Program, RuleInfo};
 
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
-    Const, Family, Gap, Ins, Item, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece, RULE_WORDS,
+    Const, Family, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece, RULE_WORDS,
     Read, RuleProgram, Shown, text_value,
 };
 
@@ -33,7 +33,9 @@ use crate::source::{Diagnostic, Diagnostics};
 /// Records a finding unless it has been found before: a rule for three models is checked three times.
 fn push_once(diags: &mut Diagnostics, finding: Diagnostic) {
     let same = |d: &Diagnostic| {
-        d.code == finding.code && d.message == finding.message && d.place.as_ref().map(|p| &p.0) == finding.place.as_ref().map(|p| &p.0)
+        d.code == finding.code
+            && d.message == finding.message
+            && d.place.as_ref().map(|p| &p.0) == finding.place.as_ref().map(|p| &p.0)
     };
     if !diags.list().iter().any(same) {
         diags.push(finding);

@@ -146,9 +146,16 @@ pub(crate) enum Shown {
 pub(crate) enum Const {
     Num(f64),
     /// `param.x`, converted by `value * factor + offset`.
-    Param { name: Arc<str>, factor: f64, offset: f64 },
+    Param {
+        name: Arc<str>,
+        factor: f64,
+        offset: f64,
+    },
     /// `device.x` as a text (hashed) or as a number.
-    Attr { name: Arc<str>, number: bool },
+    Attr {
+        name: Arc<str>,
+        number: bool,
+    },
 }
 
 /// One instruction of a stack machine over `f64`.

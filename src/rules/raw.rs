@@ -187,7 +187,9 @@ fn levels(diags: &mut Diagnostics, table: &Table<'_>, severity: Option<Severity>
         if let Some(name) = &name
             && list.iter().any(|l| *l.name == *name.value)
         {
-            diags.push(Diagnostic::error("R004", format!("two levels named '{}'", name.value)).at(name.place.clone(), ""));
+            diags.push(
+                Diagnostic::error("R004", format!("two levels named '{}'", name.value)).at(name.place.clone(), ""),
+            );
         }
         list.push(level(diags, &table, name_text, severity));
         table.finish(diags);

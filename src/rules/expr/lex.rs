@@ -23,8 +23,8 @@ pub(super) enum Tok {
 
 /// Longest first, so that `<=` is not read as `<`.
 const SIGNS: [&str; 23] = [
-    "||", "&&", "==", "!=", "<=", ">=", "??", "<", ">", "+", "-", "*", "/", "!", "?", ":", "(", ")", "[", "]", ",", ".",
-    "=",
+    "||", "&&", "==", "!=", "<=", ">=", "??", "<", ">", "+", "-", "*", "/", "!", "?", ":", "(", ")", "[", "]", ",",
+    ".", "=",
 ];
 
 /// All tokens of `text`, an `End` at the end.
@@ -93,9 +93,9 @@ fn number(text: &str, at: usize) -> Result<(Tok, usize), SyntaxError> {
         end = digits(end + 1 + sign);
     } else if tail.first().is_some_and(u8::is_ascii_alphabetic) {
         end = run(text, end, |c| c.is_ascii_alphanumeric() || c == '.');
-        let span = text[at..end].parse::<Span>().map_err(|e| {
-            error(at..end, e.to_string(), Some("a number with a unit is written 60[degC]".to_owned()))
-        })?;
+        let span = text[at..end]
+            .parse::<Span>()
+            .map_err(|e| error(at..end, e.to_string(), Some("a number with a unit is written 60[degC]".to_owned())))?;
         return Ok((Tok::Duration(span), end));
     }
     let value: f64 = text[at..end]

@@ -45,7 +45,11 @@ fn syntax_errors_point_at_the_mistake() {
         ("a < b < c", 6..7, "comparisons do not chain"),
         ("a & b", 2..3, "'&' has no meaning here"),
         ("a and b", 2..5, "'and' is not expected here"),
-        ("10x > a", 0..3, "'10x' is not a duration: write a number and a unit, such as 250ms, 90s, 10m, 2h, 7d or 1h30m"),
+        (
+            "10x > a",
+            0..3,
+            "'10x' is not a duration: write a number and a unit, such as 250ms, 90s, 10m, 2h, 7d or 1h30m",
+        ),
         ("(a", 2..2, "')' is expected here, not the end"),
         ("x == 'no", 5..8, "this text has no end"),
         ("60[degC", 2..7, "this unit has no end"),
