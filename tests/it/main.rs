@@ -9,3 +9,8 @@ mod http;
 mod mqtt;
 mod payloads;
 mod tidy;
+//! The integration tests: one binary, one module for each subject.
+
+mod desk_world;
+mod playbooks;
+mod simulation;
