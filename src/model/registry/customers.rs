@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::check::{self, Refusal, Zones};
+use super::shared::Shared;
 use super::sheet::{Row, Sheet, Wrong};
 use crate::domain::{At, Consent, Customer, CustomerId, Endpoint, EndpointId, EndpointKind};
 use crate::source::{Diagnostics, FileId, did_you_mean};
@@ -15,7 +16,7 @@ const MAX_CANDIDATES: usize = 2_000;
 
 pub(super) fn customers(diags: &mut Diagnostics, file: FileId) -> Customers {
     let mut customers = Customers::new();
-    let mut zones = Zones::default();
+    let (mut zones, mut locales) = (Zones::default(), Shared::default());
     // Where each row began, to show the first of two.
     let mut rows: BTreeMap<CustomerId, usize> = BTreeMap::new();
     let known = ["id", "name", "locale", "tz"];
@@ -42,7 +43,7 @@ pub(super) fn customers(diags: &mut Diagnostics, file: FileId) -> Customers {
                 let customer = Customer {
                     id: id.clone(),
                     name: name.into(),
-                    locale: locale.into(),
+                    locale: locales.get(&locale),
                     tz,
                     endpoints: Vec::new(),
                     consents: Vec::new(),
@@ -84,12 +85,10 @@ pub(super) fn endpoints(diags: &mut Diagnostics, file: FileId, customers: &mut C
             if let (true, Some(kind), Some(opted_out)) = (good, kind, opted_out)
                 && let Some(customer) = customers.get_mut(customer)
             {
-                customer.endpoints.push(Endpoint {
-                    id: EndpointId::from(id),
-                    kind,
-                    address: address.into(),
-                    opted_out,
-                });
+                push(
+                    &mut customer.endpoints,
+                    Endpoint { id: EndpointId::from(id), kind, address: address.into(), opted_out },
+                );
             }
         },
     );
@@ -99,6 +98,7 @@ pub(super) fn consents(diags: &mut Diagnostics, file: FileId, customers: &mut Cu
     let known = ["customer", "purpose", "channel", "source", "given_at", "withdrawn_at"];
     let mut numbers = None;
     let optional = ["channel", "withdrawn_at"];
+    let mut sources = Shared::default();
     Sheet::read(
         diags,
         file,
@@ -126,10 +126,22 @@ pub(super) fn consents(diags: &mut Diagnostics, file: FileId, customers: &mut Cu
                 (good, purpose, channel, given_at, withdrawn_at)
                 && let Some(customer) = customers.get_mut(customer)
             {
-                customer.consents.push(Consent { purpose, channel, source: source.into(), given_at, withdrawn_at });
+                push(
+                    &mut customer.consents,
+                    Consent { purpose, channel, source: sources.get(source), given_at, withdrawn_at },
+                );
             }
         },
     );
+}
+
+/// Appends without room to spare as long as there are few: nearly all customers have two endpoints and one consent, and
+/// the room that a `Vec` keeps for more would be a third of a large registry.
+fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() < 4 {
+        list.reserve_exact(1);
+    }
+    list.push(item);
 }
 
 /// One row being checked, field by field.
@@ -176,9 +188,9 @@ pub(super) fn not_empty(text: &str, what: &str) -> Result<(), Refusal> {
     if text.is_empty() { Err((format!("the {what} is empty"), None)) } else { Ok(()) }
 }
 
-pub(super) fn known_customer(id: &str, customers: &Customers) -> Result<(), Refusal> {
-    if customers.contains_key(id) {
-        return Ok(());
+pub(super) fn known_customer<'c>(id: &str, customers: &'c Customers) -> Result<&'c Customer, Refusal> {
+    if let Some(customer) = customers.get(id) {
+        return Ok(customer);
     }
     let near = if customers.len() <= MAX_CANDIDATES {
         did_you_mean(id, customers.keys().map(CustomerId::as_str)).map(|near| format!("did you mean `{near}`?"))
