@@ -124,8 +124,6 @@ fn remove(value: &mut Value, path: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde::Deserialize;
 
     use super::*;

@@ -41,7 +41,7 @@ pub enum ProviderSettings {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Effects a second (`0.5` is one every two seconds); `None`: no limit.
-    pub per_second: Option<f64>,
+    pub per_second: Option<u32>,
     /// Effects an hour; `None`: no limit.
     pub per_hour: Option<u32>,
     /// Attempts under way at once; 1 to 64, 4 unless stated.
@@ -58,7 +58,7 @@ macro_rules! provider_table {
             $($(#[$field_doc])* pub $field: $type,)*
             /// See [`Limits`].
             #[serde(default, deserialize_with = "text_or_value")]
-            pub per_second: Option<f64>,
+            pub per_second: Option<u32>,
             /// See [`Limits`].
             #[serde(default, deserialize_with = "text_or_value")]
             pub per_hour: Option<u32>,
@@ -327,7 +327,7 @@ mod tests {
             ),
             (
                 "twilio-sms",
-                "url = \"https://x\"\naccount_sid = \"AC1\"\ntoken = \"t\"\nfrom = \"MG1\"\nper_second = \"0.5\"",
+                "url = \"https://x\"\naccount_sid = \"AC1\"\ntoken = \"t\"\nfrom = \"MG1\"\nper_second = \"2\"",
             ),
             ("mqtt-command", "allow = [\"fleet/+/cmd\"]\nconcurrency = 1000"),
             ("webhook", "url = \"https://pager\"\nsecret = \"whsec_AAAA\"\ninsecure = \"true\""),
@@ -339,8 +339,8 @@ mod tests {
             assert_eq!(limits.concurrency, if kind == "mqtt-command" { 64 } else { 4 });
             assert_eq!(limits.per_hour, (kind == "dispatch").then_some(60));
             let per_second = match kind {
-                "twilio-voice" => Some(1.0),
-                "twilio-sms" => Some(0.5),
+                "twilio-voice" => Some(1),
+                "twilio-sms" => Some(2),
                 _ => None,
             };
             assert_eq!(limits.per_second, per_second);

@@ -439,6 +439,11 @@ impl Device {
             work.out.push(detection);
         }
         self.next = self.next.min(self.deadline(program, rule));
+        // A fault that ends with the sample in which it is there again is two episodes (`clear = "true"`: each sample
+        // stands for itself). Once more at most: what has just begun cannot be cleared by the same look.
+        if change == Some(Change::Cleared) && why == Look::Sample {
+            self.look(work, rule, now, why);
+        }
     }
 
     /// Works out anew when the next timer is due, after the state was loaded.

@@ -343,13 +343,15 @@ fn command(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Option<
     let op = payload_text.as_ref().and_then(|p| operation(diags, p, &allow));
     let expires = t.parsed::<Span>(diags, "expires", DURATION);
     let guard = t.texts(diags, "guard").iter().filter_map(|g| condition(diags, g, notes)).collect();
-    let reply_within = t.table(diags, "reply").and_then(|r| {
-        // Where the answer comes in is the channel's business; named here for the reader.
-        let _ = (r.text(diags, "topic"), r.text(diags, "match"));
+    let reply = t.table(diags, "reply").map(|r| {
+        let topic = r.need_text(diags, "topic").map(|topic| reply_filter(&topic.value));
+        // An answer carries the id of its command; there is nothing else to match by.
+        let _id = r.text(diags, "match");
         let within = r.parsed::<Span>(diags, "within", DURATION);
         r.finish(diags);
-        within
+        (topic, within)
     });
+    let (reply_filter, reply_within) = reply.unwrap_or((None, None));
     let verify = t.table(diags, "verify").and_then(|v| {
         let expect = v.need_text(diags, "expect").and_then(|e| condition(diags, &e, notes));
         v.need(diags, "within");
@@ -366,10 +368,17 @@ fn command(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Option<
         op: op?,
         expires,
         guard,
+        reply_filter,
         reply_within: reply_within.map_or(expires, |r| r.value),
         verify,
         on,
     })
+}
+
+/// The topic filter for the answers of all devices: each level with something to fill in becomes `+`.
+fn reply_filter(topic: &str) -> Arc<str> {
+    let levels: Vec<&str> = topic.split('/').map(|level| if level.contains("{{") { "+" } else { level }).collect();
+    levels.join("/").into()
 }
 
 /// The `op` of the payload must be written out and be one of `allow`.

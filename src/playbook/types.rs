@@ -298,6 +298,8 @@ pub struct Command {
     pub expires: Span,
     /// Must be true when it is sent.
     pub guard: Vec<Condition>,
+    /// Topic filter on which devices answer; `None`: they do not.
+    pub reply_filter: Option<Arc<str>>,
     /// How long the device may take to answer.
     pub reply_within: Span,
     /// What proves that it helped, and until when.

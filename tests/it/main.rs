@@ -4,13 +4,11 @@
 
 mod broker;
 mod demo;
+mod desk_world;
 mod durability;
 mod http;
 mod mqtt;
 mod payloads;
-mod tidy;
-//! The integration tests: one binary, one module for each subject.
-
-mod desk_world;
 mod playbooks;
 mod simulation;
+mod tidy;

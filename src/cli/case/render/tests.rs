@@ -1,3 +1,5 @@
+//! Golden texts of the case commands.
+
 use super::*;
 use crate::domain::EffectId;
 
