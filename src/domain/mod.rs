@@ -6,6 +6,7 @@
 mod detection;
 mod effect;
 mod id;
+mod pos;
 mod registry;
 mod time;
 mod unit;
@@ -20,6 +21,7 @@ pub use id::{
     AdapterName, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, FaultName, GoalName,
     ModelId, ParseIdError, PlaybookId, QueueName, RuleId, ScriptId, SignalName, StepId,
 };
+pub use pos::Pos;
 pub use registry::{Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};
 pub use time::{At, ParseSpanError, Span};
 pub use unit::{Dimension, Unit};

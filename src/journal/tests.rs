@@ -280,6 +280,23 @@ fn trimming_keeps_what_is_needed_and_what_is_wanted() {
 }
 
 #[test]
+fn reading_beside_a_writer_ends_or_says_that_the_records_are_gone() {
+    let dir = TempDir::new().unwrap();
+    let mut journal = fill(dir.path(), small(), 60);
+    let mut reader = journal.reader(Pos::START).unwrap();
+    assert_eq!(reader.next_record().unwrap().unwrap().0, Pos(1));
+    journal.append(at(61), &payload(61)).unwrap();
+    journal.commit().unwrap();
+    journal.trim(Pos(61), Keep::NOTHING, at(1_000)).unwrap();
+    let rest: Vec<_> = reader.collect();
+    let (last, before) = rest.split_last().unwrap();
+    assert!(before.iter().all(Result::is_ok));
+    let first = journal.reaches_back_to();
+    assert!(matches!(last, Err(Error::Gone { first: f, .. }) if *f == first), "{last:?}");
+    assert_eq!(journal.reader(first).unwrap().last().unwrap().unwrap().0, Pos(61));
+}
+
+#[test]
 fn an_empty_journal_can_begin_anywhere() {
     let dir = TempDir::new().unwrap();
     let options = Options { start: Pos(1000), ..small() };

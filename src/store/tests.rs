@@ -264,7 +264,7 @@ fn an_edit_a_deletion_and_another_order_are_found() {
             other => panic!("{other}"),
         }
     };
-    for at in 0..20_usize {
+    for at in [0, 1, 8, 18, 19_usize] {
         let seq = at as u64 + 1;
         assert_eq!(broken_at(&|r| *r[at].last_mut().unwrap() ^= 1, None), (seq, true), "edit");
         assert_eq!(broken_at(&|r| r[at][5] ^= 1, None), (seq, true), "edit of the chain");
