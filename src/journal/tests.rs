@@ -391,3 +391,41 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever is done to the bytes of a segment, what is read is what was written, up to some record.
+    #[test]
+    fn mangled_files_give_a_prefix_or_a_refusal(
+        which in any::<prop::sample::Index>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 0..40), 0..60_usize), 1..4),
+    ) {
+        let dir = TempDir::new().unwrap();
+        drop(fill(dir.path(), small(), 20));
+        let file = segment::path_of(dir.path(), *which.get(&segment::list(dir.path()).unwrap()));
+        let mut bytes = fs::read(&file).unwrap();
+        for (place, put, remove) in edits {
+            let from = place.index(bytes.len() + 1);
+            let to = (from + remove).min(bytes.len());
+            bytes.splice(from..to, put);
+        }
+        fs::write(&file, bytes).unwrap();
+        let mut found = Vec::new();
+        let mut reader = Reader::open(dir.path(), Pos::START).unwrap();
+        let read = loop {
+            match reader.next_record() {
+                Ok(Some((pos, bytes))) => found.push((pos.0, bytes.to_vec())),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        prop_assert_eq!(&found, &expected(1..=20)[..found.len()]);
+        match (Journal::open(dir.path(), small()), read) {
+            (Ok((_, report)), Ok(())) => prop_assert_eq!(report.last.unwrap_or_default().0, found.len() as u64),
+            (Ok(_), Err(error)) | (Err(error), _) => {
+                prop_assert!(matches!(error, Error::Damaged { .. }), "{}", error);
+            }
+        }
+    }
+}
