@@ -164,7 +164,7 @@ pub fn write(dir: &Path, checkpoint: &Checkpoint) -> Result<(), Error> {
     fs::rename(&beside, &place).map_err(io_error("put in place", &place))
 }
 
-/// Makes all renames so far durable: one directory flush for a round of [`write`]s.
+/// Makes all renames so far durable: one directory flush for a round of [`write()`]s.
 pub fn flush(dir: &Path) -> Result<(), Error> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("flush", dir))
 }
