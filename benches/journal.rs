@@ -70,8 +70,8 @@ fn journal(c: &mut Criterion) {
         for _ in 0..BATCH {
             long.append(At::from_secs(1), &payload).expect("an append");
         }
+        long.commit().expect("a commit");
     }
-    long.commit().expect("a commit");
     group.throughput(Throughput::Elements(1000 * BATCH)).sample_size(10);
     group.bench_function("read 256,000 records", |b| {
         b.iter(|| {

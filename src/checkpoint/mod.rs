@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::journal::Pos;
+use crate::domain::Pos;
 
 /// How many shards there are: shard numbers are `u8`.
 pub const SHARDS: usize = 256;
@@ -73,7 +73,7 @@ pub struct Plan {
     /// Shards whose state misses records because the journal no longer reaches back to them: they begin cold.
     pub cold: Vec<ColdShard>,
     /// The newest position that a checkpoint holds, if the journal ends before it: the journal lost its end, and must
-    /// not give those numbers again ([`crate::journal::Journal::skip_to`]).
+    /// not give those numbers again.
     pub journal_lost_up_to: Option<Pos>,
 }
 
@@ -164,7 +164,7 @@ pub fn write(dir: &Path, checkpoint: &Checkpoint) -> Result<(), Error> {
     fs::rename(&beside, &place).map_err(io_error("put in place", &place))
 }
 
-/// Makes all renames so far durable: one directory flush for a round of [`write`]s.
+/// Makes all renames so far durable: one directory flush for a round of [`write()`]s.
 pub fn flush(dir: &Path) -> Result<(), Error> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("flush", dir))
 }

@@ -37,7 +37,6 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -45,31 +44,11 @@ pub use reader::Reader;
 pub use segment::SegmentInfo;
 pub use writer::{Journal, Trimmed};
 
+pub use crate::domain::Pos;
 use crate::domain::Span;
 
 /// The largest payload of one record, in bytes.
 pub const MAX_RECORD_BYTES: usize = 16 << 20;
-
-/// The sequence number of a record: 1 for the first one ever appended. 0 stands for "before the first".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Pos(pub u64);
-
-impl Pos {
-    /// Before the first record; as a place to read from: the oldest record that is kept.
-    pub const START: Self = Self(0);
-
-    /// The one after.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-}
-
-impl fmt::Display for Pos {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// How a journal is kept.
 #[derive(Debug, Clone)]

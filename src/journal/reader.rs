@@ -1,5 +1,6 @@
 //! Reading records in order, from any position, across segments.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::segment::{self, Next, SegmentReader};
@@ -93,7 +94,7 @@ impl Reader {
                         return Err(segment.damaged(format!("no intact record, but {until} was committed")));
                     }
                     let file = segment::path_of(&self.dir, segment.header().first);
-                    self.torn = Some(Torn { file, offset: segment.offset(), bytes });
+                    self.torn = (bytes > 0).then_some(Torn { file, offset: segment.offset(), bytes });
                     return Ok(None);
                 }
                 Next::Broken => return Err(segment.damaged("no intact record, but later segments exist".into())),
@@ -106,7 +107,15 @@ impl Reader {
         let Some(first) = self.ahead.pop() else { return Ok(false) };
         let next = Pos(self.last.map_or(first, |last| last + 1));
         let damaged = |what: String| Error::Damaged { file: segment::path_of(&self.dir, first), offset: 0, what, next };
-        let Some(segment) = SegmentReader::open(&self.dir, first)? else {
+        let opened = match SegmentReader::open(&self.dir, first) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                // Trimmed since the list was made.
+                let first = segment::list(&self.dir)?.first().map_or(next, |first| Pos(*first));
+                return Err(Error::Gone { wanted: next, first });
+            }
+            opened => opened?,
+        };
+        let Some(segment) = opened else {
             let path = segment::path_of(&self.dir, first);
             let bytes = path.metadata().map_or(0, |m| m.len());
             if self.ahead.is_empty() && bytes <= segment::HEADER as u64 {

@@ -217,11 +217,15 @@ impl SegmentReader {
     }
 
     /// After `Broken`: whether anything behind the bad place is a frame that belongs here, that is, whether this is
-    /// damage and no torn tail. Gives the error to report, or the number of bytes of the tail.
+    /// damage and no torn tail. Gives the error to report, or the size of the tail (0: no longer torn).
     pub(super) fn judge_tail(&self) -> Result<Result<u64, Error>, Error> {
         let size = self.file.metadata().map_err(io_error("read", &self.path))?.len();
         let mut rest = vec![0; usize::try_from(size.saturating_sub(self.offset)).unwrap_or(usize::MAX)];
         self.file.read_exact_at(&mut rest, self.offset).map_err(io_error("read", &self.path))?;
+        if matches!(frame::parse(self.salt, &rest), Parsed::Frame { seq, .. } if seq == self.expected) {
+            // Written since it was looked at: a reader beside a running writer came too early.
+            return Ok(Ok(0));
+        }
         Ok(match find_frame(self.salt, self.expected, &rest) {
             Search::Nothing => Ok(rest.len() as u64),
             Search::Found(seq) => Err(self.damaged(format!("no intact record, but record {seq} follows intact"))),

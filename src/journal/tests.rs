@@ -280,6 +280,23 @@ fn trimming_keeps_what_is_needed_and_what_is_wanted() {
 }
 
 #[test]
+fn reading_beside_a_writer_ends_or_says_that_the_records_are_gone() {
+    let dir = TempDir::new().unwrap();
+    let mut journal = fill(dir.path(), small(), 60);
+    let mut reader = journal.reader(Pos::START).unwrap();
+    assert_eq!(reader.next_record().unwrap().unwrap().0, Pos(1));
+    journal.append(at(61), &payload(61)).unwrap();
+    journal.commit().unwrap();
+    journal.trim(Pos(61), Keep::NOTHING, at(1_000)).unwrap();
+    let rest: Vec<_> = reader.collect();
+    let (last, before) = rest.split_last().unwrap();
+    assert!(before.iter().all(Result::is_ok));
+    let first = journal.reaches_back_to();
+    assert!(matches!(last, Err(Error::Gone { first: f, .. }) if *f == first), "{last:?}");
+    assert_eq!(journal.reader(first).unwrap().last().unwrap().unwrap().0, Pos(61));
+}
+
+#[test]
 fn an_empty_journal_can_begin_anywhere() {
     let dir = TempDir::new().unwrap();
     let options = Options { start: Pos(1000), ..small() };
@@ -371,6 +388,44 @@ proptest! {
                 }
             }
             prop_assert_eq!(journal.last().map_or(0, |last| last.0), if journal.first().is_some() { model.len() as u64 } else { 0 });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever is done to the bytes of a segment, what is read is what was written, up to some record.
+    #[test]
+    fn mangled_files_give_a_prefix_or_a_refusal(
+        which in any::<prop::sample::Index>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 0..40), 0..60_usize), 1..4),
+    ) {
+        let dir = TempDir::new().unwrap();
+        drop(fill(dir.path(), small(), 20));
+        let file = segment::path_of(dir.path(), *which.get(&segment::list(dir.path()).unwrap()));
+        let mut bytes = fs::read(&file).unwrap();
+        for (place, put, remove) in edits {
+            let from = place.index(bytes.len() + 1);
+            let to = (from + remove).min(bytes.len());
+            bytes.splice(from..to, put);
+        }
+        fs::write(&file, bytes).unwrap();
+        let mut found = Vec::new();
+        let mut reader = Reader::open(dir.path(), Pos::START).unwrap();
+        let read = loop {
+            match reader.next_record() {
+                Ok(Some((pos, bytes))) => found.push((pos.0, bytes.to_vec())),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        prop_assert_eq!(&found, &expected(1..=20)[..found.len()]);
+        match (Journal::open(dir.path(), small()), read) {
+            (Ok((_, report)), Ok(())) => prop_assert_eq!(report.last.unwrap_or_default().0, found.len() as u64),
+            (Ok(_), Err(error)) | (Err(error), _) => {
+                prop_assert!(matches!(error, Error::Damaged { .. }), "{}", error);
+            }
         }
     }
 }

@@ -4,11 +4,16 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::segment::{self, HEADER, Header, Next, SegmentInfo, SegmentReader};
 use super::{Error, Keep, MAX_RECORD_BYTES, OpenReport, Options, Pos, Reader, Torn, frame, io_error};
 use crate::domain::At;
 
+/// How long a lock is waited for: a predecessor may be on its last breath.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// The buffer of pending frames gives memory back above this. Bytes.
 const KEPT_CAPACITY: usize = 1 << 20;
 
@@ -342,11 +347,14 @@ fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(io_error("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked { dir: dir.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(source)) => return Err(io_error("lock", &path)(source)),
+        }
     }
+    Err(Error::Locked { dir: dir.to_owned() })
 }
 
 /// The size of the last segment if it was begun but never had a record: a header is durable before the first frame, so

@@ -140,7 +140,8 @@ pub struct Store {
 
 impl Store {
     /// Commits one record: durable in the log when this returns `Ok`, and its effects may be released. Gives its number.
-    /// On an error nothing of it is kept; see [`Error::retryable`].
+    /// On an error nothing of it is kept: a retryable one ([`Error::retryable`]) may be tried again, with this record or
+    /// another; after any other the program must stop and start again.
     pub fn commit(&mut self, record: &Record) -> Result<u64, Error> {
         self.commit_batch(std::slice::from_ref(record))
     }

@@ -10,8 +10,8 @@ use crate::desk::Record;
 use crate::domain::At;
 use crate::journal::{self, Journal, Pos};
 
-/// A segment of the desk log.
-const SEGMENT_BYTES: u64 = 16 << 20;
+/// A segment of the desk log. The unit tests want to see several of them.
+const SEGMENT_BYTES: u64 = if cfg!(test) { 16 << 10 } else { 16 << 20 };
 /// Records or rows applied to the state in one batch while it is built.
 const BATCH: usize = 512;
 /// Or so many bytes of them.

@@ -20,6 +20,9 @@ use crate::desk::Record;
 const CACHE_BYTES: u64 = 32 << 20;
 /// Longer than this, opening and reading through counts as hanging; building anew is faster.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
+/// How long its file lock is waited for.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 const ROW: u8 = b'r';
 const META: &[u8] = b"m";
@@ -50,7 +53,7 @@ impl State {
         let owned = dir.to_owned();
         guarded(move || {
             let config = sled::Config::new().path(&owned).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-            let db = config.open().map_err(|e| e.to_string())?;
+            let db = open_db(&config)?;
             let meta = scrub(&db, empty)?;
             Ok(Self { db, dir: owned, meta })
         })
@@ -134,6 +137,17 @@ impl State {
             sync().map_err(|e| e.to_string())
         })
     }
+}
+
+/// Waits a little for sled's file lock: threads of a database that was just closed may still hold it.
+fn open_db(config: &sled::Config) -> Result<sled::Db, String> {
+    for _ in 0..LOCK_TRIES {
+        match config.open() {
+            Err(sled::Error::Io(e)) if e.to_string().contains("could not acquire lock") => thread::sleep(LOCK_PAUSE),
+            opened => return opened.map_err(|e| e.to_string()),
+        }
+    }
+    Err("another process has it open".to_owned())
 }
 
 /// Closes a state that is in trouble; closing may panic or hang too.

@@ -207,7 +207,7 @@ fn the_log_is_trimmed_only_behind_exports_that_are_intact() {
     let dir = TempDir::new().unwrap();
     let mut store = Store::open(dir.path()).unwrap().0;
     let big = |n: u64| Record {
-        changes: vec![(b"k".to_vec(), Some(vec![u8::try_from(n % 251).unwrap(); 1 << 20]))],
+        changes: vec![(b"k".to_vec(), Some(vec![u8::try_from(n % 251).unwrap(); 1 << 10]))],
         ..record(n)
     };
     for n in 1..=40 {
@@ -264,7 +264,7 @@ fn an_edit_a_deletion_and_another_order_are_found() {
             other => panic!("{other}"),
         }
     };
-    for at in 0..20_usize {
+    for at in [0, 1, 8, 18, 19_usize] {
         let seq = at as u64 + 1;
         assert_eq!(broken_at(&|r| *r[at].last_mut().unwrap() ^= 1, None), (seq, true), "edit");
         assert_eq!(broken_at(&|r| r[at][5] ^= 1, None), (seq, true), "edit of the chain");
@@ -319,4 +319,18 @@ fn a_state_that_stops_working_does_not_stop_commits_and_heals() {
     assert_eq!(store.commit(&record(22)).unwrap(), 22);
     drop(store);
     reopen(dir.path(), 22);
+}
+
+proptest::proptest! {
+    /// Bytes that are no record are refused without a panic, however close to one they are.
+    #[test]
+    fn mangled_records_are_refused(place in proptest::prelude::any::<proptest::sample::Index>(), byte: u8, cut: bool) {
+        let (good, _) = log::encode(log::genesis(), &record(21));
+        let mut bytes = good.clone();
+        let at = place.index(bytes.len());
+        if cut { bytes.truncate(at) } else { bytes[at] = byte }
+        let same = bytes == good;
+        proptest::prop_assert_eq!(log::decode(1, &bytes).is_ok(), same);
+        proptest::prop_assert!(log::decode(2, &bytes).is_err());
+    }
 }

@@ -455,3 +455,36 @@ fn a_failed_flush_is_never_repeated() {
     let (journal, _) = Journal::open(dir.path(), Options::default()).unwrap();
     assert!(journal.last() >= Some(Pos(1)));
 }
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn child_whose_state_fails() {
+    let Some(dir) = order() else { return };
+    let (mut store, _) = Store::open(&dir).unwrap();
+    store.commit(&record(1)).unwrap();
+    let scenario = fail::FailScenario::setup();
+    for how in ["return", "panic"] {
+        fail::cfg("store::apply", how).unwrap();
+        let next = store.last_seq() + 1;
+        assert_eq!(store.commit(&record(next)).unwrap(), next, "it is in the log, so it is committed");
+        assert!(store.trouble().is_some() && store.rows().is_err());
+        assert!(store.checkpoint().is_err(), "it still fails");
+        fail::remove("store::apply");
+        let healed = store.checkpoint().unwrap().unwrap();
+        assert!(healed.rebuilt.is_some() || healed.replayed > 0);
+        assert!(rows(&store) == reference(next) && store.trouble().is_none());
+    }
+    scenario.teardown();
+    acknowledge(store.last_seq());
+}
+
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_state_that_fails_or_panics_costs_nothing() {
+    let dir = TempDir::new().unwrap();
+    let output = child("child_whose_state_fails", dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("ack 3"), "{said}");
+    let (store, report) = Store::open(dir.path()).unwrap();
+    assert!(rows(&store) == reference(3) && report.held.is_none());
+}
