@@ -1,0 +1,8 @@
+//! The ways out, each against a peer that speaks its protocol.
+
+mod command;
+mod http;
+mod mail;
+mod smtpd;
+mod support;
+mod tls;
