@@ -1,5 +1,8 @@
 //! Threads and queues: ingest, shards, desk, dispatcher; recovery.
 
+mod entry;
 mod ports;
+pub mod quarantine;
 
-pub use ports::{Busy, Channel, DeskHandle, DeskQuestion, Incoming, Publisher};
+pub use entry::{BadEntry, Entry};
+pub use ports::{Busy, Channel, Clock, DeskHandle, DeskQuestion, Incoming, Publisher, Source};

@@ -26,6 +26,13 @@ pub enum Then<'a> {
     HangUp,
     /// Connect to a person at this number (E.164).
     Connect(&'a str),
+    /// Be silent for some seconds, then ask `next`.
+    Pause {
+        /// How long.
+        seconds: u32,
+        /// Absolute address.
+        next: &'a str,
+    },
 }
 
 /// How long to wait for a key after the text was spoken.
@@ -46,6 +53,7 @@ pub fn twiml(say: &Say<'_>) -> String {
         )),
         Then::HangUp => document(&format!("{spoken}<Hangup/>")),
         Then::Connect(number) => document(&format!("{spoken}<Dial>{}</Dial>", escape(number))),
+        Then::Pause { seconds, next } => document(&format!(r#"{spoken}<Pause length="{seconds}"/>{}"#, redirect(next))),
     }
 }
 
@@ -110,6 +118,14 @@ mod tests {
     fn hangs_up_or_connects() {
         assert!(say("Danke.", Then::HangUp).ends_with("Danke.</Say><Hangup/></Response>"));
         assert!(say("Moment.", Then::Connect("+4989123")).ends_with("<Dial>+4989123</Dial></Response>"));
+    }
+
+    #[test]
+    fn pauses_and_is_asked_again() {
+        let xml = say("Moment.", Then::Pause { seconds: 2, next: "https://me/x?a=1&b=2" });
+        assert!(xml.ends_with(
+            r#"Moment.</Say><Pause length="2"/><Redirect method="POST">https://me/x?a=1&amp;b=2</Redirect></Response>"#
+        ));
     }
 
     #[test]

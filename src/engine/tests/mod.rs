@@ -1,0 +1,8 @@
+//! The semantics of rules, clause by clause, in virtual time.
+
+mod levels;
+mod lifecycle;
+mod operators;
+mod time;
+mod values;
+mod world;
