@@ -18,7 +18,8 @@ impl Desk {
             return Err("the index of attempts in flight is wrong".to_owned());
         }
         for (device, cases) in &self.state.open_by_device {
-            if cases.iter().any(|id| !self.state.rows.cases.get(id).is_some_and(|c| c.is_open() && c.device == *device)) {
+            if cases.iter().any(|id| !self.state.rows.cases.get(id).is_some_and(|c| c.is_open() && c.device == *device))
+            {
                 return Err(format!("the index of open cases is wrong for {device}"));
             }
         }

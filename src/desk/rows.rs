@@ -413,7 +413,10 @@ fn encode_row<T: Table>(row: &T) -> Vec<u8> {
     encode(VERSION, row)
 }
 
-#[expect(clippy::expect_used, reason = "rows hold plain data; postcard fails only on unsized sequences and full buffers")]
+#[expect(
+    clippy::expect_used,
+    reason = "rows hold plain data; postcard fails only on unsized sequences and full buffers"
+)]
 fn encode(first: u8, value: &impl Serialize) -> Vec<u8> {
     postcard::to_extend(value, vec![first]).expect("plain data is always encoded")
 }

@@ -3,6 +3,8 @@
 mod command;
 mod http;
 mod mail;
+#[cfg(feature = "demo")]
+mod sandbox;
 mod smtpd;
 mod support;
 mod tls;

@@ -2,16 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod channels;
 mod broker;
+mod channels;
 mod demo;
+mod desk_world;
 mod durability;
 mod http;
 mod mqtt;
 mod payloads;
-mod tidy;
-//! The integration tests: one binary, one module for each subject.
-
-mod desk_world;
 mod playbooks;
 mod simulation;
+mod tidy;

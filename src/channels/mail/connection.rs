@@ -26,13 +26,14 @@ use tokio_rustls::client::TlsStream;
 
 use crate::channels::settings::{MailTls, SmtpSettings};
 use crate::channels::{Error, Site, tls};
-use crate::domain::Span;
 
 /// To connect.
 const CONNECT: Duration = Duration::from_secs(3);
 /// From the greeting to the login; and again from MAIL to the go-ahead for the text. A server may be slow (it looks us
 /// up, it runs a greylist), but not for ever.
-const DIALOGUE: Duration = Duration::from_secs(20);
+const DIALOGUE: Duration = Duration::from_secs(10);
+/// Longest wait for the answer to a whole mail.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// Why a mail did not go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +106,7 @@ impl Server {
             hello: ClientId::Domain(s.hello.clone().unwrap_or_else(|| domain.to_owned())),
             security: security(s, site)?,
             credentials: credentials(s, site)?,
-            answer_timeout: s.answer_timeout.unwrap_or(Span::from_secs(60)).to_std(),
+            answer_timeout: s.answer_timeout.map_or(ANSWER, |span| span.to_std().min(ANSWER)),
         })
     }
 
