@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::settings::CommandSettings;
-use super::{Attempt, Clock, Error, Site, wrong_kind};
+use super::{Attempt, Error, Site, wrong_kind};
 use crate::domain::{CommandWork, Order, OrderKind, Outcome, Span, Work};
-use crate::runtime::{Channel, Publisher};
+use crate::runtime::{Channel, Clock, Publisher};
 
 /// Publishes to the topics that the settings allow.
 pub(super) struct Commands {

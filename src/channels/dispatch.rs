@@ -6,22 +6,23 @@
 //! either finds the job or makes the one that is wanted anyway; an answer with a job that is no longer wanted can be
 //! cancelled, an unknown one cannot. Once `accept_by` has passed nothing is posted: the offer would be void.
 
-use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
+use reqwest::{RequestBuilder, StatusCode};
 
 use super::http::{Http, Reply, json, reconciled, still_unknown};
 use super::settings::SignedSettings;
 use super::signed::http_settings;
-use super::{Attempt, Clock, Error, Site, wrong_kind};
+use super::{Attempt, Error, Site, wrong_kind};
 use crate::desk::Input;
 use crate::domain::{DispatchWork, Job, JobState, Order, OrderKind, Outcome, Span, Work};
-use crate::runtime::{Channel, DeskHandle};
-use crate::wire::callback;
+use crate::runtime::{Channel, Clock, DeskHandle};
 use crate::wire::dispatch::{IDEMPOTENCY_KEY, JobRequest, JobStatus, Refusal};
+use crate::wire::{callback, webhook};
 
 /// A roadside company.
 pub(super) struct Dispatch {
     http: Http,
+    secret: webhook::Secret,
     desk: DeskHandle,
     clock: Clock,
     public_url: String,
@@ -29,9 +30,8 @@ pub(super) struct Dispatch {
 
 impl Dispatch {
     pub(super) fn new(settings: &SignedSettings, site: &Site<'_>) -> Result<Self, Error> {
-        // Not used here, but without it no callback could be believed: better said at start.
-        site.webhook_secret(settings)?;
         Ok(Self {
+            secret: site.webhook_secret(settings)?,
             http: Http::new(&http_settings(settings, Span::from_secs(10)), site)?,
             desk: site.deps.desk.clone(),
             clock: site.deps.clock.clone(),
@@ -48,7 +48,7 @@ impl Dispatch {
             }
             (DispatchWork::Request(job), OrderKind::Reconcile) => reconciled(self.request(&order, job).await),
             (DispatchWork::Cancel { job }, OrderKind::Send) => self.cancel(&order, job).await,
-            (DispatchWork::Cancel { job }, OrderKind::Reconcile) => self.was_cancelled(job).await,
+            (DispatchWork::Cancel { job }, OrderKind::Reconcile) => self.was_cancelled(&order, job).await,
             (DispatchWork::Status { job }, _) => self.status(&order, job).await,
         }
     }
@@ -59,13 +59,8 @@ impl Dispatch {
             Ok(body) => body,
             Err(e) => return Outcome::Rejected { reason: format!("the job cannot be written as JSON: {e}") },
         };
-        let request = self
-            .http
-            .post(self.http.at(&["v1", "jobs"]))
-            .header(CONTENT_TYPE, "application/json")
-            .header(IDEMPOTENCY_KEY, order.effect.to_string())
-            .body(body);
-        match self.http.send(request).await {
+        let request = self.http.post(self.http.at(&["v1", "jobs"])).header(CONTENT_TYPE, "application/json");
+        match self.http.send(self.signed(request, order, body)).await {
             // When asking again, it says that there *is* a job under this key, of which we don't know the id.
             Reply::Refused { status: StatusCode::CONFLICT, .. } if order.kind == OrderKind::Reconcile => {
                 still_unknown("409: they have a job under this key that was asked for with another body")
@@ -74,17 +69,29 @@ impl Dispatch {
         }
     }
 
-    async fn cancel(&self, order: &Order, job: &str) -> Outcome {
-        let request = self
-            .http
-            .post(self.http.at(&["v1", "jobs", job, "cancel"]))
-            .header(IDEMPOTENCY_KEY, order.effect.to_string());
-        refusal(self.http.send(request).await).outcome(|_| Ok(job.to_owned()))
+    /// With the key, and signed as callbacks are, so that the company can tell that it is us who asks for trucks.
+    fn signed(&self, request: RequestBuilder, order: &Order, body: Vec<u8>) -> RequestBuilder {
+        let (now, id) = ((self.clock)(), order.effect.to_string());
+        request
+            .header(webhook::ID, &id)
+            .header(webhook::TIMESTAMP, now.as_secs())
+            .header(webhook::SIGNATURE, webhook::sign(&self.secret, &id, now, &body))
+            .header(IDEMPOTENCY_KEY, id)
+            .body(body)
     }
 
-    async fn was_cancelled(&self, job: &str) -> Outcome {
+    async fn look_up(&self, order: &Order, job: &str) -> Reply {
         let request = self.http.get(self.http.at(&["v1", "jobs", job]));
-        match self.http.send(request).await.answer::<JobStatus>() {
+        self.http.send(self.signed(request, order, Vec::new())).await
+    }
+
+    async fn cancel(&self, order: &Order, job: &str) -> Outcome {
+        let request = self.http.post(self.http.at(&["v1", "jobs", job, "cancel"]));
+        refusal(self.http.send(self.signed(request, order, Vec::new())).await).outcome(|_| Ok(job.to_owned()))
+    }
+
+    async fn was_cancelled(&self, order: &Order, job: &str) -> Outcome {
+        match self.look_up(order, job).await.answer::<JobStatus>() {
             Ok(status) if status.state == JobState::Cancelled => Outcome::Accepted { provider_ref: status.job },
             Ok(_) => Outcome::NotFound,
             Err(unknown) => unknown,
@@ -92,9 +99,9 @@ impl Dispatch {
     }
 
     /// Asks how a job stands and tells the desk as it would be told by a callback, so that a lost callback is made up
-    /// for. The news is about `order.effect`: the desk orders it under the effect that requested the job.
+    /// for. The news is about `order.effect`, the question; the desk knows which request that one is about.
     async fn status(&self, order: &Order, job: &str) -> Outcome {
-        let status = match self.http.send(self.http.get(self.http.at(&["v1", "jobs", job]))).await {
+        let status = match self.look_up(order, job).await {
             Reply::Done { status, body } => match json::<JobStatus>(&body) {
                 Ok(job) => job,
                 Err(e) => {

@@ -15,8 +15,9 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
-use super::{Clock, Error, Site, tls};
+use super::{Error, Site, tls};
 use crate::domain::{At, Outcome, Span};
+use crate::runtime::Clock;
 
 /// To connect, name look-up and TLS handshake included.
 const CONNECT: Duration = Duration::from_secs(3);

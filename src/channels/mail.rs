@@ -21,9 +21,9 @@ use tokio::time::Instant;
 
 use self::connection::{Failure, Server};
 use super::settings::SmtpSettings;
-use super::{Attempt, Clock, Error, Site, wrong_kind};
+use super::{Attempt, Error, Site, wrong_kind};
 use crate::domain::{Order, OrderKind, Outcome, Span, Work};
-use crate::runtime::Channel;
+use crate::runtime::{Channel, Clock};
 
 /// A connection unused for longer is not used again: servers close them after minutes, without a word.
 const IDLE: Duration = Duration::from_secs(30);

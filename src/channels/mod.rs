@@ -35,12 +35,9 @@ pub use settings::{
     CommandSettings, Limits, MailTls, ProviderSettings, SignedSettings, SmtpSettings, TwilioSettings, ZammadSettings,
 };
 
-use crate::domain::{At, Outcome};
-use crate::runtime::{Channel, DeskHandle, Publisher};
+use crate::domain::Outcome;
+use crate::runtime::{Channel, Clock, DeskHandle, Publisher};
 use crate::wire::webhook;
-
-/// Where adapters get the time from.
-pub type Clock = Arc<dyn Fn() -> At + Send + Sync>;
 
 /// How an adapter's answer comes.
 type Attempt<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;

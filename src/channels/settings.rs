@@ -126,7 +126,7 @@ provider_table! {
         /// Connections kept for the next mail; 4 unless stated, at most 64.
         #[serde(default, deserialize_with = "text_or_value")]
         connections: Option<usize>,
-        /// How long to wait for the answer to a whole mail; `60s` unless stated. Then its outcome is unknown.
+        /// How long to wait for the answer to a whole mail, `60s` at most and unless stated. Then its outcome is unknown.
         #[serde(default)]
         answer_timeout: Option<Span>,
     }

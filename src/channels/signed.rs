@@ -8,9 +8,9 @@ use reqwest::header::CONTENT_TYPE;
 
 use super::http::{Http, HttpSettings, Reply, json, reconciled};
 use super::settings::SignedSettings;
-use super::{Attempt, Clock, Error, Site, wrong_kind};
+use super::{Attempt, Error, Site, wrong_kind};
 use crate::domain::{EffectId, Order, OrderKind, Outcome, Span, TicketWork, Work};
-use crate::runtime::Channel;
+use crate::runtime::{Channel, Clock};
 use crate::wire::ticket::{Answer, Customer, Request};
 use crate::wire::webhook;
 

@@ -26,13 +26,14 @@ use tokio_rustls::client::TlsStream;
 
 use crate::channels::settings::{MailTls, SmtpSettings};
 use crate::channels::{Error, Site, tls};
-use crate::domain::Span;
 
 /// To connect.
 const CONNECT: Duration = Duration::from_secs(3);
 /// From the greeting to the login; and again from MAIL to the go-ahead for the text. A server may be slow (it looks us
 /// up, it runs a greylist), but not for ever.
-const DIALOGUE: Duration = Duration::from_secs(20);
+const DIALOGUE: Duration = Duration::from_secs(10);
+/// Longest wait for the answer to a whole mail.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// Why a mail did not go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +106,7 @@ impl Server {
             hello: ClientId::Domain(s.hello.clone().unwrap_or_else(|| domain.to_owned())),
             security: security(s, site)?,
             credentials: credentials(s, site)?,
-            answer_timeout: s.answer_timeout.unwrap_or(Span::from_secs(60)).to_std(),
+            answer_timeout: s.answer_timeout.map_or(ANSWER, |span| span.to_std().min(ANSWER)),
         })
     }
 
@@ -276,5 +277,89 @@ impl AsyncWrite for Encrypted {
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    /// A wire that holds little, so that a text cannot vanish into it.
+    #[derive(Debug)]
+    struct Wire(DuplexStream);
+
+    impl AsyncTokioStream for Wire {
+        fn peer_addr(&self) -> io::Result<SocketAddr> {
+            Err(io::ErrorKind::NotConnected.into())
+        }
+    }
+    impl AsyncRead for Wire {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+    impl AsyncWrite for Wire {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    /// Hands over a mail of 100 kB to a server that answers each of `replies` to one read, and then reads `part` bytes
+    /// of the text (`None`: all, with the dot), and then hangs up or (`hang`) stays silent.
+    async fn lose(replies: &[&str], part: Option<usize>, hang: bool) -> Failure {
+        let (ours, mut theirs) = duplex(4_096);
+        let replies: Vec<String> = replies.iter().map(|r| format!("{r}\r\n")).collect();
+        let far_end = tokio::spawn(async move {
+            theirs.write_all(b"220 mx\r\n").await.unwrap();
+            for reply in replies {
+                let mut command = [0; 1_024];
+                assert_ne!(theirs.read(&mut command).await.unwrap(), 0);
+                theirs.write_all(reply.as_bytes()).await.unwrap();
+            }
+            let mut text = Vec::new();
+            while part.map_or(!text.ends_with(b"\r\n.\r\n"), |part| text.len() < part) {
+                text.push(theirs.read_u8().await.unwrap());
+            }
+            if hang {
+                tokio::time::sleep(Duration::from_secs(3_600)).await;
+            }
+        });
+        let server = Server {
+            host: String::new(),
+            port: 0,
+            hello: ClientId::Domain("me".into()),
+            security: Security::None,
+            credentials: None,
+            answer_timeout: Duration::from_millis(200),
+        };
+        let body = "x".repeat(70) + "\r\n";
+        let mail = Message::builder()
+            .from("a@example.com".parse().unwrap())
+            .to("b@example.com".parse().unwrap())
+            .body(body.repeat(1_400))
+            .unwrap();
+        let mut connection =
+            AsyncSmtpConnection::connect_with_transport(Box::new(Wire(ours)), &server.hello).await.unwrap();
+        let failure = server.transmit(&mut connection, &mail).await.unwrap_err();
+        far_end.abort();
+        failure
+    }
+
+    #[tokio::test]
+    async fn the_dot_divides_what_is_broken_from_what_is_unknown() {
+        let all = ["250 mx", "250 ok", "250 ok", "354 go on"];
+        assert!(matches!(lose(&all[..3], Some(0), false).await, Failure::Broken(_)), "gone at DATA");
+        assert!(matches!(lose(&all, Some(50_000), false).await, Failure::Broken(_)), "gone in the text");
+        assert!(matches!(lose(&all, Some(50_000), true).await, Failure::Broken(_)), "stuck in the text");
+        assert!(matches!(lose(&all, None, false).await, Failure::AfterTheDot(_)), "gone with the dot");
+        assert!(matches!(lose(&all, None, true).await, Failure::AfterTheDot(_)), "silent after the dot");
     }
 }
