@@ -1,1 +1,4 @@
 //! Commands and exit codes.
+
+#[cfg(feature = "demo")]
+pub mod demo;
