@@ -136,3 +136,5 @@ fn complain(error: &dyn std::error::Error, hint: Option<&str>, code: u8) -> Exit
     }
     ExitCode::from(code)
 }
+#[cfg(feature = "demo")]
+pub mod demo;

@@ -1,6 +1,8 @@
 //! The parts that `forewarn demo` puts around the daemon, each by itself and over its real protocol, with plain
 //! clients that know nothing of this program.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, their helper functions too")]
+
 mod broker;
 mod desk;
 mod fleet;

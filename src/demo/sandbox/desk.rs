@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::web::{Refusal, Scissors, Server};
 use super::{Script, Sighting, Stage, lock};
 use crate::demo::Error;
+use crate::domain::At;
 
 /// Groups that an administrator has set up.
 const GROUPS: [&str; 4] = ["Users", "Roadside", "Service", "Workshop"];
@@ -48,6 +49,8 @@ pub struct Ticket {
     pub customer: Option<String>,
     /// The first one came with the ticket.
     pub articles: Vec<Article>,
+    /// When it was created.
+    pub created_at: At,
 }
 
 /// An entry of a ticket.
@@ -368,6 +371,7 @@ async fn create(
             state: new.state.unwrap_or_else(|| STATES[0].to_owned()),
             customer,
             articles: vec![first],
+            created_at: (desk.stage.clock)(),
         };
         let answer = (StatusCode::CREATED, Json(shape(&ticket))).into_response();
         desk.stage.sightings.saw(Sighting::Ticket { number: ticket.number.clone(), title: ticket.title.clone() });

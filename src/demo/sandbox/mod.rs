@@ -18,7 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 
+use super::Error;
 use crate::domain::At;
+
+pub(in crate::demo) use web::http_client;
 
 pub use desk::{Article, DeskFault, Ticket, TicketDesk};
 pub use phone::{Call, Delivery, Driver, PhoneFault, PhoneNetwork, PhoneSettings, Text};
@@ -164,4 +167,47 @@ impl<F> Script<F> {
 /// The counts must be readable even after a panic in a test that held them.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the whole sandbox is set up.
+#[derive(Debug, Clone)]
+pub struct SandboxSettings {
+    /// The ticket desk's API token.
+    pub desk_token: String,
+    /// The tow company.
+    pub tow: TowSettings,
+    /// The phone network.
+    pub phone: PhoneSettings,
+}
+
+/// All providers.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// The mail server.
+    pub mail: MailServer,
+    /// The ticket desk.
+    pub desk: TicketDesk,
+    /// The tow company.
+    pub tow: TowCompany,
+    /// The phone network.
+    pub phone: PhoneNetwork,
+    /// What they have in common.
+    pub stage: Stage,
+}
+
+impl Sandbox {
+    /// Starts all of them, each on its own free loopback port.
+    ///
+    /// # Errors
+    /// As the parts.
+    pub async fn start(settings: SandboxSettings, clock: Clock) -> Result<Self, Error> {
+        let stage = Stage { clock, sightings: Sightings::default() };
+        Ok(Self {
+            mail: MailServer::start(None, stage.clone()).await?,
+            desk: TicketDesk::start(&settings.desk_token, stage.clone()).await?,
+            tow: TowCompany::start(settings.tow, stage.clone()).await?,
+            phone: PhoneNetwork::start(settings.phone, stage.clone()).await?,
+            stage,
+        })
+    }
 }

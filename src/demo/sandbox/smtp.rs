@@ -10,8 +10,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::{Script, Sighting, Sightings, lock};
+use super::{Script, Sighting, Stage, lock};
 use crate::demo::Error;
+use crate::domain::At;
 
 /// Longest command line and longest line of a message, in bytes.
 const LINE: u64 = 4096;
@@ -29,6 +30,8 @@ pub struct Mail {
     pub to: Vec<String>,
     /// The message, dots unstuffed, line ends CRLF.
     pub data: String,
+    /// When it was accepted.
+    pub at: At,
 }
 
 impl Mail {
@@ -73,12 +76,12 @@ pub enum MailFault {
     Slow(Duration),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     mails: Mutex<Vec<Mail>>,
     script: Script<MailFault>,
     login: Option<(String, String)>,
-    sightings: Sightings,
+    stage: Stage,
 }
 
 /// A running mail server; ends when dropped.
@@ -94,11 +97,11 @@ impl MailServer {
     ///
     /// # Errors
     /// [`Error::Listen`].
-    pub async fn start(login: Option<(&str, &str)>, sightings: Sightings) -> Result<Self, Error> {
+    pub async fn start(login: Option<(&str, &str)>, stage: Stage) -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Error::Listen)?;
         let addr = listener.local_addr().map_err(Error::Listen)?;
         let login = login.map(|(u, p)| (u.to_owned(), p.to_owned()));
-        let state = Arc::new(State { login, sightings, ..State::default() });
+        let state = Arc::new(State { mails: Mutex::default(), script: Script::default(), login, stage });
         let shared = state.clone();
         let task = tokio::spawn(async move {
             let mut sessions = tokio::task::JoinSet::new();
@@ -293,14 +296,14 @@ impl Session {
             self.reset();
             return Ok(Some("452 4.2.2 mailbox full".to_owned()));
         }
-        let mail = Mail { from, to: self.to.clone(), data };
+        let mail = Mail { from, to: self.to.clone(), data, at: (self.state.stage.clock)() };
         if mail.message_id().is_none() || mail.header("from").is_none() || mail.header("date").is_none() {
             self.reset();
             return Ok(Some("550 5.6.0 a message needs From, Date and Message-ID".to_owned()));
         }
         let subject = mail.subject();
         for to in &mail.to {
-            self.state.sightings.saw(Sighting::Mail { to: to.clone(), subject: subject.clone() });
+            self.state.stage.sightings.saw(Sighting::Mail { to: to.clone(), subject: subject.clone() });
         }
         let number = {
             let mut mails = lock(&self.state.mails);

@@ -73,7 +73,7 @@ impl IntoResponse for Refusal {
 }
 
 /// The client for callbacks: to this machine only, without proxies and without TLS roots (a bare machine has none).
-pub(super) fn http_client() -> Result<reqwest::Client, Error> {
+pub(in crate::demo) fn http_client() -> Result<reqwest::Client, Error> {
     // An error says that the process has chosen its provider already.
     rustls::crypto::ring::default_provider().install_default().ok();
     reqwest::Client::builder()

@@ -34,10 +34,9 @@ async fn next_publishes(link: &mut EventLoop, n: usize, wait: Duration) -> Vec<r
 async fn until(link: &mut EventLoop, wanted: impl Fn(&Packet) -> bool) -> Packet {
     tokio::time::timeout(Duration::from_secs(5), async {
         loop {
-            if let Event::Incoming(packet) = link.poll().await.unwrap() {
-                if wanted(&packet) {
-                    return packet;
-                }
+            match link.poll().await.unwrap() {
+                Event::Incoming(packet) if wanted(&packet) => return packet,
+                _ => {}
             }
         }
     })

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-use forewarn::demo::sandbox::{MailFault, MailServer, Sighting, Sightings};
+use forewarn::demo::sandbox::{MailFault, MailServer, Sighting};
 use lettre::message::{MultiPart, header};
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+
+use super::stage;
 
 type Relay = AsyncSmtpTransport<Tokio1Executor>;
 
@@ -25,9 +27,9 @@ fn mail(key: &str) -> Message {
 
 #[tokio::test]
 async fn mail_arrives_whole_and_is_counted_by_its_key() {
-    let sightings = Sightings::default();
-    let mut seen = sightings.watch();
-    let server = MailServer::start(None, sightings).await.unwrap();
+    let stage = stage();
+    let mut seen = stage.sightings.watch();
+    let server = MailServer::start(None, stage).await.unwrap();
     relay(&server).send(mail("e-1")).await.unwrap();
     assert_eq!((server.count("e-1"), server.count("e-2")), (1, 0));
     let kept = &server.accepted()[0];
@@ -43,7 +45,7 @@ async fn mail_arrives_whole_and_is_counted_by_its_key() {
 
 #[tokio::test]
 async fn mail_faults_happen_once_and_only_the_right_ones_keep_the_mail() {
-    let server = MailServer::start(None, Sightings::default()).await.unwrap();
+    let server = MailServer::start(None, stage()).await.unwrap();
     for (n, (fault, kept, code)) in [
         (MailFault::BusyBeforeData, 0, Some(451)),
         (MailFault::NoSuchMailbox, 0, Some(550)),
@@ -66,7 +68,7 @@ async fn mail_faults_happen_once_and_only_the_right_ones_keep_the_mail() {
 
 #[tokio::test]
 async fn mail_answer_can_be_slow() {
-    let server = MailServer::start(None, Sightings::default()).await.unwrap();
+    let server = MailServer::start(None, stage()).await.unwrap();
     server.script([MailFault::Slow(Duration::from_secs(60))]);
     // lettre's own timeout covers connecting only; a caller must bring one for the answer.
     let answer = tokio::time::timeout(Duration::from_millis(500), relay(&server).send(mail("s-1"))).await;
@@ -76,7 +78,7 @@ async fn mail_answer_can_be_slow() {
 
 #[tokio::test]
 async fn mail_needs_the_password_where_there_is_one() {
-    let server = MailServer::start(Some(("forewarn", "s3cret")), Sightings::default()).await.unwrap();
+    let server = MailServer::start(Some(("forewarn", "s3cret")), stage()).await.unwrap();
     let with = |password: &str| {
         Relay::builder_dangerous("127.0.0.1")
             .port(server.addr().port())
@@ -92,7 +94,7 @@ async fn mail_needs_the_password_where_there_is_one() {
 
 #[tokio::test]
 async fn mail_commands_out_of_order_are_refused() {
-    let server = MailServer::start(None, Sightings::default()).await.unwrap();
+    let server = MailServer::start(None, stage()).await.unwrap();
     let mut io = BufReader::new(TcpStream::connect(server.addr()).await.unwrap());
     let mut line = String::new();
     io.read_line(&mut line).await.unwrap();
