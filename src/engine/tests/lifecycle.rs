@@ -43,12 +43,15 @@ enum Entry {
     Clock(i64),
 }
 
+/// Device, skew of its clock, x, y and on.
+type Said = (u8, i64, u8, u8, Option<bool>);
+
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
     let message = (0_u8..4, -15_i64..3, 0_u8..12, 0_u8..12, proptest::option::of(any::<bool>()));
     let step = (0_i64..9, proptest::option::weighted(0.6, message));
     proptest::collection::vec(step, 1..200).prop_map(|steps| {
         let mut at = 0;
-        let entry = |(wait, message): (i64, Option<(u8, i64, u8, u8, Option<bool>)>)| {
+        let entry = |(wait, message): (i64, Option<Said>)| {
             at += wait;
             message.map_or(Entry::Clock(at), |(device, skew, x, y, on)| Entry::Message {
                 at,
