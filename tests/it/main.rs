@@ -1,3 +1,4 @@
 //! Integration tests: one binary, one module for each part of the house.
 
 mod payloads;
+mod rules;
