@@ -128,8 +128,7 @@ impl Fleet {
         let program = program();
         let bind = |n| program.models().bind(&format!("f/dev-{n:05}/t")).expect("topic");
         let bindings = (0..DEVICES).map(bind).collect();
-        let mut fleet =
-            Self { engine: Engine::new(program.clone(), Arc::new(Registry::default())), bindings, next: 0 };
+        let mut fleet = Self { engine: Engine::new(program.clone(), Arc::new(Registry::default())), bindings, next: 0 };
         let mut message = Message::default();
         (0..DEVICES * 20).for_each(|_| fleet.apply(&mut message));
         fleet

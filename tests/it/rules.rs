@@ -155,7 +155,10 @@ fn files() {
         ("title_not_closed", with("[rule.case]\ntitle = \"hot: {coolant_temp\"\n")),
         ("title_unknown_name", with("[rule.case]\ntitle = \"hot: {coolant}\"\n")),
         ("title_syntax", with("[rule.case]\ntitle = \"hot: {coolant_temp +}\"\n")),
-        ("when_and_levels", format!("{level}when = \"ignition\"\n[[rule.level]]\nname = \"minor\"\nwhen = \"ignition\"\n")),
+        (
+            "when_and_levels",
+            format!("{level}when = \"ignition\"\n[[rule.level]]\nname = \"minor\"\nwhen = \"ignition\"\n"),
+        ),
         ("level_without_severity", format!("{level}[[rule.level]]\nname = \"due\"\nwhen = \"ignition\"\n")),
         ("level_without_when", format!("{level}[[rule.level]]\nname = \"minor\"\n")),
         ("two_levels_of_one_name", format!("{level}{0}{0}", "[[rule.level]]\nname = \"minor\"\nwhen = \"ignition\"\n")),

@@ -244,3 +244,24 @@ fn facts_of_watched_devices_are_told_once() {
     w.send("\"x\":4");
     assert_eq!(told(&mut w), [""; 0]);
 }
+
+#[test]
+fn engines_can_be_given_to_threads() {
+    fn sendable<T: Send>() {}
+    sendable::<Engine>();
+}
+
+#[test]
+fn a_device_with_ten_simple_rules_takes_a_kilobyte() {
+    let rules: String = (0..10)
+        .map(|n| {
+            rule(&format!("when = \"x > {n} && temp > 90[degC] || volt < 11[V]\"\nhold = \"30s\"\nclear = \"x < 0\""))
+                .replace("\"r\"", &format!("\"r{n}\""))
+        })
+        .collect();
+    let p = program(&model(HEAD), &rules);
+    let row = p.models[0].words * 8;
+    // Beside the row: the device itself, its last hashes, its name, and its places in the index and the queue.
+    let whole = row + size_of::<super::super::device::Device>() + 4 * 16 + 32 + 48 + 16;
+    assert!(whole <= 1024, "{whole} bytes, {row} of them the row");
+}
