@@ -67,7 +67,7 @@ pub(super) struct Life {
     /// Healthy time of the newest message that was not retained.
     pub(super) heard: i64,
     pub(super) received_at: i64,
-    /// Timers up to this device time are done.
+    /// Values that expired up to this device time have been seen to.
     done: i64,
     /// Thresholds of silence up to this healthy time are done.
     silent_done: i64,
@@ -194,7 +194,6 @@ impl Device {
         self.life.anchor = sample.healthy;
         self.life.received_at = sample.received_at;
         self.life.historical = sample.historical;
-        self.life.done = self.life.done.max(sample.at);
         let scratch = &mut *work.scratch;
         scratch.ops.clear();
         scratch.ops.resize(work.program.ops.len().div_ceil(64), 0);
@@ -307,16 +306,15 @@ impl Device {
         }
     }
 
-    /// Runs all timers up to device time `until`, earliest first. Silence is told by the shard's clock alone.
+    /// Runs all timers up to device time `until`, earliest first.
+    ///
+    /// A sample shows that device time has passed, and so ends waits that earlier samples cover. That values expired or
+    /// nothing was heard is told by the shard's clock alone: between two samples may lie an outage of ours.
     fn run_timers(&mut self, work: &mut Work<'_>, until: i64, received_at: i64, by_clock: bool) {
         self.life.received_at = received_at;
         loop {
-            let mut first = (i64::MAX, 0);
-            for rule in 0..work.program.rules.len() {
-                if by_clock || work.program.rules[rule].uses.silents.is_empty() {
-                    first = first.min((self.deadline(work.program, rule), rule));
-                }
-            }
+            let rules = 0..work.program.rules.len();
+            let first = rules.map(|r| (self.deadline(work.program, r, by_clock), r)).min().unwrap_or((i64::MAX, 0));
             let silent = if by_clock { self.next_silence() } else { i64::MAX };
             if silent <= until && silent <= first.0 {
                 self.life.silent_done = self.life.anchor + (silent - self.life.clock);
@@ -325,10 +323,12 @@ impl Device {
                     self.look(work, rule, silent, Look::Timer);
                 }
             } else if first.0 <= until {
-                self.life.done = self.life.done.max(first.0);
-                self.look(work, first.1, first.0, Look::Timer);
+                if by_clock {
+                    self.life.done = self.life.done.max(first.0);
+                }
+                self.look(work, first.1, first.0.max(self.life.clock), Look::Timer);
             } else {
-                self.next = first.0;
+                self.next = if by_clock { first.0 } else { self.next_timer(work.program) };
                 return;
             }
         }
@@ -355,20 +355,28 @@ impl Device {
         waiting.min(timer)
     }
 
-    /// The next device time at which the rule may change without a sample; `i64::MAX` for none.
-    fn deadline(&self, program: &ModelProgram, rule: usize) -> i64 {
+    fn next_timer(&self, program: &ModelProgram) -> i64 {
+        (0..program.rules.len()).map(|r| self.deadline(program, r, true)).min().unwrap_or(i64::MAX)
+    }
+
+    /// The next device time at which the rule may change without a sample of its own, as far as the shard's clock
+    /// (`by_clock`) or a sample of the device can tell; `i64::MAX` for none.
+    fn deadline(&self, program: &ModelProgram, rule: usize, by_clock: bool) -> i64 {
         let spec = &program.rules[rule];
-        if !self.profile.enabled[rule] {
+        let clock = !spec.uses.silents.is_empty();
+        if !self.profile.enabled[rule] || clock && !by_clock {
             return i64::MAX;
         }
         let head = Head::load(&self.row[spec.offset..]);
-        let clock = !spec.uses.silents.is_empty();
         let mut first = i64::MAX;
         for (ix, level) in spec.levels.iter().enumerate() {
             let track = Track::load(&self.row[spec.offset + RULE_WORDS + ix * LEVEL_WORDS..]);
             if let Some(at) = track.deadline(level, spec.gap, head.last, clock) {
                 first = first.min(at);
             }
+        }
+        if !by_clock {
+            return first;
         }
         let firing = head.level != 0;
         if firing && head.unknown_since != 0 && !head.stale {
@@ -438,7 +446,7 @@ impl Device {
             let detection = emit(self, program, spec, emission, &mut work.scratch.stack);
             work.out.push(detection);
         }
-        self.next = self.next.min(self.deadline(program, rule));
+        self.next = self.next.min(self.deadline(program, rule, true));
         // A fault that ends with the sample in which it is there again is two episodes (`clear = "true"`: each sample
         // stands for itself). Once more at most: what has just begun cannot be cleared by the same look.
         if change == Some(Change::Cleared) && why == Look::Sample {
@@ -448,7 +456,7 @@ impl Device {
 
     /// Works out anew when the next timer is due, after the state was loaded.
     pub(super) fn rearm(&mut self, program: &ModelProgram) {
-        self.next = (0..program.rules.len()).map(|r| self.deadline(program, r)).min().unwrap_or(i64::MAX);
+        self.next = self.next_timer(program);
         self.queued = i64::MAX;
     }
 }

@@ -73,15 +73,17 @@ pub(super) fn update(op: &OpSpec, words: &mut [u64], value: f64, at: i64, window
     }
 }
 
-/// Works a late sample into its bucket, if that is still open and the order of samples does not matter to it (T3).
+/// Works a late sample into its bucket, if that is still open and the order of samples does not matter to it (T3). It
+/// covers its bucket: what lay between it and its neighbours can no longer be told.
 pub(super) fn update_late(op: &OpSpec, words: &mut [u64], value: f64, at: i64, window: i64) {
     let any_order = matches!(op.family, Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Trend);
     if any_order
         && window > 0
-        && words[0] != 0
         && let Some(bucket) = bucket(op.family, words, at, window)
     {
         add(op.family, bucket, value, at, window, false);
+        let already = bucket.last().map_or(0, |w| tally(*w).1) * 1_000;
+        cover(op.family, bucket, (width(window) - already).max(0));
     }
 }
 
@@ -252,14 +254,15 @@ pub(super) fn read(read: Read, op: &OpSpec, words: &[u64], now: i64, window: i64
 }
 
 /// The buckets that are in the window at `now`, oldest first.
-fn live<'a>(family: Family, words: &'a [u64], now: i64, window: i64) -> impl Iterator<Item = &'a [u64]> {
+fn live(family: Family, words: &[u64], now: i64, window: i64) -> impl Iterator<Item = &[u64]> {
     numbers(words, now, window).map(move |n| bucket_of(family, words, n))
 }
 
 fn numbers(words: &[u64], now: i64, window: i64) -> std::ops::RangeInclusive<i64> {
     let newest = time(words[0]);
+    // An operator that has seen nothing has its newest bucket decades ago: the range is empty.
     let current = now.div_euclid(width(window)).max(newest);
-    if newest == 0 { 1..=0 } else { current - BUCKETS_I + 1..=newest }
+    current - BUCKETS_I + 1..=newest
 }
 
 fn bucket_of(family: Family, words: &[u64], number: i64) -> &[u64] {

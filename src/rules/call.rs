@@ -12,6 +12,7 @@
 //! | `prev(m)` `changed(m)` | the sample before the newest; whether the newest differs from it |
 //! | `known(x)` `age(signal)` | whether `x` is known; time since the signal was last sent |
 //! | `silent(w)` | nothing at all was heard for `w`, our own outages not counted |
+//! | `only(m, e)` | `m` while `e` holds, otherwise unknown: feeds a window with the samples that mean something |
 //! | `min(a, b)` `max(a, b)` `abs(a)` | of plain values |
 //!
 //! `min(m, 1h)` is a window unless `m` is itself a computed duration, as in `min(time_to(…), 7d)`.
@@ -23,9 +24,9 @@ use super::types::{Nature, Ty, per_second, seconds, step_of};
 use crate::domain::Dimension;
 use crate::source::{Diagnostic, did_you_mean};
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "avg", "min", "max", "sum", "n", "stddev", "rate", "slope", "r2", "time_to", "ewma", "rises", "held", "prev",
-    "changed", "known", "age", "silent", "abs", "in",
+    "changed", "known", "age", "silent", "abs", "only", "in",
 ];
 
 /// Longest window: what a bucket's 32 bits of covered milliseconds hold with room to spare.
@@ -82,6 +83,13 @@ impl Checker<'_> {
                     uses,
                 })
             }
+            ("only", [m, c]) => {
+                let (value, condition) = (self.check(m), self.condition(c));
+                let (value, condition) = (value?, condition?);
+                let (ty, text) = (value.ty.clone(), format!("only({}, {})", value.text, condition.text));
+                let unknown = Ins::Const(self.const_ix(Const::Num(f64::NAN)));
+                Some(join(ty, text, [condition, value], &[unknown, Ins::Choose]))
+            }
             ("abs", [x]) => {
                 let input = self.check(x)?;
                 let input = self.need_number(input, x, "the argument of abs")?;
@@ -105,6 +113,7 @@ impl Checker<'_> {
             "held" => "held(condition)".to_owned(),
             "silent" => "silent(15m)".to_owned(),
             "prev" | "changed" | "known" | "abs" => format!("{called}(value)"),
+            "only" => "only(value, condition)".to_owned(),
             "age" => "age(signal)".to_owned(),
             _ => {
                 let hint = did_you_mean(called, NAMES).map(|n| format!("did you mean `{n}`?"));

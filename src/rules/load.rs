@@ -15,6 +15,9 @@ use crate::domain::{FaultName, Mode, RuleId};
 use crate::model::{Model, Models};
 use crate::source::{Diagnostic, Diagnostics, FileId, Text, did_you_mean};
 
+/// Most entries of a table of a model: what an index of 16 bits reaches, with room for the facts.
+const MAX_TABLE: usize = 60_000;
+
 /// Reads and compiles rule files for `models`. Every mistake of every file goes to `diags` (codes `R0xx`); the program
 /// then holds what is sound and must not be used if there are errors.
 #[must_use]
@@ -117,6 +120,12 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
             tables.program.rules.push(compiled);
         }
     }
+    let p = &tables.program;
+    if [p.slots.len(), p.consts.len(), p.ops.len(), p.rules.len()].iter().any(|n| *n >= MAX_TABLE) {
+        let message =
+            format!("the rules for model '{}' have more than {MAX_TABLE} signals, constants or operators", model.id);
+        diags.push(Diagnostic::error("R035", message).at(model.place.clone(), "too much for one model"));
+    }
     for (name, ix) in &model.facts {
         if model.signals[usize::from(ix.0)].each.is_none() {
             let slot = tables.slot(*ix);
@@ -195,6 +204,7 @@ impl RuleCompiler<'_> {
         let levels: Vec<(LevelProgram, Uses)> = levels.into_iter().collect::<Option<_>>()?;
         let mut uses = Uses::default();
         levels.iter().for_each(|(_, u)| uses.add(u));
+        self.warn_deaf(&uses);
         let evidence = self.evidence(&uses);
         Some(RuleProgram {
             id: RuleId::from(&*rule.id.value),
@@ -212,6 +222,14 @@ impl RuleCompiler<'_> {
             uses,
             offset: 0,
         })
+    }
+
+    /// Rules are looked at when something they read arrives.
+    fn warn_deaf(&mut self, uses: &Uses) {
+        if uses.slots.is_empty() && uses.silents.is_empty() {
+            let finding = Diagnostic::warning("R208", format!("rule '{}' reads no signal", self.rule.id.value));
+            push_once(self.diags, finding.at(self.rule.id.place.clone(), "never looked at"));
+        }
     }
 
     fn checker<'b>(&'b mut self, source: &'b Text, names: &'b [Arc<str>]) -> Checker<'b> {

@@ -43,12 +43,15 @@ enum Entry {
     Clock(i64),
 }
 
+/// Device, skew of its clock, x, y and on.
+type Said = (u8, i64, u8, u8, Option<bool>);
+
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
     let message = (0_u8..4, -15_i64..3, 0_u8..12, 0_u8..12, proptest::option::of(any::<bool>()));
     let step = (0_i64..9, proptest::option::weighted(0.6, message));
     proptest::collection::vec(step, 1..200).prop_map(|steps| {
         let mut at = 0;
-        let entry = |(wait, message): (i64, Option<(u8, i64, u8, u8, Option<bool>)>)| {
+        let entry = |(wait, message): (i64, Option<Said>)| {
             at += wait;
             message.map_or(Entry::Clock(at), |(device, skew, x, y, on)| Entry::Message {
                 at,
@@ -240,4 +243,25 @@ fn facts_of_watched_devices_are_told_once() {
     w.now = 6;
     w.send("\"x\":4");
     assert_eq!(told(&mut w), [""; 0]);
+}
+
+#[test]
+fn engines_can_be_given_to_threads() {
+    fn sendable<T: Send>() {}
+    sendable::<Engine>();
+}
+
+#[test]
+fn a_device_with_ten_simple_rules_takes_a_kilobyte() {
+    let rules: String = (0..10)
+        .map(|n| {
+            rule(&format!("when = \"x > {n} && temp > 90[degC] || volt < 11[V]\"\nhold = \"30s\"\nclear = \"x < 0\""))
+                .replace("\"r\"", &format!("\"r{n}\""))
+        })
+        .collect();
+    let p = program(&model(HEAD), &rules);
+    let row = p.models[0].words * 8;
+    // Beside the row: the device itself, its last hashes, its name, and its places in the index and the queue.
+    let whole = row + size_of::<super::super::device::Device>() + 4 * 16 + 32 + 48 + 16;
+    assert!(whole <= 1024, "{whole} bytes, {row} of them the row");
 }

@@ -3,6 +3,7 @@
 mod levels;
 mod lifecycle;
 mod operators;
+mod shipped;
 mod time;
 mod values;
 mod world;

@@ -172,6 +172,23 @@ fn t5_no_timer_fires_during_the_grace() {
 }
 
 #[test]
+fn t5_our_own_outage_expires_nothing() {
+    let mut w = world(
+        "when = \"!known(x) || age(x) > 5m || volt > 5[V]\"\nclear = \"x < 5\"\n[rule.data]\nstale_after = \"5m\"",
+    );
+    w.run_to(1);
+    w.send("\"x\":6");
+    w.run_to(10);
+    w.now = 4000;
+    w.send("\"x\":6");
+    w.outage_to(4001);
+    w.run_to(4030);
+    assert_eq!(w.told(), [""; 0], "it may have spoken all the time");
+    w.run_to(4062);
+    assert_eq!(w.told(), ["Raised major 4030 from 4030"], "the grace is over, and x has really expired");
+}
+
+#[test]
 fn t5_retained_messages_do_not_end_silence() {
     let mut w = world("when = \"silent(30s)\"");
     w.run_to(1);

@@ -87,7 +87,7 @@ fn number(text: &str, at: usize) -> Result<(Tok, usize), SyntaxError> {
     if text[end..].starts_with('.') {
         end = digits(end + 1);
     }
-    let tail = text[end..].as_bytes();
+    let tail = &text.as_bytes()[end..];
     let sign = usize::from(matches!(tail.get(1), Some(b'+' | b'-')));
     if matches!(tail.first(), Some(b'e' | b'E')) && tail.get(1 + sign).is_some_and(u8::is_ascii_digit) {
         end = digits(end + 1 + sign);
