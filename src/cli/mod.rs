@@ -1,6 +1,8 @@
 //! Commands and exit codes.
 
 pub mod case;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod replay;
 pub mod token;
 
@@ -49,6 +51,9 @@ enum Command {
     Case(case::Args),
     /// Publish a recording to a broker
     Replay(replay::Args),
+    /// Show everything on this machine alone: broker, providers, a fleet, two faults and how they are served
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
     /// Make tokens for the API
     Token(token::Args),
 }
@@ -71,6 +76,8 @@ pub fn main() -> ExitCode {
         Command::Run { config } => run(config, cli.log_format),
         Command::Case(args) => case(&args),
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => on_runtime(demo::run(&args, app::clock())).unwrap_or_else(|code| code),
         Command::Token(args) => match token::run(&args, &mut stdout(), &mut stderr()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&error, None, 1),
@@ -136,5 +143,3 @@ fn complain(error: &dyn std::error::Error, hint: Option<&str>, code: u8) -> Exit
     }
     ExitCode::from(code)
 }
-#[cfg(feature = "demo")]
-pub mod demo;

@@ -4,6 +4,7 @@
 
 mod broker;
 mod channels;
+mod crash;
 mod demo;
 mod desk_world;
 mod durability;
@@ -11,5 +12,7 @@ mod http;
 mod mqtt;
 mod payloads;
 mod playbooks;
+mod rules;
 mod simulation;
 mod tidy;
+mod world;
