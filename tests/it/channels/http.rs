@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use forewarn::channels::CallbackKey;
 use forewarn::desk::Input;
 use forewarn::domain::{
     CallWork, DispatchWork, JobState, Outcome, ReceiptKind, SmsWork, Span, TicketWork, WebhookWork, Work,
 };
 use forewarn::wire::webhook;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -165,6 +167,25 @@ async fn settings_that_cannot_be_used() {
         let error = world.try_build(&settings).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(error.contains(part) && error.starts_with("provider.x."), "{settings}: {error:?}");
     }
+}
+
+/// The callback server believes with the same secret that the adapter uses, wherever it stands.
+#[tokio::test]
+async fn callback_keys() {
+    let mut world = World::new();
+    world.files.insert("s", format!("{SECRET}\n").into_bytes());
+    world.files.insert("t", b" token\n".to_vec());
+    let key = |settings: &str| world.callback_key(settings).unwrap();
+    let voice = twilio("twilio-voice", "https://x").replace("token = \"t\"", "token_file = \"t\"");
+    let Some(CallbackKey::Twilio(token)) = key(&voice) else { panic!() };
+    assert_eq!(token.expose_secret(), "token");
+    let Some(CallbackKey::Webhook(secret)) = key("kind = \"dispatch\"\nurl = \"https://x\"\nsecret_file = \"s\"")
+    else {
+        panic!()
+    };
+    let inline = webhook::Secret::parse(SECRET).unwrap();
+    assert_eq!(webhook::sign(&secret, "id", now(), b"{}"), webhook::sign(&inline, "id", now(), b"{}"));
+    assert!(key(&zammad("https://x")).is_none());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use forewarn::channels::{Deps, Error, ProviderSettings, build};
+use forewarn::channels::{CallbackKey, Deps, Error, ProviderSettings, build, callback_key};
 use forewarn::desk::{Input, Reply};
 use forewarn::domain::{
     At, CaseId, EffectId, Job, MailWork, Order, OrderKind, Outcome, Place, Purpose, Span, Vehicle, Work,
@@ -67,6 +67,14 @@ impl World {
     }
 
     pub(super) fn try_build(&self, settings: &str) -> Result<Arc<dyn Channel>, Error> {
+        self.with(settings, |settings, deps| build("x", settings, deps))
+    }
+
+    pub(super) fn callback_key(&self, settings: &str) -> Result<Option<CallbackKey>, Error> {
+        self.with(settings, |settings, deps| callback_key("x", settings, deps))
+    }
+
+    fn with<T>(&self, settings: &str, use_: impl FnOnce(&ProviderSettings, &Deps<'_>) -> T) -> T {
         let settings: ProviderSettings = toml::from_str(settings).unwrap();
         let read = |path: &Path| {
             let file = path.to_str().and_then(|p| self.files.get(p)).cloned();
@@ -79,7 +87,7 @@ impl World {
             clock: Arc::new(now),
             read: &read,
         };
-        build("x", &settings, &deps)
+        use_(&settings, &deps)
     }
 
     pub(super) fn build(&self, settings: &str) -> Arc<dyn Channel> {
