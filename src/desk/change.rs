@@ -72,16 +72,22 @@ impl<'a> Change<'a> {
 
     pub(super) fn effects(&self, case: CaseId) -> Vec<(EffectId, EffectRow)> {
         let mut ids: BTreeSet<EffectId> = self.base.effects_by_case.get(&case).cloned().unwrap_or_default();
-        ids.extend(self.pending.effects.iter().filter_map(|(id, row)| {
-            row.as_ref().is_some_and(|r| r.case == case).then_some(*id)
-        }));
+        ids.extend(
+            self.pending
+                .effects
+                .iter()
+                .filter_map(|(id, row)| row.as_ref().is_some_and(|r| r.case == case).then_some(*id)),
+        );
         ids.into_iter().filter_map(|id| self.get::<EffectRow>(&id).map(|row| (id, row))).collect()
     }
 
     pub(super) fn jobs(&self, case: CaseId) -> Vec<(EffectId, JobRow)> {
         let mut ids: BTreeSet<EffectId> = self.base.jobs_by_case.get(&case).cloned().unwrap_or_default();
         ids.extend(
-            self.pending.jobs.iter().filter_map(|(id, row)| row.as_ref().is_some_and(|r| r.case == case).then_some(*id)),
+            self.pending
+                .jobs
+                .iter()
+                .filter_map(|(id, row)| row.as_ref().is_some_and(|r| r.case == case).then_some(*id)),
         );
         ids.into_iter().filter_map(|id| self.get::<JobRow>(&id).map(|row| (id, row))).collect()
     }
@@ -126,7 +132,11 @@ impl<'a> Change<'a> {
     /// The record, if anything changed.
     pub(super) fn finish(self) -> (Option<Record>, Vec<Order>) {
         let changes = self.pending.encode();
-        let record = (!changes.is_empty()).then(|| Record { at: self.now, actor: self.actor, what: self.what, changes });
+        let record = if changes.is_empty() {
+            None
+        } else {
+            Some(Record { at: self.now, actor: self.actor, what: self.what, changes })
+        };
         (record, self.orders)
     }
 }

@@ -104,7 +104,8 @@ fn sent_line(row: &EffectRow) -> String {
 /// Also for questions, which spend the provider's budget but need no consent.
 pub(super) fn spend(change: &mut Change<'_>, row: &EffectRow) {
     let key = BudgetKey::Provider(row.adapter.clone());
-    let limited = change.config.providers.get(&row.adapter).is_some_and(|p| p.per_second.is_some() || p.per_hour.is_some());
+    let limited =
+        change.config.providers.get(&row.adapter).is_some_and(|p| p.per_second.is_some() || p.per_hour.is_some());
     if limited {
         let mut budget = change.get::<BudgetRow>(&key).unwrap_or_default();
         budget.second = budget.second.take(change.now, Span::from_secs(1));

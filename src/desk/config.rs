@@ -117,8 +117,9 @@ impl Config {
             for (i, person) in people.iter().enumerate() {
                 let which = format!("person {} of the queue `{queue}`", i + 1);
                 let needs = |kind, what: &str| {
-                    (self.provider_of(kind).is_none())
-                        .then(|| Diagnostic::error("S032", format!("{which} has `{what}`, but there is no provider for it")))
+                    (self.provider_of(kind).is_none()).then(|| {
+                        Diagnostic::error("S032", format!("{which} has `{what}`, but there is no provider for it"))
+                    })
                 };
                 let finding = match person {
                     Person { call: Some(_), .. } => needs(ProviderKind::Voice, "call"),
@@ -151,7 +152,8 @@ impl Config {
         for part in [Part::Voice, Part::Subject, Part::Text, Part::Html] {
             if !self.queues.is_empty() && !self.messages.has(super::PAGE_SCRIPT, part) {
                 let file = format!("en/{}.{}", super::PAGE_SCRIPT, part.suffix());
-                diags.push(Diagnostic::error("S036", format!("the text `{file}` is missing: people are paged with it")));
+                diags
+                    .push(Diagnostic::error("S036", format!("the text `{file}` is missing: people are paged with it")));
             }
         }
     }

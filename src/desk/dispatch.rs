@@ -9,9 +9,7 @@ use super::goals::{self, Wake};
 use super::plan::Effect;
 use super::reach;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, FactsRow, GoalState, JobRow, StepRow, StepState};
-use crate::domain::{
-    At, CaseId, EffectId, EndpointKind, Job, JobState, JobUpdate, Place, Role, Span, StepId, Vehicle,
-};
+use crate::domain::{At, CaseId, EffectId, EndpointKind, Job, JobState, JobUpdate, Place, Role, Span, StepId, Vehicle};
 use crate::outbox::{Event, Kind, Window};
 use crate::playbook::{Dispatch, Held, Mirror, Reaction, Step, Verb};
 
@@ -146,7 +144,13 @@ fn start(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut row
     row.effect = Some(effect);
     change.put((id, step.id.clone()), row);
     wake.at(accept_by);
-    change.tell(id, TimelineKind::Decided, format!("{provider} is asked for: {}", d.service), Some(effect), Mirror::Dispatch);
+    change.tell(
+        id,
+        TimelineKind::Decided,
+        format!("{provider} is asked for: {}", d.service),
+        Some(effect),
+        Mirror::Dispatch,
+    );
 }
 
 /// One costly action a device and day: failing over to another provider within one case is the same action.
@@ -185,9 +189,7 @@ fn job_body(change: &Change<'_>, case: &CaseRow, d: &Dispatch, place: Place, acc
         priority: text(if safety { "safety" } else { "normal" }),
         requested_at: change.now,
         place,
-        vehicle: Vehicle(
-            device.map(|x| x.attrs.iter().map(|(k, v)| (text(k), text(v))).collect()).unwrap_or_default(),
-        ),
+        vehicle: Vehicle(device.map(|x| x.attrs.iter().map(|(k, v)| (text(k), text(v))).collect()).unwrap_or_default()),
         fault: BTreeMap::from([
             (text("name"), text(case.fault.as_str())),
             (text("title"), case.title.clone()),
@@ -257,7 +259,9 @@ pub(super) fn update(change: &mut Change<'_>, request: EffectId, seq: Option<u64
     if is_promised(job.state) && job.accepted_at.is_none() {
         job.accepted_at = Some(change.now);
     }
-    let eta = update.eta_at.filter(|eta| job.eta_at != Some(*eta) && matches!(update.state, JobState::Accepted | JobState::EnRoute));
+    let eta = update
+        .eta_at
+        .filter(|eta| job.eta_at != Some(*eta) && matches!(update.state, JobState::Accepted | JobState::EnRoute));
     if let Some(eta) = eta {
         job.eta_at = Some(eta);
         job.late_arrival = false;
@@ -280,7 +284,7 @@ pub(super) fn update(change: &mut Change<'_>, request: EffectId, seq: Option<u64
 
 /// Whether `new` can be true after `old`: jobs go forward and end once.
 fn may_follow(old: Option<JobState>, new: JobState) -> bool {
-    use JobState::{Accepted, CancelRefused, Cancelled, Done, EnRoute, OnSite, Offered, Towing};
+    use JobState::{Accepted, CancelRefused, Cancelled, Done, EnRoute, Offered, OnSite, Towing};
     let rank = |s: JobState| [Offered, Accepted, EnRoute, OnSite, Towing, Done].iter().position(|x| *x == s);
     match old {
         None => true,
@@ -309,7 +313,8 @@ fn slipped(change: &mut Change<'_>, id: CaseId, step_id: &StepId, eta: At) {
     change.put(key, row);
     let later = minutes_up(eta.since(told));
     change.say(id, TimelineKind::Trouble, format!("the truck comes {later} min later than last told"), None);
-    let plan = change.get::<CaseRow>(&id).filter(|c| c.is_open() && c.backing_out.is_none()).and_then(|c| change.plan(&c));
+    let plan =
+        change.get::<CaseRow>(&id).filter(|c| c.is_open() && c.backing_out.is_none()).and_then(|c| change.plan(&c));
     let step = plan.as_ref().and_then(|p| p.step(step_id));
     if let Some(Verb::Dispatch(d)) = step.map(|s| &s.verb) {
         match d.on.get("eta_slips") {
@@ -338,9 +343,11 @@ pub(super) fn is_over(change: &Change<'_>, job: &JobRow) -> bool {
         Some(Done | Declined | NoProvider | GoneOnArrival | Unsuccessful | Cancelled) => true,
         Some(CancelRefused) => job.unwanted,
         // Never taken by the provider, as far as anybody will ever know.
-        None => change.jobs(job.case).iter().filter(|(_, j)| j == job).all(|(effect, _)| {
-            change.get::<EffectRow>(effect).is_none_or(|e| e.delivery.state.is_lost())
-        }),
+        None => change
+            .jobs(job.case)
+            .iter()
+            .filter(|(_, j)| j == job)
+            .all(|(effect, _)| change.get::<EffectRow>(effect).is_none_or(|e| e.delivery.state.is_lost())),
         _ => false,
     }
 }
@@ -364,7 +371,9 @@ pub(super) fn upkeep(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
 fn adopt(change: &mut Change<'_>, id: CaseId, effect: EffectId, job: &JobRow) -> bool {
     let coming = is_promised(job.state) || job.state == Some(JobState::CancelRefused);
     let key = (id, job.step.clone());
-    let Some(mut row) = change.get::<StepRow>(&key).filter(|_| coming && job.state != Some(JobState::Done)) else { return false };
+    let Some(mut row) = change.get::<StepRow>(&key).filter(|_| coming && job.state != Some(JobState::Done)) else {
+        return false;
+    };
     let current = row.effect.and_then(|e| change.get::<JobRow>(&e).map(|j| (e, j)));
     if row.state == StepState::Done || current.as_ref().is_some_and(|(_, j)| is_promised(j.state)) {
         return false;
@@ -429,10 +438,10 @@ fn poll(change: &mut Change<'_>, id: CaseId, request: EffectId, wanted: bool, wa
             e.delivery.rearm(change.now + every);
             change.put(poll, e);
         }
+        (Some((_, e)), false) if !e.delivery.state.is_waiting() => {}
         (Some((poll, mut e)), false) => {
-            if e.delivery.on(&poll, change.now, &Event::Cancel).is_some() {
-                change.put(poll, e);
-            }
+            e.delivery.on(&poll, change.now, &Event::Cancel);
+            change.put(poll, e);
         }
         _ => {}
     }

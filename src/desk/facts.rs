@@ -117,7 +117,13 @@ impl Facts for CaseFacts<'_, '_> {
             _ => match name.strip_prefix("device.") {
                 Some(n) => match self.facts.values.get(n) {
                     Some(v) => v.clone(),
-                    None => self.change.config.registry.devices.get(&self.case.device).map_or(Value::Unknown, |d| device(d, n)),
+                    None => self
+                        .change
+                        .config
+                        .registry
+                        .devices
+                        .get(&self.case.device)
+                        .map_or(Value::Unknown, |d| device(d, n)),
                 },
                 None => Value::Unknown,
             },
@@ -127,7 +133,9 @@ impl Facts for CaseFacts<'_, '_> {
     fn call(&self, name: &str, arguments: &[Arc<str>]) -> Value {
         let Some(argument) = arguments.first() else { return Value::Unknown };
         if name == "met" {
-            return Value::Bool(self.case.goals.iter().any(|g| *g.name.as_str() == **argument && g.state == GoalState::Met));
+            return Value::Bool(
+                self.case.goals.iter().any(|g| *g.name.as_str() == **argument && g.state == GoalState::Met),
+            );
         }
         let step = self.change.get::<super::rows::StepRow>(&(self.id, StepId::from(&**argument)));
         Value::Bool(match name {
@@ -168,8 +176,8 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
     let clock = |at: At| at.to_jiff().to_zoned(zone.clone()).strftime("%H:%M").to_string();
     let registry = &change.config.registry;
     let facts = change.get::<FactsRow>(&case.device).unwrap_or_default();
-    let redacted = written
-        && change.plan(case).is_some_and(|p| p.policy.redact.iter().any(|r| &**r == "device.position"));
+    let redacted =
+        written && change.plan(case).is_some_and(|p| p.policy.redact.iter().any(|r| &**r == "device.position"));
 
     let mut device = Map::new();
     device.insert("id".into(), case.device.as_str().into());
@@ -188,11 +196,8 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
 
     let part = case.fault.as_str().split_once('.').map_or(case.fault.as_str(), |(_, p)| p);
     let part_name = case.component.as_ref().map_or_else(|| part.replace('_', " "), |c| c.to_string());
-    let evidence: Vec<Json> = case
-        .evidence
-        .iter()
-        .map(|e| json!({ "name": e.name, "value": plain(&e.value), "unit": e.unit }))
-        .collect();
+    let evidence: Vec<Json> =
+        case.evidence.iter().map(|e| json!({ "name": e.name, "value": plain(&e.value), "unit": e.unit })).collect();
     let mut root = json!({
         "case": {
             "id": id.short(), "full_id": id.to_string(), "title": case.title, "opened": clock(case.opened_at),

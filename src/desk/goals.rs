@@ -49,7 +49,8 @@ fn start_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook) {
         if case.backing_out.is_some() || !waiting || (step.only_called && known.is_none()) {
             continue;
         }
-        let ended_well = |s: &StepId| change.get::<StepRow>(&(id, s.clone())).is_some_and(|r| r.state == StepState::Done);
+        let ended_well =
+            |s: &StepId| change.get::<StepRow>(&(id, s.clone())).is_some_and(|r| r.state == StepState::Done);
         if known.is_none() && !step.after.iter().all(ended_well) {
             continue;
         }
@@ -343,12 +344,17 @@ pub(super) fn phase(case: &CaseRow, plan: Option<&Playbook>, jobs: &[&JobRow], s
     }
     let open = |verb: fn(&Verb) -> bool| {
         plan.is_some_and(|p| {
-            p.steps.iter().filter(|s| verb(&s.verb)).filter_map(|s| s.goal.as_ref()).any(|goal| {
-                case.goals.iter().any(|g| g.name == *goal && !g.state.is_settled())
-            })
+            p.steps
+                .iter()
+                .filter(|s| verb(&s.verb))
+                .filter_map(|s| s.goal.as_ref())
+                .any(|goal| case.goals.iter().any(|g| g.name == *goal && !g.state.is_settled()))
         })
     };
-    if jobs.iter().any(|j| !j.unwanted && matches!(j.state, Some(JobState::EnRoute | JobState::OnSite | JobState::Towing))) {
+    if jobs
+        .iter()
+        .any(|j| !j.unwanted && matches!(j.state, Some(JobState::EnRoute | JobState::OnSite | JobState::Towing)))
+    {
         "in_service"
     } else if open(|v| matches!(v, Verb::Reach(_))) {
         "engaging"
@@ -358,4 +364,3 @@ pub(super) fn phase(case: &CaseRow, plan: Option<&Playbook>, jobs: &[&JobRow], s
         "verifying"
     }
 }
-

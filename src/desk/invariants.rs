@@ -12,13 +12,15 @@ impl Desk {
     pub fn check_invariants(&self) -> Result<(), String> {
         for (id, case) in &self.state.rows.cases {
             self.check_case(id, case)?;
+            self.check_timeline(id)?;
         }
         let in_flight = self.state.rows.effects.iter().filter(|(_, e)| e.delivery.state.is_in_flight()).count();
         if in_flight != self.state.in_flight.len() {
             return Err("the index of attempts in flight is wrong".to_owned());
         }
         for (device, cases) in &self.state.open_by_device {
-            if cases.iter().any(|id| !self.state.rows.cases.get(id).is_some_and(|c| c.is_open() && c.device == *device)) {
+            if cases.iter().any(|id| !self.state.rows.cases.get(id).is_some_and(|c| c.is_open() && c.device == *device))
+            {
                 return Err(format!("the index of open cases is wrong for {device}"));
             }
         }
@@ -37,6 +39,10 @@ impl Desk {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn check_timeline(&self, id: &CaseId) -> Result<(), String> {
         let mut seen = std::collections::BTreeSet::new();
         for (_, line) in self.state.rows.timeline.range((*id, 0)..=(*id, u32::MAX)) {
             seen.extend(line.effect);

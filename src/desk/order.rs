@@ -9,8 +9,8 @@ use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow, JobRow, PageRow, Target};
 use crate::domain::{
-    CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind, Purpose, SmsWork,
-    Span, TicketWork, WebhookWork, Work,
+    CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind, Purpose,
+    SmsWork, Span, TicketWork, WebhookWork, Work,
 };
 use crate::outbox::{Ask, Kind};
 use crate::playbook::{Part, Verb};
@@ -160,7 +160,8 @@ impl Maker<'_, '_> {
         };
         let facts = self.facts(true);
         let render = |t: &crate::playbook::Template| t.render(&facts).map_err(|e| format!("ticket field: {e}"));
-        let title: String = render(&t.title)?.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+        let title: String =
+            render(&t.title)?.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
         let mut fields = std::collections::BTreeMap::new();
         for (name, template) in &t.fields {
             fields.insert(name.clone(), render(template)?);

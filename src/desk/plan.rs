@@ -56,8 +56,13 @@ impl Effect {
         // Paging our own people is never a question of consent.
         let purpose = if page { Purpose::Safety } else { purpose };
         let run = case.map_or(1, |c| c.run);
-        let parts: [&[u8]; 5] =
-            [id.as_bytes(), &run.to_le_bytes(), self.step.as_str().as_bytes(), self.kind.as_str().as_bytes(), self.salt.as_bytes()];
+        let parts: [&[u8]; 5] = [
+            id.as_bytes(),
+            &run.to_le_bytes(),
+            self.step.as_str().as_bytes(),
+            self.kind.as_str().as_bytes(),
+            self.salt.as_bytes(),
+        ];
         let effect = EffectId::of(now, &parts);
         let limit_at = self.limit_at.unwrap_or(now + change.config.settings.effect_limit);
         let mut delivery = Delivery::new(self.kind, purpose, self.at, limit_at);

@@ -8,7 +8,9 @@ use super::goals::{self, Wake};
 use super::plan::Effect;
 use super::rows::{AdhocReach, EffectRow, RungRow, RungState, StepRow, StepState, Target};
 use super::{TimelineKind, pages};
-use crate::domain::{At, CaseId, CustomerId, EffectId, EndpointId, EndpointKind, GoalName, Role, ScriptId, Span, StepId};
+use crate::domain::{
+    At, CaseId, CustomerId, EffectId, EndpointId, EndpointKind, GoalName, Role, ScriptId, Span, StepId,
+};
 use crate::outbox::{Event, Kind, State};
 use crate::playbook::{Mirror, ProviderKind, Reach, Rung, Until, Via};
 

@@ -359,7 +359,6 @@ macro_rules! tables {
         /// A stored row, decoded.
         #[derive(Debug)]
         #[expect(non_camel_case_types, reason = "named as their tables")]
-        #[expect(clippy::large_enum_variant, reason = "lives for one assignment")]
         pub(super) enum AnyRow { $($name($key, Option<$row>),)* }
 
         impl AnyRow {
@@ -413,7 +412,10 @@ fn encode_row<T: Table>(row: &T) -> Vec<u8> {
     encode(VERSION, row)
 }
 
-#[expect(clippy::expect_used, reason = "rows hold plain data; postcard fails only on unsized sequences and full buffers")]
+#[expect(
+    clippy::expect_used,
+    reason = "rows hold plain data; postcard fails only on unsized sequences and full buffers"
+)]
 fn encode(first: u8, value: &impl Serialize) -> Vec<u8> {
     postcard::to_extend(value, vec![first]).expect("plain data is always encoded")
 }

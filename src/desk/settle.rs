@@ -69,11 +69,15 @@ pub(super) fn settle(change: &mut Change<'_>) {
 
 /// Devices whose first case was opened or last case was closed.
 pub(super) fn watches(change: &Change<'_>) -> Vec<(DeviceId, Watch)> {
-    let devices: BTreeSet<&DeviceId> =
-        change.pending.cases.iter().filter_map(|(id, row)| match row {
+    let devices: BTreeSet<&DeviceId> = change
+        .pending
+        .cases
+        .iter()
+        .filter_map(|(id, row)| match row {
             Some(row) => Some(&row.device),
             None => change.base.rows.cases.get(id).map(|r| &r.device),
-        }).collect();
+        })
+        .collect();
     let mut watches = Vec::new();
     for device in devices {
         let before = change.base.open_by_device.get(device).cloned().unwrap_or_default();

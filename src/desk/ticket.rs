@@ -18,7 +18,14 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, t: &Ticket
     let key = (id, step.id.clone());
     if let Some(link) = change.get::<TicketRow>(&key) {
         if let Some(ticket) = link.ticket {
-            return goals::done(change, id, &step.id, row, step.goal.as_ref(), &format!("{} ticket {ticket}", link.desk));
+            return goals::done(
+                change,
+                id,
+                &step.id,
+                row,
+                step.goal.as_ref(),
+                &format!("{} ticket {ticket}", link.desk),
+            );
         }
         let lost = change.get::<EffectRow>(&link.create).is_none_or(|e| e.delivery.state.is_lost());
         if !lost {

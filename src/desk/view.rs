@@ -62,14 +62,8 @@ impl Desk {
     }
 
     fn summary(&self, id: &CaseId, row: &CaseRow) -> CaseSummary {
-        let jobs: Vec<&JobRow> = self
-            .state
-            .jobs_by_case
-            .get(id)
-            .into_iter()
-            .flatten()
-            .filter_map(|j| self.state.rows.jobs.get(j))
-            .collect();
+        let jobs: Vec<&JobRow> =
+            self.state.jobs_by_case.get(id).into_iter().flatten().filter_map(|j| self.state.rows.jobs.get(j)).collect();
         let started = self.state.effects_by_case.contains_key(id);
         CaseSummary {
             id: *id,

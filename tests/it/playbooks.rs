@@ -30,10 +30,14 @@ fn a_breakdown_ends_with_a_truck_beside_the_car() {
     }
     let spoken = &world.speeches[0].1;
     assert!(spoken.contains("in 24 Minuten"), "the driver hears the time of the accepted truck: {spoken}");
-    let sms: Vec<_> = world.orders.iter().filter_map(|(_, o)| match &o.work {
-        Work::Sms(sms) => Some(sms.body.clone()),
-        _ => None,
-    }).collect();
+    let sms: Vec<_> = world
+        .orders
+        .iter()
+        .filter_map(|(_, o)| match &o.work {
+            Work::Sms(sms) => Some(sms.body.clone()),
+            _ => None,
+        })
+        .collect();
     assert!(sms.iter().any(|s| s.contains("verspätet") && s.contains("23 min")), "{sms:?}");
     let closed = world.orders.iter().any(|(_, o)| matches!(&o.work, Work::Ticket(TicketWork::Close { .. })));
     assert!(closed, "the ticket is closed");
@@ -55,5 +59,7 @@ fn a_weak_battery_ends_with_a_ticket_and_a_mail() {
     let mail = mail.unwrap();
     assert!(mail.html.contains("Jane &lt;Doe&gt;"), "names are escaped in HTML");
     assert!(mail.text.contains("Jane <Doe>") && mail.subject.contains("W-123 AB") && mail.locale == "de");
-    assert!(!world.orders.iter().any(|(_, o)| matches!(o.work, Work::Call(_) | Work::Dispatch(DispatchWork::Request(_)))));
+    assert!(
+        !world.orders.iter().any(|(_, o)| matches!(o.work, Work::Call(_) | Work::Dispatch(DispatchWork::Request(_))))
+    );
 }
