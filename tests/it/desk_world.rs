@@ -1,6 +1,7 @@
 //! A world around the desk, in virtual time, from a seed: providers that are slow, silent, wrong and repetitive,
 //! people who do or do not answer, and a process that may die at every commit.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests: an unexpected error is a failed test")]
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
