@@ -349,7 +349,7 @@ impl World {
         }
         self.steps += 1;
         // Every case after every step is too slow for hundreds of worlds; debug builds look at the changed ones.
-        if self.steps % 20 == 0 {
+        if self.steps.is_multiple_of(20) {
             self.desk.check_invariants().unwrap();
         }
         for order in step.orders {

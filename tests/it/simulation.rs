@@ -1,6 +1,8 @@
 //! Hundreds of seeded worlds: everything that can go wrong at providers, with people and with the process itself, and
 //! what must hold all the same.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: an unexpected error is a failed test")]
+
 use std::sync::{Arc, OnceLock};
 
 use forewarn::desk::{CaseView, Config, Input, Record};
@@ -48,8 +50,11 @@ fn live(seed: u64, odds: Odds) -> World {
             provider.per_hour = Some(60);
         }
     };
-    let config =
-        if seed % 3 == 0 { LIMITED.get_or_init(|| config(limit)) } else { FREE.get_or_init(|| config(|_| {})) };
+    let config = if seed.is_multiple_of(3) {
+        LIMITED.get_or_init(|| config(limit))
+    } else {
+        FREE.get_or_init(|| config(|_| {}))
+    };
     let config = config.clone();
     let mut world = World::new(config, odds, seed);
     befall(&mut world);
