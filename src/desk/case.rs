@@ -15,6 +15,8 @@ use crate::playbook::{Mirror, Playbook};
 
 /// The most episodes attached to a case; further ones are recorded and not attached.
 const MAX_EPISODES: usize = 32;
+/// The most episodes remembered.
+const MAX_KNOWN_EPISODES: usize = 200_000;
 
 pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
     let seen = change.get::<EpisodeRow>(&d.episode);
@@ -49,6 +51,12 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
                 None => episode.ignored = Some("no playbook matches".to_owned()),
             },
         }
+    }
+    // Shadow rules may speak for years: what opened no case makes room for what is new.
+    if change.base.rows.episodes.len() >= MAX_KNOWN_EPISODES
+        && let Some((other, _)) = change.base.rows.episodes.iter().find(|(_, e)| e.case.is_none())
+    {
+        change.delete::<EpisodeRow>(*other);
     }
     change.put(d.episode, episode);
     Reply::Done

@@ -132,8 +132,8 @@ impl<'a> Change<'a> {
     /// The record, if anything changed.
     pub(super) fn finish(self) -> (Option<Record>, Vec<Order>) {
         let changes = self.pending.encode();
-        let record =
-            (!changes.is_empty()).then(|| Record { at: self.now, actor: self.actor, what: self.what, changes });
+        let (at, actor, what) = (self.now, self.actor, self.what);
+        let record = (!changes.is_empty()).then_some(Record { at, actor, what, changes });
         (record, self.orders)
     }
 }

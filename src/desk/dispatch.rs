@@ -438,10 +438,10 @@ fn poll(change: &mut Change<'_>, id: CaseId, request: EffectId, wanted: bool, wa
             e.delivery.rearm(change.now + every);
             change.put(poll, e);
         }
+        (Some((_, e)), false) if !e.delivery.state.is_waiting() => {}
         (Some((poll, mut e)), false) => {
-            if e.delivery.on(&poll, change.now, &Event::Cancel).is_some() {
-                change.put(poll, e);
-            }
+            e.delivery.on(&poll, change.now, &Event::Cancel);
+            change.put(poll, e);
         }
         _ => {}
     }

@@ -12,6 +12,7 @@ impl Desk {
     pub fn check_invariants(&self) -> Result<(), String> {
         for (id, case) in &self.state.rows.cases {
             self.check_case(id, case)?;
+            self.check_timeline(id)?;
         }
         let in_flight = self.state.rows.effects.iter().filter(|(_, e)| e.delivery.state.is_in_flight()).count();
         if in_flight != self.state.in_flight.len() {
@@ -38,6 +39,10 @@ impl Desk {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn check_timeline(&self, id: &CaseId) -> Result<(), String> {
         let mut seen = std::collections::BTreeSet::new();
         for (_, line) in self.state.rows.timeline.range((*id, 0)..=(*id, u32::MAX)) {
             seen.extend(line.effect);

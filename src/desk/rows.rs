@@ -359,7 +359,6 @@ macro_rules! tables {
         /// A stored row, decoded.
         #[derive(Debug)]
         #[expect(non_camel_case_types, reason = "named as their tables")]
-        #[expect(clippy::large_enum_variant, reason = "lives for one assignment")]
         pub(super) enum AnyRow { $($name($key, Option<$row>),)* }
 
         impl AnyRow {

@@ -50,15 +50,18 @@ pub struct ConditionError {
     pub span: std::ops::Range<usize>,
 }
 
+/// A call in a condition: name, arguments, place in the text.
+pub type Call = (Arc<str>, Vec<Arc<str>>, std::ops::Range<usize>);
+
 #[derive(Debug, Clone, PartialEq)]
 enum Expr {
     Literal(Value),
     Name(Arc<str>, std::ops::Range<usize>),
     Call(Arc<str>, Vec<Arc<str>>, std::ops::Range<usize>),
-    Not(Box<Expr>),
-    Negative(Box<Expr>),
-    Binary(Operator, Box<Expr>, Box<Expr>),
-    For(usize, Box<Expr>, Span),
+    Not(Box<Self>),
+    Negative(Box<Self>),
+    Binary(Operator, Box<Self>, Box<Self>),
+    For(usize, Box<Self>, Span),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +109,7 @@ impl Condition {
 
     /// Every call used: name, arguments, place in the text.
     #[must_use]
-    pub fn calls(&self) -> Vec<(Arc<str>, Vec<Arc<str>>, std::ops::Range<usize>)> {
+    pub fn calls(&self) -> Vec<Call> {
         let mut found = Vec::new();
         self.root.visit(&mut |e| {
             if let Expr::Call(n, a, span) = e {

@@ -11,7 +11,7 @@ mod step;
 mod template;
 mod types;
 
-pub use condition::{Condition, ConditionError, Facts, Held, Verdict};
+pub use condition::{Call, Condition, ConditionError, Facts, Held, Verdict};
 pub use load::{ProviderKind, Surroundings, compile_stored, load};
 pub use messages::{Messages, Part};
 pub use template::{Template, TemplateError};

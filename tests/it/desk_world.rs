@@ -1,6 +1,7 @@
 //! A world around the desk, in virtual time, from a seed: providers that are slow, silent, wrong and repetitive,
 //! people who do or do not answer, and a process that may die at every commit.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests: an unexpected error is a failed test")]
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -127,6 +128,7 @@ pub(crate) struct World {
     pub(crate) speeches: Vec<(At, String)>,
     queue: BTreeMap<(At, u64), Next>,
     count: u64,
+    steps: u64,
     taken: BTreeMap<EffectId, Taken>,
     cancelled: BTreeSet<String>,
     /// What the tow company has promised last, by job.
@@ -287,6 +289,7 @@ impl World {
             speeches: Vec::new(),
             queue: BTreeMap::new(),
             count: 0,
+            steps: 0,
             taken: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             jobs: BTreeMap::new(),
@@ -344,7 +347,11 @@ impl World {
             self.desk.apply(&record).unwrap();
             self.log.push(record);
         }
-        self.desk.check_invariants().unwrap();
+        self.steps += 1;
+        // Every case after every step is too slow for hundreds of worlds; debug builds look at the changed ones.
+        if self.steps.is_multiple_of(20) {
+            self.desk.check_invariants().unwrap();
+        }
         for order in step.orders {
             self.carry_out(order);
         }
