@@ -8,6 +8,7 @@ mod desk;
 mod fleet;
 mod mail;
 mod phone;
+mod play;
 mod tow;
 
 use std::sync::{Arc, Mutex};
