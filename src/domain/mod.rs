@@ -7,6 +7,7 @@ mod detection;
 mod effect;
 mod id;
 mod registry;
+mod shard;
 mod time;
 mod unit;
 mod value;
@@ -21,6 +22,7 @@ pub use id::{
     ModelId, ParseIdError, PlaybookId, QueueName, RuleId, ScriptId, SignalName, StepId,
 };
 pub use registry::{Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};
+pub use shard::{SHARDS, shard_of};
 pub use time::{At, ParseSpanError, Span};
 pub use unit::{Dimension, Unit};
 pub use value::Value;

@@ -1,1 +1,419 @@
 //! The detection core: messages and time in, detections out. No clock, no I/O.
+//!
+//! An [`Engine`] owns the states of the devices of some shards. A message is reduced to the slots its model's rules
+//! read, put in order (T1-T4), worked into the operators it touches, and only the rules that read one of its signals
+//! are looked at. Between messages [`Engine::clock`] lets the time of each device run on, and a queue of deadlines
+//! finds the few devices for which that matters.
+//!
+//! The same entries give the same detections, byte for byte: a device's state depends on its own messages and the
+//! clock marks of its shard alone, so neither threads nor restarts change anything.
+//!
+//! **Healthy time.** Marks are written only while ingest is healthy. A shard counts the time between marks that are at
+//! most [`Settings::mark_gap`] apart; a longer gap is our own outage and does not count, and after it no timer fires
+//! for [`Settings::grace`]. Silence and the running-on of device clocks are measured in this time (T5).
+
+mod device;
+mod emit;
+mod level;
+mod ops;
+mod profile;
+mod state;
+#[cfg(test)]
+mod tests;
+mod vm;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::decode;
+use crate::domain::{At, Detection, DeviceId, Registry, SHARDS, Span, Value, shard_of};
+use crate::model::{Binding, Message, ReadingValue};
+use crate::rules::{ModelProgram, Program, text_value};
+use device::{Device, Sample, Scratch, Work};
+use profile::Profiles;
+
+pub use state::Error;
+
+/// Device times before 2015 are a clock that was never set (T1).
+const OLDEST: i64 = 1_420_070_400_000_000;
+
+/// What an operator of the program may want to be otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Clock marks further apart than this are an outage of our own.
+    pub mark_gap: Span,
+    /// After an outage no timer fires for so long.
+    pub grace: Span,
+}
+
+impl Default for Settings {
+    /// 5 s and 60 s.
+    fn default() -> Self {
+        Self { mark_gap: Span::from_secs(5), grace: Span::from_secs(60) }
+    }
+}
+
+/// Facts of a watched device that have changed: the device, its time, and the values by name.
+pub type FactsOf = (DeviceId, At, BTreeMap<String, Value>);
+
+/// The device states of the shards that one thread owns. Make one for each thread.
+#[derive(Debug)]
+pub struct Engine {
+    program: Arc<Program>,
+    registry: Arc<Registry>,
+    settings: Settings,
+    shards: Vec<Shard>,
+    /// By model.
+    profiles: Vec<Profiles>,
+    /// Ends of episodes that were found on loading and not told yet.
+    pending: Vec<Detection>,
+    /// What the desk was told last of the devices it watches; `Unknown` for what it was not told.
+    watched: BTreeMap<DeviceId, BTreeMap<String, Value>>,
+    /// Watched devices that may have something new.
+    changed: BTreeSet<DeviceId>,
+    scratch: Scratch,
+    sample: Sample,
+    message: Message,
+}
+
+/// The devices of one of the 256 shards.
+#[derive(Debug)]
+struct Shard {
+    clock: ShardClock,
+    /// By model: device to index in `devices`.
+    index: Vec<HashMap<DeviceId, u32, BuildHasherDefault<IdHasher>>>,
+    devices: Vec<Device>,
+    /// Healthy time and device. An entry that a device does not know as its own is out of date.
+    queue: BinaryHeap<Reverse<(i64, u32)>>,
+}
+
+/// The clock of a shard, moved by marks alone.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct ShardClock {
+    /// The newest mark; 0 for none.
+    mark: i64,
+    /// Healthy time so far.
+    healthy: i64,
+    /// No timer fires before.
+    grace_until: i64,
+}
+
+impl Engine {
+    /// An engine without devices.
+    #[must_use]
+    pub fn new(program: Arc<Program>, registry: Arc<Registry>) -> Self {
+        let models = program.models.len();
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::new(models)).collect(),
+            profiles: (0..models).map(|_| Profiles::default()).collect(),
+            program,
+            registry,
+            settings: Settings::default(),
+            pending: Vec::new(),
+            watched: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            scratch: Scratch::default(),
+            sample: Sample::default(),
+            message: Message::default(),
+        }
+    }
+
+    /// The same engine with other settings.
+    #[must_use]
+    pub fn with(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Takes in a message. A message that cannot be decoded as a whole changes nothing.
+    pub fn message(
+        &mut self,
+        binding: &Binding,
+        payload: &[u8],
+        received_at: At,
+        retained: bool,
+        out: &mut Vec<Detection>,
+    ) -> Result<(), decode::Error> {
+        let Some(model) = self.program.models.get(binding.model).map(|p| p.model.clone()) else { return Ok(()) };
+        let mut message = std::mem::take(&mut self.message);
+        let decoded = decode::json(&model, payload, &mut message);
+        if decoded.is_ok() {
+            self.apply(binding, &message, xxh3_64(payload), received_at, retained, out);
+        }
+        self.message = message;
+        decoded
+    }
+
+    /// Takes in a decoded message. `fingerprint` tells messages of one device and device time apart (D1).
+    pub fn apply(
+        &mut self,
+        binding: &Binding,
+        message: &Message,
+        fingerprint: u64,
+        received_at: At,
+        retained: bool,
+        out: &mut Vec<Detection>,
+    ) {
+        out.append(&mut self.pending);
+        let program = self.program.clone();
+        let Some(model) = program.models.get(binding.model) else { return };
+        let shard = &mut self.shards[usize::from(shard_of(binding.device.as_str()))];
+        let healthy = shard.clock.at(received_at.as_micros(), self.settings);
+        let ix = match shard.index[binding.model].get(&binding.device) {
+            Some(ix) => *ix as usize,
+            None => {
+                let profile = self.profiles[binding.model].of(model, self.registry.devices.get(&binding.device));
+                let model_ix = u16::try_from(binding.model).unwrap_or(u16::MAX);
+                shard.insert(Device::new(binding.device.clone(), model_ix, profile, model, healthy), model)
+            }
+        };
+        let device = &mut shard.devices[ix];
+        let stamp = Stamp::of(model, message.event_at, received_at.as_micros(), device);
+        // Without a time of its own a message cannot be told from the next one that says the same.
+        if let Some(te) = stamp.sent
+            && device.is_repeated(received_at.as_micros(), xxh3_64_with_seed(&te.to_le_bytes(), fingerprint))
+        {
+            return;
+        }
+        if !retained {
+            device.life.heard = healthy;
+        }
+        let sample = &mut self.sample;
+        sample.at = stamp.at;
+        sample.received_at = received_at.as_micros();
+        // Last known is not fresh: it does not say what time the device has now.
+        let clock = device.life.clock;
+        sample.healthy =
+            if retained && clock != i64::MIN { device.life.anchor.saturating_add(stamp.at - clock) } else { healthy };
+        sample.historical = stamp.historical;
+        reduce(model, message, sample);
+        if retained && stamp.sent.is_none() {
+            device.fill(sample);
+        } else {
+            device.accept(&mut Work { program: model, scratch: &mut self.scratch, out }, sample);
+        }
+        if !self.watched.is_empty() && self.watched.contains_key(&binding.device) {
+            self.changed.insert(binding.device.clone());
+        }
+        shard.schedule(ix, model);
+    }
+
+    /// A mark of the wall clock, written while ingest is healthy (T5): lets the time of all devices run on to it.
+    pub fn clock(&mut self, at: At, out: &mut Vec<Detection>) {
+        out.append(&mut self.pending);
+        let program = self.program.clone();
+        for shard in &mut self.shards {
+            if !shard.clock.mark(at.as_micros(), self.settings) {
+                continue;
+            }
+            for ix in shard.due() {
+                let device = &mut shard.devices[ix];
+                let model = &program.models[usize::from(device.model)];
+                let mut work = Work { program: model, scratch: &mut self.scratch, out };
+                device.advance(&mut work, shard.clock.healthy, at.as_micros());
+                shard.schedule(ix, model);
+            }
+        }
+    }
+
+    /// Goes over to other rules or another registry. Signals, operators and levels that are the same keep their state;
+    /// episodes of rules that are gone, off, or no longer watch a device end with [`crate::domain::Change::RuleRemoved`].
+    pub fn reload(&mut self, program: Arc<Program>, registry: Arc<Registry>, at: At, out: &mut Vec<Detection>) {
+        let states: Vec<_> = (0..=u8::MAX).map(|shard| self.save(shard)).collect();
+        self.profiles = program.models.iter().map(|_| Profiles::default()).collect();
+        self.program = program;
+        self.registry = registry;
+        for (shard, state) in (0..=u8::MAX).zip(states) {
+            // What was saved a moment ago from memory fits together.
+            let loaded = self.load(shard, state);
+            debug_assert!(loaded.is_ok(), "{loaded:?}");
+        }
+        for ended in &mut self.pending {
+            ended.received_at = at;
+        }
+        out.append(&mut self.pending);
+        self.changed.extend(self.watched.keys().cloned());
+    }
+
+    /// Whether to tell the facts of a device from now on.
+    pub fn watch(&mut self, device: &DeviceId, on: bool) {
+        if on {
+            self.watched.insert(device.clone(), BTreeMap::new());
+            self.changed.insert(device.clone());
+        } else {
+            self.watched.remove(device);
+            self.changed.remove(device);
+        }
+    }
+
+    /// The facts of watched devices that have changed since the last call; all known ones after [`Self::watch`].
+    pub fn changed_facts(&mut self, out: &mut Vec<FactsOf>) {
+        for id in std::mem::take(&mut self.changed) {
+            let shard = &self.shards[usize::from(shard_of(id.as_str()))];
+            let Some(told) = self.watched.get_mut(&id) else { continue };
+            for ix in shard.index.iter().filter_map(|models| models.get(&id)) {
+                let device = &shard.devices[*ix as usize];
+                let now = emit::facts(device, &self.program.models[usize::from(device.model)]);
+                let fresh: BTreeMap<String, Value> = now.into_iter().filter(|(k, v)| told.get(k) != Some(v)).collect();
+                if !fresh.is_empty() {
+                    told.extend(fresh.clone());
+                    out.push((id.clone(), At::from_micros(device.life.clock), fresh));
+                }
+            }
+        }
+    }
+
+    /// How many devices have been heard of.
+    #[must_use]
+    pub fn device_count(&self) -> usize {
+        self.shards.iter().map(|s| s.devices.len()).sum()
+    }
+
+    /// Samples that came too late to move a level (T3), and times that ran ahead (T1), over all devices.
+    #[must_use]
+    pub fn late_and_skewed(&self) -> (u64, u64) {
+        let lives = self.shards.iter().flat_map(|s| s.devices.iter().map(|d| d.life));
+        lives.fold((0, 0), |(l, s), life| (l + u64::from(life.late), s + u64::from(life.skewed)))
+    }
+}
+
+impl Shard {
+    fn new(models: usize) -> Self {
+        Self {
+            clock: ShardClock::default(),
+            index: (0..models).map(|_| HashMap::default()).collect(),
+            devices: Vec::new(),
+            queue: BinaryHeap::new(),
+        }
+    }
+
+    fn insert(&mut self, device: Device, program: &ModelProgram) -> usize {
+        let ix = self.devices.len();
+        self.index[usize::from(device.model)].insert(device.id.clone(), u32::try_from(ix).unwrap_or(u32::MAX));
+        self.devices.push(device);
+        self.schedule(ix, program);
+        ix
+    }
+
+    /// Puts the device into the queue, unless it is there for this time or an earlier one.
+    fn schedule(&mut self, ix: usize, program: &ModelProgram) {
+        let device = &mut self.devices[ix];
+        let due = device.due(program);
+        if due < device.queued {
+            device.queued = due;
+            self.queue.push(Reverse((due, u32::try_from(ix).unwrap_or(u32::MAX))));
+        }
+    }
+
+    /// The devices that must be looked at now, in the order of their time and name.
+    fn due(&mut self) -> Vec<usize> {
+        let mut due = Vec::new();
+        if self.clock.mark < self.clock.grace_until {
+            return Vec::new();
+        }
+        while let Some(Reverse((at, ix))) = self.queue.peek().copied().filter(|r| r.0.0 <= self.clock.healthy) {
+            self.queue.pop();
+            let device = &mut self.devices[ix as usize];
+            if device.queued == at {
+                device.queued = i64::MAX;
+                due.push((at, ix as usize));
+            }
+        }
+        due.sort_by(|a, b| (a.0, &self.devices[a.1].id).cmp(&(b.0, &self.devices[b.1].id)));
+        due.into_iter().map(|(_, ix)| ix).collect()
+    }
+}
+
+impl ShardClock {
+    /// Healthy time at a message that arrived at `at`.
+    fn at(&self, at: i64, settings: Settings) -> i64 {
+        if self.mark == 0 {
+            return 0;
+        }
+        self.healthy + (at - self.mark).clamp(0, settings.mark_gap.as_micros())
+    }
+
+    /// Takes in a mark; whether it was news.
+    fn mark(&mut self, at: i64, settings: Settings) -> bool {
+        if at <= self.mark {
+            return false;
+        }
+        if self.mark != 0 {
+            let elapsed = at - self.mark;
+            if elapsed <= settings.mark_gap.as_micros() {
+                self.healthy += elapsed;
+            } else {
+                self.grace_until = at.saturating_add(settings.grace.as_micros());
+            }
+        }
+        self.mark = at;
+        true
+    }
+}
+
+/// The times of a message (T1).
+struct Stamp {
+    /// Device time to use.
+    at: i64,
+    /// Device time as sent, if it says anything.
+    sent: Option<i64>,
+    historical: bool,
+}
+
+impl Stamp {
+    fn of(program: &ModelProgram, sent: Option<At>, received_at: i64, device: &mut Device) -> Self {
+        let sent = sent.map(At::as_micros).filter(|te| *te >= OLDEST);
+        let at = match sent {
+            Some(te) if te > received_at.saturating_add(program.model.max_future.as_micros()) => {
+                device.life.skewed = device.life.skewed.saturating_add(1);
+                received_at
+            }
+            Some(te) => te,
+            None => received_at,
+        };
+        let backfill = program.model.backfill_after.map_or(i64::MAX, Span::as_micros);
+        Self { at, sent, historical: received_at.saturating_sub(at) > backfill }
+    }
+}
+
+/// Keeps of a message what rules and facts of its model read.
+fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample) {
+    sample.values.clear();
+    sample.texts.clear();
+    for reading in &message.readings {
+        let slot = program.slot_of.get(usize::from(reading.signal.0)).copied().flatten();
+        let Some(slot) = slot.filter(|_| reading.component == 0) else { continue };
+        let value = match &reading.value {
+            ReadingValue::Number(n) => *n,
+            ReadingValue::Bool(b) => f64::from(u8::from(*b)),
+            ReadingValue::Enum(ix) => f64::from(*ix),
+            ReadingValue::Text(text) => {
+                sample.texts.push((slot, text.clone()));
+                text_value(text)
+            }
+            ReadingValue::Bad(_) => f64::NAN,
+        };
+        sample.values.push((slot, value));
+    }
+}
+
+/// Looks ids up; the same in every run.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn write_u8(&mut self, _: u8) {}
+}

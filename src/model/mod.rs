@@ -1,5 +1,32 @@
 //! Device models and the registry: what a kind of device sends, and who and what is out there. From TOML and CSV to
 //! checked, compiled values.
+//!
+//! Everything that can be decided once is decided here, at load: topics become a tree that names the device of a topic
+//! without searching, paths become a [`Plan`] that the decoder walks along a payload, and every mistake in every file is
+//! reported with its place. What is loaded is immutable and shared.
+
+mod limits;
+mod literal;
+mod load;
+mod models;
+mod path;
+mod plan;
+mod range;
+mod registry;
+mod signal;
+#[cfg(test)]
+mod tests;
+mod topic;
+mod words;
+
+pub use limits::{MAX_DEVICE_ID_BYTES, MAX_ELEMENTS, MAX_TEXT_BYTES};
+pub use literal::{Literal, LiteralError, literal};
+pub use load::load;
+pub use models::Models;
+pub use plan::{Plan, PlanNode};
+pub use registry::{RegistryFiles, load_registry};
+
+pub use crate::domain::shard_of;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +58,8 @@ pub struct Model {
     pub params: BTreeMap<Arc<str>, Param>,
     /// Signals that the desk may use and speak of, by the name it knows them (`speed`, `lat`, `lon`).
     pub facts: BTreeMap<Arc<str>, SignalIx>,
+    /// The paths of `signals` and `timestamp`, as the decoder walks them: [`Plan::new`] of the two.
+    pub plan: Plan,
     /// Where the model is defined, for findings that point at it.
     pub place: Place,
 }
@@ -50,9 +79,11 @@ pub struct Signal {
     pub ty: SignalType,
     /// In which unit it is sent and kept.
     pub unit: Unit,
-    /// An array of components of this name (`cell`): the signal has one slot for each element.
+    /// An array of components of this name (`cell`): the signal has one slot for each element. A message replaces the
+    /// list as a whole: a component that the message does not name is unknown afterwards. A list that is unusable as a
+    /// whole (`null`, not a list, too long) is one bad reading at component 0.
     pub each: Option<Arc<str>>,
-    /// Outside of it a value is unknown: `(lowest, inclusive, highest, inclusive)`.
+    /// Outside of it a value is unknown.
     pub valid: Option<Range>,
     /// Numbers that mean "not available".
     pub na: Vec<f64>,
@@ -65,7 +96,7 @@ pub struct Signal {
 }
 
 /// One step into a payload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PathStep {
     /// A member of an object.
     Key(Arc<str>),
@@ -86,6 +117,19 @@ pub enum SignalType {
     Text,
 }
 
+impl SignalType {
+    /// The word for it in model files.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Bool => "bool",
+            Self::Enum(_) => "enum",
+            Self::Text => "text",
+        }
+    }
+}
+
 /// A range of valid numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
@@ -97,6 +141,15 @@ pub struct Range {
     pub high: f64,
     /// Whether `high` itself is valid.
     pub high_inclusive: bool,
+}
+
+impl Range {
+    /// Whether `x` is in it.
+    #[must_use]
+    pub fn contains(&self, x: f64) -> bool {
+        (if self.low_inclusive { x >= self.low } else { x > self.low })
+            && (if self.high_inclusive { x <= self.high } else { x < self.high })
+    }
 }
 
 /// Where the device time is.
@@ -186,13 +239,40 @@ pub enum BadValue {
     TooLong,
 }
 
+impl BadValue {
+    /// Short label for counters: `out_of_range`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::WrongType => "wrong_type",
+            Self::NotFinite => "not_finite",
+            Self::OutOfRange => "out_of_range",
+            Self::NotAvailable => "not_available",
+            Self::NotInEnum => "not_in_enum",
+            Self::TooLong => "too_long",
+        }
+    }
+}
+
 /// A decoded message.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Message {
     /// Device time as sent; `None` when absent or unreadable (T1 then uses the arrival time).
     pub event_at: Option<At>,
-    /// What the message says, in the order of the model's signals.
+    /// The field of the device time is there and cannot be read as an instant (`null`, wrong type, beyond the calendar).
+    pub bad_timestamp: bool,
+    /// What the message says, in the order of the model's signals and their components, each at most once.
     pub readings: Vec<Reading>,
+}
+
+impl Message {
+    /// Drops the content and keeps the memory.
+    pub fn clear(&mut self) {
+        self.event_at = None;
+        self.bad_timestamp = false;
+        self.readings.clear();
+    }
 }
 
 /// Which model and device a topic name belongs to.

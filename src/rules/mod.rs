@@ -1,1 +1,43 @@
 //! Rule files to a compiled, type-checked program.
+//!
+//! ```text
+//! raw      TOML to a mirror of it, every value with its place
+//! expr     text of a condition to a tree
+//! check    tree to typed code for one model: names, units, constants; finds the operators
+//! call     the functions that conditions can call, with their types
+//! program  what comes out: tables and offsets, nothing to look up at run time
+//! load     all of it, for every model that a rule names
+//! ```
+//! `clear` defaults to *not `when`*. A rule that reads `silent` is driven by the clock: its holds count device time
+//! without samples. Errors are `R0xx`, warnings `R2xx`.
+
+mod call;
+mod check;
+pub mod expr;
+mod load;
+mod program;
+mod raw;
+mod types;
+
+pub use load::load;
+pub use program::{BUCKETS, Program, RuleInfo};
+
+pub(crate) use check::MAX_STACK;
+pub(crate) use program::{
+    Const, Family, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece, RULE_WORDS,
+    Read, RuleProgram, Shown, text_value,
+};
+
+use crate::source::{Diagnostic, Diagnostics};
+
+/// Records a finding unless it has been found before: a rule for three models is checked three times.
+fn push_once(diags: &mut Diagnostics, finding: Diagnostic) {
+    let same = |d: &Diagnostic| {
+        d.code == finding.code
+            && d.message == finding.message
+            && d.place.as_ref().map(|p| &p.0) == finding.place.as_ref().map(|p| &p.0)
+    };
+    if !diags.list().iter().any(same) {
+        diags.push(finding);
+    }
+}

@@ -1,0 +1,29 @@
+//! Which part of the fleet a device belongs to.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The fleet is cut into so many shards, for good: threads, checkpoints and (later) machines own whole shards.
+pub const SHARDS: usize = 256;
+
+/// The shard of a device: XXH3-64 of its id, modulo [`SHARDS`]. Stored in checkpoints: must never change.
+#[must_use]
+pub fn shard_of(device: &str) -> u8 {
+    xxh3_64(device.as_bytes()).to_le_bytes()[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_fixed_and_even() {
+        // From the reference implementation; a change would orphan every checkpoint.
+        assert_eq!(xxh3_64(b""), 0x2d06_8005_38d3_94c2);
+        assert_eq!(shard_of(""), 0xc2);
+        let mut sizes = [0_u32; SHARDS];
+        for n in 0..25_600 {
+            sizes[usize::from(shard_of(&format!("car-{n:05}")))] += 1;
+        }
+        assert!(sizes.iter().all(|s| (50..200).contains(s)), "{sizes:?}");
+    }
+}

@@ -1,0 +1,162 @@
+//! The level machine: OK -> pending -> on -> clearing -> OK, one for each level of a rule on a device.
+//!
+//! Samples move it; timers only finish what samples have begun (T5). Time counts as far as samples cover it (T6): a
+//! sample covers what follows it up to `max_gap`. What lies beyond does not count (`pause`), starts the wait anew
+//! (`reset`) or counts all the same (`count`). A wait longer than nothing takes at least two samples. While the
+//! condition is unknown the machine keeps its state and time stands still (V3).
+
+use super::ops::{time, word};
+use crate::rules::{Gap, LEVEL_WORDS, LevelProgram, OnGap};
+
+/// Where the machine stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Off,
+    Pending,
+    On,
+    Clearing,
+}
+
+/// The state of one level, unpacked from its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Track {
+    /// First true sample of `when`.
+    pub(super) from: i64,
+    /// Covered time of the wait so far.
+    acc: i64,
+    /// True samples of the wait so far.
+    count: u32,
+    pub(super) phase: Phase,
+    /// The condition was unknown at the last sample.
+    paused: bool,
+    /// The timer of this wait came and the condition did not hold; the next sample decides.
+    tried: bool,
+}
+
+/// An instant at which a machine is stepped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    /// Device time of the rule's last sample.
+    pub(super) last: i64,
+    pub(super) now: i64,
+    /// Whether this is a sample (or counts as one), not only a timer.
+    pub(super) sample: bool,
+    /// The rule watches silence: one look is enough for a hold.
+    pub(super) clock: bool,
+}
+
+impl Track {
+    pub(super) fn load(words: &[u64]) -> Self {
+        let packed = words[2];
+        let phase = match (packed >> 32) & 0xff {
+            0 => Phase::Off,
+            1 => Phase::Pending,
+            2 => Phase::On,
+            _ => Phase::Clearing,
+        };
+        Self {
+            from: time(words[0]),
+            acc: time(words[1]),
+            count: u32::try_from(packed & 0xffff_ffff).unwrap_or(u32::MAX),
+            phase,
+            paused: packed & 1 << 40 != 0,
+            tried: packed & 1 << 41 != 0,
+        }
+    }
+
+    pub(super) fn store(self, words: &mut [u64]) {
+        words[0] = word(self.from);
+        words[1] = word(self.acc);
+        let phase = match self.phase {
+            Phase::Off => 0,
+            Phase::Pending => 1,
+            Phase::On => 2,
+            Phase::Clearing => 3_u64,
+        };
+        words[2] = u64::from(self.count) | phase << 32 | u64::from(self.paused) << 40 | u64::from(self.tried) << 41;
+        debug_assert!(words.len() >= LEVEL_WORDS);
+    }
+
+    /// Whether the level has been reached and not left.
+    pub(super) fn in_force(&self) -> bool {
+        matches!(self.phase, Phase::On | Phase::Clearing)
+    }
+
+    /// One step; `value` is `clear` if the level is in force and `when` if it is not.
+    pub(super) fn step(&mut self, level: &LevelProgram, gap: Gap, at: Step, value: f64) {
+        let (hold, confirm) = if self.in_force() { (level.clear_hold, 1) } else { (level.hold, level.confirm) };
+        if at.sample {
+            self.count_sample(gap, at, value);
+        }
+        if !self.waiting() || value != 1.0 {
+            self.tried |= !at.sample;
+            return;
+        }
+        let acc = if at.sample { self.acc } else { self.acc.saturating_add(self.unaccounted(at)) };
+        if acc >= hold && self.count >= needed(hold, confirm, at.clock) {
+            self.phase = if self.in_force() { Phase::Off } else { Phase::On };
+            self.rest();
+        } else {
+            self.tried |= !at.sample;
+        }
+    }
+
+    fn waiting(&self) -> bool {
+        matches!(self.phase, Phase::Pending | Phase::Clearing)
+    }
+
+    fn unaccounted(&self, at: Step) -> i64 {
+        if self.paused { 0 } else { (at.now - at.last).max(0) }
+    }
+
+    fn count_sample(&mut self, gap: Gap, at: Step, value: f64) {
+        self.tried = false;
+        let elapsed = (at.now - at.last).max(0);
+        if value == 0.0 {
+            self.phase = if self.in_force() { Phase::On } else { Phase::Off };
+            self.rest();
+        } else if value.is_nan() {
+            if self.waiting() && !self.paused {
+                self.acc += covered(gap, elapsed);
+                self.paused = true;
+            }
+        } else if !self.waiting() || (elapsed > gap.max && gap.policy == OnGap::Reset) {
+            if !self.in_force() {
+                self.from = at.now;
+            }
+            self.phase = if self.in_force() { Phase::Clearing } else { Phase::Pending };
+            self.rest();
+            self.count = 1;
+        } else {
+            if !self.paused {
+                self.acc = self.acc.saturating_add(covered(gap, elapsed));
+            }
+            self.paused = false;
+            self.count = self.count.saturating_add(1);
+        }
+    }
+
+    fn rest(&mut self) {
+        self.acc = 0;
+        self.count = 0;
+        self.paused = false;
+        self.tried = false;
+    }
+
+    /// When the wait will be over if nothing else happens, as far as the last sample covers it.
+    pub(super) fn deadline(&self, level: &LevelProgram, gap: Gap, last: i64, clock: bool) -> Option<i64> {
+        let (hold, confirm) = if self.in_force() { (level.clear_hold, 1) } else { (level.hold, level.confirm) };
+        let ready = self.waiting() && !self.paused && !self.tried && self.count >= needed(hold, confirm, clock);
+        let left = hold.saturating_sub(self.acc);
+        (ready && (left <= gap.max || gap.policy == OnGap::Count)).then(|| last.saturating_add(left))
+    }
+}
+
+fn covered(gap: Gap, elapsed: i64) -> i64 {
+    if gap.policy == OnGap::Count { elapsed } else { elapsed.min(gap.max) }
+}
+
+/// One sample never satisfies a hold (T6).
+fn needed(hold: i64, confirm: u32, clock: bool) -> u32 {
+    if hold > 0 && !clock { confirm.max(2) } else { confirm }
+}

@@ -1,0 +1,115 @@
+//! What the registry says about a device, worked out once: constants, window lengths and which rules watch it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::ops::micros;
+use super::vm::run_static;
+use crate::domain::{Device, Dimension, Unit, Value};
+use crate::model::{Literal, Param, literal};
+use crate::rules::{Const, ModelProgram, text_value};
+
+/// Shared by all devices of a model for which it is the same.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Profile {
+    pub(super) consts: Vec<f64>,
+    /// By operator, in microseconds.
+    pub(super) windows: Vec<i64>,
+    /// By rule.
+    pub(super) enabled: Vec<bool>,
+    /// Windows of `silent` in rules that watch this device, in microseconds, shortest first.
+    pub(super) silents: Vec<i64>,
+}
+
+/// All profiles of a model.
+#[derive(Debug, Default)]
+pub(super) struct Profiles(BTreeMap<Vec<u64>, Arc<Profile>>);
+
+impl Profiles {
+    /// The profile of a device; `None` for one that is not in the registry.
+    pub(super) fn of(&mut self, program: &ModelProgram, device: Option<&Device>) -> Arc<Profile> {
+        let consts: Vec<f64> = program.consts.iter().map(|c| value(program, c, device)).collect();
+        let key = consts.iter().map(|c| c.to_bits()).collect();
+        self.0.entry(key).or_insert_with(|| Arc::new(Profile::new(program, consts))).clone()
+    }
+}
+
+impl Profile {
+    fn new(program: &ModelProgram, consts: Vec<f64>) -> Self {
+        let window = |c: Option<u16>| c.map_or(0, |c| micros(consts[usize::from(c)]));
+        let windows = program.ops.iter().map(|op| window(op.window)).collect();
+        // Only what is true watches: an unknown attribute does not.
+        let enabled: Vec<bool> = program
+            .rules
+            .iter()
+            .map(|r| r.filter.as_ref().is_none_or(|code| run_static(program, &consts, code) == 1.0))
+            .collect();
+        let mut silents: Vec<i64> = program
+            .rules
+            .iter()
+            .zip(&enabled)
+            .filter(|(_, on)| **on)
+            .flat_map(|(r, _)| r.uses.silents.iter().map(|c| window(Some(*c))))
+            .filter(|w| *w > 0)
+            .collect();
+        silents.sort_unstable();
+        silents.dedup();
+        Self { consts, windows, enabled, silents }
+    }
+}
+
+fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 {
+    match konst {
+        Const::Num(n) => *n,
+        Const::Param { name, factor, offset } => {
+            let Some(param) = program.model.params.get(name) else { return f64::NAN };
+            let own = device.and_then(|d| d.params.get(name)).and_then(|text| overridden(text, param));
+            let raw = own.unwrap_or_else(|| number(&param.value));
+            // Not rescaled when the units are the same, so that the value stays bit for bit as written.
+            if (*factor, *offset) == (1.0, 0.0) { raw } else { raw * factor + offset }
+        }
+        Const::Attr { name, number } => {
+            let Some(text) = device.and_then(|d| attribute(d, name)) else { return f64::NAN };
+            if *number {
+                text.trim().parse().ok().filter(|n: &f64| n.is_finite()).unwrap_or(f64::NAN)
+            } else {
+                text_value(text)
+            }
+        }
+    }
+}
+
+fn attribute<'a>(device: &'a Device, name: &str) -> Option<&'a str> {
+    match name {
+        "id" => Some(device.id.as_str()),
+        "model" => Some(device.model.as_str()),
+        "kind" => Some(&device.kind),
+        "tz" => Some(&device.tz),
+        _ => device.attrs.get(name).map(|v| &**v),
+    }
+}
+
+/// A device's own value of a parameter, in the unit of the default. What does not fit was reported when the registry
+/// was loaded; here the default stands.
+fn overridden(text: &str, param: &Param) -> Option<f64> {
+    let Literal { value, unit } = literal(text).ok()?;
+    if std::mem::discriminant(&value) != std::mem::discriminant(&param.value) {
+        return None;
+    }
+    if !matches!(value, Value::Num(_)) {
+        return Some(number(&value));
+    }
+    let unit = if unit == Unit::none() && param.unit.dimension != Dimension::NONE { &param.unit } else { &unit };
+    let (factor, offset) = unit.to(&param.unit)?;
+    let n = number(&value);
+    Some(if (factor, offset) == (1.0, 0.0) { n } else { n * factor + offset })
+}
+
+fn number(value: &Value) -> f64 {
+    match value {
+        Value::Num(n) => *n,
+        Value::Bool(b) => f64::from(u8::from(*b)),
+        Value::Text(t) => text_value(t),
+        Value::Unknown => f64::NAN,
+    }
+}

@@ -1,0 +1,9 @@
+//! The semantics of rules, clause by clause, in virtual time.
+
+mod levels;
+mod lifecycle;
+mod operators;
+mod shipped;
+mod time;
+mod values;
+mod world;

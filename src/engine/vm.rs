@@ -1,0 +1,155 @@
+//! Runs compiled expressions. Values are `f64` with NaN for unknown; see `rules::program`.
+
+use super::ops;
+use crate::rules::{Ins, MAX_STACK, ModelProgram};
+
+/// The stack of the machine, kept by the caller so that no call has to make one.
+pub(super) type Stack = [f64; MAX_STACK];
+
+/// What an expression can see: one device at one instant.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) program: &'a ModelProgram,
+    pub(super) consts: &'a [f64],
+    /// By operator, in microseconds.
+    pub(super) windows: &'a [i64],
+    pub(super) row: &'a [u64],
+    /// Device time.
+    pub(super) now: i64,
+    /// For how long nothing was heard, outages of our own left out.
+    pub(super) silence: i64,
+}
+
+/// The value of `code`.
+pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
+    // One bare slot or comparison is the usual case and ends after a few steps.
+    let mut top = 0;
+    let mut at = 0;
+    macro_rules! push {
+        ($v:expr) => {{
+            stack[top] = $v;
+            top += 1;
+        }};
+    }
+    macro_rules! binary {
+        (|$a:ident, $b:ident| $v:expr) => {{
+            let ($a, $b) = (stack[top - 2], stack[top - 1]);
+            top -= 1;
+            stack[top - 1] = $v;
+        }};
+    }
+    while let Some(ins) = code.get(at) {
+        at += 1;
+        match *ins {
+            Ins::Const(c) => push!(view.consts[usize::from(c)]),
+            Ins::Slot(s) => push!(slot(view, s)),
+            Ins::Affine(f, o) => {
+                stack[top - 1] = stack[top - 1] * view.consts[usize::from(f)] + view.consts[usize::from(o)];
+            }
+            Ins::Add => binary!(|a, b| finite(a + b)),
+            Ins::Sub => binary!(|a, b| finite(a - b)),
+            Ins::Mul => binary!(|a, b| finite(a * b)),
+            Ins::Div => binary!(|a, b| finite(a / b)),
+            Ins::Neg => stack[top - 1] = -stack[top - 1],
+            Ins::Abs => stack[top - 1] = stack[top - 1].abs(),
+            Ins::Min => binary!(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }),
+            Ins::Max => binary!(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }),
+            Ins::Not => stack[top - 1] = not(stack[top - 1]),
+            Ins::And => binary!(|a, b| and(a, b)),
+            Ins::Or => binary!(|a, b| or(a, b)),
+            Ins::Eq => binary!(|a, b| truth(a, b, a == b)),
+            Ins::Ne => binary!(|a, b| truth(a, b, a != b)),
+            Ins::Lt => binary!(|a, b| truth(a, b, a < b)),
+            Ins::Le => binary!(|a, b| truth(a, b, a <= b)),
+            Ins::Gt => binary!(|a, b| truth(a, b, a > b)),
+            Ins::Ge => binary!(|a, b| truth(a, b, a >= b)),
+            Ins::Known => stack[top - 1] = from_bool(!stack[top - 1].is_nan()),
+            Ins::OrElse => binary!(|a, b| if a.is_nan() { b } else { a }),
+            Ins::Choose => {
+                let (condition, yes, no) = (stack[top - 3], stack[top - 2], stack[top - 1]);
+                top -= 2;
+                stack[top - 1] = choose(condition, yes, no);
+            }
+            Ins::SkipIfFalse(n) => at += if stack[top - 1] == 0.0 { usize::from(n) } else { 0 },
+            Ins::SkipIfTrue(n) => at += if stack[top - 1] == 1.0 { usize::from(n) } else { 0 },
+            Ins::Age(s) => push!(age(view, s)),
+            Ins::Silent(c) => {
+                let limit = view.consts[usize::from(c)];
+                push!(if limit.is_nan() { f64::NAN } else { from_bool(view.silence >= ops::micros(limit)) });
+            }
+            Ins::Read(read, op) => {
+                let ix = usize::from(op);
+                let (spec, window) = (&view.program.ops[ix], view.windows[ix]);
+                let limit = if read == crate::rules::Read::TimeTo {
+                    top -= 1;
+                    stack[top]
+                } else {
+                    0.0
+                };
+                push!(finite(ops::read(read, spec, &view.row[spec.offset..], view.now, window, limit)));
+            }
+        }
+    }
+    if top == 0 { f64::NAN } else { stack[top - 1] }
+}
+
+/// A signal, unknown once it is older than its time to live (V1).
+fn slot(view: &View<'_>, slot: u16) -> f64 {
+    let at = usize::from(slot);
+    let (value, time) = (view.row[2 * at], view.row[2 * at + 1]);
+    let fresh = view.now.saturating_sub(ops::time(time)) <= view.program.slots[at].ttl;
+    if fresh { f64::from_bits(value) } else { f64::NAN }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds of 285 years fit well enough")]
+fn age(view: &View<'_>, slot: u16) -> f64 {
+    match view.row[2 * usize::from(slot) + 1] {
+        0 => f64::NAN,
+        time => (view.now - ops::time(time)).max(0) as f64 / 1e6,
+    }
+}
+
+/// Overflow and division by zero are unknown (V4).
+fn finite(v: f64) -> f64 {
+    if v.is_finite() { v } else { f64::NAN }
+}
+
+fn from_bool(b: bool) -> f64 {
+    f64::from(u8::from(b))
+}
+
+/// A comparison of something unknown is unknown.
+fn truth(a: f64, b: f64, holds: bool) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { from_bool(holds) }
+}
+
+fn not(a: f64) -> f64 {
+    1.0 - a
+}
+
+/// Kleene's and: false wins over unknown (V2).
+fn and(a: f64, b: f64) -> f64 {
+    if a == 0.0 || b == 0.0 { 0.0 } else { a * b }
+}
+
+/// Kleene's or: true wins over unknown (V2).
+fn or(a: f64, b: f64) -> f64 {
+    if a == 1.0 || b == 1.0 { 1.0 } else { a + b }
+}
+
+/// An unknown condition leaves the choice unknown, unless both choices are the same.
+fn choose(condition: f64, yes: f64, no: f64) -> f64 {
+    if condition.is_nan() {
+        if yes == no { yes } else { f64::NAN }
+    } else if condition == 1.0 {
+        yes
+    } else {
+        no
+    }
+}
+
+/// The result of a static condition for a device without a row.
+pub(super) fn run_static(program: &ModelProgram, consts: &[f64], code: &[Ins]) -> f64 {
+    let view = View { program, consts, windows: &[], row: &[], now: 0, silence: 0 };
+    run(&view, code, &mut [0.0; MAX_STACK])
+}

@@ -1,0 +1,68 @@
+//! All models, and which of them a topic name belongs to.
+
+use std::sync::Arc;
+
+use super::limits::is_device_id;
+use super::topic::{self, Target, Tree};
+use super::{Binding, Model};
+use crate::domain::{DeviceId, ModelId};
+
+/// All models that were loaded.
+#[derive(Debug, Clone, Default)]
+pub struct Models {
+    /// In the order of the files; `Binding::model` is an index into this.
+    pub list: Vec<Arc<Model>>,
+    topics: Tree,
+}
+
+impl Models {
+    /// Compiles the topics of `list`. Filters that MQTT does not allow bind nothing.
+    #[must_use]
+    pub fn new(list: Vec<Arc<Model>>) -> Self {
+        let mut topics = Tree::default();
+        for (model, m) in list.iter().enumerate() {
+            for pattern in &m.topics {
+                if let Ok(levels) = topic::parse(&pattern.filter) {
+                    topics.add(&levels, Target { model, device_level: pattern.device_level });
+                }
+            }
+        }
+        Self { list, topics }
+    }
+
+    /// Which model and device a topic name belongs to. `None`: no filter matches, or the level that names the device is
+    /// empty, longer than 128 bytes or holds control characters.
+    ///
+    /// Takes about 100 ns, most of it for the `DeviceId`; a caller that sees the same topics again and again can keep
+    /// the answer for as long as it keeps the models.
+    #[must_use]
+    pub fn bind(&self, topic: &str) -> Option<Binding> {
+        let target = self.topics.find(topic)?;
+        let device = topic.split('/').nth(target.device_level).filter(|id| is_device_id(id))?;
+        Some(Binding { model: target.model, device: DeviceId::from(device) })
+    }
+
+    /// What to subscribe to: every filter of every model, each once, in the order of the files.
+    #[must_use]
+    pub fn filters(&self) -> Vec<Arc<str>> {
+        let mut filters: Vec<Arc<str>> = Vec::new();
+        for pattern in self.list.iter().flat_map(|m| &m.topics) {
+            if !filters.contains(&pattern.filter) {
+                filters.push(pattern.filter.clone());
+            }
+        }
+        filters
+    }
+
+    /// A model by its id.
+    #[must_use]
+    pub fn get(&self, id: &ModelId) -> Option<&Arc<Model>> {
+        self.list.iter().find(|m| m.id == *id)
+    }
+
+    /// The number of a model in the list, by its id.
+    #[must_use]
+    pub fn index(&self, id: &ModelId) -> Option<usize> {
+        self.list.iter().position(|m| m.id == *id)
+    }
+}

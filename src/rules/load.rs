@@ -1,0 +1,398 @@
+//! Rules of all files, compiled for every model they name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::check::{Checker, Tables, Typed, default_gap};
+use super::expr::parse;
+use super::program::{
+    BUCKETS, Gap, Item, LEVEL_WORDS, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, RuleInfo,
+    RuleProgram, Shown, Uses,
+};
+use super::push_once;
+use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
+use crate::domain::{FaultName, Mode, RuleId};
+use crate::model::{Model, Models};
+use crate::source::{Diagnostic, Diagnostics, FileId, Text, did_you_mean};
+
+/// Most entries of a table of a model: what an index of 16 bits reaches, with room for the facts.
+const MAX_TABLE: usize = 60_000;
+
+/// Reads and compiles rule files for `models`. Every mistake of every file goes to `diags` (codes `R0xx`); the program
+/// then holds what is sound and must not be used if there are errors.
+#[must_use]
+pub fn load(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>) -> Program {
+    let rules: Vec<(RawRule, u64)> = files.iter().flat_map(|file| read_with_rev(diags, *file)).collect();
+    report_doubles(diags, &rules);
+    let list = models.list.clone();
+    for (rule, _) in &rules {
+        report_globs(diags, rule, &list);
+    }
+    let compiled = list.iter().map(|model| compile(diags, model, &rules)).collect();
+    let infos = rules
+        .iter()
+        .map(|(rule, rev)| RuleInfo {
+            id: RuleId::from(&*rule.id.value),
+            mode: rule.mode,
+            fault: fault_of(rule),
+            models: list.iter().filter(|m| watches(rule, m)).map(|m| m.id.clone()).collect(),
+            rev: *rev,
+            lead: rule.lead,
+        })
+        .collect();
+    Program { models: compiled, rules: infos, loaded: models }
+}
+
+/// The rules of a file, each with the first eight bytes of the hash over its text (from its header to the next).
+fn read_with_rev(diags: &mut Diagnostics, file: FileId) -> Vec<(RawRule, u64)> {
+    let rules = read(diags, file);
+    let text = diags.text(file).clone();
+    let starts: Vec<usize> = rules.iter().map(|r| r.place.span.start).collect();
+    rules
+        .into_iter()
+        .enumerate()
+        .map(|(i, rule)| {
+            let end = starts.get(i + 1).copied().unwrap_or(text.len());
+            let body = text.get(starts[i]..end).unwrap_or("").trim_end();
+            let hash = blake3::hash(body.as_bytes());
+            let mut first = [0; 8];
+            first.copy_from_slice(&hash.as_bytes()[..8]);
+            (rule, u64::from_be_bytes(first))
+        })
+        .collect()
+}
+
+fn report_doubles(diags: &mut Diagnostics, rules: &[(RawRule, u64)]) {
+    let mut seen: BTreeMap<&str, &Text> = BTreeMap::new();
+    for (rule, _) in rules {
+        if let Some(first) = seen.insert(&rule.id.value, &rule.id) {
+            let finding = Diagnostic::error("R002", format!("two rules are called '{}'", rule.id.value));
+            diags.push(finding.at(rule.id.place.clone(), "again here").related(first.place.clone(), "first here"));
+        }
+    }
+}
+
+fn report_globs(diags: &mut Diagnostics, rule: &RawRule, models: &[Arc<Model>]) {
+    for glob in &rule.models {
+        if !models.iter().any(|m| glob_matches(&glob.value, m.id.as_str())) {
+            let near = did_you_mean(&glob.value, models.iter().map(|m| m.id.as_str()));
+            let finding = Diagnostic::error("R003", format!("no model is called '{}'", glob.value));
+            diags.push(finding.at(glob.place.clone(), "").maybe_hint(near.map(|n| format!("did you mean `{n}`?"))));
+        }
+    }
+}
+
+fn watches(rule: &RawRule, model: &Model) -> bool {
+    rule.models.iter().any(|glob| glob_matches(&glob.value, model.id.as_str()))
+}
+
+/// `*` stands for any run of characters.
+fn glob_matches(glob: &str, name: &str) -> bool {
+    let Some((head, tail)) = glob.split_once('*') else { return glob == name };
+    let Some(rest) = name.strip_prefix(head) else { return false };
+    (0..=rest.len()).filter(|i| rest.is_char_boundary(*i)).any(|i| glob_matches(tail, &rest[i..]))
+}
+
+fn fault_of(rule: &RawRule) -> FaultName {
+    FaultName::from(rule.fault.as_ref().map_or(&*rule.id.value, |f| &*f.value))
+}
+
+fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]) -> ModelProgram {
+    let mut tables = Tables::new(ModelProgram {
+        model: model.clone(),
+        slots: Vec::new(),
+        slot_of: vec![None; model.signals.len()],
+        consts: Vec::new(),
+        ops: Vec::new(),
+        rules: Vec::new(),
+        ops_by_slot: Vec::new(),
+        rules_by_slot: Vec::new(),
+        rules_always: Vec::new(),
+        rules_silent: Vec::new(),
+        items: Vec::new(),
+        words: 0,
+        facts: Vec::new(),
+        texts: false,
+    });
+    for (rule, rev) in rules.iter().filter(|(r, _)| watches(r, model)) {
+        let compiled = RuleCompiler { diags, tables: &mut tables, rule, lets: BTreeMap::new() }.compile(*rev);
+        if let Some(compiled) = compiled.filter(|c| c.mode != Mode::Off) {
+            tables.program.rules.push(compiled);
+        }
+    }
+    let p = &tables.program;
+    if [p.slots.len(), p.consts.len(), p.ops.len(), p.rules.len()].iter().any(|n| *n >= MAX_TABLE) {
+        let message =
+            format!("the rules for model '{}' have more than {MAX_TABLE} signals, constants or operators", model.id);
+        diags.push(Diagnostic::error("R035", message).at(model.place.clone(), "too much for one model"));
+    }
+    for (name, ix) in &model.facts {
+        if model.signals[usize::from(ix.0)].each.is_none() {
+            let slot = tables.slot(*ix);
+            tables.program.facts.push((name.clone(), slot));
+        }
+    }
+    lay_out(tables.program)
+}
+
+/// Gives every slot, operator and rule its words, and says what a sample of a slot touches.
+fn lay_out(mut p: ModelProgram) -> ModelProgram {
+    let mut next = 0;
+    let mut items = Vec::new();
+    let mut take = |key: String, words: usize| {
+        items.push(Item { key, offset: next, words });
+        next += words;
+        next - words
+    };
+    for slot in &p.slots {
+        take(format!("signal {}", slot_key(&p.model, slot.signal)), 2);
+    }
+    for op in &mut p.ops {
+        op.offset = take(format!("op {}", op.key), op.family.head() + op.family.bucket() * BUCKETS);
+    }
+    for rule in &mut p.rules {
+        rule.offset = take(format!("rule {}", rule.id), RULE_WORDS);
+        for level in &rule.levels {
+            take(format!("rule {} level {}", rule.id, level.name), LEVEL_WORDS);
+        }
+    }
+    p.items = items;
+    p.words = next;
+    p.texts = p.slots.iter().any(|s| s.keeps_text);
+    p.ops_by_slot = vec![Vec::new(); p.slots.len()];
+    for (ix, op) in (0_u16..).zip(&p.ops) {
+        op.slots.iter().for_each(|s| p.ops_by_slot[usize::from(*s)].push(ix));
+    }
+    p.rules_by_slot = vec![Vec::new(); p.slots.len()];
+    for (ix, rule) in (0_u16..).zip(&p.rules) {
+        rule.uses.slots.iter().for_each(|s| p.rules_by_slot[usize::from(*s)].push(ix));
+        if rule.uses.age || !rule.uses.silents.is_empty() {
+            p.rules_always.push(ix);
+        }
+        if !rule.uses.silents.is_empty() {
+            p.rules_silent.push(ix);
+        }
+    }
+    p
+}
+
+/// A signal and what its kept value means, so that a change of unit or values is another signal.
+pub(super) fn slot_key(model: &Model, ix: crate::model::SignalIx) -> String {
+    let signal = &model.signals[usize::from(ix.0)];
+    match &signal.ty {
+        crate::model::SignalType::Enum(values) => format!("{}{{{}}}", signal.name, values.join(",")),
+        crate::model::SignalType::Number => format!("{}[{}]", signal.name, signal.unit),
+        crate::model::SignalType::Bool => format!("{}[bool]", signal.name),
+        crate::model::SignalType::Text => format!("{}[text]", signal.name),
+    }
+}
+
+struct RuleCompiler<'a> {
+    diags: &'a mut Diagnostics,
+    tables: &'a mut Tables,
+    rule: &'a RawRule,
+    lets: BTreeMap<Arc<str>, Option<Typed>>,
+}
+
+impl RuleCompiler<'_> {
+    fn compile(mut self, rev: u64) -> Option<RuleProgram> {
+        self.check_lets();
+        let rule = self.rule;
+        let filter = rule.filter.as_ref().map(|source| self.filter(source));
+        let levels: Vec<Option<(LevelProgram, Uses)>> = rule.levels.iter().map(|l| self.level(l)).collect();
+        let title = self.title();
+        let levels: Vec<(LevelProgram, Uses)> = levels.into_iter().collect::<Option<_>>()?;
+        let mut uses = Uses::default();
+        levels.iter().for_each(|(_, u)| uses.add(u));
+        self.warn_deaf(&uses);
+        let evidence = self.evidence(&uses);
+        Some(RuleProgram {
+            id: RuleId::from(&*rule.id.value),
+            mode: rule.mode,
+            fault: fault_of(rule),
+            rev,
+            confidence: rule.confidence,
+            filter: filter.unwrap_or(Some(None))?,
+            levels: levels.into_iter().map(|(l, _)| l).collect(),
+            evidence,
+            title: title?,
+            gap: self.gap(!uses.silents.is_empty()),
+            on_backfill: rule.on_backfill,
+            stale_after: rule.stale_after.as_micros(),
+            uses,
+            offset: 0,
+        })
+    }
+
+    /// Rules are looked at when something they read arrives.
+    fn warn_deaf(&mut self, uses: &Uses) {
+        if uses.slots.is_empty() && uses.silents.is_empty() {
+            let finding = Diagnostic::warning("R208", format!("rule '{}' reads no signal", self.rule.id.value));
+            push_once(self.diags, finding.at(self.rule.id.place.clone(), "never looked at"));
+        }
+    }
+
+    fn checker<'b>(&'b mut self, source: &'b Text, names: &'b [Arc<str>]) -> Checker<'b> {
+        Checker { diags: self.diags, tables: self.tables, source, base: 0, lets: &self.lets, let_names: names }
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.rule.lets.iter().map(|(n, _)| n.value.clone()).collect()
+    }
+
+    fn check_lets(&mut self) {
+        let names = self.names();
+        for (name, source) in &self.rule.lets {
+            let model = self.tables.program.model.clone();
+            if let Some(signal) = model.signals.iter().find(|s| s.name.as_str() == &*name.value) {
+                let finding =
+                    Diagnostic::error("R020", format!("let '{}' hides a signal of '{}'", name.value, model.id));
+                let finding = finding.at(name.place.clone(), "call it something else");
+                push_once(self.diags, finding.related(signal.place.clone(), "the signal"));
+            }
+            let typed = source.as_ref().and_then(|s| self.checker(&s.text, &names).check(&s.expr));
+            self.lets.insert(name.value.clone(), typed);
+        }
+    }
+
+    /// The code of `where`: `Some(Some(code))`, or `None` after an error.
+    #[expect(clippy::option_option, reason = "absent and refused differ")]
+    fn filter(&mut self, source: &Source) -> Option<Option<Vec<super::program::Ins>>> {
+        let names = self.names();
+        let mut checker = self.checker(&source.text, &names);
+        let typed = checker.condition(&source.expr)?;
+        if !typed.is_static() {
+            let finding = Diagnostic::error("R036", "`where` reads what devices send")
+                .hint("`where` is decided once a device: it reads device.x and param.x; move the rest into `when`");
+            checker.report(finding, &source.expr, "changes while running");
+            return None;
+        }
+        Some(Some(typed.code))
+    }
+
+    fn level(&mut self, level: &RawLevel) -> Option<(LevelProgram, Uses)> {
+        let names = self.names();
+        let when = level.when.as_ref().and_then(|s| self.checker(&s.text, &names).condition(&s.expr));
+        let clear = level.clear.as_ref().map(|s| self.checker(&s.text, &names).condition(&s.expr));
+        let when = when?;
+        let mut uses = when.uses.clone();
+        let clear = match clear {
+            Some(clear) => {
+                let clear = clear?;
+                uses.add(&clear.uses);
+                Some(clear.code)
+            }
+            None => None,
+        };
+        self.warn_short_hold(level);
+        let program = LevelProgram {
+            name: level.name.clone(),
+            severity: level.severity,
+            when: when.code,
+            clear,
+            hold: level.hold.as_ref().map_or(0, |h| h.value.as_micros()),
+            confirm: level.confirm,
+            clear_hold: level.clear_hold.as_micros(),
+        };
+        Some((program, uses))
+    }
+
+    fn warn_short_hold(&mut self, level: &RawLevel) {
+        let model = self.tables.program.model.clone();
+        if let (Some(hold), Some(every)) = (&level.hold, model.report_every)
+            && hold.value > crate::domain::Span::ZERO
+            && hold.value < every
+        {
+            let message =
+                format!("hold = {} is shorter than report_every = {every} of model '{}'", hold.value, model.id);
+            let finding = Diagnostic::warning("R207", message).at(hold.place.clone(), "acts like confirm = 2");
+            push_once(self.diags, finding);
+        }
+    }
+
+    fn gap(&self, clock: bool) -> Gap {
+        // Silence is not a lack of cover, it is what the rule watches.
+        if clock {
+            return Gap { max: i64::MAX, policy: OnGap::Count };
+        }
+        let model = &self.tables.program.model;
+        let max = match self.rule.max_gap {
+            None => default_gap(model).max,
+            Some(MaxGap::Time(span)) => span.as_micros(),
+            Some(MaxGap::Reports(n)) => model
+                .report_every
+                .map_or(i64::MAX, |every| crate::domain::Span::from_secs_f64(every.as_secs_f64() * n).as_micros()),
+        };
+        Gap { max, policy: self.rule.on_gap }
+    }
+
+    /// What goes with a detection: the lets, then the signals that conditions and lets read.
+    fn evidence(&self, uses: &Uses) -> Vec<(String, Vec<super::program::Ins>, Shown, Option<u16>)> {
+        let mut slots = uses.slots.clone();
+        let mut list = Vec::new();
+        for (name, _) in &self.rule.lets {
+            if let Some(Some(typed)) = self.lets.get(&name.value) {
+                slots.extend(&typed.uses.slots);
+                list.push((name.value.to_string(), typed.code.clone(), typed.shown(), typed.slot));
+            }
+        }
+        for slot in slots {
+            let spec = &self.tables.program.slots[usize::from(slot)];
+            let code = vec![super::program::Ins::Slot(slot)];
+            list.push((spec.name.to_string(), code, spec.shown.clone(), Some(slot)));
+        }
+        list
+    }
+
+    /// `text {expression} text`; `{{` and `}}` stand for the braces themselves.
+    fn title(&mut self) -> Option<Vec<Piece>> {
+        let Some(title) = &self.rule.title else {
+            return Some(vec![Piece::Text(fault_of(self.rule).to_string())]);
+        };
+        let names = self.names();
+        let text = title.value.clone();
+        let (mut pieces, mut plain, mut at, mut sound) = (Vec::new(), String::new(), 0, true);
+        while let Some(c) = text[at..].chars().next() {
+            let rest = &text[at..];
+            if rest.starts_with("{{") || rest.starts_with("}}") {
+                plain.push(c);
+                at += 2;
+            } else if c != '{' {
+                plain.push(c);
+                at += c.len_utf8();
+            } else {
+                let Some(len) = rest.find('}') else {
+                    let place = title.inner(self.diags, at..text.len());
+                    push_once(
+                        self.diags,
+                        Diagnostic::error("R040", "this placeholder has no end").at(place, "close it with }"),
+                    );
+                    return None;
+                };
+                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+                match self.placeholder(title, at + 1, &rest[1..len], &names) {
+                    Some(t) => pieces.push(Piece::Value(t.code.clone(), t.shown(), t.slot)),
+                    None => sound = false,
+                }
+                at += len + 1;
+            }
+        }
+        pieces.push(Piece::Text(plain));
+        sound.then_some(pieces)
+    }
+
+    fn placeholder(&mut self, title: &Text, base: usize, inner: &str, names: &[Arc<str>]) -> Option<Typed> {
+        match parse(inner) {
+            Ok(expr) => {
+                let mut checker = self.checker(title, names);
+                checker.base = base;
+                checker.check(&expr)
+            }
+            Err(e) => {
+                let place = title.inner(self.diags, base + e.span.start..base + e.span.end);
+                push_once(self.diags, Diagnostic::error("R040", e.message).at(place, "").maybe_hint(e.hint));
+                None
+            }
+        }
+    }
+}

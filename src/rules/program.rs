@@ -1,0 +1,419 @@
+//! What rule files become: per model a table of slots, constants, operators and rules, all addressed by index, so that
+//! the engine evaluates them without looking anything up and without allocation.
+//!
+//! A value at run time is one `f64`. NaN is *unknown* (no known value is ever NaN: V4), true is 1, false is 0, an
+//! enumeration is its index and a text is a 52-bit hash of itself; two different texts are taken for the same once in
+//! 4 million billion comparisons.
+//!
+//! A device's state is one row of 64-bit words. The words of a signal, an operator and a rule stand at offsets fixed
+//! here, each [`Item`] under a name that does not depend on the others, so that a reload or a restart with other rules
+//! finds again what is the same.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
+use crate::model::{Model, SignalIx};
+
+/// Buckets of a window. A window of `w` reaches back between `w` and `w - w/BUCKETS`, never further than `w`.
+pub const BUCKETS: usize = 20;
+
+/// Compiled rules for all models. Immutable, shared by [`Arc`].
+#[derive(Debug, Clone)]
+pub struct Program {
+    pub(crate) models: Vec<ModelProgram>,
+    pub(super) rules: Vec<RuleInfo>,
+    pub(super) loaded: Arc<crate::model::Models>,
+}
+
+/// One rule as it was loaded.
+#[derive(Debug, Clone)]
+pub struct RuleInfo {
+    /// Its name.
+    pub id: RuleId,
+    /// Whether it may act.
+    pub mode: Mode,
+    /// What it finds.
+    pub fault: FaultName,
+    /// The models it watches.
+    pub models: Vec<ModelId>,
+    /// First eight bytes of the hash over its source text.
+    pub rev: u64,
+    /// Promised warning time, for scoring: shortest and longest, in microseconds.
+    pub lead: Option<(i64, i64)>,
+}
+
+impl Program {
+    /// The rules, in the order of the files.
+    #[must_use]
+    pub fn rules(&self) -> &[RuleInfo] {
+        &self.rules
+    }
+
+    /// How many rules there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// The models the rules were compiled for.
+    #[must_use]
+    pub fn models(&self) -> &Arc<crate::model::Models> {
+        &self.loaded
+    }
+
+    /// One line for the log at start: `2 rules (1 live, 1 shadow, 0 off), 4 operators; bytes a device: car 312`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let count = |m| self.rules.iter().filter(|r| r.mode == m).count();
+        let operators: usize = self.models.iter().map(|m| m.ops.len()).sum();
+        let sizes: Vec<String> = self
+            .models
+            .iter()
+            .filter(|m| !m.rules.is_empty())
+            .map(|m| format!("{} {}", m.model.id, m.words * 8))
+            .collect();
+        format!(
+            "{} rules ({} live, {} shadow, {} off), {operators} operators; bytes of state a device: {}",
+            self.rules.len(),
+            count(Mode::Live),
+            count(Mode::Shadow),
+            count(Mode::Off),
+            if sizes.is_empty() { "none".to_owned() } else { sizes.join(", ") }
+        )
+    }
+}
+
+/// The rules of one model.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelProgram {
+    pub(crate) model: Arc<Model>,
+    /// Signals that rules or facts need.
+    pub(crate) slots: Vec<Slot>,
+    /// By [`SignalIx`].
+    pub(crate) slot_of: Vec<Option<u16>>,
+    pub(crate) consts: Vec<Const>,
+    /// Inner operators before those that use them.
+    pub(crate) ops: Vec<OpSpec>,
+    pub(crate) rules: Vec<RuleProgram>,
+    /// Operators to update, in order, when a slot gets a sample.
+    pub(crate) ops_by_slot: Vec<Vec<u16>>,
+    /// Rules to evaluate when a slot gets a sample.
+    pub(crate) rules_by_slot: Vec<Vec<u16>>,
+    /// Rules to evaluate on every sample, because they read time itself.
+    pub(crate) rules_always: Vec<u16>,
+    /// Rules that read `silent`.
+    pub(crate) rules_silent: Vec<u16>,
+    /// What the words of a device's row hold.
+    pub(crate) items: Vec<Item>,
+    /// Length of the row.
+    pub(crate) words: usize,
+    /// Facts: name and slot, by name.
+    pub(crate) facts: Vec<(Arc<str>, u16)>,
+    /// Whether any slot keeps its text.
+    pub(crate) texts: bool,
+}
+
+/// A signal that is kept: two words, value and time.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(crate) signal: SignalIx,
+    pub(crate) name: SignalName,
+    /// Microseconds; `i64::MAX` for never.
+    pub(crate) ttl: i64,
+    pub(crate) shown: Shown,
+    /// The texts of it are kept beside the row, for people.
+    pub(crate) keeps_text: bool,
+}
+
+/// How a number is shown to people.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Shown {
+    /// A switch.
+    Bool,
+    /// A number in a unit.
+    Num(Unit),
+    /// An index into texts.
+    Enum(Arc<[Arc<str>]>),
+    /// A hash of a text; shown through the slot it came from.
+    Text,
+}
+
+/// A constant of the rules. Those that a device can override or that come from the registry are worked out once a device.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Const {
+    Num(f64),
+    /// `param.x`, converted by `value * factor + offset`.
+    Param {
+        name: Arc<str>,
+        factor: f64,
+        offset: f64,
+    },
+    /// `device.x` as a text (hashed) or as a number.
+    Attr {
+        name: Arc<str>,
+        number: bool,
+    },
+}
+
+/// One instruction of a stack machine over `f64`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Ins {
+    Const(u16),
+    Slot(u16),
+    /// `value * consts[.0] + consts[.1]`.
+    Affine(u16, u16),
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Neg,
+    Abs,
+    Min,
+    Max,
+    Not,
+    And,
+    Or,
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    /// `known`: pops any, pushes a bool.
+    Known,
+    OrElse,
+    /// Pops no, yes, condition.
+    Choose,
+    /// Skips so many instructions if the top is false (its value stays): the right side of `&&`.
+    SkipIfFalse(u16),
+    /// The same for `||` and true.
+    SkipIfTrue(u16),
+    Age(u16),
+    /// Whether nothing was heard for `consts[.0]` seconds.
+    Silent(u16),
+    Read(Read, u16),
+}
+
+/// What to ask of an operator's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    Avg,
+    Sum,
+    Count,
+    Min,
+    Max,
+    Stddev,
+    Slope,
+    R2,
+    /// Pops the limit.
+    TimeTo,
+    Rate,
+    Rises,
+    Held,
+    Prev,
+    Changed,
+    Ewma,
+}
+
+/// The families of operator state. One state serves all reads of its family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Sum and count a bucket.
+    Sum,
+    /// Lowest a bucket.
+    Min,
+    /// Highest a bucket.
+    Max,
+    /// Mean and squared deviation a bucket.
+    Moments,
+    /// Means, deviations and co-deviation of time and value a bucket.
+    Trend,
+    /// First sample a bucket, and the newest of all.
+    Rate,
+    /// Rising edges a bucket.
+    Rises,
+    /// Start of the current run of true.
+    Held,
+    /// The newest sample and the one before.
+    Last,
+    /// Running mean.
+    Ewma,
+}
+
+impl Family {
+    /// Words before the buckets: newest bucket number, time of the newest sample, newest value or what the family needs.
+    pub(crate) fn head(self) -> usize {
+        match self {
+            Self::Sum | Self::Min | Self::Max | Self::Moments | Self::Trend => 2,
+            Self::Rate | Self::Rises => 3,
+            Self::Held => 2,
+            Self::Last | Self::Ewma => 4,
+        }
+    }
+
+    /// Words of one bucket; 0 if there are none.
+    pub(crate) fn bucket(self) -> usize {
+        match self {
+            Self::Sum | Self::Min | Self::Max | Self::Rate => 2,
+            Self::Moments => 3,
+            Self::Trend => 6,
+            Self::Rises => 1,
+            Self::Held | Self::Last | Self::Ewma => 0,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Moments => "moments",
+            Self::Trend => "trend",
+            Self::Rate => "rate",
+            Self::Rises => "rises",
+            Self::Held => "held",
+            Self::Last => "last",
+            Self::Ewma => "ewma",
+        }
+    }
+
+    /// The canonical name of the operator over `input` and `window`.
+    pub(crate) fn key(self, input: &str, window: Option<&str>) -> String {
+        window.map_or_else(|| format!("{}({input})", self.as_str()), |w| format!("{}({input}, {w})", self.as_str()))
+    }
+}
+
+/// A streaming operator.
+#[derive(Debug, Clone)]
+pub(crate) struct OpSpec {
+    pub(crate) family: Family,
+    /// Canonical text: what makes two operators the same.
+    pub(crate) key: String,
+    pub(crate) input: Vec<Ins>,
+    /// The slots of `input`, directly and through inner operators.
+    pub(crate) slots: BTreeSet<u16>,
+    /// Whether `input` reads slots and constants only, so that a late sample can be worked in (T3).
+    pub(crate) plain: bool,
+    /// The window or time constant, in seconds.
+    pub(crate) window: Option<u16>,
+    /// How much time one sample covers at most, in microseconds (V5); `i64::MAX` if the model does not say.
+    pub(crate) covers: i64,
+    /// Where its words start.
+    pub(crate) offset: usize,
+}
+
+/// What an expression reads.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Uses {
+    pub(crate) slots: BTreeSet<u16>,
+    pub(crate) ops: BTreeSet<u16>,
+    /// Constants that are the windows of `silent`.
+    pub(crate) silents: BTreeSet<u16>,
+    /// Reads `age`, so time alone changes it.
+    pub(crate) age: bool,
+    /// Reads `known` or `??`: a value that expires can make it true.
+    pub(crate) known: bool,
+}
+
+impl Uses {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.slots.extend(&other.slots);
+        self.ops.extend(&other.ops);
+        self.silents.extend(&other.silents);
+        self.age |= other.age;
+        self.known |= other.known;
+    }
+}
+
+/// A rule compiled for one model.
+#[derive(Debug, Clone)]
+pub(crate) struct RuleProgram {
+    pub(crate) id: RuleId,
+    pub(crate) mode: Mode,
+    pub(crate) fault: FaultName,
+    pub(crate) rev: u64,
+    pub(crate) confidence: f64,
+    /// Static condition over the device.
+    pub(crate) filter: Option<Vec<Ins>>,
+    /// Highest first.
+    pub(crate) levels: Vec<LevelProgram>,
+    pub(crate) evidence: Vec<(String, Vec<Ins>, Shown, Option<u16>)>,
+    pub(crate) title: Vec<Piece>,
+    pub(crate) gap: Gap,
+    pub(crate) on_backfill: OnBackfill,
+    /// Microseconds.
+    pub(crate) stale_after: i64,
+    pub(crate) uses: Uses,
+    /// Header at this offset, levels behind it.
+    pub(crate) offset: usize,
+}
+
+/// A level compiled for one model.
+#[derive(Debug, Clone)]
+pub(crate) struct LevelProgram {
+    pub(crate) name: String,
+    pub(crate) severity: Severity,
+    pub(crate) when: Vec<Ins>,
+    /// `None`: not `when`.
+    pub(crate) clear: Option<Vec<Ins>>,
+    /// Microseconds.
+    pub(crate) hold: i64,
+    pub(crate) confirm: u32,
+    /// Microseconds.
+    pub(crate) clear_hold: i64,
+}
+
+/// What to do with time that no sample covers (T6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// One sample covers so much time after it, in microseconds; `i64::MAX` for no limit.
+    pub(crate) max: i64,
+    pub(crate) policy: OnGap,
+}
+
+/// The policies for longer gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnGap {
+    Pause,
+    Reset,
+    Count,
+}
+
+/// What a rule makes of backfilled data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnBackfill {
+    Record,
+    Act,
+    Ignore,
+}
+
+/// A piece of a case title.
+#[derive(Debug, Clone)]
+pub(crate) enum Piece {
+    Text(String),
+    /// Code, how to show it, and the slot if it is a bare signal.
+    Value(Vec<Ins>, Shown, Option<u16>),
+}
+
+/// A stretch of the row with a name of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Item {
+    pub(crate) key: String,
+    pub(crate) offset: usize,
+    pub(crate) words: usize,
+}
+
+/// Words of a rule before its levels: time of its last sample, start of the episode, since when its inputs are unknown,
+/// and sequence number, level and flags.
+pub(crate) const RULE_WORDS: usize = 4;
+/// Words of a level: first true sample, covered time, and count and phase.
+pub(crate) const LEVEL_WORDS: usize = 3;
+
+/// A text as a number.
+#[expect(clippy::cast_precision_loss, reason = "52 bits fit")]
+pub(crate) fn text_value(text: &str) -> f64 {
+    (xxh3_64(text.as_bytes()) >> 12) as f64
+}

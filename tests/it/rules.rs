@@ -1,0 +1,173 @@
+//! Broken rule files and what is said of each: the text that a service engineer reads.
+
+use std::sync::Arc;
+
+use forewarn::model;
+use forewarn::rules;
+use forewarn::source::Diagnostics;
+
+const MODELS: [(&str, &str); 2] = [
+    (
+        "models/ice-g1.toml",
+        r#"[model]
+id = "ice-g1"
+topics = ["ice/+/t"]
+device_id = "topic[1]"
+decoder = { format = "json" }
+report_every = "10s"
+[signal]
+coolant_temp = { path = "ct", unit = "degC" }
+ambient_temp = { path = "at", unit = "degC" }
+engine_rpm = { path = "rpm", unit = "rpm" }
+oil_pressure = { path = "op", unit = "bar" }
+ignition = { path = "ign", type = "bool" }
+charging = { path = "chg", type = "enum", values = ["no", "ac", "dc"] }
+vin = { path = "vin", type = "text" }
+cell_v = { path = "cells", unit = "V", each = "cell" }
+[params]
+coolant_max = "108[degC]"
+"#,
+    ),
+    (
+        "models/hvac-rtu.toml",
+        r#"[model]
+id = "hvac-rtu"
+topics = ["hvac/+/t"]
+device_id = "topic[1]"
+decoder = { format = "json" }
+report_every = "60s"
+[signal]
+compressor_on = { path = "c", type = "bool" }
+ambient_temp = { path = "at", unit = "degF" }
+"#,
+    ),
+];
+
+/// All that is said of rule file `text`.
+fn findings(text: &str) -> String {
+    let mut diags = Diagnostics::default();
+    let files: Vec<_> = MODELS.iter().map(|(path, text)| diags.add_file(*path, *text)).collect();
+    let models = Arc::new(model::load(&mut diags, &files));
+    assert!(diags.list().is_empty(), "{}", diags.render(false));
+    let file = diags.add_file("rules/x.toml", text);
+    let _ = rules::load(&mut diags, &[file], models);
+    diags.render(false)
+}
+
+/// A rule for `ice-g1` whose `when` is `when`.
+fn when(when: &str) -> String {
+    format!("[[rule]]\nid = \"r\"\nmodels = [\"ice-g1\"]\nseverity = \"major\"\nwhen = \"{when}\"\n")
+}
+
+fn with(body: &str) -> String {
+    format!("{}{body}", when("ignition"))
+}
+
+fn check(name: &str, text: &str) {
+    let shown = findings(text);
+    assert!(shown.contains("error["), "{name} is not broken:\n{text}\n{shown}");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("golden/rules");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_description(text);
+    settings.bind(|| insta::assert_snapshot!(name, shown));
+}
+
+#[test]
+fn conditions() {
+    for (name, text) in [
+        ("unit_mismatch", "coolant_temp > 6[bar] && engine_rpm > 0[rpm]"),
+        ("bare_number", "coolant_temp > 110"),
+        ("unknown_signal", "coolant_tmep > 110[degC]"),
+        ("unknown_unit", "coolant_temp > 110[degc]"),
+        ("unknown_param", "coolant_temp > param.coolant_mx"),
+        ("param_without_prefix", "coolant_temp > coolant_max"),
+        ("unknown_field", "coolant_temp > parm.coolant_max"),
+        ("unknown_function", "averag(coolant_temp, 10m) > 90[degC]"),
+        ("argument_count", "rate(coolant_temp) > 1[K/min]"),
+        ("not_a_condition", "coolant_temp"),
+        ("and_of_numbers", "coolant_temp && ignition"),
+        ("not_of_a_number", "!engine_rpm"),
+        ("add_temperatures", "coolant_temp + ambient_temp > 100[degC]"),
+        ("difference_against_temperature", "coolant_temp - ambient_temp > 30[degC]"),
+        ("temperature_times_two", "coolant_temp * 2 > 200[degC]"),
+        ("temperature_from_kelvin", "5[K] - coolant_temp < 0[K]"),
+        ("sum_of_temperatures", "sum(coolant_temp, 10m) > 100[degC]"),
+        ("enum_value", "charging == 'acc'"),
+        ("enum_order", "charging > 'no'"),
+        ("enum_with_number", "charging == 1"),
+        ("text_with_number", "vin == 5"),
+        ("window_not_a_duration", "avg(coolant_temp, 10) > 90[degC]"),
+        ("window_changes", "avg(coolant_temp, age(ignition)) > 90[degC]"),
+        ("window_zero", "avg(coolant_temp, 0s) > 90[degC]"),
+        ("limit_of_another_kind", "time_to(coolant_temp, 5[bar], 1h) < 10m"),
+        ("age_of_an_expression", "age(coolant_temp - 5[K]) > 10m"),
+        ("silence_in_a_window", "rises(silent(5m), 1h) > 3"),
+        ("component_signal", "cell_v < 2.8[V]"),
+        ("choice_of_two_kinds", "(ignition ? 5[bar] : 5[V]) > 3[bar]"),
+        ("default_of_another_kind", "(oil_pressure ?? 5[K]) > 3[bar]"),
+        ("empty_list", "charging in []"),
+        ("list_of_another_kind", "oil_pressure in [1[bar], 2[V]]"),
+        ("single_equals", "charging = 'no'"),
+        ("single_ampersand", "ignition & ignition"),
+        ("word_and", "ignition and ignition"),
+        ("chained_comparison", "80[degC] < coolant_temp < 100[degC]"),
+        ("not_closed", "(ignition && engine_rpm > 0[rpm]"),
+        ("nothing_after_operator", "ignition &&"),
+        ("text_not_closed", "charging == 'no"),
+        ("bad_duration", "held(ignition) > 10x"),
+        ("unit_on_a_signal", "coolant_temp[degC] > 5[degC]"),
+        ("two_mistakes", "coolant_tmp > 5[degC] && oil_presure < 2[bar]"),
+    ] {
+        check(name, &when(text));
+    }
+}
+
+#[test]
+fn files() {
+    let level = "[[rule]]\nid = \"r\"\nmodels = [\"ice-g1\"]\n";
+    for (name, text) in [
+        ("toml_syntax", "[[rule]]\nid = \nmodels = [\"ice-g1\"\n".to_owned()),
+        ("unknown_key", with("hodl = \"5m\"\n")),
+        ("not_built_each", with("each = \"cell\"\n")),
+        ("not_built_limits", with("[rule.limits]\ncooldown = \"12h\"\n")),
+        ("missing_id_and_models", "[[rule]]\nwhen = \"ignition\"\nseverity = \"minor\"\n".to_owned()),
+        ("bad_id", when("ignition").replace("\"r\"", "\"coolant overheat\"")),
+        ("same_id_twice", format!("{}{}", when("ignition"), when("!ignition"))),
+        ("no_such_model", when("ignition").replace("ice-g1", "ice-g2")),
+        ("no_such_models", when("ignition").replace("ice-g1", "truck-*")),
+        ("no_severity", with("").replace("severity = \"major\"\n", "")),
+        ("bad_severity", with("").replace("\"major\"", "\"majr\"")),
+        ("bad_mode", with("mode = \"on\"\n")),
+        ("bad_hold", with("hold = \"soon\"\n")),
+        ("negative_hold", with("hold = \"-5m\"\n")),
+        ("hold_is_a_number", with("hold = 30\n")),
+        ("bad_lead", with("lead = \"2h..10m\"\n")),
+        ("bad_confidence", with("confidence = 1.5\n")),
+        ("bad_gap", with("[rule.data]\nmax_gap = \"three\"\n")),
+        ("bad_policies", with("[rule.data]\non_gap = \"stop\"\non_backfill = \"recrod\"\n")),
+        ("where_reads_signals", with("where = \"ignition && device.region == 'EU'\"\n")),
+        ("let_order", with("[rule.let]\na = \"b > 5[bar]\"\nb = \"oil_pressure\"\n")),
+        ("let_hides_signal", with("[rule.let]\nignition = \"true\"\n")),
+        ("let_name", with("[rule.let]\n\"my let\" = \"true\"\n")),
+        ("let_broken_once", with("clear = \"hot\"\n[rule.let]\nhot = \"coolant_temp > 5[bar]\"\n")),
+        ("title_not_closed", with("[rule.case]\ntitle = \"hot: {coolant_temp\"\n")),
+        ("title_unknown_name", with("[rule.case]\ntitle = \"hot: {coolant}\"\n")),
+        ("title_syntax", with("[rule.case]\ntitle = \"hot: {coolant_temp +}\"\n")),
+        (
+            "when_and_levels",
+            format!("{level}when = \"ignition\"\n[[rule.level]]\nname = \"minor\"\nwhen = \"ignition\"\n"),
+        ),
+        ("level_without_severity", format!("{level}[[rule.level]]\nname = \"due\"\nwhen = \"ignition\"\n")),
+        ("level_without_when", format!("{level}[[rule.level]]\nname = \"minor\"\n")),
+        ("two_levels_of_one_name", format!("{level}{0}{0}", "[[rule.level]]\nname = \"minor\"\nwhen = \"ignition\"\n")),
+        ("short_hold_warning", with("hold = \"5s\"\nconfrim = 2\n")),
+        (
+            "one_of_two_models",
+            when("ambient_temp > 100[degF] && compresor_on").replace("[\"ice-g1\"]", "[\"ice-g1\", \"hvac-*\"]"),
+        ),
+    ] {
+        check(name, &text);
+    }
+}
