@@ -9,6 +9,7 @@ mod fleet;
 mod mail;
 mod phone;
 mod play;
+mod rules;
 mod tow;
 
 use std::sync::{Arc, Mutex};
