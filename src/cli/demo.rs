@@ -51,13 +51,7 @@ pub async fn run(args: &Args, clock: Clock) -> ExitCode {
         keep: args.keep,
         clock,
     };
-    let stop = async {
-        // Without a signal handler Ctrl-C ends us the hard way; the daemon is then killed with us.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let played = play(&options, &screen, stop).await;
+    let played = play(&options, &screen, asked_to_stop()).await;
     screen.close();
     match played {
         Ok(summary) => finish(&screen, &summary),
@@ -65,6 +59,22 @@ pub async fn run(args: &Args, clock: Clock) -> ExitCode {
             eprintln!("forewarn demo: {e}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Ctrl-C or SIGTERM: the daemon must not outlive us, nor our directory.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signals) => {
+            signals.recv().await;
+        }
+        // Without a handler the signal ends us the hard way.
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
     }
 }
 

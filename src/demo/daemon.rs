@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use super::workspace::{Addresses, Secrets, Workspace};
 use super::{Error, sandbox};
 use crate::desk::TimelineEntry;
+use crate::domain::At;
 
 /// How long it may take until it is ready.
 const START: Duration = Duration::from_secs(30);
@@ -44,6 +45,8 @@ pub struct Case {
     pub title: String,
     /// `engaging`, `arranged`, …
     pub phase: String,
+    /// When the first detection was taken in.
+    pub opened_at: At,
     /// How it ended, once closed.
     pub outcome: Option<String>,
     /// What was promised.
@@ -217,6 +220,7 @@ mod tests {
             fault: String::new(),
             title: String::new(),
             phase: String::new(),
+            opened_at: At::from_secs(0),
             outcome: outcome.map(str::to_owned),
             goals: goals.iter().map(|s| Goal { name: String::new(), state: (*s).to_owned() }).collect(),
             effects: Vec::new(),

@@ -21,6 +21,8 @@ use crate::domain::{At, Span};
 const POLL: Duration = Duration::from_millis(250);
 /// How long an event waits for an older one from the other source.
 const REORDER: Span = Span::from_millis(600);
+/// What is under way when both cases are served is watched for so long.
+const EPILOGUE: Duration = Duration::from_secs(1);
 /// By then both cases must be served.
 const LIMIT: Duration = Duration::from_secs(120);
 /// Failed answers of the API in a row that are borne.
@@ -68,10 +70,10 @@ pub async fn play(options: &Options, screen: &Screen, stop: impl Future<Output =
     screen.progress("starting the daemon".to_owned());
     let daemon = Daemon::start(&options.program, &space, &to, &secrets).await?;
     screen.say(&format!(
-        "  daemon         {}\n\nLook inside from another terminal: FOREWARN_TOKEN={} forewarn case list --url {}\n",
+        "  daemon         {}\n\nTo look inside from another terminal:\n  forewarn case --url {} --token-file {} list\n",
         daemon.url(),
-        secrets.api,
-        daemon.url()
+        daemon.url(),
+        space.token_file().display(),
     ));
     let settings =
         FleetSettings { broker: broker.addr(), cars: options.cars, seed: options.seed, clock: options.clock.clone() };
@@ -86,6 +88,7 @@ pub async fn play(options: &Options, screen: &Screen, stop: impl Future<Output =
         ],
         driver_phone: registry::driver_phone(brakes, options.cars),
         owner_mail: registry::owner_mail(battery),
+        plates: [brakes, battery].map(|n| (registry::plate(n), car_id(n))),
         brakes: car_id(brakes),
         battery: car_id(battery),
         daemon,
@@ -149,6 +152,8 @@ struct Director<'a> {
     plan: Vec<(Instant, Happening)>,
     driver_phone: String,
     owner_mail: String,
+    /// Plates and ids of the two.
+    plates: [(String, String); 2],
     brakes: String,
     battery: String,
     daemon: Daemon,
@@ -175,6 +180,7 @@ impl Director<'_> {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut stop = std::pin::pin!(stop);
+        let mut served_at = None;
         loop {
             tokio::select! {
                 () = &mut stop => return Ok(()),
@@ -190,7 +196,9 @@ impl Director<'_> {
                     self.flush((self.clock)() - REORDER);
                     self.show_progress();
                     let now = Instant::now();
-                    if (self.all_served() && now >= least) || now >= limit {
+                    served_at = served_at.or(self.all_served().then_some(now));
+                    let seen_out = served_at.is_some_and(|at| now >= at + EPILOGUE);
+                    if (seen_out && now >= least) || now >= limit {
                         return Ok(());
                     }
                 }
@@ -242,9 +250,12 @@ impl Director<'_> {
     /// Which car a sighting is about, as far as its own words tell.
     fn device_of(&self, sighting: &Sighting) -> String {
         let by_phone = |to: &String| if *to == self.driver_phone { self.brakes.clone() } else { String::new() };
-        let by_case = |case_ref: Option<String>| {
-            let case = case_ref.and_then(|id| self.cases.get(&id));
-            case.map(|c| c.device.clone()).unwrap_or_default()
+        // A ticket may be seen before the API has told of its case; its title then names the car by its plate.
+        let by_number = |number: &String| {
+            let ticket = self.sandbox.desk.accepted().into_iter().find(|t| t.number == *number)?;
+            let case = ticket.case_ref.and_then(|id| self.cases.get(&id)).map(|c| c.device.clone());
+            let named = self.plates.iter().find(|(plate, _)| ticket.title.contains(plate));
+            case.or_else(|| named.map(|(_, car)| car.clone()))
         };
         match sighting {
             Sighting::Ringing { to }
@@ -256,7 +267,7 @@ impl Director<'_> {
             Sighting::Mail { .. } => String::new(),
             Sighting::Job { .. } => self.brakes.clone(),
             Sighting::Ticket { number, .. } | Sighting::Article { number, .. } | Sighting::TicketClosed { number } => {
-                by_case(self.sandbox.desk.accepted().into_iter().find(|t| t.number == *number).and_then(|t| t.case_ref))
+                by_number(number).unwrap_or_default()
             }
         }
     }
@@ -276,7 +287,12 @@ impl Director<'_> {
             let short: String = case.id.chars().take(8).collect();
             let known = before.as_ref().map_or(0, |b| b.timeline.len());
             if before.is_none() {
-                self.note(Mark::Case, &case.device, format!("case {short} opened: {}", case.title));
+                self.merge.add(Event {
+                    at: case.opened_at,
+                    device: case.device.clone(),
+                    mark: Mark::Case,
+                    text: format!("case {short} opened: {}", case.title),
+                });
             }
             for entry in case.timeline.iter().skip(known) {
                 self.merge.add(Event {

@@ -64,6 +64,12 @@ pub fn chosen(cars: usize) -> (usize, usize) {
     (6.min(battery - 1), battery)
 }
 
+/// The plate of car `n`.
+#[must_use]
+pub fn plate(n: usize) -> String {
+    Car(n).plate()
+}
+
 /// The mailbox of the owner of car `n`.
 #[must_use]
 pub fn owner_mail(n: usize) -> String {

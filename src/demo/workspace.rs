@@ -100,6 +100,8 @@ impl Workspace {
         }
         let shipped = CONFIG.get_file("forewarn.toml").and_then(|f| f.contents_utf8()).unwrap_or_default();
         write(&config.join("forewarn.toml"), &settings(shipped, to, secrets)?)?;
+        // The directory itself is ours alone (0700).
+        write(&dir.join("token"), &secrets.api)?;
         Ok(Self { dir, _temporary: temporary })
     }
 
@@ -113,6 +115,12 @@ impl Workspace {
     #[must_use]
     pub fn settings(&self) -> PathBuf {
         self.dir.join("config").join("forewarn.toml")
+    }
+
+    /// The file with the API token, for `forewarn case`.
+    #[must_use]
+    pub fn token_file(&self) -> PathBuf {
+        self.dir.join("token")
     }
 
     /// What the daemon prints.

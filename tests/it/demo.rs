@@ -8,6 +8,8 @@ mod desk;
 mod fleet;
 mod mail;
 mod phone;
+mod play;
+mod rules;
 mod tow;
 
 use std::sync::{Arc, Mutex};

@@ -82,3 +82,16 @@ fn levels_evidence_facts_and_title() {
     let facts: Vec<String> = d.facts.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(facts, ["word=hi", "x=3"]);
 }
+
+#[test]
+fn levels_the_sample_that_ends_an_episode_may_begin_the_next() {
+    let mut w = world("when = \"x > 5\"\nclear = \"true\"");
+    for (second, x) in [(0, 6), (10, 6), (20, 1), (30, 6)] {
+        w.run_to(second);
+        w.send(&format!("\"x\":{x}"));
+    }
+    assert_eq!(
+        w.told(),
+        ["Raised major 0 from 0", "Cleared - 10", "Raised major 10 from 10", "Cleared - 20", "Raised major 30 from 30"]
+    );
+}
