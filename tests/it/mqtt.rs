@@ -378,13 +378,7 @@ async fn filters_follow_a_reload() {
 async fn refused_subscriptions_and_logins_are_said() {
     let conf = "allow_anonymous false\npassword_file {dir}/passwd\nacl_file {dir}/acl\n";
     let broker = Broker::start_with(conf, |dir| {
-        let passwd = dir.join("passwd");
-        let made = std::process::Command::new("mosquitto_passwd")
-            .args(["-b", "-c"])
-            .arg(&passwd)
-            .args(["fw", "secret"])
-            .status();
-        assert!(made.unwrap().success());
+        passwords(&dir.join("passwd"), &["fw"]);
         std::fs::write(dir.join("acl"), "user fw\ntopic read other/#\ntopic write fleet/+/cmd\n").unwrap();
     });
     let wrong = Settings {
@@ -572,6 +566,78 @@ async fn mutual_tls_lets_in_whoever_has_a_certificate_of_the_ca() {
     let missing = Settings { key_file: broker.dir().join("nothing"), ..with("client") };
     let refused = receive(&missing);
     link_is(&refused.link, |l| matches!(l, Link::Disconnected { reason, .. } if reason.contains("cannot read"))).await;
+}
+
+/// A file for mosquitto with the password `secret` for each user.
+fn passwords(file: &Path, users: &[&str]) {
+    std::fs::write(file, "").unwrap();
+    for user in users {
+        let made = std::process::Command::new("mosquitto_passwd").arg("-b").arg(file).args([user, "secret"]).status();
+        assert!(made.unwrap().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_broker_configuration_keeps_messages_and_devices_apart() {
+    let conf = include_str!("../../config/mosquitto/forewarn.conf")
+        .replace("/etc/mosquitto/", "{dir}/")
+        .replace("listener 1883 127.0.0.1\n", "");
+    let mut broker = Broker::start_with(&conf, |dir| {
+        passwords(&dir.join("forewarn.passwd"), &["forewarn", "car-1"]);
+        std::fs::write(dir.join("forewarn.acl"), include_str!("../../config/mosquitto/acl")).unwrap();
+    });
+    let user = |name: &str| Settings {
+        username: name.into(),
+        password: Some("secret".to_owned().into()),
+        client_id: name.into(),
+        ..settings(&[broker.url()])
+    };
+    let ours = user("forewarn");
+    let device = publisher(&user("car-1"), "car-1");
+    connected(&device.link()).await;
+    let mut connection =
+        mqtt::connect(&ours, filters(&[FILTER, "fleet/+/cmd/ack"]), clock(), ours.queue_limits()).unwrap();
+    let all = |l: &Link| matches!(l, Link::Connected { refused, .. } if refused.is_empty());
+    link_is(&connection.link, all).await;
+    let foreign = device.publish("fleet/car-2/telemetry".into(), "not me".into(), None, false).await;
+    assert!(matches!(foreign, Outcome::Rejected { .. }), "{foreign:?}");
+    say(&device, "me").await;
+    assert_eq!(payloads(&take(&mut connection, 1).await), ["me"]);
+    let out = Publisher::connect(&ours, Role::of_daemon(&ours), clock()).unwrap();
+    connected(&out.link()).await;
+    let command = out.publish("fleet/car-1/cmd".into(), "{}".into(), None, false).await;
+    assert!(matches!(command, Outcome::Accepted { .. }), "{command:?}");
+
+    // The daemon is away, 3,000 messages are confirmed to the device, the broker is killed.
+    connection.control.stop().await;
+    for n in 0..3000 {
+        let message = Message {
+            topic: "fleet/car-1/telemetry".into(),
+            payload: n.to_string().into(),
+            expiry: None,
+            retain: false,
+            at_least_once: true,
+        };
+        drop(device.begin(message).await.unwrap());
+    }
+    say(&device, "last").await;
+    let confirmed = broker.dir().join("confirmed");
+    std::fs::write(&confirmed, "").unwrap();
+    let written_at = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    let store = broker.dir().join("mosquitto.db");
+    eventually("the broker saves its store", || written_at(&store) > written_at(&confirmed)).await;
+    broker.kill();
+    broker.restart();
+    let mut connection = receive(&ours);
+    let mut came = Vec::new();
+    while came.len() < 3002 {
+        let messages = take(&mut connection, 1).await;
+        connection.acks.release(acks(&messages));
+        came.extend(payloads(&messages));
+    }
+    let expected = (0..3000).map(|n| n.to_string());
+    let me = ["me".to_owned()].into_iter();
+    assert_eq!(came, me.chain(expected).chain(["last".to_owned()]).collect::<Vec<_>>(), "not one is lost");
 }
 
 /// `forewarn replay` as the command line gives it.
