@@ -31,9 +31,9 @@ const EX_USAGE: u8 = 64;
 
 /// Publish a recording to a broker
 ///
-/// CSV (`ts,device,<signals…>`; an empty field is not sent) becomes one JSON message a row:
-/// {"ts": …, "<signal>": …}, numbers exactly as written. JSON lines of {"at", "topic", "payload"} are published as they
-/// are. Plain, .gz or .zst. The whole file is checked before the first message is sent.
+/// CSV (`ts,device,` and one column for each signal; an empty field is not sent) becomes one JSON object a row, with
+/// numbers exactly as written. JSON lines with the members at, topic and payload are published as they are. Plain,
+/// gzip or zstd. The whole file is checked before the first message is sent.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The recording

@@ -9,7 +9,9 @@ use super::goals::{self, Wake};
 use super::plan::Effect;
 use super::reach;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, FactsRow, GoalState, JobRow, StepRow, StepState};
-use crate::domain::{At, CaseId, EffectId, EndpointKind, Job, JobState, JobUpdate, Place, Role, Span, StepId, Vehicle};
+use crate::domain::{
+    At, CaseId, EffectId, EndpointKind, Job, JobState, JobUpdate, Place, Role, Severity, Span, StepId, Vehicle,
+};
 use crate::outbox::{Event, Kind, Window};
 use crate::playbook::{Dispatch, Held, Mirror, Reaction, Step, Verb};
 
@@ -191,9 +193,9 @@ fn job_body(change: &Change<'_>, case: &CaseRow, d: &Dispatch, place: Place, acc
         place,
         vehicle: Vehicle(device.map(|x| x.attrs.iter().map(|(k, v)| (text(k), text(v))).collect()).unwrap_or_default()),
         fault: BTreeMap::from([
-            (text("name"), text(case.fault.as_str())),
-            (text("title"), case.title.clone()),
-            (text("severity"), text(case.severity.as_str())),
+            (text("part"), case.title.clone()),
+            (text("code"), text(case.fault.as_str())),
+            (text("drivable"), text(if case.severity == Severity::Critical { "false" } else { "true" })),
         ]),
         contact,
         accept_by,

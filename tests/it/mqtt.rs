@@ -1,15 +1,12 @@
 //! The broker connections against a real mosquitto.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use clap::Parser as _;
-use forewarn::cli::replay;
 use forewarn::domain::{At, Outcome, Span};
 use forewarn::mqtt::{self, Ack, Clock, Connection, Link, Message, Publisher, QueueLimits, Role, Settings};
 use forewarn::runtime::{Incoming, Publisher as _};
@@ -25,19 +22,19 @@ use crate::broker::{Broker, OPEN};
 const DEADLINE: Duration = Duration::from_secs(20);
 const FILTER: &str = "fleet/+/telemetry";
 
-fn clock() -> Clock {
+pub(crate) fn clock() -> Clock {
     Arc::new(|| At::from_micros(jiff::Timestamp::now().as_microsecond()))
 }
 
-fn settings(urls: &[String]) -> Settings {
+pub(crate) fn settings(urls: &[String]) -> Settings {
     Settings { urls: urls.to_vec(), client_id: "fw-test".into(), ..Settings::default() }
 }
 
-fn filters(list: &[&str]) -> Vec<Arc<str>> {
+pub(crate) fn filters(list: &[&str]) -> Vec<Arc<str>> {
     list.iter().map(|f| Arc::from(*f)).collect()
 }
 
-fn receive(settings: &Settings) -> Connection {
+pub(crate) fn receive(settings: &Settings) -> Connection {
     mqtt::connect(settings, filters(&[FILTER]), clock(), settings.queue_limits()).unwrap()
 }
 
@@ -53,7 +50,7 @@ async fn link_is(link: &tokio::sync::watch::Receiver<Link>, what: impl FnMut(&Li
     found.unwrap_or_else(|_| panic!("the link stays {:?}", *link.borrow()))
 }
 
-async fn connected(link: &tokio::sync::watch::Receiver<Link>) -> u64 {
+pub(crate) async fn connected(link: &tokio::sync::watch::Receiver<Link>) -> u64 {
     match link_is(link, Link::is_connected).await {
         Link::Connected { generation, .. } => generation,
         Link::Disconnected { .. } => unreachable!(),
@@ -61,7 +58,7 @@ async fn connected(link: &tokio::sync::watch::Receiver<Link>) -> u64 {
 }
 
 /// Takes exactly `n` messages out of the queue, off the async threads.
-async fn take(connection: &mut Connection, n: usize) -> Vec<Incoming<Ack>> {
+pub(crate) async fn take(connection: &mut Connection, n: usize) -> Vec<Incoming<Ack>> {
     tokio::task::block_in_place(|| {
         let mut out = Vec::new();
         let deadline = Instant::now() + DEADLINE;
@@ -73,11 +70,11 @@ async fn take(connection: &mut Connection, n: usize) -> Vec<Incoming<Ack>> {
     })
 }
 
-fn payloads(messages: &[Incoming<Ack>]) -> Vec<String> {
+pub(crate) fn payloads(messages: &[Incoming<Ack>]) -> Vec<String> {
     messages.iter().map(|m| String::from_utf8_lossy(&m.payload).into_owned()).collect()
 }
 
-fn acks(messages: &[Incoming<Ack>]) -> Vec<Ack> {
+pub(crate) fn acks(messages: &[Incoming<Ack>]) -> Vec<Ack> {
     messages.iter().filter_map(|m| m.ack).collect()
 }
 
@@ -87,7 +84,7 @@ async fn say(publisher: &Publisher, payload: impl Into<Bytes>) {
 }
 
 /// Waits until `check` holds.
-async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !check() {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -250,6 +247,37 @@ async fn a_full_queue_slows_the_broker_down_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_drops_qos_0_and_stays_connected() {
+    let broker = Broker::start(OPEN);
+    let settings = settings(&[broker.url()]);
+    let limits = QueueLimits { messages: 5, bytes: 1 << 20 };
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let counters = recorder.handle();
+    let connect = || mqtt::connect(&settings, filters(&[FILTER]), clock(), limits).unwrap();
+    let mut connection = metrics::with_local_recorder(&recorder, connect);
+    let sender = publisher(&settings, "sender");
+    connected(&connection.link).await;
+    connected(&sender.link()).await;
+    let message = |payload: &'static str, at_least_once| Message {
+        topic: "fleet/car-1/telemetry".into(),
+        payload: payload.into(),
+        expiry: None,
+        retain: false,
+        at_least_once,
+    };
+    for _ in 0..50 {
+        assert!(matches!(sender.send(message("lost or not", false)).await, Outcome::Accepted { .. }));
+    }
+    let dropped = "forewarn_mqtt_dropped_total 45";
+    eventually("all but five are dropped and counted", || counters.render().contains(dropped)).await;
+    sender.send(message("kept", true)).await;
+    let messages = take(&mut connection, 6).await;
+    assert_eq!(payloads(&messages)[5], "kept", "five fit; QoS 1 waits for room instead");
+    assert!(messages[..5].iter().all(|m| m.ack.is_none()));
+    assert_eq!(connected(&connection.link).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_messages_arrive_once_each_and_in_order() {
     let broker = Broker::start(OPEN);
     let settings = settings(&[broker.url()]);
@@ -301,7 +329,7 @@ async fn the_next_broker_is_tried_and_a_lost_one_comes_back() {
     assert_eq!(payloads(&take(&mut connection, 1).await), ["here"]);
 }
 
-/// Lets one client in and then says `after` to it; how often somebody connected can be asked.
+/// Lets clients in and says `after` to each once it has subscribed; how often somebody connected can be asked.
 async fn fake_broker(after: &'static [u8]) -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("mqtt://{}", listener.local_addr().unwrap());
@@ -314,6 +342,7 @@ async fn fake_broker(after: &'static [u8]) -> (String, Arc<AtomicUsize>) {
             let mut buffer = [0; 4096];
             assert!(socket.read(&mut buffer).await.unwrap() > 0);
             socket.write_all(&[0x20, 3, 0, 0, 0]).await.unwrap();
+            assert!(socket.read(&mut buffer).await.unwrap() > 0);
             socket.write_all(after).await.unwrap();
             while socket.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
         }
@@ -375,16 +404,23 @@ async fn filters_follow_a_reload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_subscriptions_and_logins_are_said() {
+async fn a_refused_subscription_is_named() {
+    // SUBACK to the first packet id: granted, not authorised. (mosquitto's access lists refuse messages, not filters.)
+    let (url, _) = fake_broker(&[0x90, 5, 0, 1, 0, 1, 0x87]).await;
+    let settings = settings(&[url]);
+    let list = filters(&["fleet/+/telemetry", "secret/#"]);
+    let connection = mqtt::connect(&settings, list, clock(), settings.queue_limits()).unwrap();
+    match link_is(&connection.link, Link::is_connected).await {
+        Link::Connected { refused, .. } => assert_eq!(refused, filters(&["secret/#"])),
+        Link::Disconnected { .. } => unreachable!(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_logins_and_publishes_are_said() {
     let conf = "allow_anonymous false\npassword_file {dir}/passwd\nacl_file {dir}/acl\n";
     let broker = Broker::start_with(conf, |dir| {
-        let passwd = dir.join("passwd");
-        let made = std::process::Command::new("mosquitto_passwd")
-            .args(["-b", "-c"])
-            .arg(&passwd)
-            .args(["fw", "secret"])
-            .status();
-        assert!(made.unwrap().success());
+        passwords(&dir.join("passwd"), &["fw"]);
         std::fs::write(dir.join("acl"), "user fw\ntopic read other/#\ntopic write fleet/+/cmd\n").unwrap();
     });
     let wrong = Settings {
@@ -574,117 +610,74 @@ async fn mutual_tls_lets_in_whoever_has_a_certificate_of_the_ca() {
     link_is(&refused.link, |l| matches!(l, Link::Disconnected { reason, .. } if reason.contains("cannot read"))).await;
 }
 
-/// `forewarn replay` as the command line gives it.
-#[derive(clap::Parser)]
-struct Replay {
-    #[command(flatten)]
-    args: replay::Args,
-}
-
-async fn replay(args: &[&str]) -> String {
-    let args = Replay::parse_from(std::iter::once("replay").chain(args.iter().copied())).args;
-    format!("{:?}", replay::run(args, clock()).await)
-}
-
-fn exit_code(code: u8) -> String {
-    format!("{:?}", std::process::ExitCode::from(code))
-}
-
-fn recording(rows: &str) -> tempfile::NamedTempFile {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let mut gz = flate2::write::GzEncoder::new(file.reopen().unwrap(), flate2::Compression::default());
-    gz.write_all(rows.as_bytes()).unwrap();
-    gz.finish().unwrap();
-    file
+/// A file for mosquitto with the password `secret` for each user.
+fn passwords(file: &Path, users: &[&str]) {
+    std::fs::write(file, "").unwrap();
+    for user in users {
+        let made = std::process::Command::new("mosquitto_passwd").arg("-b").arg(file).args([user, "secret"]).status();
+        assert!(made.unwrap().success());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replayed_recording_arrives_exactly() {
-    let broker = Broker::start(OPEN);
-    let settings = settings(&[broker.url()]);
-    let mut connection = receive(&settings);
-    connected(&connection.link).await;
-    // Numbers whose decimal digits matter, a gap, a text; more rows than the window holds.
-    let values = ["298.1", "0.1", "-0.00070", "1e-5", "", "9007199254740993"];
-    let mut rows = String::from("ts,device,type,x\n");
-    let mut expected = Vec::new();
+async fn the_shipped_broker_configuration_keeps_messages_and_devices_apart() {
+    let conf = include_str!("../../config/mosquitto/forewarn.conf")
+        .replace("/etc/mosquitto/", "{dir}/")
+        .replace("listener 1883 127.0.0.1\n", "");
+    let mut broker = Broker::start_with(&conf, |dir| {
+        passwords(&dir.join("forewarn.passwd"), &["forewarn", "car-1"]);
+        std::fs::write(dir.join("forewarn.acl"), include_str!("../../config/mosquitto/acl")).unwrap();
+    });
+    let user = |name: &str| Settings {
+        username: name.into(),
+        password: Some("secret".to_owned().into()),
+        client_id: name.into(),
+        ..settings(&[broker.url()])
+    };
+    let ours = user("forewarn");
+    let device = publisher(&user("car-1"), "car-1");
+    connected(&device.link()).await;
+    let mut connection =
+        mqtt::connect(&ours, filters(&[FILTER, "fleet/+/cmd/ack"]), clock(), ours.queue_limits()).unwrap();
+    let all = |l: &Link| matches!(l, Link::Connected { refused, .. } if refused.is_empty());
+    link_is(&connection.link, all).await;
+    let foreign = device.publish("fleet/car-2/telemetry".into(), "not me".into(), None, false).await;
+    assert!(matches!(foreign, Outcome::Rejected { .. }), "{foreign:?}");
+    say(&device, "me").await;
+    assert_eq!(payloads(&take(&mut connection, 1).await), ["me"]);
+    let out = Publisher::connect(&ours, Role::of_daemon(&ours), clock()).unwrap();
+    connected(&out.link()).await;
+    let command = out.publish("fleet/car-1/cmd".into(), "{}".into(), None, false).await;
+    assert!(matches!(command, Outcome::Accepted { .. }), "{command:?}");
+
+    // The daemon is away, 3,000 messages are confirmed to the device, the broker is killed.
+    connection.control.stop().await;
     for n in 0..3000 {
-        let value = values[n % values.len()];
-        let ts = format!("2020-01-01T{:02}:{:02}:00", n / 60 % 24, n % 60);
-        rows += &format!("{ts},mill-{},M,{value}\n", n % 3);
-        let x = if value.is_empty() { String::new() } else { format!(",\"x\":{value}") };
-        expected.push((format!("mills/mill-{}", n % 3), format!("{{\"ts\":\"{ts}Z\",\"type\":\"M\"{x}}}")));
+        let message = Message {
+            topic: "fleet/car-1/telemetry".into(),
+            payload: n.to_string().into(),
+            expiry: None,
+            retain: false,
+            at_least_once: true,
+        };
+        drop(device.begin(message).await.unwrap());
     }
-    connection.control.set_filters(filters(&["mills/+"]));
-    eventually("SUBSCRIBE", || broker.log().contains("fw-test 1 mills/+")).await;
-    let file = recording(&rows);
-    let path = file.path().to_str().unwrap().to_owned();
-    let url = broker.url();
-    let sending =
-        tokio::spawn(
-            async move { replay(&[&path, "--broker", &url, "--speed", "max", "--topic", "mills/{device}"]).await },
-        );
-    let mut got = Vec::new();
-    while got.len() < 3000 {
-        let messages = take(&mut connection, 100).await;
-        connection.acks.release(acks(&messages));
-        let text = |b: &Bytes| String::from_utf8(b.to_vec()).unwrap();
-        got.extend(messages.iter().map(|m| (text(&m.topic), text(&m.payload))));
-    }
-    assert_eq!(got, expected);
-    assert_eq!(sending.await.unwrap(), exit_code(0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn replay_keeps_the_pace_of_the_recording_and_its_limit() {
-    let broker = Broker::start(OPEN);
-    let file = recording("ts,device,x\n2020-01-01T00:00:00,a,1\n2020-01-01T00:01:00,a,2\n2020-01-01T09:00:00,a,3\n");
-    let path = file.path().to_str().unwrap();
-    let started = Instant::now();
-    let code = replay(&[path, "--broker", &broker.url(), "--speed", "60", "--limit", "2"]).await;
-    let took = started.elapsed();
-    assert_eq!(code, exit_code(0));
-    assert!((Duration::from_secs(1)..Duration::from_secs(9)).contains(&took), "one minute at 60 times: {took:?}");
-    let published = broker.log().matches("Received PUBLISH from forewarn-replay").count();
-    assert_eq!(published, 2, "{}", broker.log());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn replay_goes_on_after_the_broker_was_away() {
-    let mut broker = Broker::start(OPEN);
-    let settings = settings(&[broker.url()]);
-    let mut connection = receive(&settings);
-    connected(&connection.link).await;
-    let rows: String = (0..40).map(|n| format!("2020-01-01T00:00:{n:02},a,{n}\n")).collect();
-    let file = recording(&format!("ts,device,x\n{rows}"));
-    let (path, url) = (file.path().to_str().unwrap().to_owned(), broker.url());
-    let sending = tokio::spawn(async move { replay(&[&path, "--broker", &url, "--speed", "20"]).await });
-    let first = take(&mut connection, 5).await;
-    broker.stop();
+    say(&device, "last").await;
+    let confirmed = broker.dir().join("confirmed");
+    std::fs::write(&confirmed, "").unwrap();
+    let written_at = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    let store = broker.dir().join("mosquitto.db");
+    eventually("the broker saves its store", || written_at(&store) > written_at(&confirmed)).await;
+    broker.kill();
     broker.restart();
-    let mut seen: BTreeSet<String> = payloads(&first).into_iter().collect();
-    while seen.len() < 40 {
+    let mut connection = receive(&ours);
+    let mut came = Vec::new();
+    while came.len() < 3002 {
         let messages = take(&mut connection, 1).await;
         connection.acks.release(acks(&messages));
-        seen.extend(payloads(&messages));
+        came.extend(payloads(&messages));
     }
-    assert_eq!(sending.await.unwrap(), exit_code(0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn replay_says_what_is_wrong_and_sends_nothing_of_a_bad_recording() {
-    let broker = Broker::start(OPEN);
-    let good = recording("ts,device,x\n2020-01-01T00:00:00,a,1\n");
-    let bad = recording("ts,device,x\n2020-01-01T00:00:00,a,1\nnever,a,2\n");
-    let (good, bad) = (good.path().to_str().unwrap(), bad.path().to_str().unwrap());
-    assert_eq!(replay(&[bad, "--broker", &broker.url(), "--speed", "max"]).await, exit_code(1));
-    assert!(!broker.log().contains("Received PUBLISH"));
-    let nobody = format!("mqtt://127.0.0.1:{}", crate::broker::free_port());
-    assert_eq!(replay(&[good, "--broker", &nobody]).await, exit_code(1));
-    assert_eq!(replay(&[good, "--broker", "http://x"]).await, exit_code(64));
-    assert_eq!(replay(&["/does/not/exist", "--broker", &broker.url()]).await, exit_code(1));
-    for wrong in [["--speed", "0"], ["--speed", "fast"], ["--qos", "2"], ["--topic", "a/b"]] {
-        let args = ["replay", good, "--broker", "mqtt://x", wrong[0], wrong[1]];
-        assert!(Replay::try_parse_from(args).is_err(), "{wrong:?}");
-    }
+    let expected = (0..3000).map(|n| n.to_string());
+    let me = ["me".to_owned()].into_iter();
+    assert_eq!(came, me.chain(expected).chain(["last".to_owned()]).collect::<Vec<_>>(), "not one is lost");
 }
