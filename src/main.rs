@@ -1,3 +1,5 @@
 //! The program: see [`forewarn::cli`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    forewarn::cli::main()
+}

@@ -1,1 +1,145 @@
 //! Commands and exit codes.
+
+pub mod case;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod replay;
+pub mod token;
+
+use std::io::{IsTerminal as _, stderr, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::app;
+
+/// Wrong use of the command line.
+const USAGE: u8 = 64;
+/// Store or journal cannot be read or written.
+const IO: u8 = 74;
+/// Settings, rules or other files are wrong.
+const CONFIG: u8 = 78;
+
+/// Watches a device fleet over MQTT, recognises breakdowns and acts before the customer calls
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    /// How the log is written to standard error; RUST_LOG chooses what (`info` unless set)
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: SIGTERM drains and stops, SIGHUP reloads rules, playbooks, messages and registry
+    Run {
+        /// The settings file; the directories that it names are relative to it
+        #[arg(long, value_name = "FILE", env = "FOREWARN_CONFIG")]
+        config: PathBuf,
+    },
+    /// Show and handle cases of a running daemon
+    Case(case::Args),
+    /// Publish a recording to a broker
+    Replay(replay::Args),
+    /// Show everything on this machine alone: broker, providers, a fleet, two faults and how they are served
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
+    /// Make tokens for the API
+    Token(token::Args),
+}
+
+/// Parses the command line, does it, and says how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            // Nothing can be done about a closed terminal.
+            let _unseen = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    // One TLS stack: everything that speaks TLS uses this provider.
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    match cli.command {
+        Command::Run { config } => run(config, cli.log_format),
+        Command::Case(args) => case(&args),
+        Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => on_runtime(demo::run(&args, app::clock())).unwrap_or_else(|code| code),
+        Command::Token(args) => match token::run(&args, &mut stdout(), &mut stderr()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error, None, 1),
+        },
+    }
+}
+
+fn run(config: PathBuf, format: LogFormat) -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    // Reads FAILPOINTS in builds that have them; nothing otherwise.
+    let scenario = fail::FailScenario::setup();
+    let ended = on_runtime(app::run(config));
+    scenario.teardown();
+    match ended {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => refuse(&error),
+        Err(code) => code,
+    }
+}
+
+/// Why the daemon could not run or go on, with the exit code that tells the supervisor whether to try again.
+fn refuse(error: &app::Error) -> ExitCode {
+    if let app::Error::Config(diags) = error {
+        eprint!("{}", diags.render(stderr().is_terminal()));
+    }
+    let code = match error {
+        app::Error::Config(_) | app::Error::Channel(_) | app::Error::Broker(_) => CONFIG,
+        app::Error::Recover(_) | app::Error::Storage(_) => IO,
+        app::Error::Io { .. } => 1,
+    };
+    complain(error, None, code)
+}
+
+fn case(args: &case::Args) -> ExitCode {
+    match on_runtime(case::run(args)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => complain(&error, error.hint(), error.exit_code()),
+        Err(code) => code,
+    }
+}
+
+fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map(|r| r.block_on(work)).map_err(|error| complain(&error, None, 1))
+}
+
+/// One sentence, its causes, and what to do.
+fn complain(error: &dyn std::error::Error, hint: Option<&str>, code: u8) -> ExitCode {
+    eprint!("forewarn: {error}");
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        eprint!(": {next}");
+        cause = next.source();
+    }
+    eprintln!();
+    if let Some(hint) = hint {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(code)
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{At, CaseId, Detection, DeviceId, EffectId, Order, Outcome, Receipt, Severity, Value};
 
@@ -122,7 +122,7 @@ pub enum SpeechThen {
 }
 
 /// A line of the case list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseSummary {
     /// Full id.
     pub id: CaseId,
@@ -149,7 +149,7 @@ pub struct CaseSummary {
 }
 
 /// A whole case.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseView {
     /// The line of the list.
     #[serde(flatten)]
@@ -169,7 +169,7 @@ pub struct CaseView {
 }
 
 /// A goal for reading.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GoalView {
     /// Its name.
     pub name: String,
@@ -182,7 +182,7 @@ pub struct GoalView {
 }
 
 /// An effect for reading.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EffectView {
     /// Its id.
     pub id: EffectId,
@@ -207,7 +207,7 @@ pub struct EffectView {
 }
 
 /// What a line of the timeline is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimelineKind {
     /// A detection or a fact.
@@ -225,7 +225,7 @@ pub enum TimelineKind {
 }
 
 /// A line of the timeline.
-#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TimelineEntry {
     /// When.
     pub at: At,

@@ -1,11 +1,133 @@
 //! The service desk core: detections, answers and time in; one record of changes and the orders it releases out.
 //! No clock, no I/O, no randomness.
+//!
+//! Every input is handled the same way: write down what happened, look at each case that it touches until nothing
+//! moves any more, claim what is due. Looking at a case is idempotent; all decisions are made from rows, never from
+//! what was just received. So a restart, a replay and a lost callback all end in the same place.
+//!
+//! Invariants, checked by [`Desk::check_invariants`]:
+//! - I1: an open case has a wake-up, and so has each of its open goals.
+//! - I2: a closed case has nothing waiting to be sent except what undoes or documents it.
+//! - I3: an effect has one attempt in flight at most, and only effects in flight have orders.
 
 mod api;
+mod cancel;
+mod case;
+mod change;
+mod claim;
+mod command;
+mod config;
+mod dispatch;
+mod facts;
+mod goals;
+mod invariants;
+mod news;
+mod order;
+mod pages;
+mod plan;
+mod quiet;
+mod reach;
 mod record;
+mod rows;
+mod settle;
+mod speech;
+mod state;
+mod ticket;
+mod view;
+mod wait;
+
+use std::sync::Arc;
 
 pub use api::{
     CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, TimelineEntry, TimelineKind,
     Watch,
 };
+pub use config::{Config, Person, Provider, Settings};
+pub use quiet::QuietWindow;
 pub use record::Record;
+
+pub use crate::playbook::ProviderKind;
+
+use crate::domain::{At, DeviceId};
+use change::Change;
+use state::State;
+
+/// The text people of a queue are paged with.
+pub const PAGE_SCRIPT: &str = "human-page";
+
+/// Why stored rows cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A key that no version of this program has written.
+    #[error("a stored key of the desk is not readable")]
+    Key,
+    /// A row that does not decode.
+    #[error("a stored row of the desk is not readable")]
+    Row,
+    /// Written by a newer program.
+    #[error("a stored row of the desk has version {0}; this program reads version 1")]
+    Version(u8),
+}
+
+/// The desk: its state, and what it does about whatever happens.
+#[derive(Debug)]
+pub struct Desk {
+    config: Arc<Config>,
+    state: State,
+}
+
+impl Desk {
+    /// An empty desk.
+    #[must_use]
+    pub fn new(config: Arc<Config>) -> Self {
+        Self { config, state: State::default() }
+    }
+
+    /// Takes in stored rows.
+    ///
+    /// # Errors
+    /// A row that this program cannot read; the state is then incomplete and must not be used.
+    pub fn load(&mut self, rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<(), Error> {
+        rows.into_iter().try_for_each(|(key, row)| self.state.put(&key, Some(&row)))
+    }
+
+    /// Other settings, playbooks, texts or registry from now on. Open cases keep the playbook they were opened with.
+    pub fn reload(&mut self, config: Arc<Config>) {
+        self.config = config;
+    }
+
+    /// What is to be done about `input`. Changes nothing: make the record durable, [`Self::apply`] it, then release
+    /// the orders.
+    #[must_use]
+    pub fn handle(&self, now: At, input: Input) -> Step {
+        let mut change = Change::new(&self.state, &self.config, now);
+        let reply = settle::take_in(&mut change, input);
+        settle::settle(&mut change);
+        let watch = settle::watches(&change);
+        let (record, orders) = change.finish();
+        Step { record, orders, watch, reply }
+    }
+
+    /// Takes over what a record changed; the same way live and when the state is rebuilt from the log.
+    ///
+    /// # Errors
+    /// A row that this program cannot read.
+    pub fn apply(&mut self, record: &Record) -> Result<(), Error> {
+        self.state.apply(record)?;
+        #[cfg(debug_assertions)]
+        self.check_invariants_of(record);
+        Ok(())
+    }
+
+    /// When the desk must be woken with [`Input::Wake`]; in the past: at once.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<At> {
+        self.state.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Devices whose facts the desk wants to be told, after a start.
+    #[must_use]
+    pub fn watched(&self) -> Vec<DeviceId> {
+        self.state.open_by_device.keys().cloned().collect()
+    }
+}

@@ -6,6 +6,7 @@
 mod detection;
 mod effect;
 mod id;
+mod pos;
 mod registry;
 mod shard;
 mod time;
@@ -21,6 +22,7 @@ pub use id::{
     AdapterName, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, FaultName, GoalName,
     ModelId, ParseIdError, PlaybookId, QueueName, RuleId, ScriptId, SignalName, StepId,
 };
+pub use pos::Pos;
 pub use registry::{Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};
 pub use shard::{SHARDS, shard_of};
 pub use time::{At, ParseSpanError, Span};

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use proptest::prelude::*;
+use proptest::sample::Index;
+
 use super::*;
 use crate::domain::{CustomerId, EndpointKind, Purpose, Registry, Role};
 use crate::source::Diagnostics;
@@ -203,4 +206,73 @@ fn a_large_registry_loads() {
         "customer,purpose,channel,source,given_at,withdrawn_at\n",
     );
     assert_eq!((registry.devices.len(), registry.customers.len()), (5_000, 5_000));
+}
+
+/// `text` with some characters replaced, inserted or taken out, also by ones that need more than one byte.
+fn damaged(text: &str, damage: &[(Index, char, u8)]) -> String {
+    let mut chars: Vec<char> = text.chars().collect();
+    for (at, with, how) in damage {
+        let at = at.index(chars.len());
+        match how {
+            0 => chars[at] = *with,
+            1 => chars.insert(at, *with),
+            _ => drop(chars.remove(at)),
+        }
+    }
+    chars.into_iter().collect()
+}
+
+fn any_damage() -> impl Strategy<Value = Vec<(Index, char, u8)>> {
+    let odd = prop::sample::select(vec![
+        '\'',
+        '"',
+        '[',
+        ']',
+        ',',
+        '\n',
+        '\r',
+        '_',
+        '<',
+        '.',
+        '#',
+        '+',
+        '/',
+        'é',
+        '\u{1f697}',
+    ]);
+    prop::collection::vec((any::<Index>(), prop_oneof![odd, any::<char>()], 0..3_u8), 1..6)
+}
+
+proptest! {
+    #[test]
+    fn damaged_models_are_reported_and_never_panic(damage in any_damage()) {
+        let mut diags = Diagnostics::default();
+        let file = diags.add_file("m.toml", damaged(EV, &damage));
+        let models = load(&mut diags, &[file]);
+        prop_assert!(diags.has_errors() || models.list.len() == 1);
+        let shown = diags.render(false);
+        prop_assert_eq!(shown.is_empty(), diags.list().is_empty());
+    }
+
+    #[test]
+    fn damaged_registries_are_reported_and_never_panic(damage in any_damage(), which in 0..4_usize) {
+        let mut texts = [
+            "id,model,kind,plate,owner,tz,param.t_warn\ncar-1,ev-gen2,car,\"B \"\"X\"\", 1\",c-1,Europe/Berlin,60[degC]\n",
+            "id,name,locale,tz\nc-1,\"Doe, Jané\",de-DE,Europe/Berlin\n",
+            "id,customer,kind,address,opted_out\ne-1,c-1,phone,+4930123456,true\ne-3,c-1,email,jane@example.com,\n",
+            "customer,purpose,channel,source,given_at,withdrawn_at\nc-1,service,,contract,2026-01-01T00:00:00Z,\n",
+        ]
+        .map(str::to_owned);
+        texts[which] = damaged(&texts[which], &damage);
+        let models = models(&[EV]);
+        let mut diags = Diagnostics::default();
+        let [devices, customers, endpoints, consents] =
+            texts.map(|text| Some(diags.add_file("x.csv", text)));
+        let files = RegistryFiles { devices, customers, endpoints, consents };
+        let registry = load_registry(&mut diags, &files, &models);
+        let _ = diags.render(false);
+        prop_assert!(registry.customers.len() <= 3);
+        let owners = registry.devices.values().flat_map(|d| d.parties.values());
+        prop_assert!(owners.into_iter().all(|owner| registry.customers.contains_key(owner.as_str())));
+    }
 }

@@ -1,1 +1,24 @@
-//! Playbook files to checked plans.
+//! Playbook files to checked plans, and the texts that plans speak with.
+//!
+//! A file is read completely: every mistake is a finding with a caret (codes `P001`…), and a playbook with mistakes is
+//! not loaded. What is loaded cannot fail later for a reason that was visible in the file.
+
+mod check;
+mod condition;
+mod load;
+mod messages;
+mod step;
+mod template;
+mod types;
+
+pub use condition::{Condition, ConditionError, Facts, Held, Verdict};
+pub use load::{ProviderKind, Surroundings, compile_stored, load};
+pub use messages::{Messages, Part};
+pub use template::{Template, TemplateError};
+pub use types::{
+    Cancel, CaseSpec, Command, Compensation, ContactMax, Deadlines, Dispatch, Human, Match, Mirror, Playbook, Policy,
+    QuietHours, Reach, Reaction, Rung, SourceHash, Step, Ticket, Until, Verb, Via, WaitFor,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,18 @@
 //! Threads and queues: ingest, shards, desk, dispatcher; recovery.
 
+mod covered;
+mod daemon;
+mod desk_thread;
+mod dispatcher;
+mod entry;
+mod ingest;
 mod ports;
+pub mod quarantine;
+mod shard;
+mod shared;
 
-pub use ports::{Busy, Channel, DeskHandle, DeskQuestion, Incoming, Publisher};
+pub use daemon::{Daemon, Error, Parts, Probe, Recovered};
+pub use dispatcher::{Channels, Line};
+pub use entry::{BadEntry, Entry};
+pub use ports::{Busy, Channel, Clock, DeskHandle, DeskQuestion, Incoming, Publisher, Source};
+pub use shared::Rules;

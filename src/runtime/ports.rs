@@ -44,6 +44,25 @@ pub struct Incoming<A> {
     pub ack: Option<A>,
 }
 
+/// Where publishes come from. Implemented by `mqtt`.
+pub trait Source: Send + 'static {
+    /// What proves that a publish may be acknowledged.
+    type Ack: Send + 'static;
+
+    /// Waits up to `wait` for the first publish, then takes what is there, at most `max`, into `out`. `false` once
+    /// the source has ended and nothing more will come.
+    fn recv(&mut self, max: usize, wait: std::time::Duration, out: &mut Vec<Incoming<Self::Ack>>) -> bool;
+
+    /// Connected, subscribed, and nothing waits: the marks of our clock may be written.
+    fn drained(&self) -> bool;
+
+    /// Acknowledges publishes that are durable now, in the order of their receipt. Never blocks.
+    fn ack(&mut self, acks: Vec<Self::Ack>);
+}
+
+/// The clock, read by the outer layers only and handed down as a value.
+pub type Clock = std::sync::Arc<dyn Fn() -> At + Send + Sync>;
+
 /// A question to the desk thread.
 #[derive(Debug)]
 pub enum DeskQuestion {
@@ -84,6 +103,13 @@ impl DeskHandle {
     /// Tells the desk and waits until what it decided is durable.
     pub async fn tell(&self, input: Input) -> Result<Reply, Busy> {
         self.ask(|answer| DeskQuestion::Input(input, answer)).await
+    }
+
+    /// Like [`Self::tell`], for news that must not be lost: waits for room in the queue.
+    pub async fn report(&self, input: Input) -> Result<Reply, Busy> {
+        let (answer, wait) = oneshot::channel();
+        self.0.send(DeskQuestion::Input(input, answer)).await.map_err(|_| Busy)?;
+        wait.await.map_err(|_| Busy)
     }
 
     /// The newest cases.

@@ -87,6 +87,33 @@ impl Doc {
         Self { code, file, root: Node { span, kind: table(root.into_inner()) } }
     }
 
+    /// The place of the key at the end of `path`, or of the longest part of it that is in the file.
+    #[must_use]
+    pub fn find(&self, path: &[&str]) -> Option<Place> {
+        let mut node = &self.root;
+        let mut found = None;
+        for step in path {
+            node = match &node.kind {
+                Kind::Table(entries) => match entries.iter().find(|e| *e.key == **step) {
+                    Some(entry) => {
+                        found = Some(entry.key_span.clone());
+                        &entry.node
+                    }
+                    None => break,
+                },
+                Kind::Array(items) => match step.parse::<usize>().ok().and_then(|i| items.get(i)) {
+                    Some(item) => {
+                        found = Some(item.span.clone());
+                        item
+                    }
+                    None => break,
+                },
+                _ => break,
+            };
+        }
+        found.map(|span| self.root().at(&span))
+    }
+
     /// The whole file as a table.
     #[must_use]
     pub fn root(&self) -> Table<'_> {

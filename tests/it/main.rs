@@ -1,4 +1,18 @@
-//! Integration tests: one binary, one module for each part of the house.
+//! All integration tests, in one binary: it links once.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod broker;
+mod channels;
+mod crash;
+mod demo;
+mod desk_world;
+mod durability;
+mod http;
+mod mqtt;
 mod payloads;
+mod playbooks;
 mod rules;
+mod simulation;
+mod tidy;
+mod world;

@@ -186,6 +186,11 @@ fn payloads_that_are_no_message_go_to_quarantine_with_a_reason() {
             "quarantine [too_large] the payload has 1048587 bytes, more than 1048576 are not read",
         ),
         ("Sparkplug-like bytes", b"\x08\xc0\xe2\x01\x12", "quarantine [not_utf8] the payload is not UTF-8 at byte 1"),
+        (
+            "overflow where an object belongs",
+            b"{\"brake\":1e999}",
+            "quarantine [not_json] the payload is not JSON near byte 13: number out of range",
+        ),
         ("NUL", b"\0", "quarantine [not_json] the payload is not JSON near byte 0: expected value"),
     ]);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::check::{self, Refusal, Zones};
+use super::shared::Shared;
 use super::sheet::{Row, Sheet, Wrong};
 use crate::domain::{At, Consent, Customer, CustomerId, Endpoint, EndpointId, EndpointKind};
 use crate::source::{Diagnostics, FileId, did_you_mean};
@@ -15,16 +16,17 @@ const MAX_CANDIDATES: usize = 2_000;
 
 pub(super) fn customers(diags: &mut Diagnostics, file: FileId) -> Customers {
     let mut customers = Customers::new();
-    let mut zones = Zones::default();
+    let (mut zones, mut locales) = (Zones::default(), Shared::default());
     // Where each row began, to show the first of two.
     let mut rows: BTreeMap<CustomerId, usize> = BTreeMap::new();
     let known = ["id", "name", "locale", "tz"];
+    let mut numbers = None;
     Sheet::read(
         diags,
         file,
         |sheet, diags| sheet.only(diags, &known, &["tz"]),
         |sheet, diags, row| {
-            let columns = known.map(|name| sheet.column(name));
+            let columns = *numbers.get_or_insert_with(|| known.map(|name| sheet.column(name)));
             let [id, name, locale, tz] = columns.map(|column| row.get(column));
             let mut field = Field { sheet, diags, row, good: true };
             field.check(columns[0], "G003", not_empty(id, "id"));
@@ -41,7 +43,7 @@ pub(super) fn customers(diags: &mut Diagnostics, file: FileId) -> Customers {
                 let customer = Customer {
                     id: id.clone(),
                     name: name.into(),
-                    locale: locale.into(),
+                    locale: locales.get(&locale),
                     tz,
                     endpoints: Vec::new(),
                     consents: Vec::new(),
@@ -56,12 +58,13 @@ pub(super) fn customers(diags: &mut Diagnostics, file: FileId) -> Customers {
 pub(super) fn endpoints(diags: &mut Diagnostics, file: FileId, customers: &mut Customers) {
     let mut rows: BTreeMap<EndpointId, usize> = BTreeMap::new();
     let known = ["id", "customer", "kind", "address", "opted_out"];
+    let mut numbers = None;
     Sheet::read(
         diags,
         file,
         |sheet, diags| sheet.only(diags, &known, &["opted_out"]),
         |sheet, diags, row| {
-            let columns = known.map(|name| sheet.column(name));
+            let columns = *numbers.get_or_insert_with(|| known.map(|name| sheet.column(name)));
             let [id, customer, kind, address, opted_out] = columns.map(|column| row.get(column));
             let mut field = Field { sheet, diags, row, good: true };
             field.check(columns[0], "G003", not_empty(id, "id"));
@@ -82,12 +85,10 @@ pub(super) fn endpoints(diags: &mut Diagnostics, file: FileId, customers: &mut C
             if let (true, Some(kind), Some(opted_out)) = (good, kind, opted_out)
                 && let Some(customer) = customers.get_mut(customer)
             {
-                customer.endpoints.push(Endpoint {
-                    id: EndpointId::from(id),
-                    kind,
-                    address: address.into(),
-                    opted_out,
-                });
+                push(
+                    &mut customer.endpoints,
+                    Endpoint { id: EndpointId::from(id), kind, address: address.into(), opted_out },
+                );
             }
         },
     );
@@ -95,13 +96,15 @@ pub(super) fn endpoints(diags: &mut Diagnostics, file: FileId, customers: &mut C
 
 pub(super) fn consents(diags: &mut Diagnostics, file: FileId, customers: &mut Customers) {
     let known = ["customer", "purpose", "channel", "source", "given_at", "withdrawn_at"];
+    let mut numbers = None;
     let optional = ["channel", "withdrawn_at"];
+    let mut sources = Shared::default();
     Sheet::read(
         diags,
         file,
         |sheet, diags| sheet.only(diags, &known, &optional),
         |sheet, diags, row| {
-            let columns = known.map(|name| sheet.column(name));
+            let columns = *numbers.get_or_insert_with(|| known.map(|name| sheet.column(name)));
             let [customer, purpose, channel, source, given_at, withdrawn_at] = columns.map(|column| row.get(column));
             let mut field = Field { sheet, diags, row, good: true };
             field.check(columns[0], "G004", known_customer(customer, customers));
@@ -123,10 +126,22 @@ pub(super) fn consents(diags: &mut Diagnostics, file: FileId, customers: &mut Cu
                 (good, purpose, channel, given_at, withdrawn_at)
                 && let Some(customer) = customers.get_mut(customer)
             {
-                customer.consents.push(Consent { purpose, channel, source: source.into(), given_at, withdrawn_at });
+                push(
+                    &mut customer.consents,
+                    Consent { purpose, channel, source: sources.get(source), given_at, withdrawn_at },
+                );
             }
         },
     );
+}
+
+/// Appends without room to spare as long as there are few: nearly all customers have two endpoints and one consent, and
+/// the room that a `Vec` keeps for more would be a third of a large registry.
+fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() < 4 {
+        list.reserve_exact(1);
+    }
+    list.push(item);
 }
 
 /// One row being checked, field by field.
@@ -173,9 +188,9 @@ pub(super) fn not_empty(text: &str, what: &str) -> Result<(), Refusal> {
     if text.is_empty() { Err((format!("the {what} is empty"), None)) } else { Ok(()) }
 }
 
-pub(super) fn known_customer(id: &str, customers: &Customers) -> Result<(), Refusal> {
-    if customers.contains_key(id) {
-        return Ok(());
+pub(super) fn known_customer<'c>(id: &str, customers: &'c Customers) -> Result<&'c Customer, Refusal> {
+    if let Some(customer) = customers.get(id) {
+        return Ok(customer);
     }
     let near = if customers.len() <= MAX_CANDIDATES {
         did_you_mean(id, customers.keys().map(CustomerId::as_str)).map(|near| format!("did you mean `{near}`?"))

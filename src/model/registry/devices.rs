@@ -1,12 +1,13 @@
 //! `devices.csv`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::check::{Refusal, Zones};
 use super::customers::{Customers, Field, known_customer, not_empty};
+use super::shared::Shared;
 use super::sheet::{Row, Sheet};
-use crate::domain::{CustomerId, Device, DeviceId};
+use crate::domain::{Device, DeviceId};
 use crate::model::limits::is_device_id;
 use crate::model::{Model, Models, words};
 use crate::source::{Diagnostic, Diagnostics, FileId, did_you_mean};
@@ -15,14 +16,12 @@ use crate::source::{Diagnostic, Diagnostics, FileId, did_you_mean};
 const PARTIES: [&str; 4] = ["owner", "driver", "facility_manager", "security"];
 /// Columns with a meaning of their own.
 const FIXED: [&str; 4] = ["id", "model", "kind", "tz"];
-/// A column with more different texts than this is not worth sharing them.
-const MAX_SHARED: usize = 256;
 
-/// What a column is for, and texts of it that many devices have.
+/// What a column is for, and the texts in it that many devices have: makes, colours, firmware.
 struct Column {
     name: Arc<str>,
     use_as: Use,
-    shared: BTreeSet<Arc<str>>,
+    texts: Shared,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -41,19 +40,7 @@ impl Column {
             None if PARTIES.contains(&header) => (header, Use::Party),
             None => (header, Use::Attribute),
         };
-        Self { name: name.into(), use_as, shared: BTreeSet::new() }
-    }
-
-    /// `text`, shared with other devices as long as the column has few different ones: makes, colours, firmware.
-    fn text(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.shared.get(text) {
-            return known.clone();
-        }
-        let text: Arc<str> = text.into();
-        if self.shared.len() < MAX_SHARED {
-            self.shared.insert(text.clone());
-        }
-        text
+        Self { name: name.into(), use_as, texts: Shared::default() }
     }
 }
 
@@ -126,22 +113,22 @@ fn device(
         match column.use_as {
             Use::Fixed => {}
             Use::Party => {
-                field.check(Some(i), "G004", known_customer(text, customers));
-                parties.insert(column.name.clone(), CustomerId::from(text));
+                let customer = field.check(Some(i), "G004", known_customer(text, customers));
+                parties.extend(customer.map(|customer| (column.name.clone(), customer.id.clone())));
             }
             Use::Param => {
                 if let Some(model) = model {
                     field.check(Some(i), "G012", fits(model, &column.name, text));
                 }
-                params.insert(column.name.clone(), column.text(text));
+                params.insert(column.name.clone(), column.texts.get(text));
             }
-            Use::Attribute => drop(attrs.insert(column.name.clone(), column.text(text))),
+            Use::Attribute => drop(attrs.insert(column.name.clone(), column.texts.get(text))),
         }
     }
     if !field.good {
         return None;
     }
-    let kind = columns[fixed[2]?].text(kind);
+    let kind = columns[fixed[2]?].texts.get(kind);
     Some(Device { id: DeviceId::from(id), model: model?.id.clone(), kind, tz: tz?, parties, attrs, params })
 }
 

@@ -7,6 +7,7 @@
 mod check;
 mod customers;
 mod devices;
+mod shared;
 mod sheet;
 
 use crate::domain::Registry;

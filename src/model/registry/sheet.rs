@@ -24,9 +24,9 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// A field; empty if there is no such column.
+    /// A field without the spaces around it; empty if there is no such column.
     pub(super) fn get(&self, column: Option<usize>) -> &'a str {
-        column.and_then(|column| self.record.get(column)).unwrap_or("")
+        column.and_then(|column| self.record.get(column)).unwrap_or("").trim()
     }
 }
 
@@ -39,10 +39,10 @@ impl Sheet {
         mut each: impl FnMut(&mut Self, &mut Diagnostics, &Row<'_>),
     ) {
         let text = diags.text(file).clone();
-        let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
         let mut sheet = Self { file, text: text.clone(), header: Vec::new(), findings: 0 };
         match reader.headers() {
-            Ok(header) => sheet.header = header.iter().map(str::to_owned).collect(),
+            Ok(header) => sheet.header = header.iter().map(|name| name.trim().to_owned()).collect(),
             Err(error) => return sheet.unreadable(diags, &error),
         }
         if !sheet.is_table(diags) {

@@ -1,0 +1,216 @@
+//! Reads the settings file and everything it names, completely, before anything is started.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::settings::Settings;
+use crate::channels::ProviderSettings;
+use crate::domain::{AdapterName, Registry};
+use crate::model::{self, Models, RegistryFiles};
+use crate::playbook::{self, Messages, ProviderKind, Surroundings, Verb};
+use crate::runtime::Rules;
+use crate::source::{Diagnostic, Diagnostics, FileId};
+use crate::{desk, http, rules};
+
+/// A file larger than this is not ours.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// Everything read and checked.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Models, rules, registry.
+    pub rules: Arc<Rules>,
+    /// Playbooks, messages, queues, providers.
+    pub desk: Arc<desk::Config>,
+    /// What the API and the callbacks need.
+    pub public_url: url::Url,
+    /// Who may use the API.
+    pub tokens: http::Tokens,
+}
+
+impl Loaded {
+    /// What to subscribe to: the models' topics and the topics on which devices answer commands.
+    #[must_use]
+    pub fn filters(&self) -> Vec<Arc<str>> {
+        let mut filters = self.rules.program.models().filters();
+        filters.extend(self.rules.replies.iter().cloned());
+        filters.sort();
+        filters.dedup();
+        filters
+    }
+}
+
+/// Loads everything that the settings file at `path` names. All findings of all files are in `diags`; `None` if there
+/// is an error among them.
+pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String)]) -> Option<Loaded> {
+    let text = match read_text(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let hint = "name the settings file with --config; the shipped one is config/forewarn.toml";
+            diags.push(Diagnostic::error("S002", format!("cannot read {}: {error}", path.display())).hint(hint));
+            return None;
+        }
+    };
+    let mut settings = Settings::load(diags, path, &text, environment)?;
+    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    settings.broker.resolve(&base);
+    for (key, finding) in settings.broker.check() {
+        diags.push(settings.place(finding, &["broker", key]));
+    }
+    let web = settings.http.resolve();
+    if let Err(errors) = &web {
+        for error in errors {
+            let finding = Diagnostic::error("S003", format!("`{}`: {}", error.key, error.message)).hint(&error.hint);
+            let path: Vec<&str> = error.key.split(['.', '[', ']']).filter(|s| !s.is_empty()).collect();
+            diags.push(settings.place(finding, &path));
+        }
+    }
+
+    let dir = |name: &Path| base.join(name);
+    let models = files(diags, &dir(&settings.files.models), "toml", true);
+    let models = Arc::new(model::load(diags, &models));
+    let rule_files = files(diags, &dir(&settings.files.rules), "toml", true);
+    let program = rules::load(diags, &rule_files, models.clone());
+    let registry = Arc::new(registry(diags, &dir(&settings.files.registry), &models));
+    let messages = messages(diags, &dir(&settings.files.messages));
+    let messages = Messages::load(diags, &messages);
+    let playbooks = files(diags, &dir(&settings.files.playbooks), "toml", true);
+    let surroundings = Surroundings {
+        queues: settings.queue.keys().cloned().collect(),
+        providers: settings.provider.iter().map(|(name, p)| (name.clone(), kind_of(p))).collect(),
+        messages: messages.clone(),
+    };
+    let playbooks = playbook::load(diags, &playbooks, &surroundings);
+    let replies = reply_filters(&playbooks);
+    let desk = desk::Config {
+        playbooks,
+        messages,
+        registry: registry.clone(),
+        providers: providers(&settings.provider),
+        queues: settings.queue.iter().map(|(name, q)| (name.clone(), q.people.clone())).collect(),
+        settings: settings.desk.clone(),
+        public_url: settings.http.public_url.trim_end_matches('/').to_owned(),
+    };
+    desk.check(diags);
+    if diags.has_errors() {
+        return None;
+    }
+    let (public_url, tokens) = web.ok()?;
+    let rules = Arc::new(Rules { program: Arc::new(program), registry, replies });
+    Some(Loaded { settings, rules, desk: Arc::new(desk), public_url, tokens })
+}
+
+/// What a configured provider can do, for playbooks.
+fn kind_of(settings: &ProviderSettings) -> ProviderKind {
+    match settings {
+        ProviderSettings::Smtp(_) => ProviderKind::Smtp,
+        ProviderSettings::Zammad(_) | ProviderSettings::TicketWebhook(_) => ProviderKind::Ticket,
+        ProviderSettings::Dispatch(_) => ProviderKind::Dispatch,
+        ProviderSettings::TwilioVoice(_) => ProviderKind::Voice,
+        ProviderSettings::TwilioSms(_) => ProviderKind::Sms,
+        ProviderSettings::MqttCommand(_) => ProviderKind::Command,
+        ProviderSettings::Webhook(_) => ProviderKind::Webhook,
+    }
+}
+
+fn providers(settings: &BTreeMap<AdapterName, ProviderSettings>) -> BTreeMap<AdapterName, desk::Provider> {
+    let provider = |p: &ProviderSettings| {
+        let limits = p.limits();
+        desk::Provider {
+            kind: kind_of(p),
+            per_second: limits.per_second,
+            per_hour: limits.per_hour,
+            concurrency: Some(limits.concurrency),
+        }
+    };
+    settings.iter().map(|(name, p)| (name.clone(), provider(p))).collect()
+}
+
+/// Topic filters on which devices answer the commands of the playbooks.
+fn reply_filters(playbooks: &[Arc<playbook::Playbook>]) -> Vec<Arc<str>> {
+    let commands = playbooks.iter().flat_map(|p| &p.steps).filter_map(|step| match &step.verb {
+        Verb::Command(command) => command.reply_filter.clone(),
+        _ => None,
+    });
+    let filters: BTreeSet<Arc<str>> = commands.collect();
+    filters.into_iter().collect()
+}
+
+fn registry(diags: &mut Diagnostics, dir: &Path, models: &Models) -> Registry {
+    let mut one = |name: &str| {
+        let path = dir.join(name);
+        path.exists().then(|| add(diags, &path)).flatten()
+    };
+    let files = RegistryFiles {
+        devices: one("devices.csv"),
+        customers: one("customers.csv"),
+        endpoints: one("endpoints.csv"),
+        consents: one("consents.csv"),
+    };
+    if files.devices.is_none() {
+        let message =
+            format!("{} is missing: no device is known, so nothing is done for any", dir.join("devices.csv").display());
+        diags.push(Diagnostic::warning("G001", message));
+    }
+    model::load_registry(diags, &files, models)
+}
+
+/// All message texts: the files in the directories of the locales.
+fn messages(diags: &mut Diagnostics, dir: &Path) -> Vec<FileId> {
+    let locales = entries(diags, dir, false).into_iter().filter(|p| p.is_dir()).collect::<Vec<_>>();
+    let mut found = Vec::new();
+    for locale in locales {
+        let texts = entries(diags, &locale, true).into_iter().filter(|p| p.is_file() && !hidden(p));
+        for path in texts.collect::<Vec<_>>() {
+            found.extend(add(diags, &path));
+        }
+    }
+    found
+}
+
+/// All files of `dir` with this extension, by name.
+fn files(diags: &mut Diagnostics, dir: &Path, extension: &str, needed: bool) -> Vec<FileId> {
+    let paths = entries(diags, dir, needed);
+    let wanted = paths.into_iter().filter(|p| !hidden(p) && p.extension().is_some_and(|e| e == extension));
+    wanted.collect::<Vec<_>>().iter().filter_map(|path| add(diags, path)).collect()
+}
+
+fn hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+fn entries(diags: &mut Diagnostics, dir: &Path, needed: bool) -> Vec<PathBuf> {
+    match fs::read_dir(dir).and_then(|all| all.map(|e| e.map(|e| e.path())).collect::<io::Result<Vec<_>>>()) {
+        Ok(mut paths) => {
+            paths.sort();
+            paths
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !needed => Vec::new(),
+        Err(error) => {
+            diags.push(Diagnostic::error("S002", format!("cannot read the directory {}: {error}", dir.display())));
+            Vec::new()
+        }
+    }
+}
+
+fn add(diags: &mut Diagnostics, path: &Path) -> Option<FileId> {
+    match read_text(path) {
+        Ok(text) => Some(diags.add_file(path.display().to_string(), text)),
+        Err(error) => {
+            diags.push(Diagnostic::error("S002", format!("cannot read {}: {error}", path.display())));
+            None
+        }
+    }
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    if fs::metadata(path)?.len() > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!("larger than {} MiB", MAX_FILE_BYTES >> 20)));
+    }
+    fs::read_to_string(path)
+}

@@ -1,0 +1,296 @@
+//! The life of the daemon: load, recover, connect, serve, reload on SIGHUP, drain on SIGTERM.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+
+use super::load::{Loaded, load};
+use super::secrets::Secrets;
+use crate::channels::{self, CallbackKey};
+use crate::domain::At;
+use crate::http::{self, CallbackSecrets, Health};
+use crate::journal::Keep;
+use crate::mqtt::{self, Link};
+use crate::runtime::{Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe};
+use crate::source::Diagnostics;
+
+/// Questions that may wait for the desk.
+const QUESTIONS: usize = 1_024;
+
+/// Why the daemon ended, for the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Settings, models, rules, playbooks, messages or registry are wrong; all findings are inside. Exit code 78.
+    #[error("{}", findings(.0))]
+    Config(Box<Diagnostics>),
+    /// A provider's settings cannot be used. Exit code 78.
+    #[error(transparent)]
+    Channel(#[from] channels::Error),
+    /// The broker's settings cannot be used. Exit code 78.
+    #[error("broker: {0}")]
+    Broker(#[from] mqtt::Error),
+    /// Store or journal cannot be used. Exit code 74.
+    #[error(transparent)]
+    Recover(#[from] crate::runtime::Error),
+    /// Store or journal failed while running. Exit code 74.
+    #[error("storage failed: {0}")]
+    Storage(String),
+    /// Anything else. Exit code 1.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What happened.
+        error: std::io::Error,
+    },
+}
+
+fn findings(diags: &Diagnostics) -> String {
+    let (errors, warnings) = diags.counts();
+    format!("{errors} errors and {warnings} warnings in the settings and the files they name")
+}
+
+/// The clock of the machine, in UTC. The one place that reads it.
+#[must_use]
+pub fn clock() -> Clock {
+    Arc::new(|| {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        At::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    })
+}
+
+/// Loads everything named by the settings file, or gives all findings.
+pub fn check(path: &Path) -> Result<(Loaded, Diagnostics), Error> {
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let mut diags = Diagnostics::default();
+    match load(&mut diags, path, &environment) {
+        Some(loaded) => Ok((loaded, diags)),
+        None => Err(Error::Config(Box::new(diags))),
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT, or until storage fails for good.
+pub async fn run(path: PathBuf) -> Result<(), Error> {
+    let clock = clock();
+    let (loaded, warnings) = check(&path)?;
+    for finding in warnings.list() {
+        tracing::warn!(code = finding.code, "{}", finding.message);
+    }
+    let metrics =
+        http::install_metrics().map_err(|e| Error::Io { what: "metrics".into(), error: std::io::Error::other(e) })?;
+    let (desk, questions) = DeskHandle::new(QUESTIONS);
+    let publisher = mqtt::Publisher::connect(
+        &loaded.settings.broker,
+        mqtt::Role::of_daemon(&loaded.settings.broker),
+        clock.clone(),
+    )?;
+    let outside = Outside {
+        secrets: Secrets::new(&path),
+        publisher: publisher.clone(),
+        desk: desk.clone(),
+        clock: clock.clone(),
+    };
+    let (channels, callbacks) = outside.build(&loaded)?;
+
+    let listen = loaded.settings.http.listen;
+    let listener =
+        TcpListener::bind(listen).await.map_err(|error| Error::Io { what: format!("http.listen {listen}"), error })?;
+    let (mut daemon, recovered) = recover(&loaded, channels, questions, desk.clone(), &clock)?;
+    for note in &recovered.notes {
+        tracing::warn!(note, "recovery");
+    }
+    tracing::info!(
+        devices = recovered.devices,
+        replayed = recovered.replayed,
+        rules = loaded.rules.program.count(),
+        registry = loaded.rules.registry.devices.len(),
+        "recovered"
+    );
+
+    let connection =
+        mqtt::connect(&loaded.settings.broker, loaded.filters(), clock.clone(), loaded.settings.broker.queue_limits())?;
+    let (intake, control, link) = connection.into_intake();
+    daemon.ingest(intake)?;
+
+    let probe = daemon.probe();
+    let deps = http::Deps {
+        desk,
+        health: health(probe.clone(), link.clone()),
+        metrics,
+        metrics_access: loaded.settings.http.metrics,
+        tokens: loaded.tokens.clone(),
+        callbacks,
+        public_url: loaded.public_url.clone(),
+        please_wait: loaded.settings.http.please_wait.clone(),
+        clock: clock.clone(),
+        limits: http::Limits::default(),
+    };
+    let (stop_http, http_stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(http::serve(listener, deps, async {
+        let _asked = http_stopped.await;
+    }));
+    let watchdog = tokio::spawn(watchdog(probe.clone()));
+    tracing::info!(%listen, broker = ?loaded.settings.broker.urls, "ready");
+    notify(&[sd_notify::NotifyState::Ready]);
+
+    let ended = serve(&path, &daemon, &outside, &control, &probe).await;
+
+    notify(&[sd_notify::NotifyState::Stopping]);
+    watchdog.abort();
+    // First no more messages, then the work in flight, and the callbacks for it until its end.
+    control.stop().await;
+    daemon.stop().await;
+    let _server_gone = stop_http.send(());
+    if tokio::time::timeout(Duration::from_secs(5), server).await.is_err() {
+        tracing::warn!("http requests were cut off");
+    }
+    publisher.stop().await;
+    ended
+}
+
+/// What is outside of the daemon and is built anew on reload.
+struct Outside {
+    secrets: Secrets,
+    publisher: mqtt::Publisher,
+    desk: DeskHandle,
+    clock: Clock,
+}
+
+impl Outside {
+    fn build(&self, loaded: &Loaded) -> Result<(Channels, CallbackSecrets), Error> {
+        let read = |path: &Path| self.secrets.read(path);
+        let deps = channels::Deps {
+            publisher: Arc::new(self.publisher.clone()),
+            desk: self.desk.clone(),
+            public_url: &loaded.desk.public_url,
+            clock: self.clock.clone(),
+            read: &read,
+        };
+        let mut lines = Channels::new();
+        let mut callbacks = CallbackSecrets::default();
+        for (name, settings) in &loaded.settings.provider {
+            let channel = channels::build(name.as_str(), settings, &deps)?;
+            lines.insert(name.clone(), Line::new(channel, settings.limits().concurrency));
+            match channels::callback_key(name.as_str(), settings, &deps)? {
+                Some(CallbackKey::Twilio(token)) => callbacks.twilio.push(token),
+                Some(CallbackKey::Webhook(secret)) => callbacks.dispatch.push((name.clone(), secret)),
+                None => {}
+            }
+        }
+        Ok((lines, callbacks))
+    }
+}
+
+fn recover(
+    loaded: &Loaded,
+    channels: Channels,
+    questions: tokio::sync::mpsc::Receiver<crate::runtime::DeskQuestion>,
+    handle: DeskHandle,
+    clock: &Clock,
+) -> Result<(Daemon, crate::runtime::Recovered), Error> {
+    let store = &loaded.settings.store;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = match loaded.settings.engine.threads {
+        0 => cores,
+        n => n,
+    };
+    let parts = Parts {
+        dir: store.dir.clone(),
+        rules: loaded.rules.clone(),
+        desk: loaded.desk.clone(),
+        channels,
+        questions,
+        handle,
+        threads,
+        keep: Keep { bytes: store.journal_bytes, age: store.journal_age },
+        clock: clock.clone(),
+    };
+    Ok(tokio::task::block_in_place(|| Daemon::recover(parts))?)
+}
+
+/// Until a signal ends it or storage has failed.
+async fn serve(
+    path: &Path,
+    daemon: &Daemon,
+    outside: &Outside,
+    control: &mqtt::Control,
+    probe: &Probe,
+) -> Result<(), Error> {
+    let listen = |kind| signal(kind).map_err(|error| Error::Io { what: "signals".into(), error });
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    let mut look = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload(path, daemon, outside, control).await,
+            _ = look.tick() => if probe.failed() {
+                return Err(Error::Storage(probe.troubles().join("; ")));
+            },
+        }
+    }
+    tracing::info!("stopping: nothing new is taken in, attempts in flight get their outcome");
+    Ok(())
+}
+
+/// Reads everything again; all or nothing. What cannot change while running (store, broker, listener) stays.
+async fn reload(path: &Path, daemon: &Daemon, outside: &Outside, control: &mqtt::Control) {
+    notify(&[sd_notify::NotifyState::Reloading]);
+    match check(path).and_then(|(loaded, _)| Ok((outside.build(&loaded)?.0, loaded))) {
+        Ok((channels, loaded)) => {
+            control.set_filters(loaded.filters());
+            daemon.reload(loaded.rules.clone(), loaded.desk.clone(), channels).await;
+            tracing::info!(
+                rules = loaded.rules.program.count(),
+                registry = loaded.rules.registry.devices.len(),
+                "reloaded"
+            );
+        }
+        Err(Error::Config(diags)) => {
+            tracing::error!("not reloaded, everything stays as it was:\n{}", diags.render(false));
+        }
+        Err(error) => tracing::error!(%error, "not reloaded, everything stays as it was"),
+    }
+    notify(&[sd_notify::NotifyState::Ready]);
+}
+
+fn health(probe: Probe, link: watch::Receiver<Link>) -> Arc<dyn Fn() -> Health + Send + Sync> {
+    Arc::new(move || {
+        let mut health = Health::default();
+        if probe.failed() {
+            health.not_live.push("storage_failed");
+        } else if !probe.troubles().is_empty() {
+            health.not_ready.push("storage_or_loop_in_trouble");
+        }
+        if !link.borrow().is_connected() {
+            health.not_ready.push("broker_disconnected");
+        }
+        health
+    })
+}
+
+/// Tells systemd that the loops go round, as long as they do.
+async fn watchdog(probe: Probe) {
+    let Some(every) = sd_notify::watchdog_enabled() else { return };
+    let mut tick = tokio::time::interval((every / 3).max(Duration::from_millis(100)));
+    loop {
+        tick.tick().await;
+        if probe.stuck().is_empty() && !probe.failed() {
+            notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+    }
+}
+
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    // Without systemd there is nobody to tell.
+    let _unheard = sd_notify::notify(states);
+}

@@ -1,0 +1,165 @@
+//! The settings of the daemon: a TOML file, then `FOREWARN__SECTION__KEY` from the environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use config::{Config, Environment, File, FileFormat};
+use serde::Deserialize;
+
+use super::sections::{PREFIX, Sections};
+use crate::channels::ProviderSettings;
+use crate::domain::{AdapterName, QueueName, Span};
+use crate::source::{Diagnostic, Diagnostics, Doc};
+use crate::{desk, http, mqtt};
+
+/// Everything that can be set.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where durable state is.
+    pub store: StoreSettings,
+    /// Where models, rules, playbooks, registry and messages are.
+    pub files: FilesSettings,
+    /// Threads of the engine.
+    pub engine: EngineSettings,
+    /// The broker.
+    pub broker: mqtt::Settings,
+    /// The listener, the API and its tokens.
+    pub http: http::Settings,
+    /// Policy of the desk.
+    pub desk: desk::Settings,
+    /// The ways out by name.
+    pub provider: BTreeMap<AdapterName, ProviderSettings>,
+    /// The human queues by name.
+    pub queue: BTreeMap<QueueName, Queue>,
+    doc: Doc,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSettings {
+    /// Directory of journal, checkpoints and desk; created if missing.
+    pub dir: PathBuf,
+    /// Telemetry is kept for backtests up to this size in bytes (recovery keeps what it needs regardless).
+    pub journal_bytes: u64,
+    /// Telemetry is kept for backtests up to this age.
+    pub journal_age: Span,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { dir: "/var/lib/forewarn".into(), journal_bytes: 10 << 30, journal_age: Span::from_hours(24 * 14) }
+    }
+}
+
+/// `[files]`: directories, relative to the settings file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FilesSettings {
+    /// Device models, `*.toml`.
+    pub models: PathBuf,
+    /// Rules, `*.toml`.
+    pub rules: PathBuf,
+    /// Playbooks, `*.toml`.
+    pub playbooks: PathBuf,
+    /// `devices.csv`, `customers.csv`, `endpoints.csv`, `consents.csv`.
+    pub registry: PathBuf,
+    /// Texts, `<locale>/<script>.<part>`.
+    pub messages: PathBuf,
+}
+
+impl Default for FilesSettings {
+    fn default() -> Self {
+        Self {
+            models: "models".into(),
+            rules: "rules".into(),
+            playbooks: "playbooks".into(),
+            registry: "registry".into(),
+            messages: "messages".into(),
+        }
+    }
+}
+
+/// `[queue.<name>]`: people who can be reached, in this order.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// At least one.
+    pub people: Vec<desk::Person>,
+}
+
+/// `[engine]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineSettings {
+    /// Shard threads; 0: one a core.
+    pub threads: usize,
+}
+
+/// The sections that a settings file may have.
+const SECTIONS: [&str; 8] = ["store", "files", "engine", "broker", "http", "desk", "provider", "queue"];
+
+impl Settings {
+    /// Reads and merges the file at `path` (already read as `text`) and the environment. Everything wrong is in
+    /// `diags`; `None` if it cannot be used.
+    pub fn load(diags: &mut Diagnostics, path: &Path, text: &str, environment: &[(String, String)]) -> Option<Self> {
+        let file = diags.add_file(path.display().to_string(), text);
+        let doc = Doc::parse(diags, "S001", file);
+        if diags.has_errors() {
+            return None;
+        }
+        let ours = environment.iter().filter(|(name, _)| name.starts_with(PREFIX));
+        let names: BTreeSet<String> = ours.clone().map(|(name, _)| name.to_uppercase()).collect();
+        let source = Environment::with_prefix(PREFIX)
+            .prefix_separator("__")
+            .separator("__")
+            .list_separator(",")
+            .with_list_parse_key("broker.urls")
+            .try_parsing(true)
+            .source(Some(ours.cloned().collect()));
+        let merged = Config::builder()
+            .add_source(File::from_str(text, FileFormat::Toml))
+            .add_source(source)
+            .build()
+            .and_then(Config::try_deserialize);
+        let merged = match merged {
+            Ok(merged) => merged,
+            Err(error) => {
+                diags.push(Diagnostic::error("S001", format!("settings cannot be merged: {error}")));
+                return None;
+            }
+        };
+        let sections = Sections { merged, doc: &doc, environment: names };
+        sections.refuse_unknown(diags, &SECTIONS);
+        // All are read before the first `?`, so that all mistakes are reported.
+        let store = sections.read(diags, &["store"]);
+        let files = sections.read(diags, &["files"]);
+        let engine = sections.read(diags, &["engine"]);
+        let broker = sections.read(diags, &["broker"]);
+        let http = sections.read(diags, &["http"]);
+        let desk = sections.read(diags, &["desk"]);
+        let provider = sections.read_each(diags, "provider");
+        let queue = sections.read_each(diags, "queue");
+        let settings = Self {
+            store: store?,
+            files: files?,
+            engine: engine?,
+            broker: broker?,
+            http: http?,
+            desk: desk?,
+            provider,
+            queue,
+            doc,
+        };
+        (!diags.has_errors()).then_some(settings)
+    }
+
+    /// Puts a finding at the place of a setting, if it is in the file.
+    #[must_use]
+    pub fn place(&self, finding: Diagnostic, path: &[&str]) -> Diagnostic {
+        match self.doc.find(path) {
+            Some(place) => finding.at(place, ""),
+            None => finding,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! `forewarn case list | show | ack | close`: cases on the terminal, through the daemon's API.
+
+mod client;
+mod render;
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use client::Client;
+pub use render::{CaseList, Style, render_case, render_list};
+
+/// `forewarn case`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where the daemon listens
+    #[arg(long, global = true, env = "FOREWARN_URL", default_value = "http://127.0.0.1:8474")]
+    pub url: String,
+    /// File that holds the API token (without it: the environment variable FOREWARN_TOKEN)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Print the daemon's answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do with cases.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Subcommand)]
+pub enum Command {
+    /// List open cases, newest first
+    List {
+        /// Closed ones too
+        #[arg(long)]
+        closed: bool,
+        /// At most so many
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+    },
+    /// Show a case: goals, what was done, timeline
+    Show {
+        /// Id of the case, or its first 4 or more characters
+        id: String,
+    },
+    /// Take notice of a case
+    Ack {
+        /// Id of the case, or its first 4 or more characters
+        id: String,
+    },
+    /// Close a case
+    Close {
+        /// Id of the case, or its first 4 or more characters
+        id: String,
+        /// Why, for the timeline
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither a file nor the environment gives a token.
+    #[error("no API token")]
+    NoToken,
+    /// The token file cannot be read.
+    #[error("cannot read the token file {path}: {source}", path = path.display())]
+    TokenFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The token holds characters that no token has.
+    #[error("the API token holds blanks or other characters that cannot be sent")]
+    BadToken,
+    /// Not a URL of a daemon.
+    #[error("--url '{0}' is not an http or https URL")]
+    BadUrl(String),
+    /// The token would be readable on the way.
+    #[error("--url '{0}' is plain http to another machine; the token could be read on the way")]
+    PlainHttp(String),
+    /// Nobody answers there.
+    #[error("no daemon answers at {url}: {why}")]
+    NotRunning {
+        /// Where.
+        url: String,
+        /// What the network said.
+        why: String,
+    },
+    /// The daemon answers with an error.
+    #[error("{message}")]
+    Api {
+        /// Its word for it (`not_found`, `ambiguous_case_id`, `forbidden`…).
+        code: String,
+        /// For people.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Something answers there that is not the daemon, or one of another version.
+    #[error("the answer from {url} is not one of forewarn's: {why}")]
+    NotOurs {
+        /// Where.
+        url: String,
+        /// What is odd.
+        why: String,
+    },
+    /// The answer cannot be written.
+    #[error("cannot write: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        Some(match self {
+            Self::NoToken => "set FOREWARN_TOKEN or give --token-file; `forewarn token new` makes a token",
+            Self::TokenFile { .. } => "it must be readable by you and hold the token alone",
+            Self::BadToken => "a token is one word, such as fwt_…",
+            Self::BadUrl(_) => "such as http://127.0.0.1:8474",
+            Self::PlainHttp(_) => "use https, or run the command on the daemon's machine",
+            Self::NotRunning { .. } => "is `forewarn run` running, and does [http] listen say the same address?",
+            Self::Api { code, .. } if code == "not_found" => "`forewarn case list --closed` lists them all",
+            Self::Api { code, .. } if code == "bad_case_id" => "`forewarn case list` shows the ids",
+            Self::Api { code, .. } if code == "unauthorized" => {
+                "the daemon does not know this token; its SHA-256 belongs into the settings under [[http.token]]"
+            }
+            Self::Api { hint, .. } if !hint.is_empty() => hint,
+            Self::NotOurs { .. } => "check --url",
+            Self::Api { .. } | Self::Output(_) => return None,
+        })
+    }
+
+    /// 64 for what was called wrongly, 1 for everything else.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoToken | Self::TokenFile { .. } | Self::BadToken | Self::BadUrl(_) | Self::PlainHttp(_) => 64,
+            Self::Api { code, .. } if code.starts_with("bad_") || code == "ambiguous_case_id" => 64,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs the command: result to standard output, as a table on a terminal or as text in a pipe.
+pub async fn run(args: &Args) -> Result<(), Error> {
+    let token = token(args, std::env::var("FOREWARN_TOKEN").ok())?;
+    let text = answer(args, token, &Style::of_stdout()).await?;
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // `forewarn case list | head` is no error.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// The token from the file, or else from the environment.
+fn token(args: &Args, from_environment: Option<String>) -> Result<SecretString, Error> {
+    let text = match &args.token_file {
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(|source| Error::TokenFile { path: path.clone(), source })?
+        }
+        None => from_environment.unwrap_or_default(),
+    };
+    let text = text.trim();
+    match text.is_empty() {
+        true => Err(Error::NoToken),
+        false if !text.bytes().all(|b| b.is_ascii_graphic()) => Err(Error::BadToken),
+        false => Ok(text.into()),
+    }
+}
+
+/// Asks the daemon and gives the text to print.
+pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<String, Error> {
+    let client = Client::new(&args.url, token)?;
+    let text = match &args.command {
+        Command::List { closed, limit } => {
+            client.get(&[], &[("closed", closed.to_string()), ("limit", limit.to_string())]).await?
+        }
+        Command::Show { id } => client.get(&[id], &[]).await?,
+        Command::Ack { id } => client.post(&[id, "ack"], None).await?,
+        Command::Close { id, reason } => {
+            client.post(&[id, "close"], Some(serde_json::json!({ "reason": reason }))).await?
+        }
+    };
+    if args.json {
+        return Ok(text + "\n");
+    }
+    Ok(match &args.command {
+        Command::List { .. } => render_list(&client.read(&text)?, style),
+        Command::Show { .. } => render_case(&client.read(&text)?, style),
+        Command::Ack { .. } => format!("Case {} acknowledged.\n", client.read::<Done>(&text)?.short),
+        Command::Close { .. } => format!("Case {} closed.\n", client.read::<Done>(&text)?.short),
+    })
+}
+
+/// What the daemon answers to `ack` and `close`.
+#[derive(serde::Deserialize)]
+struct Done {
+    short: String,
+}
+
+impl Style {
+    /// What standard output can show: colours only on a terminal and without `NO_COLOR`; the zone of this machine.
+    #[must_use]
+    pub fn of_stdout() -> Self {
+        let terminal = io::stdout().is_terminal();
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        Self {
+            colour: terminal && !no_color,
+            width: terminal.then(|| console::Term::stdout().size_checked()).flatten().map(|(_, w)| usize::from(w)),
+            zone: jiff::tz::TimeZone::system(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(token_file: Option<PathBuf>) -> Args {
+        let command = Command::List { closed: false, limit: 100 };
+        Args { url: "http://127.0.0.1:1".to_owned(), token_file, json: false, command }
+    }
+
+    #[test]
+    fn the_token_comes_from_the_file_then_from_the_environment() {
+        use secrecy::ExposeSecret as _;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("token");
+        std::fs::write(&file, "fwt_file\n").unwrap();
+        let env = || Some("fwt_env".to_owned());
+        assert_eq!(token(&args(Some(file)), env()).unwrap().expose_secret(), "fwt_file");
+        assert_eq!(token(&args(None), env()).unwrap().expose_secret(), "fwt_env");
+        assert!(matches!(token(&args(None), None), Err(Error::NoToken)));
+        assert!(matches!(token(&args(None), Some(" ".to_owned())), Err(Error::NoToken)));
+        assert!(matches!(token(&args(None), Some("two words".to_owned())), Err(Error::BadToken)));
+        let missing = token(&args(Some(dir.path().join("no"))), env()).unwrap_err();
+        assert_eq!(missing.exit_code(), 64);
+        assert!(missing.to_string().contains("/no: "), "{missing}");
+    }
+
+    #[test]
+    fn options_may_stand_before_or_behind_the_command() {
+        use clap::{Args as _, FromArgMatches as _};
+        let command = || Args::augment_args(clap::Command::new("case"));
+        command().debug_assert();
+        let parse = |line: &str| {
+            let matches = command().try_get_matches_from(line.split(' ')).map_err(|e| e.kind())?;
+            Args::from_arg_matches(&matches).map_err(|e| e.kind())
+        };
+        let close = parse("case --json close abcd --reason done --url https://me").unwrap();
+        assert!(close.json && close.url == "https://me");
+        assert_eq!(close.command, Command::Close { id: "abcd".to_owned(), reason: "done".to_owned() });
+        for bad in ["case", "case show", "case close abcd", "case list --limit 0", "case list --limit 1001"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_does_not_travel_in_the_clear() {
+        for (url, ok) in [
+            ("http://127.0.0.1:8474", true),
+            ("http://localhost:8474", true),
+            ("http://[::1]:8474", true),
+            ("https://forewarn.example", true),
+            ("http://forewarn.example", false),
+            ("http://10.0.0.1", false),
+        ] {
+            let made = Client::new(url, "fwt_x".into());
+            assert_eq!(made.is_ok(), ok, "{url}");
+            assert!(ok || matches!(made, Err(Error::PlainHttp(_))));
+        }
+        assert!(matches!(Client::new("forewarn", "x".into()), Err(Error::BadUrl(_))));
+        assert!(matches!(Client::new("ftp://127.0.0.1", "x".into()), Err(Error::BadUrl(_))));
+    }
+}

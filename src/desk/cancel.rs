@@ -1,0 +1,85 @@
+//! Backing out: the fault has gone by itself, or the person called says that all is well.
+
+use super::change::Change;
+use super::goals::{self, Wake};
+use super::rows::{CaseRow, GoalState, StepRow, StepState, TicketRow};
+use super::{TimelineKind, case, dispatch, pages, reach};
+use crate::domain::{CaseId, StepId};
+use crate::playbook::{Compensation, Held, Mirror, Playbook};
+
+/// Looks whether one of the `[[cancel]]` conditions has become true.
+pub(super) fn watch(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: &mut Wake) {
+    let Some(mut case) = change.get::<CaseRow>(&id).filter(|c| c.backing_out.is_none()) else { return };
+    let mut held = case.cancel_held.clone();
+    held.resize(plan.cancels.len(), Held::default());
+    let mut fired = None;
+    for (index, (cancel, held)) in plan.cancels.iter().zip(&mut held).enumerate() {
+        let (truth, at) = goals::truth(change, id, &case, &cancel.when, held);
+        wake.at(at);
+        if truth == Some(true) && fired.is_none() {
+            fired = Some(index);
+        }
+    }
+    if held != case.cancel_held {
+        case.cancel_held = held;
+        change.put(id, case);
+    }
+    if let Some(index) = fired {
+        let cancel = &plan.cancels[index];
+        back_out(change, id, &cancel.actions, &cancel.when.text);
+    }
+}
+
+/// Undoes everything that the playbook knows how to undo.
+pub(super) fn all_is_well(change: &mut Change<'_>, id: CaseId, reason: &str) {
+    let plan = change.get::<CaseRow>(&id).and_then(|c| change.plan(&c));
+    let mut actions: Vec<Compensation> = Vec::new();
+    for action in plan.iter().flat_map(|p| &p.cancels).flat_map(|c| &c.actions) {
+        // A note about the condition is not true of this occasion.
+        if !actions.contains(action) && !matches!(action, Compensation::TicketNote(_)) {
+            actions.push(action.clone());
+        }
+    }
+    back_out(change, id, &actions, reason);
+}
+
+fn back_out(change: &mut Change<'_>, id: CaseId, actions: &[Compensation], reason: &str) {
+    let Some(mut case) = change.get::<CaseRow>(&id).filter(|c| c.is_open() && c.backing_out.is_none()) else { return };
+    case.backing_out = Some(reason.to_owned());
+    case.react_by_at = None;
+    for goal in case.goals.iter_mut().filter(|g| !g.state.is_settled()) {
+        goal.state = GoalState::Waived;
+    }
+    change.put(id, case);
+    change.tell(id, TimelineKind::Decided, format!("backing out: {reason}"), None, Mirror::Note);
+    for (step, mut row) in change.steps(id) {
+        if row.state.is_live() {
+            row.state = StepState::Cancelled;
+            change.put((id, step), row);
+        }
+    }
+    pages::acknowledge(change, id, "backing out");
+    case::drop_waiting(change, id);
+    for (index, action) in actions.iter().enumerate() {
+        match action {
+            Compensation::DispatchCancel(step) => dispatch::cancel_step(change, id, step),
+            Compensation::Reach { role, script } => {
+                let name = format!("undo {index}");
+                reach::announce(change, id, &name, role, script.as_str(), true);
+            }
+            Compensation::TicketNote(text) => super::ticket::note(change, id, text),
+        }
+    }
+    // Whatever was asked for is taken back, whether the playbook thought of it or not.
+    for (_, job) in change.jobs(id) {
+        dispatch::cancel_step(change, id, &job.step);
+    }
+}
+
+/// Whether everything that was to be undone is undone, or a person knows that it is not.
+pub(super) fn is_finished(change: &Change<'_>, id: CaseId) -> bool {
+    let jobs_done = change.jobs(id).iter().all(|(_, j)| dispatch::is_over(change, j));
+    let told = change.steps(id).iter().all(|(_, s): &(StepId, StepRow)| !s.state.is_live());
+    let noted = change.of_case::<TicketRow, _>(id, StepId::from("")).iter().all(|(_, t)| t.note.is_none());
+    jobs_done && told && noted
+}

@@ -1,0 +1,359 @@
+//! The life of a case: opened by a detection, fed with facts, taken over by a person, closed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::change::Change;
+use super::facts::{Reader, context};
+use super::rows::{
+    CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow, StepState, TicketRow,
+};
+use super::{Reply, TimelineKind, goals, pages, ticket};
+use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
+use crate::outbox::Event;
+use crate::playbook::{Mirror, Playbook};
+
+/// The most episodes attached to a case; further ones are recorded and not attached.
+const MAX_EPISODES: usize = 32;
+
+pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
+    let seen = change.get::<EpisodeRow>(&d.episode);
+    if seen.as_ref().is_some_and(|e| e.seq >= d.seq) {
+        return Reply::Done;
+    }
+    change.because("engine", format!("{} on {}: {:?}", d.fault, d.device, d.change));
+    let ended = matches!(d.change, What::Cleared | What::RuleRemoved);
+    let mut episode = EpisodeRow {
+        seq: d.seq,
+        device: d.device.clone(),
+        fault: d.fault.clone(),
+        case: seen.and_then(|e| e.case),
+        ignored: None,
+        ended,
+        seen_at: change.now,
+    };
+    if let Some(id) = episode.case.filter(|id| change.get::<CaseRow>(id).is_some_and(|c| c.is_open())) {
+        attach(change, id, d);
+        store_facts(change, &d.device, d.event_at, &d.facts);
+    } else if !ended && d.change != What::Stale {
+        match why_not(change, d) {
+            Some(reason) => episode.ignored = Some(reason),
+            None => match matching(change, d) {
+                Some(plan) => {
+                    store_facts(change, &d.device, d.event_at, &d.facts);
+                    episode.case = open_or_join(change, d, &plan);
+                    if episode.case.is_none() {
+                        episode.ignored = Some("its case key cannot be rendered".to_owned());
+                    }
+                }
+                None => episode.ignored = Some("no playbook matches".to_owned()),
+            },
+        }
+    }
+    change.put(d.episode, episode);
+    Reply::Done
+}
+
+/// Why a detection is recorded and nothing is done.
+fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
+    if d.mode != Mode::Live {
+        return Some("the rule is in shadow mode".to_owned());
+    }
+    if d.historical {
+        return Some("made of backfilled data".to_owned());
+    }
+    (!change.config.registry.devices.contains_key(&d.device)).then(|| "the device is not in the registry".to_owned())
+}
+
+fn matching(change: &Change<'_>, d: &Detection) -> Option<Arc<Playbook>> {
+    let severity = d.level.as_ref()?.severity;
+    let kind = change.config.registry.devices.get(&d.device).map(|x| x.kind.clone());
+    let fits = |p: &&Arc<Playbook>| {
+        let m = &p.matches;
+        m.faults.contains(&d.fault)
+            && (m.severities.is_empty() || m.severities.contains(&severity))
+            && (m.device_kinds.is_empty() || kind.as_ref().is_some_and(|k| m.device_kinds.contains(k)))
+            && d.confidence >= m.min_confidence
+    };
+    let books = change.config.playbooks.iter().filter(fits);
+    books.max_by(|a, b| a.case.priority.cmp(&b.case.priority).then(b.id.cmp(&a.id))).cloned()
+}
+
+fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) -> Option<CaseId> {
+    let mut fresh = new_row(change, d, plan);
+    // The key is rendered from the very row it is for; its id is not known yet and not part of it.
+    let provisional = CaseId::of(&[b"key"]);
+    let facts = context(change, provisional, &fresh, &Reader::Staff { zone: "UTC" }, false);
+    let key = plan.case.key.render(&facts).ok().filter(|k| k.len() <= 256)?;
+    let known = change.base.by_key.get(&key).copied().and_then(|id| change.get::<CaseRow>(&id).map(|row| (id, row)));
+    match known {
+        Some((id, row)) if row.is_open() => {
+            attach(change, id, d);
+            Some(id)
+        }
+        Some((id, row)) if row.closed_at.is_some_and(|at| change.now.since(at) <= plan.case.reopen) => {
+            reopen(change, id, row, fresh, key, d);
+            Some(id)
+        }
+        _ => {
+            let id = CaseId::of(&[key.as_bytes(), d.episode.as_bytes()]);
+            fresh.key = key;
+            keep_plan(change, plan);
+            change.put(id, fresh);
+            let text = format!("{}: {} ({})", d.device, d.title, severity_of(d));
+            change.say(id, TimelineKind::Measured, text, None);
+            let text = format!("case opened, playbook {} version {}", plan.id, plan.version);
+            change.say(id, TimelineKind::Decided, text, None);
+            Some(id)
+        }
+    }
+}
+
+fn severity_of(d: &Detection) -> &'static str {
+    d.level.as_ref().map_or("ended", |l| l.severity.as_str())
+}
+
+fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
+    let now = change.now;
+    CaseRow {
+        key: String::new(),
+        playbook: plan.id.clone(),
+        version: plan.version,
+        plan: plan.hash,
+        device: d.device.clone(),
+        run: 1,
+        fault: d.fault.clone(),
+        component: d.component.clone(),
+        severity: d.level.as_ref().map_or(crate::domain::Severity::Minor, |l| l.severity),
+        level: d.level.as_ref().map_or_else(String::new, |l| l.name.clone()),
+        confidence: d.confidence,
+        title: d.title.clone(),
+        evidence: d.evidence.clone(),
+        episodes: vec![d.episode],
+        cleared_at: None,
+        stale: false,
+        opened_at: now,
+        closed_at: None,
+        outcome: None,
+        goals: plan
+            .case
+            .goals
+            .iter()
+            .map(|name| GoalRow { name: name.clone(), state: GoalState::Open, deadline_at: None, met_by: None })
+            .collect(),
+        backing_out: None,
+        human_owner: None,
+        owned_at: None,
+        react_by_at: Some(now + change.config.settings.reaction),
+        cancel_held: Vec::new(),
+        lines: 0,
+        wake_at: Some(now),
+    }
+}
+
+/// The text of the playbook stays for as long as a case may need it.
+fn keep_plan(change: &mut Change<'_>, plan: &Playbook) {
+    if change.get::<PlanRow>(&plan.hash).is_none() {
+        change.put(plan.hash, PlanRow { source: plan.source.to_string() });
+    }
+}
+
+fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key: String, d: &Detection) {
+    let plan_hash = fresh.plan;
+    let row = CaseRow { key, run: old.run + 1, lines: old.lines, opened_at: change.now, ..fresh };
+    change.put(id, row);
+    if let Some(plan) = change.config.playbooks.iter().find(|p| p.hash == plan_hash).cloned() {
+        keep_plan(change, &plan);
+    }
+    for (step, _) in change.steps(id) {
+        change.delete::<StepRow>((id, step));
+    }
+    for (queue, _) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
+        change.delete::<PageRow>((id, queue));
+    }
+    for (step, mut ticket) in change.of_case::<TicketRow, _>(id, StepId::from("")) {
+        ticket.close = None;
+        ticket.close_effect = None;
+        change.put((id, step), ticket);
+    }
+    let text = format!("{}: {} again ({}); case reopened", d.device, d.title, severity_of(d));
+    change.tell(id, TimelineKind::Measured, text, None, Mirror::Note);
+}
+
+/// A detection for a case that is open.
+fn attach(change: &mut Change<'_>, id: CaseId, d: &Detection) {
+    let Some(mut row) = change.get::<CaseRow>(&id) else { return };
+    let text = match d.change {
+        What::Raised | What::Moved => {
+            let new = !row.episodes.contains(&d.episode) && row.episodes.len() < MAX_EPISODES;
+            if new {
+                row.episodes.push(d.episode);
+            }
+            row.cleared_at = None;
+            row.stale = false;
+            if let Some(level) = &d.level {
+                row.severity = if new { row.severity.max(level.severity) } else { level.severity };
+                row.level.clone_from(&level.name);
+            }
+            format!("{}: {} ({})", d.device, d.title, severity_of(d))
+        }
+        What::Stale => {
+            row.stale = true;
+            "the device says nothing any more that would tell whether the fault persists".to_owned()
+        }
+        What::Cleared => {
+            row.episodes.retain(|e| *e != d.episode);
+            if row.episodes.is_empty() {
+                row.cleared_at = Some(change.now);
+            }
+            format!("{}: {} has cleared", d.device, d.fault)
+        }
+        // Not the device's doing: the fault may well persist.
+        What::RuleRemoved => format!("the rule {} was removed; nobody watches this fault any more", d.rule),
+    };
+    if row.component.is_none() {
+        row.component.clone_from(&d.component);
+    }
+    change.put(id, row);
+    change.tell(id, TimelineKind::Measured, text, None, Mirror::Note);
+}
+
+fn store_facts(change: &mut Change<'_>, device: &DeviceId, event_at: At, values: &BTreeMap<String, Value>) -> bool {
+    let mut row = change.get::<FactsRow>(device).unwrap_or_default();
+    if event_at < row.event_at {
+        return false;
+    }
+    if values.contains_key("lat") && values.contains_key("lon") {
+        row.position_at = Some(event_at);
+    }
+    row.event_at = event_at;
+    row.stored_at = change.now;
+    row.values.extend(values.iter().take(64).map(|(k, v)| (k.clone(), v.clone())));
+    change.put(device.clone(), row);
+    true
+}
+
+/// Facts of a watched device. Stored at most every few seconds, unless a condition of an open case may depend on them:
+/// a number that starts or stops to be zero, a switch, a word, or a first position.
+pub(super) fn facts(
+    change: &mut Change<'_>,
+    device: &DeviceId,
+    event_at: At,
+    values: BTreeMap<String, Value>,
+) -> Reply {
+    let Some(cases) = change.base.open_by_device.get(device).cloned() else { return Reply::Done };
+    change.because("engine", format!("facts of {device}"));
+    let old = change.get::<FactsRow>(device).unwrap_or_default();
+    let recent = change.now.since(old.stored_at) < change.config.settings.facts_every;
+    let mut trial = old.clone();
+    trial.values.extend(values.iter().map(|(k, v)| (k.clone(), v.clone())));
+    if recent && old.position_at.is_some() && !goals::would_flip(change, &cases, device, &trial) {
+        return Reply::Done;
+    }
+    if store_facts(change, device, event_at, &values) {
+        change.touched.extend(cases);
+    }
+    Reply::Done
+}
+
+pub(super) fn acknowledged(change: &mut Change<'_>, id: CaseId, actor: &str) -> Reply {
+    match change.get::<CaseRow>(&id) {
+        None => Reply::NotFound,
+        Some(row) if !row.is_open() => Reply::Refused("the case is closed".to_owned()),
+        Some(_) => {
+            change.because(format!("api:{actor}"), "acknowledged");
+            take_over(change, id, actor);
+            Reply::Done
+        }
+    }
+}
+
+/// A person takes the case: nobody else is paged for it.
+pub(super) fn take_over(change: &mut Change<'_>, id: CaseId, who: &str) {
+    let Some(mut row) = change.get::<CaseRow>(&id) else { return };
+    row.human_owner = Some(who.to_owned());
+    row.owned_at = Some(change.now);
+    row.react_by_at = None;
+    change.put(id, row);
+    pages::acknowledge(change, id, who);
+    change.tell(id, TimelineKind::Answered, format!("{who} has taken the case"), None, Mirror::Note);
+}
+
+pub(super) fn closed_by_person(change: &mut Change<'_>, id: CaseId, actor: &str, reason: &str) -> Reply {
+    match change.get::<CaseRow>(&id) {
+        None => Reply::NotFound,
+        Some(row) if !row.is_open() => Reply::Refused("the case is closed already".to_owned()),
+        Some(_) => {
+            change.because(format!("api:{actor}"), "closed by a person");
+            pages::acknowledge(change, id, actor);
+            let reason: String = reason.chars().take(500).collect();
+            change.tell(id, TimelineKind::Decided, format!("{actor} closes the case: {reason}"), None, Mirror::Note);
+            close(change, id, "closed_by_person");
+            Reply::Done
+        }
+    }
+}
+
+/// Ends a case: nothing that is not sent yet will be sent, the tickets are closed.
+pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
+    let Some(mut row) = change.get::<CaseRow>(&id).filter(CaseRow::is_open) else { return };
+    row.closed_at = Some(change.now);
+    row.outcome = Some(outcome.to_owned());
+    row.react_by_at = None;
+    for goal in row.goals.iter_mut().filter(|g| !g.state.is_settled()) {
+        goal.state = GoalState::Waived;
+    }
+    change.put(id, row);
+    for (step, mut row) in change.steps(id) {
+        if row.state.is_live() && row.adhoc.as_ref().is_none_or(|a| !a.compensation) {
+            row.state = StepState::Cancelled;
+            change.put((id, step), row);
+        }
+    }
+    pages::acknowledge(change, id, outcome);
+    drop_waiting(change, id);
+    change.say(id, TimelineKind::Decided, format!("case closed: {outcome}"), None);
+    ticket::close_all(change, id, outcome);
+}
+
+/// Takes back everything of a case that waits to be sent and does not undo or document.
+pub(super) fn drop_waiting(change: &mut Change<'_>, id: CaseId) {
+    for (effect, mut row) in change.effects(id) {
+        if !row.compensation && row.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
+            row.waits_for = None;
+            change.put(effect, row);
+        }
+    }
+}
+
+/// Removes a case that was closed long ago, with everything that belongs to it.
+pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
+    change.because("timer", "a closed case is over its retention");
+    let Some(row) = change.get::<CaseRow>(&id) else { return };
+    for (step, _) in change.steps(id) {
+        change.delete::<StepRow>((id, step));
+    }
+    for (step, _) in change.of_case::<TicketRow, _>(id, StepId::from("")) {
+        change.delete::<TicketRow>((id, step));
+    }
+    for (queue, _) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
+        change.delete::<PageRow>((id, queue));
+    }
+    for (effect, _) in change.jobs(id) {
+        change.delete::<super::rows::JobRow>(effect);
+    }
+    for (effect, _) in change.effects(id) {
+        change.delete::<super::rows::ContactRow>(effect);
+        change.delete::<EffectRow>(effect);
+    }
+    for line in 0..row.lines {
+        change.delete::<super::TimelineEntry>((id, line));
+    }
+    let episodes: Vec<_> =
+        change.base.rows.episodes.iter().filter(|(_, e)| e.case == Some(id) && e.ended).map(|(k, _)| *k).collect();
+    for episode in episodes {
+        change.delete::<EpisodeRow>(episode);
+    }
+    change.delete::<CaseRow>(id);
+    change.touched.remove(&id);
+}

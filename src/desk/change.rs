@@ -1,0 +1,142 @@
+//! What one input changes: a transaction over the state. Reads see what was written before; nothing touches the state
+//! until the record is durable and applied.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::rows::{CaseRow, EffectRow, JobRow, Pending, StepRow, Table};
+use super::state::{State, Timer};
+use super::{Config, Record, TimelineEntry, TimelineKind};
+use crate::domain::{At, CaseId, EffectId, Order, StepId};
+use crate::playbook::{Mirror, Playbook};
+
+pub(super) struct Change<'a> {
+    pub(super) base: &'a State,
+    pub(super) config: &'a Config,
+    pub(super) now: At,
+    pub(super) pending: Pending,
+    pub(super) orders: Vec<Order>,
+    /// Cases to look at before the step ends.
+    pub(super) touched: BTreeSet<CaseId>,
+    actor: String,
+    what: String,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn new(base: &'a State, config: &'a Config, now: At) -> Self {
+        Self {
+            base,
+            config,
+            now,
+            pending: Pending::default(),
+            orders: Vec::new(),
+            touched: BTreeSet::new(),
+            actor: String::new(),
+            what: String::new(),
+        }
+    }
+
+    /// For the audit: who caused this, and what it was.
+    pub(super) fn because(&mut self, actor: impl Into<String>, what: impl Into<String>) {
+        self.actor = actor.into();
+        self.what = what.into();
+    }
+
+    pub(super) fn get<T: Table>(&self, key: &T::Key) -> Option<T> {
+        match T::pending(&self.pending).get(key) {
+            Some(row) => row.clone(),
+            None => T::of(&self.base.rows).get(key).cloned(),
+        }
+    }
+
+    pub(super) fn put<T: Table>(&mut self, key: T::Key, row: T) {
+        T::pending_mut(&mut self.pending).insert(key, Some(row));
+    }
+
+    pub(super) fn delete<T: Table>(&mut self, key: T::Key) {
+        T::pending_mut(&mut self.pending).insert(key, None);
+    }
+
+    /// All rows of a case in a table whose key begins with it; `lowest` is the least second part.
+    pub(super) fn of_case<T: Table<Key = (CaseId, K)>, K: Ord + Clone>(&self, case: CaseId, lowest: K) -> Vec<(K, T)> {
+        let from = (case, lowest);
+        let stored = T::of(&self.base.rows).range(from.clone()..).map(|(k, _)| k).take_while(|k| k.0 == case);
+        let changed = T::pending(&self.pending).range(from.clone()..).map(|(k, _)| k).take_while(|k| k.0 == case);
+        let keys: BTreeSet<&(CaseId, K)> = stored.chain(changed).collect();
+        keys.into_iter().filter_map(|k| self.get::<T>(k).map(|row| (k.1.clone(), row))).collect()
+    }
+
+    pub(super) fn steps(&self, case: CaseId) -> Vec<(StepId, StepRow)> {
+        self.of_case(case, StepId::from(""))
+    }
+
+    pub(super) fn effects(&self, case: CaseId) -> Vec<(EffectId, EffectRow)> {
+        let mut ids: BTreeSet<EffectId> = self.base.effects_by_case.get(&case).cloned().unwrap_or_default();
+        ids.extend(
+            self.pending
+                .effects
+                .iter()
+                .filter_map(|(id, row)| row.as_ref().is_some_and(|r| r.case == case).then_some(*id)),
+        );
+        ids.into_iter().filter_map(|id| self.get::<EffectRow>(&id).map(|row| (id, row))).collect()
+    }
+
+    pub(super) fn jobs(&self, case: CaseId) -> Vec<(EffectId, JobRow)> {
+        let mut ids: BTreeSet<EffectId> = self.base.jobs_by_case.get(&case).cloned().unwrap_or_default();
+        ids.extend(
+            self.pending
+                .jobs
+                .iter()
+                .filter_map(|(id, row)| row.as_ref().is_some_and(|r| r.case == case).then_some(*id)),
+        );
+        ids.into_iter().filter_map(|id| self.get::<JobRow>(&id).map(|row| (id, row))).collect()
+    }
+
+    /// The plan that the case runs by: the text that it was opened with.
+    pub(super) fn plan(&self, case: &CaseRow) -> Option<Arc<Playbook>> {
+        let current = self.config.playbooks.iter().find(|p| p.hash == case.plan);
+        current.or_else(|| self.base.plans.get(&case.plan)).cloned()
+    }
+
+    /// Adds a line to the timeline.
+    pub(super) fn say(&mut self, case: CaseId, kind: TimelineKind, text: impl Into<String>, effect: Option<EffectId>) {
+        let Some(mut row) = self.get::<CaseRow>(&case) else { return };
+        if row.lines >= MAX_LINES {
+            return;
+        }
+        let line = (case, row.lines);
+        row.lines += 1;
+        self.put(case, row);
+        self.put(line, TimelineEntry { at: self.now, kind, text: text.into(), effect });
+        self.touched.insert(case);
+    }
+
+    /// Adds a line to the timeline and to the tickets that mirror such news.
+    pub(super) fn tell(
+        &mut self,
+        case: CaseId,
+        kind: TimelineKind,
+        text: impl Into<String>,
+        effect: Option<EffectId>,
+        mirror: Mirror,
+    ) {
+        let text = text.into();
+        super::ticket::mirror(self, case, mirror, &text);
+        self.say(case, kind, text, effect);
+    }
+
+    pub(super) fn due_timers(&self, most: usize) -> Vec<Timer> {
+        self.base.timers.iter().take_while(|(at, _)| *at <= self.now).take(most).map(|(_, t)| *t).collect()
+    }
+
+    /// The record, if anything changed.
+    pub(super) fn finish(self) -> (Option<Record>, Vec<Order>) {
+        let changes = self.pending.encode();
+        let record =
+            (!changes.is_empty()).then(|| Record { at: self.now, actor: self.actor, what: self.what, changes });
+        (record, self.orders)
+    }
+}
+
+/// The most lines of one case's timeline; more would be a loop.
+const MAX_LINES: u32 = 5_000;

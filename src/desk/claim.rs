@@ -1,0 +1,218 @@
+//! Claiming: the case is read again in the very step that commits the attempt. Still true? Consent? Quiet hours?
+//! Budget? Only then is an order built, with the present truth.
+
+use super::change::Change;
+use super::order;
+use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
+use super::{TimelineKind, news};
+use crate::domain::{At, EffectId, EndpointKind, Purpose, Span};
+use crate::outbox::{Event, Kind, Limit, News, State};
+use crate::playbook::{Mirror, QuietHours};
+
+/// Claims everything that this step has made due.
+pub(super) fn due(change: &mut Change<'_>) {
+    let ready: Vec<EffectId> = change
+        .pending
+        .effects
+        .iter()
+        .filter(|(_, row)| {
+            row.as_ref().is_some_and(|r| r.delivery.state.is_waiting() && r.delivery.not_before_at <= change.now)
+        })
+        .map(|(id, _)| *id)
+        .collect();
+    for id in ready {
+        claim(change, id);
+    }
+}
+
+enum Gate {
+    Open,
+    Wait(At, String),
+    Drop(String),
+}
+
+pub(super) fn claim(change: &mut Change<'_>, id: EffectId) {
+    let Some(mut row) = change.get::<EffectRow>(&id) else { return };
+    match gate(change, id, &row) {
+        Gate::Wait(at, why) => {
+            row.delivery.not_before_at = at.max(change.now + Span::from_millis(100));
+            if row.waits_for.as_ref() != Some(&why) {
+                row.waits_for = Some(why);
+            }
+            change.put(id, row);
+        }
+        Gate::Drop(why) => {
+            row.waits_for = None;
+            row.delivery.state = State::Cancelled;
+            row.delivery.reason = Some(why.clone());
+            let (case, text) = (row.case, format!("{} {} is not sent: {why}", row.delivery.kind.as_str(), row.step));
+            change.put(id, row);
+            change.say(case, TimelineKind::Decided, text, Some(id));
+        }
+        Gate::Open => send(change, id, row),
+    }
+}
+
+fn send(change: &mut Change<'_>, id: EffectId, mut row: EffectRow) {
+    let Some(News::Go(ask)) = row.delivery.on(&id, change.now, &Event::Claim) else { return };
+    row.waits_for = None;
+    match order::build(change, id, &row, ask) {
+        Ok(order) => {
+            spend(change, &row);
+            let (case, text) = (row.case, sent_line(&row));
+            let quiet = row.delivery.kind == Kind::DispatchStatus || row.delivery.kind == Kind::TicketNote;
+            let contact = row.delivery.kind.is_contact() && !matches!(row.target, Target::Person { .. });
+            change.put(id, row);
+            change.orders.push(order);
+            if contact {
+                change.tell(case, TimelineKind::Sent, text, Some(id), Mirror::Contact);
+            } else if !quiet {
+                change.say(case, TimelineKind::Sent, text, Some(id));
+            }
+            change.touched.insert(case);
+        }
+        Err(why) => {
+            row.delivery.state = State::Rejected;
+            row.delivery.reason = Some(why.clone());
+            let (case, text) = (row.case, format!("{} {} cannot be made: {why}", row.delivery.kind.as_str(), row.step));
+            change.put(id, row);
+            change.say(case, TimelineKind::Trouble, text.clone(), Some(id));
+            super::goals::page_default(change, case, &text);
+        }
+    }
+}
+
+fn sent_line(row: &EffectRow) -> String {
+    let what = match row.delivery.kind {
+        Kind::TicketCreate => "ticket: create",
+        Kind::TicketNote => "ticket: article",
+        Kind::TicketClose => "ticket: close",
+        Kind::DispatchRequest => "dispatch: request",
+        Kind::DispatchCancel => "dispatch: cancel",
+        other => other.as_str(),
+    };
+    let whom = match &row.target {
+        Target::Nobody => String::new(),
+        Target::Customer { endpoint, .. } => format!(" to {endpoint}"),
+        Target::Person { queue, index } => format!(" to {queue}, person {}", index + 1),
+    };
+    let again = if row.delivery.sends > 1 { format!(", attempt {}", row.delivery.sends) } else { String::new() };
+    let doubt = if row.delivery.possible_duplicate { ", possibly a duplicate" } else { "" };
+    format!("{what}{whom} by {}{again}{doubt}", row.adapter)
+}
+
+/// Also for questions, which spend the provider's budget but need no consent.
+pub(super) fn spend(change: &mut Change<'_>, row: &EffectRow) {
+    let key = BudgetKey::Provider(row.adapter.clone());
+    let limited =
+        change.config.providers.get(&row.adapter).is_some_and(|p| p.per_second.is_some() || p.per_hour.is_some());
+    if limited {
+        let mut budget = change.get::<BudgetRow>(&key).unwrap_or_default();
+        budget.second = budget.second.take(change.now, Span::from_secs(1));
+        budget.hour = budget.hour.take(change.now, Span::from_hours(1));
+        change.put(key, budget);
+    }
+}
+
+fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
+    let Some(case) = change.get::<CaseRow>(&row.case) else { return Gate::Drop("its case is gone".to_owned()) };
+    if let Some(why) = obsolete(change, &case, row) {
+        return Gate::Drop(why);
+    }
+    if !change.config.providers.contains_key(&row.adapter) {
+        return Gate::Drop(format!("there is no provider {} any more", row.adapter));
+    }
+    if let Target::Customer { customer, endpoint } = &row.target {
+        match contact_gate(change, id, row, &case, customer, endpoint) {
+            Gate::Open => {}
+            other => return other,
+        }
+    }
+    provider_gate(change, row)
+}
+
+/// Whether what was planned is still to be done.
+fn obsolete(change: &Change<'_>, case: &CaseRow, row: &EffectRow) -> Option<String> {
+    if row.compensation {
+        return None;
+    }
+    if !case.is_open() {
+        return Some("the case is closed".to_owned());
+    }
+    if case.backing_out.is_some() {
+        return Some("the plan is being undone".to_owned());
+    }
+    let step = change.get::<StepRow>(&(row.case, row.step.clone()));
+    let ended = step.is_some_and(|s| matches!(s.state, StepState::Done | StepState::Cancelled));
+    (ended && row.delivery.kind.is_contact()).then(|| "it is not needed any more".to_owned())
+}
+
+fn contact_gate(
+    change: &Change<'_>,
+    id: EffectId,
+    row: &EffectRow,
+    case: &CaseRow,
+    customer: &crate::domain::CustomerId,
+    endpoint: &crate::domain::EndpointId,
+) -> Gate {
+    let registry = &change.config.registry;
+    let Some(customer) = registry.customers.get(customer) else { return Gate::Drop("the customer is gone".to_owned()) };
+    let Some(endpoint) = customer.endpoints.iter().find(|e| e.id == *endpoint) else {
+        return Gate::Drop("the endpoint is gone".to_owned());
+    };
+    if endpoint.opted_out {
+        return Gate::Drop("opted out".to_owned());
+    }
+    let kind = if row.delivery.kind == Kind::Mail { EndpointKind::Email } else { EndpointKind::Phone };
+    if !customer.consents_to(row.delivery.purpose, kind, change.now) {
+        return Gate::Drop("no consent for this purpose and channel".to_owned());
+    }
+    let Some(plan) = change.plan(case) else { return Gate::Drop("its playbook cannot be read".to_owned()) };
+    let quiet = plan.policy.quiet_hours == QuietHours::Respect && row.delivery.purpose != Purpose::Safety;
+    if let Some(at) = change.config.settings.quiet_hours.free_at(change.now, &customer.tz).filter(|_| quiet) {
+        return Gate::Wait(at, "quiet hours of the recipient".to_owned());
+    }
+    let max = plan.policy.contact_max;
+    let limit = match row.delivery.kind {
+        Kind::Call => max.calls,
+        Kind::Sms => max.sms,
+        _ => max.emails,
+    };
+    let sent = change.effects(row.case).into_iter().filter(|(other, e)| {
+        *other != id && e.delivery.kind == row.delivery.kind && matches!(e.target, Target::Customer { .. })
+    });
+    let mut recent: Vec<At> = sent.filter_map(|(_, e)| e.delivery.first_sent_at).collect();
+    recent.retain(|at| change.now.since(*at) < max.per);
+    recent.sort_unstable();
+    match limit.map(|l| usize::try_from(l).unwrap_or(usize::MAX)) {
+        Some(0) => Gate::Drop("the playbook allows no such contact".to_owned()),
+        Some(limit) if recent.len() >= limit => {
+            Gate::Wait(recent[recent.len() - limit] + max.per, "contact limit of the playbook".to_owned())
+        }
+        _ => Gate::Open,
+    }
+}
+
+fn provider_gate(change: &Change<'_>, row: &EffectRow) -> Gate {
+    let Some(provider) = change.config.providers.get(&row.adapter) else { return Gate::Open };
+    let budget = change.get::<BudgetRow>(&BudgetKey::Provider(row.adapter.clone())).unwrap_or_default();
+    let windows = [
+        (provider.per_second, budget.second, Span::from_secs(1), "rate"),
+        (provider.per_hour, budget.hour, Span::from_hours(1), "hourly budget"),
+    ];
+    for (max, window, per, name) in windows {
+        if let Some(at) = max.and_then(|max| window.free_at(change.now, Limit { max, per })) {
+            return Gate::Wait(at, format!("{name} of {}", row.adapter));
+        }
+    }
+    Gate::Open
+}
+
+/// A question to a provider is committed like an attempt.
+pub(super) fn ask(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
+    spend(change, row);
+    match order::build(change, id, row, crate::outbox::Ask::Reconcile) {
+        Ok(order) => change.orders.push(order),
+        Err(why) => news::trouble(change, row.case, id, &format!("the provider cannot be asked: {why}")),
+    }
+}

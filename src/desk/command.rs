@@ -1,0 +1,81 @@
+//! `command`: correct the device from afar, once, with proof.
+
+use super::TimelineKind;
+use super::change::Change;
+use super::goals::{self, Wake};
+use super::plan::Effect;
+use super::rows::{CaseRow, EffectRow, StepRow, StepState};
+use crate::domain::{CaseId, Span};
+use crate::outbox::{Kind, State};
+use crate::playbook::{Command, Held, Mirror, Reaction, Step};
+
+/// Guards that are not true are looked at again; after this long it is given up.
+const GUARD_PATIENCE: Span = Span::from_mins(10);
+
+pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Command, mut row: StepRow, wake: &mut Wake) {
+    let Some(effect) = row.effect else { return start(change, id, step, c, row, wake) };
+    let Some(e) = change.get::<EffectRow>(&effect) else { return };
+    match e.delivery.state {
+        State::Confirmed => match &c.verify {
+            None => goals::done(change, id, &step.id, row, step.goal.as_ref(), "device"),
+            Some((expect, within)) => {
+                let Some(case) = change.get::<CaseRow>(&id) else { return };
+                let since = *row.deadline_at.get_or_insert(change.now + *within);
+                let (truth, at) = goals::truth(change, id, &case, expect, &mut row.held);
+                if truth == Some(true) {
+                    return goals::done(change, id, &step.id, row, step.goal.as_ref(), "telemetry");
+                }
+                if change.now >= since {
+                    return failed(change, id, step, c, row, "not_verified");
+                }
+                wake.at(at);
+                wake.at(since);
+                change.put((id, step.id.clone()), row);
+            }
+        },
+        // The text of the row is what the device said when it refused.
+        State::Failed if e.text.is_some() => failed(change, id, step, c, row, "refused"),
+        s if s.is_lost() => failed(change, id, step, c, row, "no_reply"),
+        _ => {}
+    }
+}
+
+fn start(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Command, mut row: StepRow, wake: &mut Wake) {
+    let Some(case) = change.get::<CaseRow>(&id) else { return };
+    let safe = c.guard.iter().all(|g| goals::truth(change, id, &case, g, &mut Held::default()).0 == Some(true));
+    if !safe {
+        let patience = row.started_at + GUARD_PATIENCE;
+        if change.now >= patience {
+            return failed(change, id, step, c, row, "refused");
+        }
+        wake.at(patience.min(change.now + Span::from_secs(30)));
+        return;
+    }
+    let mut effect = Effect::new(change, Kind::Command, &c.provider, &step.id, row.again.to_string());
+    effect.limit_at = Some(change.now + c.expires.min(c.reply_within));
+    row.effect = Some(effect.plan(change, id));
+    change.put((id, step.id.clone()), row);
+}
+
+fn failed(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Command, mut row: StepRow, event: &str) {
+    let text = format!("step {}: {}", step.id, event.replace('_', " "));
+    change.tell(id, TimelineKind::Trouble, text.clone(), row.effect, Mirror::Note);
+    match c.on.get(event) {
+        Some(Reaction::Again(n)) if row.again < *n => {
+            row.again += 1;
+            row.effect = None;
+            row.deadline_at = None;
+            row.started_at = change.now;
+            change.put((id, step.id.clone()), row);
+            change.touched.insert(id);
+        }
+        reaction => {
+            row.state = StepState::Failed;
+            change.put((id, step.id.clone()), row);
+            match reaction {
+                Some(r @ (Reaction::Human(_) | Reaction::Goto(_))) => goals::react(change, id, r, &text),
+                _ => goals::page_default(change, id, &text),
+            }
+        }
+    }
+}

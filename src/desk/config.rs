@@ -1,0 +1,171 @@
+//! What the desk works with besides its own rows: playbooks, texts, registry, providers, queues, settings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::quiet::QuietWindow;
+use crate::domain::{AdapterName, QueueName, Registry, Span};
+use crate::playbook::{Messages, Part, Playbook, ProviderKind};
+use crate::source::{Diagnostic, Diagnostics};
+
+/// `[desk]` of the settings file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Local time of the recipient in which only safety messages go out: `21:00-08:00`.
+    pub quiet_hours: QuietWindow,
+    /// A person must have been told something by then, or somebody is paged.
+    pub reaction: Span,
+    /// Who is paged when no playbook says who; without it, the first queue by name.
+    pub default_queue: Option<QueueName>,
+    /// Between two people of a queue.
+    pub page_gap: Span,
+    /// Between two rounds through a queue.
+    pub page_round: Span,
+    /// A case that a person took over and did not close is brought up again after this.
+    pub owner_reminder: Span,
+    /// How long an effect is tried.
+    pub effect_limit: Span,
+    /// Costly actions (trucks) of one device a day, over all its cases; more need a person.
+    pub costly_per_device_day: u32,
+    /// An arrival later than last told by more than this is told again.
+    pub eta_tolerance: Span,
+    /// How often an open dispatch job is asked for, because callbacks can be lost.
+    pub dispatch_poll: Span,
+    /// Changed facts of a device are stored at most so often, unless a condition depends on them.
+    pub facts_every: Span,
+    /// Closed cases stay in the list for this long.
+    pub retention: Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            quiet_hours: QuietWindow::default(),
+            reaction: Span::from_mins(30),
+            default_queue: None,
+            page_gap: Span::from_secs(60),
+            page_round: Span::from_mins(10),
+            owner_reminder: Span::from_hours(12),
+            effect_limit: Span::from_hours(24),
+            costly_per_device_day: 1,
+            eta_tolerance: Span::from_mins(2),
+            dispatch_poll: Span::from_secs(60),
+            facts_every: Span::from_secs(5),
+            retention: Span::from_hours(30 * 24),
+        }
+    }
+}
+
+/// A configured provider, as the desk sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Provider {
+    /// What it can do.
+    pub kind: ProviderKind,
+    /// Attempts a second, at most; `None`: no limit of ours.
+    pub per_second: Option<u32>,
+    /// Attempts an hour, at most.
+    pub per_hour: Option<u32>,
+    /// Attempts at the same time; kept by the dispatcher.
+    pub concurrency: Option<u32>,
+}
+
+/// Somebody in a queue: `[queue.<name>] people = […]`. One of `call`, `webhook`, `mail`, in this order of preference.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Person {
+    /// How they are named in the case.
+    pub name: Option<String>,
+    /// E.164.
+    pub call: Option<String>,
+    /// Mailbox.
+    pub mail: Option<String>,
+    /// A provider of kind `webhook`.
+    pub webhook: Option<AdapterName>,
+    /// BCP 47.
+    pub locale: Option<String>,
+}
+
+/// Everything the desk works with. Replaced whole on reload.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// Checked playbooks.
+    pub playbooks: Vec<Arc<Playbook>>,
+    /// Texts.
+    pub messages: Messages,
+    /// Devices and customers.
+    pub registry: Arc<Registry>,
+    /// By name.
+    pub providers: BTreeMap<AdapterName, Provider>,
+    /// By name.
+    pub queues: BTreeMap<QueueName, Vec<Person>>,
+    /// `[desk]`.
+    pub settings: Settings,
+    /// Where callbacks come in; shown in tickets.
+    pub public_url: String,
+}
+
+impl Config {
+    /// Cross references that no single file can show. Codes `S030`…
+    pub fn check(&self, diags: &mut Diagnostics) {
+        for (queue, people) in &self.queues {
+            if people.is_empty() {
+                diags.push(Diagnostic::error("S030", format!("the queue `{queue}` has no people")));
+            }
+            for (i, person) in people.iter().enumerate() {
+                let which = format!("person {} of the queue `{queue}`", i + 1);
+                let needs = |kind, what: &str| {
+                    (self.provider_of(kind).is_none()).then(|| {
+                        Diagnostic::error("S032", format!("{which} has `{what}`, but there is no provider for it"))
+                    })
+                };
+                let finding = match person {
+                    Person { call: Some(_), .. } => needs(ProviderKind::Voice, "call"),
+                    Person { webhook: Some(name), .. } => {
+                        let sound = self.providers.get(name).is_some_and(|p| p.kind == ProviderKind::Webhook);
+                        (!sound).then(|| {
+                            Diagnostic::error("S033", format!("{which}: there is no provider `{name}` of kind webhook"))
+                        })
+                    }
+                    Person { mail: Some(_), .. } => needs(ProviderKind::Smtp, "mail"),
+                    _ => Some(
+                        Diagnostic::error("S031", format!("{which} cannot be reached"))
+                            .hint("give `call`, `webhook` or `mail`"),
+                    ),
+                };
+                if let Some(finding) = finding {
+                    diags.push(finding);
+                }
+            }
+        }
+        if !self.playbooks.is_empty() && self.queues.is_empty() {
+            diags.push(
+                Diagnostic::error("S034", "there is no human queue: a dead letter would reach nobody")
+                    .hint("add [queue.service-desk] people = [ … ] to the settings"),
+            );
+        }
+        if let Some(queue) = self.settings.default_queue.as_ref().filter(|q| !self.queues.contains_key(*q)) {
+            diags.push(Diagnostic::error("S035", format!("`desk.default_queue`: there is no queue `{queue}`")));
+        }
+        for part in [Part::Voice, Part::Subject, Part::Text, Part::Html] {
+            if !self.queues.is_empty() && !self.messages.has(super::PAGE_SCRIPT, part) {
+                let file = format!("en/{}.{}", super::PAGE_SCRIPT, part.suffix());
+                diags
+                    .push(Diagnostic::error("S036", format!("the text `{file}` is missing: people are paged with it")));
+            }
+        }
+    }
+
+    /// The first provider that can do `kind`.
+    #[must_use]
+    pub fn provider_of(&self, kind: ProviderKind) -> Option<&AdapterName> {
+        self.providers.iter().find(|(_, p)| p.kind == kind).map(|(n, _)| n)
+    }
+
+    /// Who is paged when nobody else is named.
+    pub(super) fn default_queue(&self) -> Option<&QueueName> {
+        self.settings.default_queue.as_ref().or_else(|| self.queues.keys().next())
+    }
+}

@@ -1,0 +1,448 @@
+//! `dispatch`: one live job at a time, the next provider only after a no, a silence or a confirmed cancel.
+
+use std::collections::BTreeMap;
+
+use super::TimelineKind;
+use super::change::Change;
+use super::facts::{is_promised, job_word, minutes_up, position};
+use super::goals::{self, Wake};
+use super::plan::Effect;
+use super::reach;
+use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, FactsRow, GoalState, JobRow, StepRow, StepState};
+use crate::domain::{At, CaseId, EffectId, EndpointKind, Job, JobState, JobUpdate, Place, Role, Span, StepId, Vehicle};
+use crate::outbox::{Event, Kind, Window};
+use crate::playbook::{Dispatch, Held, Mirror, Reaction, Step, Verb};
+
+/// Without a usable position for so long, a person is asked.
+const POSITION_PATIENCE: Span = Span::from_mins(5);
+/// The script of `eta_slips = "tell:<role>"`.
+const ETA_SCRIPT: &str = "eta-slipped";
+
+pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, row: StepRow, wake: &mut Wake) {
+    let Some(effect) = row.effect else { return start(change, id, step, d, row, wake) };
+    let (Some(mut job), Some(e)) = (change.get::<JobRow>(&effect), change.get::<EffectRow>(&effect)) else { return };
+    if has_fallen_through(&job, &e) {
+        if let Some(goal) = &step.goal {
+            goals::unmeet(change, id, goal, GoalState::Open);
+        }
+        return next_provider(change, id, step, d, row, job, effect, "declined");
+    }
+    if !is_promised(job.state) && job.state != Some(JobState::CancelRefused) {
+        let until = e.delivery.first_sent_at.unwrap_or(job.asked_at) + d.deadline.accept;
+        if change.now >= until {
+            return next_provider(change, id, step, d, row, job, effect, "silent");
+        }
+        return wake.at(until);
+    }
+    if let Some(goal) = &step.goal {
+        goals::meet(change, id, goal, &format!("{} (job {})", job.provider, job.job.as_deref().unwrap_or("?")));
+    }
+    if matches!(job.state, Some(JobState::OnSite | JobState::Towing | JobState::Done)) {
+        return goals::done(change, id, &step.id, row, None, "arrival");
+    }
+    let before = job.clone();
+    late_departure(change, id, d, &mut job, wake);
+    late_arrival(change, id, d, &mut job, wake);
+    if job != before {
+        change.put(effect, job);
+    }
+}
+
+fn has_fallen_through(job: &JobRow, e: &EffectRow) -> bool {
+    use JobState::{Cancelled, Declined, GoneOnArrival, NoProvider, Unsuccessful};
+    match job.state {
+        Some(Declined | NoProvider | GoneOnArrival | Unsuccessful | Cancelled) => true,
+        None | Some(JobState::Offered) => e.delivery.state.is_lost(),
+        _ => false,
+    }
+}
+
+fn late_departure(change: &mut Change<'_>, id: CaseId, d: &Dispatch, job: &mut JobRow, wake: &mut Wake) {
+    let (Some(limit), Some(accepted_at)) = (d.deadline.en_route, job.accepted_at) else { return };
+    if job.late_departure || job.state != Some(JobState::Accepted) {
+        return;
+    }
+    if change.now < accepted_at + limit {
+        return wake.at(accepted_at + limit);
+    }
+    job.late_departure = true;
+    page(change, id, d, &format!("{} has accepted and has not set off within {limit}", job.provider));
+}
+
+fn late_arrival(change: &mut Change<'_>, id: CaseId, d: &Dispatch, job: &mut JobRow, wake: &mut Wake) {
+    let (Some(limit), Some(eta_at)) = (d.deadline.arrive_after_eta, job.eta_at) else { return };
+    if job.late_arrival {
+        return;
+    }
+    if change.now < eta_at + limit {
+        return wake.at(eta_at + limit);
+    }
+    job.late_arrival = true;
+    page(change, id, d, &format!("{} has not arrived {limit} after the time it promised", job.provider));
+}
+
+fn page(change: &mut Change<'_>, id: CaseId, d: &Dispatch, reason: &str) {
+    change.tell(id, TimelineKind::Trouble, reason, None, Mirror::Dispatch);
+    match d.on.get("no_provider") {
+        Some(reaction @ Reaction::Human(_)) => goals::react(change, id, reaction, reason),
+        _ => goals::page_default(change, id, reason),
+    }
+}
+
+fn start(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut row: StepRow, wake: &mut Wake) {
+    let index = usize::try_from(row.provider).unwrap_or(usize::MAX);
+    let Some(provider) = d.providers.get(index).cloned() else {
+        return give_up(change, id, step, d, row, "no provider can help");
+    };
+    let Some(case) = change.get::<CaseRow>(&id) else { return };
+    let facts = change.get::<FactsRow>(&case.device).unwrap_or_default();
+    let needs = d.needs.iter().all(|n| goals::truth(change, id, &case, n, &mut Held::default()).0 == Some(true));
+    let Some((lat, lon)) = position(&facts).filter(|_| needs) else {
+        if let Some(otherwise) = d.otherwise.as_ref().filter(|_| !row.late) {
+            row.late = true;
+            change.put((id, step.id.clone()), row.clone());
+            goals::react(change, id, otherwise, "there is no position to send a truck to");
+        }
+        let patience = row.started_at + POSITION_PATIENCE;
+        if change.now >= patience {
+            return give_up(change, id, step, d, row, "there is no position to send a truck to");
+        }
+        return wake.at(patience.min(change.now + Span::from_secs(30)));
+    };
+    if !take_budget(change, id, &case) {
+        let reason = "the device has had its costly action for today; a person must decide";
+        return give_up(change, id, step, d, row, reason);
+    }
+    let age_s = facts.position_at.map_or(0.0, |at| change.now.since(at).as_secs_f64());
+    let place = Place { lat, lon, age_s };
+    let accept_by = change.now + d.deadline.accept;
+    let body = job_body(change, &case, d, place, accept_by);
+    let mut effect = Effect::new(change, Kind::DispatchRequest, &provider, &step.id, row.provider.to_string());
+    effect.limit_at = Some(accept_by);
+    let effect = effect.plan(change, id);
+    let job = JobRow {
+        case: id,
+        step: step.id.clone(),
+        provider: provider.clone(),
+        job: None,
+        state: None,
+        seq: None,
+        eta_at: None,
+        promised: Vec::new(),
+        truck: None,
+        asked_at: change.now,
+        accepted_at: None,
+        news_at: change.now,
+        late_departure: false,
+        late_arrival: false,
+        unwanted: false,
+        cancel: None,
+        poll: None,
+        body,
+    };
+    change.put(effect, job);
+    row.effect = Some(effect);
+    change.put((id, step.id.clone()), row);
+    wake.at(accept_by);
+    change.tell(
+        id,
+        TimelineKind::Decided,
+        format!("{provider} is asked for: {}", d.service),
+        Some(effect),
+        Mirror::Dispatch,
+    );
+}
+
+/// One costly action a device and day: failing over to another provider within one case is the same action.
+fn take_budget(change: &mut Change<'_>, id: CaseId, case: &CaseRow) -> bool {
+    let day = change.now.as_secs().div_euclid(86_400);
+    let key = BudgetKey::DeviceDay(case.device.clone(), day);
+    let mut row = change.get::<BudgetRow>(&key).unwrap_or_default();
+    if row.case == Some(id) {
+        return true;
+    }
+    if row.hour.used >= change.config.settings.costly_per_device_day {
+        return false;
+    }
+    row.case = Some(id);
+    row.hour = Window { since_at: change.now, used: row.hour.used + 1 };
+    change.put(key, row);
+    true
+}
+
+fn job_body(change: &Change<'_>, case: &CaseRow, d: &Dispatch, place: Place, accept_by: At) -> Job {
+    let registry = &change.config.registry;
+    let device = registry.devices.get(&case.device);
+    let text = |s: &str| s.to_owned();
+    let mut contact = BTreeMap::new();
+    let roles: [Role; 2] = ["driver".into(), "owner".into()];
+    if let Some(c) = registry.people(&case.device, &roles).next() {
+        contact.insert(text("name"), text(&c.name));
+        contact.insert(text("locale"), text(&c.locale));
+        if let Some(phone) = c.endpoint(EndpointKind::Phone) {
+            contact.insert(text("phone"), text(&phone.address));
+        }
+    }
+    let safety = change.plan(case).is_some_and(|p| p.policy.purpose == crate::domain::Purpose::Safety);
+    Job {
+        service: text(&d.service),
+        priority: text(if safety { "safety" } else { "normal" }),
+        requested_at: change.now,
+        place,
+        vehicle: Vehicle(device.map(|x| x.attrs.iter().map(|(k, v)| (text(k), text(v))).collect()).unwrap_or_default()),
+        fault: BTreeMap::from([
+            (text("name"), text(case.fault.as_str())),
+            (text("title"), case.title.clone()),
+            (text("severity"), text(case.severity.as_str())),
+        ]),
+        contact,
+        accept_by,
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one step of one machine; a struct would only rename them")]
+fn next_provider(
+    change: &mut Change<'_>,
+    id: CaseId,
+    step: &Step,
+    d: &Dispatch,
+    mut row: StepRow,
+    mut job: JobRow,
+    effect: EffectId,
+    why: &str,
+) {
+    let text = format!("{} does not come: {why}", job.provider);
+    change.tell(id, TimelineKind::Trouble, text.clone(), Some(effect), Mirror::Dispatch);
+    job.unwanted = true;
+    change.put(effect, job);
+    if let Some(mut e) = change.get::<EffectRow>(&effect)
+        && e.delivery.on(&effect, change.now, &Event::Cancel).is_some()
+    {
+        change.put(effect, e);
+    }
+    row.effect = None;
+    row.provider += 1;
+    row.told_eta_at = None;
+    change.put((id, step.id.clone()), row);
+    change.touched.insert(id);
+    match d.on.get("declined") {
+        None | Some(Reaction::NextProvider) => {}
+        Some(reaction) => goals::react(change, id, reaction, &text),
+    }
+}
+
+fn give_up(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut row: StepRow, reason: &str) {
+    row.state = StepState::Failed;
+    change.put((id, step.id.clone()), row);
+    if let Some(goal) = &step.goal {
+        goals::unmeet(change, id, goal, GoalState::Missed);
+    }
+    page(change, id, d, reason);
+}
+
+/// News of a job, from a callback or from asking.
+pub(super) fn update(change: &mut Change<'_>, request: EffectId, seq: Option<u64>, update: &JobUpdate) {
+    let Some(mut job) = change.get::<JobRow>(&request) else { return };
+    let late = matches!((seq, job.seq), (Some(new), Some(old)) if new <= old);
+    if late || !may_follow(job.state, update.state) {
+        return;
+    }
+    let id = job.case;
+    job.seq = job.seq.max(seq);
+    job.job.get_or_insert_with(|| update.job.clone());
+    job.news_at = change.now;
+    let changed = job.state != Some(update.state);
+    job.state = Some(update.state);
+    if job.truck.is_none() {
+        job.truck.clone_from(&update.truck);
+    }
+    if is_promised(job.state) && job.accepted_at.is_none() {
+        job.accepted_at = Some(change.now);
+    }
+    let eta = update
+        .eta_at
+        .filter(|eta| job.eta_at != Some(*eta) && matches!(update.state, JobState::Accepted | JobState::EnRoute));
+    if let Some(eta) = eta {
+        job.eta_at = Some(eta);
+        job.late_arrival = false;
+        if job.promised.len() < 50 {
+            job.promised.push(eta);
+        }
+    }
+    let (provider, unwanted, step) = (job.provider.clone(), job.unwanted, job.step.clone());
+    change.put(request, job);
+    change.touched.insert(id);
+    if changed || eta.is_some() {
+        let when = eta.map_or_else(String::new, |eta| format!(", there in {} min", minutes_up(eta.since(change.now))));
+        let text = format!("{provider}: {}{when}", job_word(Some(update.state)));
+        change.tell(id, TimelineKind::Answered, text, Some(request), Mirror::Dispatch);
+    }
+    if let (Some(eta), false) = (eta, unwanted) {
+        slipped(change, id, &step, eta);
+    }
+}
+
+/// Whether `new` can be true after `old`: jobs go forward and end once.
+fn may_follow(old: Option<JobState>, new: JobState) -> bool {
+    use JobState::{Accepted, CancelRefused, Cancelled, Done, EnRoute, Offered, OnSite, Towing};
+    let rank = |s: JobState| [Offered, Accepted, EnRoute, OnSite, Towing, Done].iter().position(|x| *x == s);
+    match old {
+        None => true,
+        Some(old) => match (rank(old), rank(new)) {
+            (Some(a), Some(b)) => b >= a,
+            (Some(_), None) => old != Done,
+            // They refused to stop, so it goes on; everything else is an end.
+            (None, _) => old == CancelRefused && new != Cancelled || old == new,
+        },
+    }
+}
+
+fn slipped(change: &mut Change<'_>, id: CaseId, step_id: &StepId, eta: At) {
+    let key = (id, step_id.clone());
+    let Some(mut row) = change.get::<StepRow>(&key) else { return };
+    let Some(told) = row.told_eta_at else {
+        row.told_eta_at = Some(eta);
+        return change.put(key, row);
+    };
+    if eta <= told + change.config.settings.eta_tolerance {
+        return;
+    }
+    row.told_eta_at = Some(eta);
+    row.again += 1;
+    let name = format!("{step_id} eta {}", row.again);
+    change.put(key, row);
+    let later = minutes_up(eta.since(told));
+    change.say(id, TimelineKind::Trouble, format!("the truck comes {later} min later than last told"), None);
+    let plan =
+        change.get::<CaseRow>(&id).filter(|c| c.is_open() && c.backing_out.is_none()).and_then(|c| change.plan(&c));
+    let step = plan.as_ref().and_then(|p| p.step(step_id));
+    if let Some(Verb::Dispatch(d)) = step.map(|s| &s.verb) {
+        match d.on.get("eta_slips") {
+            Some(Reaction::Tell(role)) => reach::announce(change, id, &name, role, ETA_SCRIPT, false),
+            Some(reaction) => goals::react(change, id, reaction, "the truck comes later than told"),
+            None => {}
+        }
+    }
+}
+
+/// Takes the jobs of a step back.
+pub(super) fn cancel_step(change: &mut Change<'_>, id: CaseId, step: &StepId) {
+    for (effect, mut job) in change.jobs(id) {
+        if job.step == *step && !job.unwanted {
+            job.unwanted = true;
+            change.put(effect, job);
+            change.touched.insert(id);
+        }
+    }
+}
+
+/// Nothing more will come of the job, or a person knows that it will.
+pub(super) fn is_over(change: &Change<'_>, job: &JobRow) -> bool {
+    use JobState::{CancelRefused, Cancelled, Declined, Done, GoneOnArrival, NoProvider, Unsuccessful};
+    match job.state {
+        Some(Done | Declined | NoProvider | GoneOnArrival | Unsuccessful | Cancelled) => true,
+        Some(CancelRefused) => job.unwanted,
+        // Never taken by the provider, as far as anybody will ever know.
+        None => change
+            .jobs(job.case)
+            .iter()
+            .filter(|(_, j)| j == job)
+            .all(|(effect, _)| change.get::<EffectRow>(effect).is_none_or(|e| e.delivery.state.is_lost())),
+        _ => false,
+    }
+}
+
+/// Keeps jobs in order: takes back what is not wanted, asks how the wanted one stands.
+pub(super) fn upkeep(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
+    let open = change.get::<CaseRow>(&id).is_some_and(|c| c.is_open() && c.backing_out.is_none());
+    for (effect, job) in change.jobs(id) {
+        if job.unwanted && open && adopt(change, id, effect, &job) {
+            continue;
+        }
+        let over = is_over(change, &job);
+        if job.unwanted && !over && job.cancel.is_none() {
+            take_back(change, id, effect, job.clone());
+        }
+        poll(change, id, effect, open && !over && is_promised(job.state), wake);
+    }
+}
+
+/// A truck that was given up comes after all, and no other does: then this one it is.
+fn adopt(change: &mut Change<'_>, id: CaseId, effect: EffectId, job: &JobRow) -> bool {
+    let coming = is_promised(job.state) || job.state == Some(JobState::CancelRefused);
+    let key = (id, job.step.clone());
+    let Some(mut row) = change.get::<StepRow>(&key).filter(|_| coming && job.state != Some(JobState::Done)) else {
+        return false;
+    };
+    let current = row.effect.and_then(|e| change.get::<JobRow>(&e).map(|j| (e, j)));
+    if row.state == StepState::Done || current.as_ref().is_some_and(|(_, j)| is_promised(j.state)) {
+        return false;
+    }
+    // A cancel already sent may still succeed: only a refusal or no cancel at all leaves the truck coming.
+    let refused = job.state == Some(JobState::CancelRefused);
+    let asked = job.cancel.and_then(|c| change.get::<EffectRow>(&c));
+    if !refused && asked.is_some_and(|c| c.delivery.sends > 0) {
+        return false;
+    }
+    if let Some(mut cancel) = job.cancel.and_then(|c| change.get::<EffectRow>(&c).map(|e| (c, e)))
+        && cancel.1.delivery.on(&cancel.0, change.now, &Event::Cancel).is_some()
+    {
+        change.put(cancel.0, cancel.1);
+    }
+    if let Some((other, mut other_job)) = current {
+        other_job.unwanted = true;
+        change.put(other, other_job);
+    }
+    let mut job = job.clone();
+    job.unwanted = false;
+    let text = format!("{} comes after all", job.provider);
+    change.put(effect, job);
+    row.effect = Some(effect);
+    row.state = StepState::Running;
+    change.put(key, row);
+    change.tell(id, TimelineKind::Decided, text, Some(effect), Mirror::Dispatch);
+    true
+}
+
+fn take_back(change: &mut Change<'_>, id: CaseId, request: EffectId, mut job: JobRow) {
+    // Without their id there is nothing to name; it comes with the next news, if it comes at all.
+    let Some(name) = job.job.clone() else { return };
+    let mut effect = Effect::new(change, Kind::DispatchCancel, &job.provider, &job.step, request.to_string());
+    effect.about = Some(name);
+    effect.parent = Some(request);
+    effect.compensation = true;
+    job.cancel = Some(effect.plan(change, id));
+    let text = format!("{} is asked to cancel", job.provider);
+    change.put(request, job);
+    change.tell(id, TimelineKind::Decided, text, Some(request), Mirror::Dispatch);
+}
+
+fn poll(change: &mut Change<'_>, id: CaseId, request: EffectId, wanted: bool, wake: &mut Wake) {
+    let Some(mut job) = change.get::<JobRow>(&request) else { return };
+    let every = change.config.settings.dispatch_poll;
+    let running = job.poll.and_then(|p| change.get::<EffectRow>(&p).map(|e| (p, e)));
+    match (running, wanted) {
+        (None, true) => {
+            let Some(name) = job.job.clone() else { return };
+            let mut effect = Effect::new(change, Kind::DispatchStatus, &job.provider, &job.step, request.to_string());
+            effect.about = Some(name);
+            effect.parent = Some(request);
+            effect.at = change.now + every;
+            // The poll itself may fail for long; asking again later is all there is to do.
+            effect.limit_at = Some(At::MAX);
+            job.poll = Some(effect.plan(change, id));
+            change.put(request, job);
+            wake.at(change.now + every);
+        }
+        (Some((poll, mut e)), true) if !e.delivery.state.is_waiting() && !e.delivery.state.is_in_flight() => {
+            e.delivery.rearm(change.now + every);
+            change.put(poll, e);
+        }
+        (Some((poll, mut e)), false) => {
+            if e.delivery.on(&poll, change.now, &Event::Cancel).is_some() {
+                change.put(poll, e);
+            }
+        }
+        _ => {}
+    }
+}

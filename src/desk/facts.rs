@@ -1,0 +1,247 @@
+//! What is known of a case: for conditions, and for texts.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value as Json, json};
+
+use super::change::Change;
+use super::quiet::zone_of;
+use super::rows::{CaseRow, FactsRow, GoalState, JobRow, StepState, TicketRow};
+use crate::domain::{At, CaseId, Customer, Device, JobState, Span, StepId, Value};
+use crate::playbook::Facts;
+
+/// News of a job older than this are not spoken of as a time (I3).
+const ETA_MAX_AGE: Span = Span::from_mins(10);
+
+/// The family of a fault: `brake` of `brake.circuit_loss`.
+fn family(fault: &str) -> &str {
+    fault.split('.').next().unwrap_or(fault)
+}
+
+/// The live job of a case: the one that is coming, or else the newest.
+pub(super) fn job_of(change: &Change<'_>, case: CaseId) -> Option<JobRow> {
+    let jobs = change.jobs(case);
+    let wanted = jobs.iter().rev().map(|(_, j)| j).find(|j| !j.unwanted);
+    wanted.cloned()
+}
+
+/// Somebody is coming, or there.
+pub(super) fn is_promised(state: Option<JobState>) -> bool {
+    use JobState::{Accepted, Done, EnRoute, OnSite, Towing};
+    matches!(state, Some(Accepted | EnRoute | OnSite | Towing | Done))
+}
+
+pub(super) fn job_word(state: Option<JobState>) -> &'static str {
+    match state {
+        None => "requested",
+        Some(JobState::Offered) => "offered",
+        Some(JobState::Accepted) => "accepted",
+        Some(JobState::EnRoute) => "en_route",
+        Some(JobState::OnSite) => "on_site",
+        Some(JobState::Towing) => "towing",
+        Some(JobState::Done) => "done",
+        Some(JobState::Declined) => "declined",
+        Some(JobState::NoProvider) => "no_provider",
+        Some(JobState::GoneOnArrival) => "gone_on_arrival",
+        Some(JobState::Unsuccessful) => "unsuccessful",
+        Some(JobState::Cancelled) => "cancelled",
+        Some(JobState::CancelRefused) => "cancel_refused",
+    }
+}
+
+/// Whole minutes until the truck arrives: rounded up, never below 1; `None` unless it is promised and fresh.
+fn eta_minutes(job: &JobRow, now: At) -> Option<i64> {
+    let coming = matches!(job.state, Some(JobState::Accepted | JobState::EnRoute | JobState::CancelRefused));
+    let eta = job.eta_at.filter(|eta| coming && *eta > now && now.since(job.news_at) <= ETA_MAX_AGE)?;
+    Some(minutes_up(eta.since(now)))
+}
+
+pub(super) fn minutes_up(span: Span) -> i64 {
+    (span.as_micros() + 59_999_999).div_euclid(60_000_000).max(1)
+}
+
+/// The stored facts of a case, for conditions.
+pub(super) struct CaseFacts<'a, 'b> {
+    change: &'a Change<'b>,
+    id: CaseId,
+    case: &'a CaseRow,
+    facts: FactsRow,
+    job: Option<JobRow>,
+}
+
+impl<'a, 'b> CaseFacts<'a, 'b> {
+    pub(super) fn new(change: &'a Change<'b>, id: CaseId, case: &'a CaseRow) -> Self {
+        let facts = change.get::<FactsRow>(&case.device).unwrap_or_default();
+        Self { change, id, case, facts, job: job_of(change, id) }
+    }
+
+    fn position_age(&self) -> Value {
+        self.facts.position_at.map_or(Value::Unknown, |at| Value::from(self.change.now.since(at).as_secs_f64()))
+    }
+}
+
+/// A position that can be one: in range, and not the null island of a receiver without a fix.
+pub(super) fn position(facts: &FactsRow) -> Option<(f64, f64)> {
+    let (lat, lon) = (facts.values.get("lat")?.as_num()?, facts.values.get("lon")?.as_num()?);
+    let sound = lat.abs() <= 90.0 && lon.abs() <= 180.0 && (lat.abs() > 0.01 || lon.abs() > 0.01);
+    sound.then_some((lat, lon))
+}
+
+impl Facts for CaseFacts<'_, '_> {
+    fn name(&self, name: &str) -> Value {
+        let device = |d: &Device, n: &str| d.attrs.get(n).map_or(Value::Unknown, |v| Value::from(&**v));
+        match name {
+            "fault.cleared" => Value::Bool(self.case.cleared_at.is_some()),
+            "fault.stale" => Value::Bool(self.case.stale),
+            "fault.name" => Value::from(self.case.fault.as_str()),
+            "fault.family" => Value::from(family(self.case.fault.as_str())),
+            "fault.level" => Value::from(self.case.level.as_str()),
+            "fault.severity" => Value::from(self.case.severity.as_str()),
+            "fault.confidence" => Value::from(self.case.confidence),
+            "dispatch.state" => self.job.as_ref().map_or(Value::Unknown, |j| Value::from(job_word(j.state))),
+            "dispatch.accepted" => Value::Bool(self.job.as_ref().is_some_and(|j| is_promised(j.state))),
+            "dispatch.eta_minutes" => {
+                let minutes = self.job.as_ref().and_then(|j| eta_minutes(j, self.change.now));
+                minutes.and_then(|m| i32::try_from(m).ok()).map_or(Value::Unknown, |m| Value::from(f64::from(m)))
+            }
+            "ticket.open" => {
+                let tickets = self.change.of_case::<TicketRow, _>(self.id, StepId::from(""));
+                Value::Bool(tickets.iter().any(|(_, t)| t.ticket.is_some()))
+            }
+            "position_age" => self.position_age(),
+            "position_trusted" => Value::Bool(position(&self.facts).is_some()),
+            "case.age" => Value::from(self.change.now.since(self.case.opened_at).as_secs_f64()),
+            "case.human" => Value::Bool(self.case.human_owner.is_some()),
+            "device.id" => Value::from(self.case.device.as_str()),
+            _ => match name.strip_prefix("device.") {
+                Some(n) => match self.facts.values.get(n) {
+                    Some(v) => v.clone(),
+                    None => self
+                        .change
+                        .config
+                        .registry
+                        .devices
+                        .get(&self.case.device)
+                        .map_or(Value::Unknown, |d| device(d, n)),
+                },
+                None => Value::Unknown,
+            },
+        }
+    }
+
+    fn call(&self, name: &str, arguments: &[Arc<str>]) -> Value {
+        let Some(argument) = arguments.first() else { return Value::Unknown };
+        if name == "met" {
+            return Value::Bool(
+                self.case.goals.iter().any(|g| *g.name.as_str() == **argument && g.state == GoalState::Met),
+            );
+        }
+        let step = self.change.get::<super::rows::StepRow>(&(self.id, StepId::from(&**argument)));
+        Value::Bool(match name {
+            "confirmed" => step.is_some_and(|s| s.confirmed.is_some()),
+            "done" => step.is_some_and(|s| s.state == StepState::Done),
+            "accepted" => self
+                .change
+                .effects(self.id)
+                .iter()
+                .any(|(_, e)| *e.step.as_str() == **argument && e.delivery.state.is_taken()),
+            _ => return Value::Unknown,
+        })
+    }
+}
+
+/// For whom a text is.
+pub(super) enum Reader<'a> {
+    /// A customer.
+    Customer(&'a Customer),
+    /// Somebody of ours, or a ticket desk.
+    Staff { zone: &'a str },
+}
+
+impl Reader<'_> {
+    fn zone(&self) -> TimeZone {
+        zone_of(match self {
+            Self::Customer(c) => &c.tz,
+            Self::Staff { zone } => zone,
+        })
+    }
+}
+
+/// Everything a text may say, as true as it is now. `written`: mail, SMS, ticket; what the playbook redacts is left
+/// out there. Absent facts are absent, so that a strict template fails instead of lying.
+pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &Reader<'_>, written: bool) -> Json {
+    let now = change.now;
+    let zone = reader.zone();
+    let clock = |at: At| at.to_jiff().to_zoned(zone.clone()).strftime("%H:%M").to_string();
+    let registry = &change.config.registry;
+    let facts = change.get::<FactsRow>(&case.device).unwrap_or_default();
+    let redacted =
+        written && change.plan(case).is_some_and(|p| p.policy.redact.iter().any(|r| &**r == "device.position"));
+
+    let mut device = Map::new();
+    device.insert("id".into(), case.device.as_str().into());
+    if let Some(known) = registry.devices.get(&case.device) {
+        device.insert("kind".into(), (*known.kind).into());
+        device.extend(known.attrs.iter().map(|(k, v)| ((**k).to_owned(), Json::from(&**v))));
+    }
+    for (name, value) in &facts.values {
+        if !(redacted && matches!(name.as_str(), "lat" | "lon")) {
+            device.insert(name.clone(), plain(value));
+        }
+    }
+    if let (Some((lat, lon)), false) = (position(&facts), redacted) {
+        device.insert("position".into(), format!("{lat:.5}, {lon:.5}").into());
+    }
+
+    let part = case.fault.as_str().split_once('.').map_or(case.fault.as_str(), |(_, p)| p);
+    let part_name = case.component.as_ref().map_or_else(|| part.replace('_', " "), |c| c.to_string());
+    let evidence: Vec<Json> =
+        case.evidence.iter().map(|e| json!({ "name": e.name, "value": plain(&e.value), "unit": e.unit })).collect();
+    let mut root = json!({
+        "case": {
+            "id": id.short(), "full_id": id.to_string(), "title": case.title, "opened": clock(case.opened_at),
+            "url": format!("{}/api/v1/cases/{id}", change.config.public_url), "run": case.run,
+        },
+        "device": device,
+        "fault": {
+            "name": case.fault.as_str(), "family": family(case.fault.as_str()), "title": case.title,
+            "severity": case.severity.as_str(), "level": case.level, "confidence": case.confidence,
+            "cleared": case.cleared_at.is_some(), "evidence": evidence,
+            "part": { "id": part, "name": part_name },
+        },
+        "dispatch": dispatch(change, id, now, &clock),
+    });
+    if let Reader::Customer(customer) = reader {
+        root["customer"] = json!({ "name": &*customer.name, "locale": &*customer.locale });
+    }
+    let tickets = change.of_case::<TicketRow, _>(id, StepId::from(""));
+    let ticket = tickets.iter().find_map(|(_, t)| t.ticket.clone());
+    root["ticket"] = json!({ "open": ticket.is_some(), "id": ticket });
+    root
+}
+
+/// What may be said of the truck. `accepted` is the only licence to promise one.
+fn dispatch(change: &Change<'_>, id: CaseId, now: At, clock: &dyn Fn(At) -> String) -> Json {
+    let Some(job) = job_of(change, id) else {
+        return json!({ "state": "none", "accepted": false, "on_site": false, "eta_minutes": null });
+    };
+    let minutes = eta_minutes(&job, now);
+    json!({
+        "state": job_word(job.state),
+        "accepted": is_promised(job.state),
+        "on_site": matches!(job.state, Some(JobState::OnSite | JobState::Towing | JobState::Done)),
+        "eta_minutes": minutes,
+        "eta_clock": minutes.and(job.eta_at).map(clock),
+        "truck": job.truck,
+    })
+}
+
+fn plain(value: &Value) -> Json {
+    match value {
+        Value::Unknown => Json::Null,
+        Value::Bool(b) => (*b).into(),
+        Value::Num(n) => (*n).into(),
+        Value::Text(t) => (**t).into(),
+    }
+}

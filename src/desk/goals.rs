@@ -1,0 +1,366 @@
+//! Looking at a case: start what may start, drive what runs, react to what is late, close what is done. Idempotent.
+
+use std::collections::BTreeSet;
+
+use super::change::Change;
+use super::facts::CaseFacts;
+use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
+use super::{TimelineKind, cancel, case, command, dispatch, pages, reach, ticket, wait};
+use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
+use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
+
+/// The earliest of several wake-ups.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wake(pub(super) Option<At>);
+
+impl Wake {
+    pub(super) fn at(&mut self, at: impl Into<Option<At>>) {
+        self.0 = [self.0, at.into()].into_iter().flatten().min();
+    }
+}
+
+pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
+    let Some(row) = change.get::<CaseRow>(&id) else { return };
+    let Some(plan) = change.plan(&row) else {
+        // Only if its stored text does not compile any more: a program that reads another language.
+        if row.is_open() {
+            page_default(change, id, "the playbook of this case cannot be read");
+        }
+        return;
+    };
+    let mut wake = Wake::default();
+    if row.is_open() {
+        cancel::watch(change, id, &plan, &mut wake);
+        start_steps(change, id, &plan);
+        drive_steps(change, id, &plan, &mut wake);
+    }
+    dispatch::upkeep(change, id, &mut wake);
+    ticket::upkeep(change, id);
+    pages::drive(change, id, &mut wake);
+    finish(change, id, &mut wake);
+}
+
+fn start_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook) {
+    for step in &plan.steps {
+        let Some(case) = change.get::<CaseRow>(&id) else { return };
+        let key = (id, step.id.clone());
+        let known = change.get::<StepRow>(&key);
+        let waiting = known.as_ref().is_none_or(|s| s.state == StepState::Waiting);
+        if case.backing_out.is_some() || !waiting || (step.only_called && known.is_none()) {
+            continue;
+        }
+        let ended_well =
+            |s: &StepId| change.get::<StepRow>(&(id, s.clone())).is_some_and(|r| r.state == StepState::Done);
+        if known.is_none() && !step.after.iter().all(ended_well) {
+            continue;
+        }
+        let mut row = known.unwrap_or_else(|| StepRow { state: StepState::Waiting, ..StepRow::new(change.now) });
+        let ready = step.when.as_ref().is_none_or(|when| truth(change, id, &case, when, &mut row.held).0 == Some(true));
+        if ready {
+            row = StepRow { state: StepState::Running, started_at: change.now, held: Held::default(), ..row };
+        }
+        change.put(key, row);
+    }
+}
+
+/// Starts a step because another one says so.
+pub(super) fn call_step(change: &mut Change<'_>, id: CaseId, step: &StepId) {
+    let key = (id, step.clone());
+    let running = change.get::<StepRow>(&key).is_some_and(|s| s.state == StepState::Running);
+    if !running {
+        change.put(key, StepRow::new(change.now));
+        change.say(id, TimelineKind::Decided, format!("step {step} is started"), None);
+    }
+}
+
+fn drive_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: &mut Wake) {
+    for (step_id, row) in change.steps(id) {
+        let Some(case) = change.get::<CaseRow>(&id).filter(CaseRow::is_open) else { return };
+        let undoing = row.adhoc.as_ref().is_some_and(|a| a.compensation);
+        if case.backing_out.is_some() && !undoing {
+            continue;
+        }
+        match (plan.step(&step_id), &row.adhoc, row.state) {
+            (Some(step), _, StepState::Waiting) => {
+                let mut held = row.held.clone();
+                if let Some(when) = &step.when {
+                    wake.at(truth(change, id, &case, when, &mut held).1);
+                }
+            }
+            (_, Some(adhoc), StepState::Running) => {
+                let reach = reach::adhoc(adhoc);
+                reach::drive(change, id, &step_id, None, &reach, row, wake);
+            }
+            (Some(step), None, StepState::Running) => drive(change, id, step, row, wake),
+            _ => {}
+        }
+    }
+}
+
+fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, row: StepRow, wake: &mut Wake) {
+    match &step.verb {
+        Verb::Reach(reach) => reach::drive(change, id, &step.id, step.goal.as_ref(), reach, row, wake),
+        Verb::Dispatch(d) => dispatch::drive(change, id, step, d, row, wake),
+        Verb::Ticket(t) => ticket::drive(change, id, step, t, row),
+        Verb::Command(c) => command::drive(change, id, step, c, row, wake),
+        Verb::WaitFor(w) => wait::drive(change, id, step, w, row, wake),
+        Verb::Human(h) => {
+            pages::page(change, id, &h.queue, &format!("step {}", step.id));
+            let page = change.get::<PageRow>(&(id, h.queue.clone()));
+            if let Some(by) = page.and_then(|p| p.acked_by) {
+                done(change, id, &step.id, row, step.goal.as_ref(), &format!("person: {by}"));
+            }
+        }
+    }
+}
+
+/// What a condition says of a case now, and when time alone may change that.
+pub(super) fn truth(
+    change: &Change<'_>,
+    id: CaseId,
+    case: &CaseRow,
+    condition: &Condition,
+    held: &mut Held,
+) -> (Option<bool>, Option<At>) {
+    let verdict = condition.evaluate(change.now, &CaseFacts::new(change, id, case), held);
+    (verdict.truth, verdict.wake_at)
+}
+
+/// Whether facts would change what any condition of the cases says.
+pub(super) fn would_flip(change: &Change<'_>, cases: &BTreeSet<CaseId>, device: &DeviceId, facts: &FactsRow) -> bool {
+    let mut trial = Change::new(change.base, change.config, change.now);
+    trial.put(device.clone(), facts.clone());
+    cases.iter().any(|id| {
+        let Some(case) = change.get::<CaseRow>(id) else { return false };
+        let Some(plan) = change.plan(&case) else { return false };
+        let expected = plan.steps.iter().filter_map(|s| match &s.verb {
+            Verb::WaitFor(w) => Some(&w.expect),
+            Verb::Command(c) => c.verify.as_ref().map(|v| &v.0),
+            _ => s.when.as_ref(),
+        });
+        let flips = |condition: &Condition| {
+            // Without their `for`, conditions show a flip at once: a held time starts or ends with it.
+            let says = |c: &Change<'_>| {
+                let mut held = Held::default();
+                let (now, wake) = truth(c, *id, &case, condition, &mut held);
+                (now, wake.is_some())
+            };
+            says(change) != says(&trial)
+        };
+        expected.chain(plan.cancels.iter().map(|c| &c.when)).any(flips)
+    })
+}
+
+/// A step has ended well; its goal is met.
+pub(super) fn done(
+    change: &mut Change<'_>,
+    id: CaseId,
+    step: &StepId,
+    mut row: StepRow,
+    goal: Option<&GoalName>,
+    by: &str,
+) {
+    row.state = StepState::Done;
+    change.put((id, step.clone()), row);
+    change.touched.insert(id);
+    if let Some(goal) = goal {
+        meet(change, id, goal, by);
+    }
+}
+
+pub(super) fn meet(change: &mut Change<'_>, id: CaseId, goal: &GoalName, by: &str) {
+    if set_goal(change, id, goal, GoalState::Met, Some(by)) {
+        change.tell(id, TimelineKind::Decided, format!("goal {goal} is met by {by}"), None, Mirror::Note);
+    }
+}
+
+/// A promise that was kept is broken again, or its time is over.
+pub(super) fn unmeet(change: &mut Change<'_>, id: CaseId, goal: &GoalName, state: GoalState) {
+    if set_goal(change, id, goal, state, None) {
+        let text = format!("goal {goal} is {}", state.as_str());
+        change.tell(id, TimelineKind::Trouble, text, None, Mirror::Note);
+    }
+}
+
+fn set_goal(change: &mut Change<'_>, id: CaseId, goal: &GoalName, state: GoalState, by: Option<&str>) -> bool {
+    let Some(mut case) = change.get::<CaseRow>(&id) else { return false };
+    let Some(row) = case.goals.iter_mut().find(|g| g.name == *goal && g.state != state) else { return false };
+    row.state = state;
+    row.met_by = by.map(str::to_owned);
+    change.put(id, case);
+    true
+}
+
+/// Carries out a reaction of a playbook. `NextProvider`, `Tell` and `Again` are their steps' own business.
+pub(super) fn react(change: &mut Change<'_>, id: CaseId, reaction: &Reaction, reason: &str) {
+    match reaction {
+        Reaction::Human(queue) => pages::page(change, id, queue, reason),
+        Reaction::Goto(step) => call_step(change, id, step),
+        Reaction::NextProvider | Reaction::Tell(_) | Reaction::Again(_) => {}
+    }
+}
+
+/// Pages whoever the playbook or the settings name first.
+pub(super) fn page_default(change: &mut Change<'_>, id: CaseId, reason: &str) {
+    let named = change.get::<CaseRow>(&id).and_then(|c| change.plan(&c)).and_then(|p| named_queue(&p));
+    if let Some(queue) = named.or_else(|| change.config.default_queue().cloned()) {
+        pages::page(change, id, &queue, reason);
+    } else {
+        change.say(id, TimelineKind::Trouble, format!("nobody can be paged: {reason}"), None);
+    }
+}
+
+/// The first queue that a playbook names.
+pub(super) fn named_queue(plan: &Playbook) -> Option<QueueName> {
+    let of = |r: &Reaction| match r {
+        Reaction::Human(q) => Some(q.clone()),
+        _ => None,
+    };
+    plan.steps.iter().find_map(|s| match &s.verb {
+        Verb::Human(h) => Some(h.queue.clone()),
+        Verb::Reach(r) => r.ladder.iter().find_map(|r| match &r.via {
+            crate::playbook::Via::Human(q) => Some(q.clone()),
+            _ => None,
+        }),
+        Verb::Dispatch(d) => d.otherwise.as_ref().and_then(of).or_else(|| d.on.values().find_map(of)),
+        Verb::Command(c) => c.on.values().find_map(of),
+        Verb::WaitFor(w) => of(&w.otherwise),
+        Verb::Ticket(_) => None,
+    })
+}
+
+/// A truck is on its way: the case is not over, whatever its goals say.
+fn under_way(jobs: &[(crate::domain::EffectId, JobRow)]) -> bool {
+    jobs.iter().any(|(_, j)| {
+        !j.unwanted && matches!(j.state, Some(JobState::Accepted | JobState::EnRoute | JobState::CancelRefused))
+    })
+}
+
+fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
+    let Some(case) = change.get::<CaseRow>(&id) else { return };
+    let settings = &change.config.settings;
+    if let Some(closed_at) = case.closed_at {
+        let end = closed_at + settings.retention;
+        if change.now >= end {
+            let busy = change.effects(id).iter().any(|(_, e)| e.delivery.wake_at().is_some());
+            if !busy {
+                return case::forget(change, id);
+            }
+            wake.at(change.now + Span::from_hours(1));
+        }
+        wake.at(Some(end).filter(|e| *e > change.now));
+        return set_wake(change, id, *wake);
+    }
+    if case.backing_out.is_some() {
+        if cancel::is_finished(change, id) {
+            case::close(change, id, "false_alarm");
+        } else {
+            wake.at(change.now + Span::from_mins(1));
+        }
+        return set_wake(change, id, *wake);
+    }
+    if let Some(at) = case.react_by_at {
+        if reacted(change, id) {
+            clear_reaction(change, id);
+        } else if change.now >= at {
+            clear_reaction(change, id);
+            page_default(change, id, "nobody has been told anything yet");
+        } else {
+            wake.at(at);
+        }
+    }
+    if let Some(owned_at) = case.owned_at {
+        let remind_at = owned_at + settings.owner_reminder;
+        if change.now >= remind_at {
+            remind(change, id);
+        } else {
+            wake.at(remind_at);
+        }
+    }
+    let Some(case) = change.get::<CaseRow>(&id) else { return };
+    if case.goals.iter().all(|g| g.state.is_settled()) && !under_way(&change.jobs(id)) && !telling(change, id) {
+        case::close(change, id, "served");
+    }
+    // Nothing waits for ever: an open case without any other wake-up is looked at again.
+    if wake.0.is_none() {
+        wake.at(change.now + Span::from_hours(1));
+    }
+    set_wake(change, id, *wake);
+}
+
+/// Somebody is being told something right now; let them hear it out.
+fn telling(change: &Change<'_>, id: CaseId) -> bool {
+    change.effects(id).iter().any(|(_, e)| {
+        e.delivery.kind.is_contact()
+            && (e.delivery.state.is_in_flight() || (e.delivery.state.is_taken() && e.delivery.wake_at().is_some()))
+    })
+}
+
+fn reacted(change: &Change<'_>, id: CaseId) -> bool {
+    use crate::outbox::Kind;
+    change.effects(id).iter().any(|(_, e)| {
+        e.delivery.state.is_taken() && (e.delivery.kind.is_contact() || e.delivery.kind == Kind::TicketCreate)
+    })
+}
+
+fn clear_reaction(change: &mut Change<'_>, id: CaseId) {
+    if let Some(mut case) = change.get::<CaseRow>(&id) {
+        case.react_by_at = None;
+        change.put(id, case);
+    }
+}
+
+fn remind(change: &mut Change<'_>, id: CaseId) {
+    let Some(mut case) = change.get::<CaseRow>(&id) else { return };
+    case.owned_at = None;
+    case.human_owner = None;
+    change.put(id, case);
+    for (queue, _) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
+        change.delete::<PageRow>((id, queue));
+    }
+    page_default(change, id, "the case was taken over and is still open");
+}
+
+fn set_wake(change: &mut Change<'_>, id: CaseId, wake: Wake) {
+    let Some(mut case) = change.get::<CaseRow>(&id) else { return };
+    // A look that asks to be repeated at once would never end.
+    let at = wake.0.map(|at| at.max(change.now + Span::from_millis(100)));
+    if case.wake_at != at {
+        case.wake_at = at;
+        change.put(id, case);
+    }
+}
+
+/// For reading: how far a case has come. Derived, never set.
+pub(super) fn phase(case: &CaseRow, plan: Option<&Playbook>, jobs: &[&JobRow], started: bool) -> &'static str {
+    if !case.is_open() {
+        return "closed";
+    }
+    if case.backing_out.is_some() {
+        return "backing_out";
+    }
+    if !started {
+        return "detected";
+    }
+    let open = |verb: fn(&Verb) -> bool| {
+        plan.is_some_and(|p| {
+            p.steps
+                .iter()
+                .filter(|s| verb(&s.verb))
+                .filter_map(|s| s.goal.as_ref())
+                .any(|goal| case.goals.iter().any(|g| g.name == *goal && !g.state.is_settled()))
+        })
+    };
+    if jobs
+        .iter()
+        .any(|j| !j.unwanted && matches!(j.state, Some(JobState::EnRoute | JobState::OnSite | JobState::Towing)))
+    {
+        "in_service"
+    } else if open(|v| matches!(v, Verb::Reach(_))) {
+        "engaging"
+    } else if open(|v| !matches!(v, Verb::Reach(_) | Verb::WaitFor(_))) {
+        "arranged"
+    } else {
+        "verifying"
+    }
+}

@@ -1,0 +1,60 @@
+//! What must never be, looked for after every step in tests and debug builds.
+
+use super::rows::{AnyRow, CaseRow};
+use super::{Desk, Record};
+use crate::domain::CaseId;
+
+impl Desk {
+    /// Looks at every case.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold, for people.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        for (id, case) in &self.state.rows.cases {
+            self.check_case(id, case)?;
+        }
+        let in_flight = self.state.rows.effects.iter().filter(|(_, e)| e.delivery.state.is_in_flight()).count();
+        if in_flight != self.state.in_flight.len() {
+            return Err("the index of attempts in flight is wrong".to_owned());
+        }
+        for (device, cases) in &self.state.open_by_device {
+            if cases.iter().any(|id| !self.state.rows.cases.get(id).is_some_and(|c| c.is_open() && c.device == *device))
+            {
+                return Err(format!("the index of open cases is wrong for {device}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_case(&self, id: &CaseId, case: &CaseRow) -> Result<(), String> {
+        if case.is_open() && case.wake_at.is_none() {
+            return Err(format!("I1: case {id} is open and nothing will ever wake it"));
+        }
+        if !case.is_open() {
+            for effect in self.state.effects_by_case.get(id).into_iter().flatten() {
+                let Some(row) = self.state.rows.effects.get(effect) else { continue };
+                if row.delivery.state.is_waiting() && !row.compensation {
+                    return Err(format!("I2: case {id} is closed and effect {effect} still waits to be sent"));
+                }
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for (_, line) in self.state.rows.timeline.range((*id, 0)..=(*id, u32::MAX)) {
+            seen.extend(line.effect);
+        }
+        let unknown = seen.iter().find(|e| !self.state.rows.effects.contains_key(e));
+        unknown.map_or(Ok(()), |e| Err(format!("the timeline of case {id} names effect {e}, which is not there")))
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn check_invariants_of(&self, record: &Record) {
+        for (key, row) in &record.changes {
+            if let Ok(AnyRow::cases(id, Some(_))) = AnyRow::decode(key, row.as_deref())
+                && let Some(case) = self.state.rows.cases.get(&id)
+            {
+                let held = self.check_case(&id, case);
+                debug_assert!(held.is_ok(), "{held:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Answers: outcomes of attempts, receipts of providers, keys of people.
+
+use super::change::Change;
+use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
+use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, order, speech, ticket};
+use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
+use crate::outbox::{Ask, Event, Kind, News, State};
+use crate::playbook::Mirror;
+
+pub(super) fn outcome(change: &mut Change<'_>, effect: EffectId, attempt: u32, outcome: &Outcome) -> Reply {
+    let Some(row) = change.get::<EffectRow>(&effect) else { return Reply::NotFound };
+    change.because(format!("provider:{}", row.adapter), format!("outcome of {effect}"));
+    happened(change, effect, &Event::Outcome(attempt, outcome));
+    Reply::Done
+}
+
+pub(super) fn restarted(change: &mut Change<'_>) -> Reply {
+    change.because("start", "attempts under way when the daemon stopped are now of unknown outcome");
+    for effect in change.base.in_flight.clone() {
+        happened(change, effect, &Event::Restart);
+    }
+    Reply::Done
+}
+
+pub(super) fn tick(change: &mut Change<'_>, effect: EffectId) {
+    happened(change, effect, &Event::Tick);
+}
+
+pub(super) fn receipt(change: &mut Change<'_>, receipt: &Receipt) -> Reply {
+    let Some(mut row) = change.get::<EffectRow>(&receipt.effect) else { return Reply::NotFound };
+    change.because(format!("provider:{}", row.adapter), format!("receipt for {}", receipt.effect));
+    match &receipt.what {
+        ReceiptKind::Key { digit } => return key(change, receipt, &row, *digit),
+        ReceiptKind::Dispatch { update } => {
+            let request = row.parent.unwrap_or(receipt.effect);
+            if row.parent.is_none() {
+                happened(change, request, &Event::Receipt(receipt));
+            }
+            dispatch::update(change, request, receipt.seq, update);
+            change.touched.insert(row.case);
+        }
+        ReceiptKind::Command { ok, detail } => {
+            if !ok && row.text.is_none() {
+                row.text = Some(detail.chars().take(200).collect());
+                change.put(receipt.effect, row);
+            }
+            happened(change, receipt.effect, &Event::Receipt(receipt));
+        }
+        ReceiptKind::Call { .. } | ReceiptKind::Sms { .. } => {
+            happened(change, receipt.effect, &Event::Receipt(receipt));
+        }
+    }
+    Reply::Done
+}
+
+/// The called person pressed a key.
+fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
+    let page = matches!(row.target, Target::Person { .. });
+    let known = if page { matches!(digit, '1') } else { matches!(digit, '1' | '2' | '9') };
+    if !known {
+        // Neither yes nor no: say it again.
+        return Reply::Speech(speech::present(change, receipt.effect, row, 1));
+    }
+    happened(change, receipt.effect, &Event::Receipt(receipt));
+    let case_id = row.case;
+    let open = change.get::<CaseRow>(&case_id).is_some_and(|c| c.is_open());
+    if page {
+        if open {
+            let who = order::person(change, row).and_then(|p| p.name.clone());
+            let who = who.unwrap_or_else(|| "a person of the queue".to_owned());
+            case::take_over(change, case_id, &who);
+        }
+        return Reply::Speech(speech::thanks(change, row));
+    }
+    confirmed(change, receipt.effect, row, digit);
+    let text = format!("the call was answered with key {digit}");
+    change.tell(case_id, TimelineKind::Answered, text, Some(receipt.effect), Mirror::Contact);
+    Reply::Speech(match digit {
+        '2' => speech::connect(change, row),
+        '9' => {
+            if open {
+                cancel::all_is_well(change, case_id, "the person called says that all is well");
+            }
+            speech::all_well(change, row)
+        }
+        _ => speech::thanks(change, row),
+    })
+}
+
+fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) {
+    let step = (row.case, row.step.clone());
+    if let Some(mut s) = change.get::<StepRow>(&step) {
+        s.confirmed.get_or_insert(digit);
+        change.put(step, s);
+    }
+    contact(change, effect, row, |c| {
+        c.result = format!("human_confirmed({digit})");
+        c.confirmed_by = Some("key".to_owned());
+    });
+}
+
+/// Brings the contact row of an effect up to date, if it is a contact with a customer.
+pub(super) fn contact(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, edit: impl FnOnce(&mut ContactRow)) {
+    let (Target::Customer { customer, endpoint }, Some(script)) = (&row.target, &row.script) else { return };
+    let mut contact = change.get::<ContactRow>(&effect).unwrap_or_else(|| ContactRow {
+        customer: customer.clone(),
+        endpoint: endpoint.clone(),
+        script: script.clone(),
+        spoken: std::collections::BTreeMap::new(),
+        turns: 0,
+        result: String::new(),
+        confirmed_by: None,
+        at: change.now,
+    });
+    edit(&mut contact);
+    change.put(effect, contact);
+}
+
+/// Steps the machine of an effect and draws the consequences.
+pub(super) fn happened(change: &mut Change<'_>, id: EffectId, event: &Event<'_>) -> Option<News> {
+    let mut row = change.get::<EffectRow>(&id)?;
+    let news = row.delivery.on(&id, change.now, event)?;
+    change.put(id, row.clone());
+    change.touched.insert(row.case);
+    match news {
+        News::Go(Ask::Reconcile) => claim::ask(change, id, &row),
+        // A restart makes attempts unknown; nothing is sent from here.
+        News::Go(Ask::Send) | News::Noted => {}
+        News::Taken => taken(change, id, &row),
+        News::Lost => lost(change, id, &row),
+        News::InDoubt => trouble(change, row.case, id, &doubt_line(&row)),
+        News::StillInDoubt => still_in_doubt(change, id, &row),
+        News::Delivered | News::Confirmed | News::Ended => answered(change, id, &row, event),
+    }
+    result(change, id, &row, event);
+    Some(news)
+}
+
+fn doubt_line(row: &EffectRow) -> String {
+    let reason = row.delivery.reason.as_deref().unwrap_or("no answer");
+    format!("{} of step {}: nobody knows whether it happened ({reason})", row.delivery.kind.as_str(), row.step)
+}
+
+pub(super) fn trouble(change: &mut Change<'_>, case: CaseId, id: EffectId, text: &str) {
+    change.say(case, TimelineKind::Trouble, text, Some(id));
+}
+
+fn taken(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
+    let reference = row.delivery.provider_ref.clone().filter(|r| !r.is_empty());
+    match row.delivery.kind {
+        Kind::TicketCreate => {
+            let name = reference.unwrap_or_else(|| id.to_string());
+            ticket::opened(change, row.case, &row.step, &name);
+            let text = format!("{}: ticket {name}", row.adapter);
+            change.say(row.case, TimelineKind::Answered, text, Some(id));
+        }
+        Kind::DispatchRequest => {
+            if let Some(job) = reference {
+                let offered = JobUpdate { job, state: JobState::Offered, eta_at: None, truck: None };
+                dispatch::update(change, id, None, &offered);
+            }
+        }
+        Kind::DispatchCancel => job_ended(change, row, JobState::Cancelled),
+        Kind::Mail | Kind::Sms | Kind::Webhook | Kind::Command => {
+            let text = format!("{} taken by {}", row.delivery.kind.as_str(), row.adapter);
+            change.say(row.case, TimelineKind::Answered, text, Some(id));
+        }
+        Kind::Call | Kind::TicketNote | Kind::TicketClose | Kind::DispatchStatus => {}
+    }
+}
+
+/// The answer to a cancel.
+fn job_ended(change: &mut Change<'_>, row: &EffectRow, state: JobState) {
+    let (Some(request), Some(job)) = (row.parent, row.about.clone()) else { return };
+    dispatch::update(change, request, None, &JobUpdate { job, state, eta_at: None, truck: None });
+}
+
+fn lost(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
+    let d = &row.delivery;
+    let reason = d.reason.clone().unwrap_or_else(|| d.state.as_str().to_owned());
+    if d.kind == Kind::DispatchCancel {
+        let text = format!("{} refuses to cancel: {reason}", row.adapter);
+        change.tell(row.case, TimelineKind::Trouble, text.clone(), Some(id), Mirror::Dispatch);
+        job_ended(change, row, JobState::CancelRefused);
+        return goals::page_default(change, row.case, &text);
+    }
+    let page = matches!(row.target, Target::Person { .. });
+    let text = format!("{} of step {}: {reason}", d.kind.as_str(), row.step);
+    if d.kind.is_contact() && !page {
+        change.tell(row.case, TimelineKind::Trouble, text.clone(), Some(id), Mirror::Contact);
+    } else {
+        trouble(change, row.case, id, &text);
+    }
+    // A dead letter is a person's business, not a table nobody reads. (Pages are repeated by their queue.)
+    let article = matches!(d.kind, Kind::TicketNote | Kind::TicketClose | Kind::TicketCreate);
+    if !page && (d.state == State::Dead || article) && d.kind != Kind::DispatchRequest {
+        goals::page_default(change, row.case, &text);
+    }
+}
+
+fn still_in_doubt(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
+    let text = format!("{}, and nobody can tell", doubt_line(row));
+    trouble(change, row.case, id, &text);
+    // Contacts go on by their ladder; an order is never repeated blindly: a person has to look.
+    if !row.delivery.kind.is_contact() {
+        goals::page_default(change, row.case, &text);
+    }
+}
+
+fn answered(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<'_>) {
+    let d = &row.delivery;
+    let text = match (d.kind, event) {
+        (Kind::Call, Event::Receipt(r)) => match r.what {
+            ReceiptKind::Call { progress: CallProgress::InProgress } => "the call is answered",
+            ReceiptKind::Call { progress: CallProgress::Completed } if d.state != State::Confirmed => {
+                "the call ended without a key"
+            }
+            _ => return,
+        },
+        (Kind::Sms, _) => "the text message is delivered",
+        (Kind::Command, _) => "the device has done it",
+        _ => return,
+    };
+    change.say(row.case, TimelineKind::Answered, text, Some(id));
+}
+
+/// The words of a contact's result.
+fn result(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<'_>) {
+    if !row.delivery.kind.is_contact() || row.delivery.state == State::Confirmed {
+        return;
+    }
+    let progress = match event {
+        Event::Receipt(Receipt { what: ReceiptKind::Call { progress }, .. }) => Some(*progress),
+        _ => None,
+    };
+    let word = match (row.delivery.state, progress) {
+        (State::Failed, Some(CallProgress::Busy)) => "busy",
+        (State::Failed, Some(CallProgress::NoAnswer | CallProgress::Canceled)) => "no_answer",
+        (State::Failed, Some(CallProgress::Failed)) | (State::Rejected, _) => "no_route",
+        (State::Failed | State::Dead, _) if row.delivery.unknown_at.is_some() => "unknown",
+        (State::Failed | State::Dead, _) => "undeliverable",
+        (State::Unknown, _) => "unknown",
+        (State::Delivered, _) if row.delivery.kind == Kind::Call => "answered_unconfirmed",
+        (State::Delivered, _) => "delivered_unread",
+        _ => return,
+    };
+    contact(change, id, row, |c| word.clone_into(&mut c.result));
+}

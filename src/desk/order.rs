@@ -1,0 +1,235 @@
+//! Building an order from ids, with the present truth. Names and addresses appear here and in the order, nowhere else.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value as Json, json};
+
+use super::Person;
+use super::change::Change;
+use super::facts::{Reader, context};
+use super::rows::{CaseRow, EffectRow, JobRow, PageRow, Target};
+use crate::domain::{
+    CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind, Purpose,
+    SmsWork, Span, TicketWork, WebhookWork, Work,
+};
+use crate::outbox::{Ask, Kind};
+use crate::playbook::{Part, Verb};
+
+/// The order of a claimed effect.
+///
+/// # Errors
+/// For people: why it cannot be made (a text needs a fact that the case does not have, an address is gone).
+pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask) -> Result<Order, String> {
+    let case = change.get::<CaseRow>(&row.case).ok_or("its case is gone")?;
+    let maker = Maker { change, id, row, case: &case };
+    let work = match row.delivery.kind {
+        Kind::Call => Work::Call(CallWork { to: maker.address()?, ring: row.delivery.ring }),
+        Kind::Sms => maker.sms()?,
+        Kind::Mail => maker.mail()?,
+        Kind::TicketCreate => Work::Ticket(maker.ticket()?),
+        Kind::TicketNote => Work::Ticket(TicketWork::Note { ticket: maker.about()?, body: maker.text() }),
+        Kind::TicketClose => Work::Ticket(TicketWork::Close { ticket: maker.about()?, body: maker.text() }),
+        Kind::DispatchRequest => {
+            let job = change.get::<JobRow>(&id).ok_or("its job is gone")?;
+            Work::Dispatch(DispatchWork::Request(Box::new(job.body)))
+        }
+        Kind::DispatchCancel => Work::Dispatch(DispatchWork::Cancel { job: maker.about()? }),
+        Kind::DispatchStatus => Work::Dispatch(DispatchWork::Status { job: maker.about()? }),
+        Kind::Command => maker.command()?,
+        Kind::Webhook => maker.webhook(),
+    };
+    Ok(Order {
+        effect: id,
+        attempt: row.delivery.attempt,
+        case: row.case,
+        adapter: row.adapter.clone(),
+        kind: if ask == Ask::Send { OrderKind::Send } else { OrderKind::Reconcile },
+        first_sent_at: row.delivery.first_sent_at.unwrap_or(change.now),
+        work,
+    })
+}
+
+/// The customer of a contact.
+pub(super) fn customer<'a>(change: &Change<'a>, row: &EffectRow) -> Option<&'a Customer> {
+    match &row.target {
+        Target::Customer { customer, .. } => change.config.registry.customers.get(customer),
+        _ => None,
+    }
+}
+
+/// The person of a page.
+pub(super) fn person<'a>(change: &Change<'a>, row: &EffectRow) -> Option<&'a Person> {
+    match &row.target {
+        Target::Person { queue, index } => change.config.queues.get(queue)?.get(usize::try_from(*index).ok()?),
+        _ => None,
+    }
+}
+
+/// What a text to the target of `row` may say.
+pub(super) fn facts_for(change: &Change<'_>, row: &EffectRow, case: &CaseRow, written: bool) -> Json {
+    let reader = match customer(change, row) {
+        Some(customer) => Reader::Customer(customer),
+        None => Reader::Staff { zone: "UTC" },
+    };
+    let mut facts = context(change, row.case, case, &reader, written);
+    if let Target::Person { queue, .. } = &row.target {
+        let page = change.get::<PageRow>(&(row.case, queue.clone()));
+        facts["page"] = json!({ "queue": queue.as_str(), "reason": page.map(|p| p.reason).unwrap_or_default() });
+    }
+    facts
+}
+
+/// The language of whoever gets it.
+pub(super) fn locale(change: &Change<'_>, row: &EffectRow) -> String {
+    let customer = customer(change, row).map(|c| c.locale.to_string());
+    customer.or_else(|| person(change, row).and_then(|p| p.locale.clone())).unwrap_or_else(|| "en".to_owned())
+}
+
+struct Maker<'a, 'b> {
+    change: &'a Change<'b>,
+    id: EffectId,
+    row: &'a EffectRow,
+    case: &'a CaseRow,
+}
+
+impl Maker<'_, '_> {
+    fn address(&self) -> Result<String, String> {
+        if let Some(person) = person(self.change, self.row) {
+            let address = if self.row.delivery.kind == Kind::Mail { &person.mail } else { &person.call };
+            return address.clone().ok_or_else(|| "the person cannot be reached this way any more".to_owned());
+        }
+        let Target::Customer { endpoint, .. } = &self.row.target else { return Err("it goes to nobody".to_owned()) };
+        let customer = customer(self.change, self.row).ok_or("the customer is gone")?;
+        let endpoint = customer.endpoints.iter().find(|e| e.id == *endpoint).ok_or("the endpoint is gone")?;
+        Ok(endpoint.address.to_string())
+    }
+
+    fn script(&self) -> Result<&str, String> {
+        self.row.script.as_ref().map(|s| s.as_str()).ok_or_else(|| "it has no text".to_owned())
+    }
+
+    fn render(&self, part: Part, facts: &Json) -> Result<(String, String), String> {
+        let script = self.script()?;
+        let locale = locale(self.change, self.row);
+        let rendered = self.change.config.messages.render(script, part, &locale, facts);
+        rendered.map_err(|e| format!("the text {script}.{}: {e}", part.suffix()))
+    }
+
+    fn facts(&self, written: bool) -> Json {
+        facts_for(self.change, self.row, self.case, written)
+    }
+
+    fn sms(&self) -> Result<Work, String> {
+        let (_, body) = self.render(Part::Sms, &self.facts(true))?;
+        let safety = self.row.delivery.purpose == Purpose::Safety;
+        // A stale text misleads: "stop now" must not arrive tomorrow.
+        let validity = if safety { Span::from_mins(10) } else { Span::from_hours(4) };
+        Ok(Work::Sms(SmsWork { to: self.address()?, body, validity }))
+    }
+
+    fn mail(&self) -> Result<Work, String> {
+        let facts = self.facts(true);
+        let (_, subject) = self.render(Part::Subject, &facts)?;
+        let (locale, text) = self.render(Part::Text, &facts)?;
+        let (_, html) = self.render(Part::Html, &facts)?;
+        let person = person(self.change, self.row).and_then(|p| p.name.clone());
+        let to_name = customer(self.change, self.row).map(|c| c.name.to_string()).or(person).unwrap_or_default();
+        Ok(Work::Mail(MailWork {
+            to_name,
+            to: self.address()?,
+            subject,
+            text,
+            html,
+            locale,
+            purpose: self.row.delivery.purpose,
+        }))
+    }
+
+    fn about(&self) -> Result<String, String> {
+        self.row.about.clone().ok_or_else(|| "it is about nothing".to_owned())
+    }
+
+    fn text(&self) -> String {
+        self.row.text.clone().unwrap_or_default()
+    }
+
+    fn ticket(&self) -> Result<TicketWork, String> {
+        let plan = self.change.plan(self.case).ok_or("its playbook cannot be read")?;
+        let Some(Verb::Ticket(t)) = plan.step(&self.row.step).map(|s| &s.verb) else {
+            return Err("its step is gone".to_owned());
+        };
+        let facts = self.facts(true);
+        let render = |t: &crate::playbook::Template| t.render(&facts).map_err(|e| format!("ticket field: {e}"));
+        let title: String =
+            render(&t.title)?.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(200).collect();
+        let mut fields = std::collections::BTreeMap::new();
+        for (name, template) in &t.fields {
+            fields.insert(name.clone(), render(template)?);
+        }
+        let body = match &t.script {
+            Some(script) => {
+                let rendered = self.change.config.messages.render(script.as_str(), Part::Text, "en", &facts);
+                rendered.map_err(|e| format!("the text {script}: {e}"))?.1
+            }
+            None => self.plain_body(),
+        };
+        Ok(TicketWork::Create { title, body, fields, customer: self.ticket_customer() })
+    }
+
+    /// The owner (else the driver), so that the desk knows whose ticket it is.
+    fn ticket_customer(&self) -> Option<(String, String)> {
+        let roles = ["owner".into(), "driver".into()];
+        let mut people = self.change.config.registry.people(&self.case.device, &roles);
+        people.find_map(|c| c.endpoint(EndpointKind::Email).map(|e| (e.address.to_string(), c.name.to_string())))
+    }
+
+    fn plain_body(&self) -> String {
+        let case = self.case;
+        let mut body = format!(
+            "{}\n\nDevice: {}\nFault: {} ({}, confidence {:.2})\nPlaybook: {} version {}\n",
+            case.title, case.device, case.fault, case.severity, case.confidence, case.playbook, case.version
+        );
+        if !case.evidence.is_empty() {
+            body.push_str("\nMeasured:\n");
+        }
+        for e in &case.evidence {
+            // Numbers as a person reads them; the exact ones are in the case.
+            let value = e.value.as_num().map_or_else(|| e.value.to_string(), |n| format!("{n:.2}"));
+            let _ = writeln!(body, "  {} = {value} {}", e.name, e.unit);
+        }
+        let _ = write!(body, "\nCase: {}/api/v1/cases/{}\n", self.change.config.public_url, self.row.case);
+        body
+    }
+
+    fn command(&self) -> Result<Work, String> {
+        let plan = self.change.plan(self.case).ok_or("its playbook cannot be read")?;
+        let Some(Verb::Command(c)) = plan.step(&self.row.step).map(|s| &s.verb) else {
+            return Err("its step is gone".to_owned());
+        };
+        let expires_at = self.row.delivery.limit_at;
+        let mut facts = self.facts(false);
+        facts["action"] = json!({ "id": self.id.to_string(), "expires": expires_at.to_string() });
+        let topic = c.topic.render(&facts).map_err(|e| e.to_string())?;
+        let payload = c.payload.render(&facts).map_err(|e| e.to_string())?;
+        if topic.contains(['+', '#', '\0']) || topic.is_empty() {
+            return Err(format!("'{topic}' is not a topic name"));
+        }
+        Ok(Work::Command(CommandWork { topic, payload, expires_at }))
+    }
+
+    fn webhook(&self) -> Work {
+        let facts = self.facts(true);
+        let body = json!({
+            "case": self.row.case.to_string(),
+            "short": self.row.case.short(),
+            "device": self.case.device.as_str(),
+            "fault": self.case.fault.as_str(),
+            "severity": self.case.severity.as_str(),
+            "title": self.case.title,
+            "queue": facts["page"]["queue"],
+            "reason": facts["page"]["reason"],
+            "url": facts["case"]["url"],
+        });
+        Work::Webhook(WebhookWork { body })
+    }
+}

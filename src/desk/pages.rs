@@ -1,0 +1,122 @@
+//! Paging people of a queue, one after the other, until somebody takes the case.
+
+use super::change::Change;
+use super::goals::Wake;
+use super::plan::Effect;
+use super::rows::{EffectRow, PageRow, Target};
+use super::{PAGE_SCRIPT, Person, TimelineKind};
+use crate::domain::{AdapterName, CaseId, QueueName, ScriptId, Span, StepId};
+use crate::outbox::{Event, Kind};
+use crate::playbook::{Mirror, ProviderKind};
+
+/// Pages `queue`, unless that is being done already or somebody has the case.
+pub(super) fn page(change: &mut Change<'_>, id: CaseId, queue: &QueueName, reason: &str) {
+    if change.get::<PageRow>(&(id, queue.clone())).is_some() {
+        return;
+    }
+    let row = PageRow {
+        reason: reason.to_owned(),
+        started_at: change.now,
+        person: 0,
+        round: 0,
+        calls: 0,
+        effect: None,
+        next_at: Some(change.now),
+        acked_by: None,
+    };
+    change.put((id, queue.clone()), row);
+    change.tell(id, TimelineKind::Decided, format!("{queue} is paged: {reason}"), None, Mirror::Note);
+}
+
+/// Somebody has the case, or it is over: nobody else is paged.
+pub(super) fn acknowledge(change: &mut Change<'_>, id: CaseId, who: &str) {
+    for (queue, mut row) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
+        if row.acked_by.is_none() {
+            row.acked_by = Some(who.to_owned());
+            row.next_at = None;
+            change.put((id, queue), row);
+        }
+    }
+    for (effect, mut e) in change.effects(id) {
+        let page = matches!(e.target, Target::Person { .. });
+        if page && e.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
+            change.put(effect, e);
+        }
+    }
+}
+
+pub(super) fn drive(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
+    for (queue, mut row) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
+        if row.acked_by.is_some() {
+            continue;
+        }
+        let before = row.clone();
+        look(change, &mut row);
+        if row.effect.is_none() && row.next_at.is_some_and(|at| change.now >= at) {
+            next(change, id, &queue, &mut row);
+        }
+        wake.at(row.next_at);
+        if row != before {
+            change.put((id, queue), row);
+        }
+    }
+}
+
+/// What came of the last page.
+fn look(change: &Change<'_>, row: &mut PageRow) {
+    let Some(e) = row.effect.and_then(|e| change.get::<EffectRow>(&e)) else { return };
+    let d = &e.delivery;
+    let wait = if d.state.is_lost() || (d.kind == Kind::Call && d.ended) {
+        Span::ZERO
+    } else if d.state.is_taken() && d.kind != Kind::Call {
+        change.config.settings.page_gap
+    } else {
+        return;
+    };
+    row.effect = None;
+    row.person += 1;
+    let people = change.config.queues.values().map(Vec::len).max().unwrap_or(0);
+    row.next_at = Some(change.now + wait.max(Span::from_secs(if people > 1 { 5 } else { 30 })));
+}
+
+fn next(change: &mut Change<'_>, id: CaseId, queue: &QueueName, row: &mut PageRow) {
+    let people = change.config.queues.get(queue).cloned().unwrap_or_default();
+    let index = usize::try_from(row.person).unwrap_or(usize::MAX);
+    let Some(person) = people.get(index) else {
+        // Everybody was tried: another round, less and less often, but never "nobody any more".
+        row.round += 1;
+        row.person = 0;
+        row.next_at = Some(change.now + change.config.settings.page_round.times(i64::from(row.round.min(6))));
+        if row.round == 1 {
+            change.say(id, TimelineKind::Trouble, format!("nobody of {queue} has answered yet"), None);
+        }
+        return;
+    };
+    let Some((kind, adapter)) = means(change, person) else {
+        row.person += 1;
+        row.next_at = Some(change.now);
+        return;
+    };
+    let step = StepId::from(format!("page {queue}"));
+    row.calls += 1;
+    let mut effect = Effect::new(change, kind, &adapter, &step, row.calls.to_string());
+    effect.target = Target::Person { queue: queue.clone(), index: row.person };
+    effect.script = Some(ScriptId::from(PAGE_SCRIPT));
+    // Late pages are of no use: by then the next person has been asked.
+    effect.limit_at = Some(change.now + Span::from_mins(5));
+    // Our own people hear of a case that backs out or has just closed, too.
+    effect.compensation = true;
+    row.effect = Some(effect.plan(change, id));
+    row.next_at = None;
+}
+
+/// How a person is paged: by call, by webhook, by mail, in this order.
+fn means(change: &Change<'_>, person: &Person) -> Option<(Kind, AdapterName)> {
+    let provider = |kind| change.config.provider_of(kind).cloned();
+    match person {
+        Person { call: Some(_), .. } => provider(ProviderKind::Voice).map(|p| (Kind::Call, p)),
+        Person { webhook: Some(name), .. } => Some((Kind::Webhook, name.clone())),
+        Person { mail: Some(_), .. } => provider(ProviderKind::Smtp).map(|p| (Kind::Mail, p)),
+        _ => None,
+    }
+}

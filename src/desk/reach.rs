@@ -1,0 +1,290 @@
+//! `reach`: tell somebody, by the rungs of a ladder, until it is proven that they were told.
+//!
+//! Rungs start at their offsets. When nobody is being tried any more because a rung is used up or its outcome is
+//! unknown, the next one starts at once: a ladder never waits on a dead end.
+
+use super::change::Change;
+use super::goals::{self, Wake};
+use super::plan::Effect;
+use super::rows::{AdhocReach, EffectRow, RungRow, RungState, StepRow, StepState, Target};
+use super::{TimelineKind, pages};
+use crate::domain::{
+    At, CaseId, CustomerId, EffectId, EndpointId, EndpointKind, GoalName, Role, ScriptId, Span, StepId,
+};
+use crate::outbox::{Event, Kind, State};
+use crate::playbook::{Mirror, ProviderKind, Reach, Rung, Until, Via};
+
+/// After the last rung, a person is asked about whoever could not be shown to have been told.
+const PATIENCE: Span = Span::from_hours(24);
+
+/// The ladder of an announcement: each way five minutes after the other, or at once when one fails.
+pub(super) fn adhoc(row: &AdhocReach) -> Reach {
+    let at = |i: usize| Span::from_mins(5).times(i64::try_from(i).unwrap_or(0));
+    let rung = |(i, via): (usize, &Via)| Rung {
+        via: via.clone(),
+        at: at(i),
+        attempts: 1,
+        ring: Span::from_secs(25),
+        gap: Span::from_secs(15),
+    };
+    Reach {
+        who: row.who.clone(),
+        until: row.until,
+        script: row.script.clone(),
+        ladder: row.vias.iter().enumerate().map(rung).collect(),
+    }
+}
+
+/// Starts an announcement to somebody.
+pub(super) fn announce(change: &mut Change<'_>, id: CaseId, name: &str, role: &Role, script: &str, compensation: bool) {
+    let step = StepId::from(name);
+    if change.get::<StepRow>(&(id, step.clone())).is_some() {
+        return;
+    }
+    let mut row = StepRow::new(change.now);
+    row.adhoc = Some(AdhocReach {
+        who: vec![role.clone()],
+        script: ScriptId::from(script),
+        until: Until::Accepted,
+        vias: vec![Via::Sms, Via::Call, Via::Email],
+        compensation,
+    });
+    change.put((id, step), row);
+    change.say(id, TimelineKind::Decided, format!("the {role} is to be told: {script}"), None);
+}
+
+pub(super) fn drive(
+    change: &mut Change<'_>,
+    id: CaseId,
+    step: &StepId,
+    goal: Option<&GoalName>,
+    reach: &Reach,
+    mut row: StepRow,
+    wake: &mut Wake,
+) {
+    if row.rungs.is_empty() {
+        row.rungs = reach.ladder.iter().map(|r| waiting(row.started_at + r.at)).collect();
+        let last = reach.ladder.iter().map(|r| r.at).max().unwrap_or(Span::ZERO);
+        row.deadline_at = Some(row.started_at + last + PATIENCE);
+    }
+    if let Some(by) = proof(change, id, step, reach, &row) {
+        take_back(change, id, step);
+        return goals::done(change, id, step, row, goal, &by);
+    }
+    let undoing = row.adhoc.as_ref().is_some_and(|a| a.compensation);
+    let run = Run { id, step, reach, undoing };
+    // Each round starts or ends at least one rung; more rounds than rungs cannot be needed.
+    for _ in 0..=row.rungs.len() {
+        let mut changed = false;
+        for (index, rung) in reach.ladder.iter().enumerate() {
+            changed |= run.rung(change, index, rung, &mut row.rungs[index]);
+        }
+        changed |= pull_forward(change, &mut row.rungs);
+        if !changed {
+            break;
+        }
+    }
+    if !row.rungs.is_empty() && row.rungs.iter().all(|r| r.state == RungState::Exhausted) {
+        return give_up(change, id, step, goal, row);
+    }
+    late(change, id, step, &mut row, wake);
+    for rung in &row.rungs {
+        match rung.state {
+            RungState::Waiting => wake.at(rung.due_at),
+            RungState::Working if rung.effect.is_none() => wake.at(rung.next_at),
+            _ => {}
+        }
+    }
+    change.put((id, step.clone()), row);
+}
+
+fn waiting(due_at: At) -> RungRow {
+    RungRow { due_at, state: RungState::Waiting, person: 0, tries: 0, next_at: due_at, effect: None, doubt: false }
+}
+
+/// What shows that they were told, if anything does.
+fn proof(change: &Change<'_>, id: CaseId, step: &StepId, reach: &Reach, row: &StepRow) -> Option<String> {
+    if let Some(key) = row.confirmed {
+        return Some(format!("key {key}"));
+    }
+    let shows = |e: &EffectRow| match (reach.until, e.delivery.kind) {
+        (Until::HumanConfirmed, _) => e.delivery.state == State::Confirmed,
+        // Nothing better than "taken" is known of a mail.
+        (Until::Accepted, _) | (Until::Delivered, Kind::Mail) => e.delivery.state.is_taken(),
+        (Until::Delivered, _) => matches!(e.delivery.state, State::Delivered | State::Confirmed),
+    };
+    let run = change.get::<super::rows::CaseRow>(&id).map_or(At::MIN, |c| c.opened_at);
+    change
+        .effects(id)
+        .into_iter()
+        .find(|(_, e)| e.step == *step && e.planned_at >= run && e.delivery.kind.is_contact() && shows(e))
+        .map(|(effect, e)| format!("{} {effect} {}", e.delivery.kind.as_str(), e.delivery.state.as_str()))
+}
+
+/// What is not sent yet need not be sent.
+fn take_back(change: &mut Change<'_>, id: CaseId, step: &StepId) {
+    for (effect, mut e) in change.effects(id) {
+        if e.step == *step && e.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
+            change.put(effect, e);
+        }
+    }
+}
+
+/// Starts the next rung when nobody is being tried.
+fn pull_forward(change: &Change<'_>, rungs: &mut [RungRow]) -> bool {
+    let trying = rungs.iter().any(|r| r.state == RungState::Working && !in_doubt(change, r.effect));
+    let failed = rungs
+        .iter()
+        .any(|r| r.state == RungState::Exhausted || (r.state == RungState::Working && in_doubt(change, r.effect)));
+    if trying || !failed {
+        return false;
+    }
+    let next = rungs.iter_mut().filter(|r| r.state == RungState::Waiting).min_by_key(|r| r.due_at);
+    match next {
+        Some(rung) if rung.due_at > change.now => {
+            rung.due_at = change.now;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Nobody knows whether it arrived, and it matters too much to wait: only safety ladders do not.
+fn in_doubt(change: &Change<'_>, effect: Option<EffectId>) -> bool {
+    effect.and_then(|e| change.get::<EffectRow>(&e)).is_some_and(|e| {
+        matches!(e.delivery.state, State::Unknown | State::Reconciling)
+            && e.delivery.purpose == crate::domain::Purpose::Safety
+    })
+}
+
+fn late(change: &mut Change<'_>, id: CaseId, step: &StepId, row: &mut StepRow, wake: &mut Wake) {
+    let Some(at) = row.deadline_at.filter(|_| !row.late) else { return };
+    if change.now < at {
+        return wake.at(at);
+    }
+    row.late = true;
+    goals::page_default(change, id, &format!("step {step}: nobody has confirmed"));
+}
+
+fn give_up(change: &mut Change<'_>, id: CaseId, step: &StepId, goal: Option<&GoalName>, mut row: StepRow) {
+    row.state = StepState::Failed;
+    let announcement = row.adhoc.is_some();
+    change.put((id, step.clone()), row);
+    let text = format!("step {step}: nobody could be reached");
+    change.tell(id, TimelineKind::Trouble, text.clone(), None, Mirror::Contact);
+    if goal.is_some() || announcement {
+        goals::page_default(change, id, &text);
+    }
+}
+
+struct Run<'a> {
+    id: CaseId,
+    step: &'a StepId,
+    reach: &'a Reach,
+    undoing: bool,
+}
+
+impl Run<'_> {
+    /// One look at a rung; whether it moved.
+    fn rung(&self, change: &mut Change<'_>, index: usize, rung: &Rung, row: &mut RungRow) -> bool {
+        match row.state {
+            RungState::Waiting if change.now >= row.due_at => {
+                row.state = RungState::Working;
+                row.next_at = change.now;
+                true
+            }
+            RungState::Working => match &rung.via {
+                Via::Human(queue) => {
+                    pages::page(change, self.id, queue, &format!("step {}: nobody has confirmed yet", self.step));
+                    row.state = RungState::Holding;
+                    true
+                }
+                _ => match row.effect {
+                    Some(effect) => self.look(change, rung, row, effect),
+                    None if change.now >= row.next_at => self.attempt(change, index, rung, row),
+                    None => false,
+                },
+            },
+            // A text message that did not arrive after all, a mail that bounced.
+            RungState::Holding => match row.effect.and_then(|e| change.get::<EffectRow>(&e)) {
+                Some(e) if e.delivery.state.is_lost() => {
+                    next_person(row, change.now);
+                    true
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    fn look(&self, change: &Change<'_>, rung: &Rung, row: &mut RungRow, effect: EffectId) -> bool {
+        let Some(e) = change.get::<EffectRow>(&effect) else { return false };
+        let call = e.delivery.kind == Kind::Call;
+        let d = &e.delivery;
+        match d.state {
+            State::Rejected | State::Dead | State::Cancelled => next_person(row, change.now),
+            State::Failed if !call => next_person(row, change.now),
+            // Busy, unanswered, or answered by somebody (or something) who pressed nothing.
+            State::Failed => again(row, rung, change.now, d.sends > 0 && d.reason.is_some() && d.unknown_at.is_some()),
+            State::Delivered if call && d.ended => again(row, rung, change.now, false),
+            State::Accepted | State::Delivered if !call => row.state = RungState::Holding,
+            _ => return false,
+        }
+        true
+    }
+
+    fn attempt(&self, change: &mut Change<'_>, index: usize, rung: &Rung, row: &mut RungRow) -> bool {
+        let Some((kind, provider_kind, endpoint_kind)) = means(&rung.via) else { return false };
+        let provider = change.config.provider_of(provider_kind).cloned();
+        let person = self.person(change, endpoint_kind, row.person);
+        let (Some(provider), Some((customer, endpoint))) = (provider, person) else {
+            row.state = RungState::Exhausted;
+            return true;
+        };
+        let salt = format!("{index}/{}/{}", row.person, row.tries);
+        let mut effect = Effect::new(change, kind, &provider, self.step, salt);
+        effect.target = Target::Customer { customer, endpoint };
+        effect.script = Some(self.reach.script.clone());
+        effect.ring = Some(rung.ring);
+        effect.doubt = row.doubt;
+        effect.compensation = self.undoing;
+        row.effect = Some(effect.plan(change, self.id));
+        true
+    }
+
+    /// The `n`th person of the step that has such an endpoint.
+    fn person(&self, change: &Change<'_>, kind: EndpointKind, n: u32) -> Option<(CustomerId, EndpointId)> {
+        let case = change.get::<super::rows::CaseRow>(&self.id)?;
+        let people = change.config.registry.people(&case.device, &self.reach.who);
+        let mut able = people.filter_map(|c| c.endpoint(kind).map(|e| (c.id.clone(), e.id.clone())));
+        able.nth(usize::try_from(n).ok()?)
+    }
+}
+
+pub(super) fn means(via: &Via) -> Option<(Kind, ProviderKind, EndpointKind)> {
+    match via {
+        Via::Call => Some((Kind::Call, ProviderKind::Voice, EndpointKind::Phone)),
+        Via::Sms => Some((Kind::Sms, ProviderKind::Sms, EndpointKind::Phone)),
+        Via::Email => Some((Kind::Mail, ProviderKind::Smtp, EndpointKind::Email)),
+        Via::Human(_) => None,
+    }
+}
+
+fn next_person(row: &mut RungRow, now: At) {
+    row.state = RungState::Working;
+    row.effect = None;
+    row.person += 1;
+    row.tries = 0;
+    row.doubt = false;
+    row.next_at = now;
+}
+
+fn again(row: &mut RungRow, rung: &Rung, now: At, doubt: bool) {
+    row.tries += 1;
+    if row.tries >= rung.attempts {
+        return next_person(row, now);
+    }
+    row.effect = None;
+    row.doubt = doubt;
+    row.next_at = now + rung.gap;
+}

@@ -1,0 +1,430 @@
+//! The rows of the desk's state, as they are stored. Version 1: one byte, then postcard.
+//!
+//! Rows name roles, customers and endpoints by id, never people and addresses. One exception: [`JobRow::body`], the
+//! frozen body of a dispatch request, which must be the same byte for byte on every attempt.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::TimelineEntry;
+use crate::domain::{
+    AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
+    GoalName, Job, JobState, PlaybookId, QueueName, Role, ScriptId, Severity, StepId, Value,
+};
+use crate::outbox::{Delivery, Window};
+use crate::playbook::{Held, SourceHash, Until, Via};
+
+/// A case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct CaseRow {
+    pub(super) key: String,
+    pub(super) playbook: PlaybookId,
+    pub(super) version: u32,
+    pub(super) plan: SourceHash,
+    pub(super) device: DeviceId,
+    /// Counts openings from 1: a reopened case runs its plan again.
+    pub(super) run: u32,
+    pub(super) fault: FaultName,
+    pub(super) component: Option<Component>,
+    pub(super) severity: Severity,
+    pub(super) level: String,
+    pub(super) confidence: f64,
+    pub(super) title: String,
+    pub(super) evidence: Vec<Evidence>,
+    /// Episodes that are still open.
+    pub(super) episodes: Vec<EpisodeId>,
+    pub(super) cleared_at: Option<At>,
+    pub(super) stale: bool,
+    pub(super) opened_at: At,
+    pub(super) closed_at: Option<At>,
+    pub(super) outcome: Option<String>,
+    pub(super) goals: Vec<GoalRow>,
+    pub(super) backing_out: Option<String>,
+    pub(super) human_owner: Option<String>,
+    pub(super) owned_at: Option<At>,
+    /// A person must have been told, or is paged, by then.
+    pub(super) react_by_at: Option<At>,
+    pub(super) cancel_held: Vec<Held>,
+    pub(super) lines: u32,
+    pub(super) wake_at: Option<At>,
+}
+
+impl CaseRow {
+    pub(super) fn is_open(&self) -> bool {
+        self.closed_at.is_none()
+    }
+}
+
+/// A promise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct GoalRow {
+    pub(super) name: GoalName,
+    pub(super) state: GoalState,
+    pub(super) deadline_at: Option<At>,
+    pub(super) met_by: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum GoalState {
+    Open,
+    Met,
+    Waived,
+    /// Its time is over and a person was told; it can still be met.
+    Missed,
+}
+
+impl GoalState {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Met => "met",
+            Self::Waived => "waived",
+            Self::Missed => "missed",
+        }
+    }
+
+    pub(super) fn is_settled(self) -> bool {
+        matches!(self, Self::Met | Self::Waived)
+    }
+}
+
+/// A running step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct StepRow {
+    pub(super) state: StepState,
+    pub(super) started_at: At,
+    pub(super) deadline_at: Option<At>,
+    /// The reaction to the deadline has been made.
+    pub(super) late: bool,
+    /// For `when`, `expect`, `verify`.
+    pub(super) held: Held,
+    pub(super) rungs: Vec<RungRow>,
+    /// Reach: the key that confirmed it.
+    pub(super) confirmed: Option<char>,
+    /// Dispatch: which provider is asked now, counted from 0.
+    pub(super) provider: u32,
+    /// Dispatch: the live job. Command, ticket: the effect.
+    pub(super) effect: Option<EffectId>,
+    /// How often it was done again.
+    pub(super) again: u32,
+    /// Dispatch: what the driver was last told.
+    pub(super) told_eta_at: Option<At>,
+    /// A step that no playbook has: an announcement, an apology.
+    pub(super) adhoc: Option<AdhocReach>,
+}
+
+impl StepRow {
+    pub(super) fn new(now: At) -> Self {
+        Self {
+            state: StepState::Running,
+            started_at: now,
+            deadline_at: None,
+            late: false,
+            held: Held::default(),
+            rungs: Vec::new(),
+            confirmed: None,
+            provider: 0,
+            effect: None,
+            again: 0,
+            told_eta_at: None,
+            adhoc: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum StepState {
+    /// Its `when` is not true yet.
+    Waiting,
+    Running,
+    Done,
+    /// It cannot succeed; a person knows.
+    Failed,
+    Cancelled,
+}
+
+impl StepState {
+    pub(super) fn is_live(self) -> bool {
+        matches!(self, Self::Waiting | Self::Running)
+    }
+}
+
+/// A reach made up by the desk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct AdhocReach {
+    pub(super) who: Vec<Role>,
+    pub(super) script: ScriptId,
+    pub(super) until: Until,
+    pub(super) vias: Vec<Via>,
+    /// Belongs to backing out.
+    pub(super) compensation: bool,
+}
+
+/// A rung of a running ladder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct RungRow {
+    pub(super) due_at: At,
+    pub(super) state: RungState,
+    pub(super) person: u32,
+    pub(super) tries: u32,
+    pub(super) next_at: At,
+    pub(super) effect: Option<EffectId>,
+    /// The try before may have reached its person.
+    pub(super) doubt: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum RungState {
+    Waiting,
+    Working,
+    /// Taken by the provider; an answer may come.
+    Holding,
+    Exhausted,
+}
+
+/// An effect: the machine and what it is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct EffectRow {
+    pub(super) case: CaseId,
+    pub(super) step: StepId,
+    pub(super) adapter: AdapterName,
+    pub(super) delivery: Delivery,
+    pub(super) target: Target,
+    pub(super) script: Option<ScriptId>,
+    /// Allowed although the case is closed or backing out.
+    pub(super) compensation: bool,
+    pub(super) planned_at: At,
+    pub(super) waits_for: Option<String>,
+    /// Text of a ticket article.
+    pub(super) text: Option<String>,
+    /// Ticket or job that it is about, as its provider names it.
+    pub(super) about: Option<String>,
+    /// The request of the job that it is about.
+    pub(super) parent: Option<EffectId>,
+}
+
+/// Whom a message goes to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Target {
+    Nobody,
+    Customer { customer: CustomerId, endpoint: EndpointId },
+    Person { queue: QueueName, index: u32 },
+}
+
+/// What was said to whom, with what proof.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ContactRow {
+    pub(super) customer: CustomerId,
+    pub(super) endpoint: EndpointId,
+    pub(super) script: ScriptId,
+    /// The facts spoken, not the text.
+    pub(super) spoken: BTreeMap<String, String>,
+    pub(super) turns: u32,
+    pub(super) result: String,
+    pub(super) confirmed_by: Option<String>,
+    pub(super) at: At,
+}
+
+/// A job at a dispatch provider; the key is the effect that asked for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct JobRow {
+    pub(super) case: CaseId,
+    pub(super) step: StepId,
+    pub(super) provider: AdapterName,
+    pub(super) job: Option<String>,
+    pub(super) state: Option<JobState>,
+    pub(super) seq: Option<u64>,
+    pub(super) eta_at: Option<At>,
+    /// Every time it was promised, first to last.
+    pub(super) promised: Vec<At>,
+    pub(super) truck: Option<String>,
+    pub(super) asked_at: At,
+    pub(super) accepted_at: Option<At>,
+    pub(super) news_at: At,
+    pub(super) late_departure: bool,
+    pub(super) late_arrival: bool,
+    /// It was replaced or is not wanted any more.
+    pub(super) unwanted: bool,
+    pub(super) cancel: Option<EffectId>,
+    pub(super) poll: Option<EffectId>,
+    /// PERSONAL DATA (name and number of the driver): the one row of the desk that holds any; see the module's doc.
+    pub(super) body: Job,
+}
+
+/// A ticket of a case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct TicketRow {
+    pub(super) create: EffectId,
+    pub(super) desk: AdapterName,
+    pub(super) ticket: Option<String>,
+    /// Lines that are not yet in the ticket.
+    pub(super) pending: Vec<String>,
+    /// The article under way.
+    pub(super) note: Option<EffectId>,
+    pub(super) notes: u32,
+    /// Why it is to be closed.
+    pub(super) close: Option<String>,
+    pub(super) close_effect: Option<EffectId>,
+}
+
+/// The paging of a queue for a case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PageRow {
+    pub(super) reason: String,
+    pub(super) started_at: At,
+    pub(super) person: u32,
+    pub(super) round: u32,
+    pub(super) calls: u32,
+    pub(super) effect: Option<EffectId>,
+    pub(super) next_at: Option<At>,
+    pub(super) acked_by: Option<String>,
+}
+
+/// An episode that the desk has seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct EpisodeRow {
+    pub(super) seq: u32,
+    pub(super) device: DeviceId,
+    pub(super) fault: FaultName,
+    pub(super) case: Option<CaseId>,
+    /// Why nothing was done, if nothing was.
+    pub(super) ignored: Option<String>,
+    pub(super) ended: bool,
+    pub(super) seen_at: At,
+}
+
+/// What a device last said.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct FactsRow {
+    pub(super) event_at: At,
+    pub(super) stored_at: At,
+    /// Device time of the last position.
+    pub(super) position_at: Option<At>,
+    pub(super) values: BTreeMap<String, Value>,
+}
+
+/// Whose budget.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum BudgetKey {
+    Provider(AdapterName),
+    /// Costly actions of a device; the number is the day since 1970, UTC.
+    DeviceDay(DeviceId, i64),
+}
+
+/// How much of it is used.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct BudgetRow {
+    pub(super) second: Window,
+    pub(super) hour: Window,
+    /// The case that used up the day.
+    pub(super) case: Option<CaseId>,
+}
+
+/// The text of a playbook that a case was opened with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PlanRow {
+    pub(super) source: String,
+}
+
+/// Declares the tables: name, key, row, tag byte of the stored key.
+macro_rules! tables {
+    ($($name:ident: $key:ty => $row:ty, $tag:literal;)*) => {
+        /// All rows, in memory.
+        #[derive(Debug, Default, Clone)]
+        pub(super) struct Rows { $(pub(super) $name: BTreeMap<$key, $row>,)* }
+        /// Rows changed and not yet applied; `None` is deleted.
+        #[derive(Debug, Default)]
+        pub(super) struct Pending { $(pub(super) $name: BTreeMap<$key, Option<$row>>,)* }
+
+        $(impl Table for $row {
+            type Key = $key;
+            const TAG: u8 = $tag;
+            fn of(rows: &Rows) -> &BTreeMap<$key, Self> { &rows.$name }
+            fn pending(pending: &Pending) -> &BTreeMap<$key, Option<Self>> { &pending.$name }
+            fn pending_mut(pending: &mut Pending) -> &mut BTreeMap<$key, Option<Self>> { &mut pending.$name }
+        })*
+
+        impl Pending {
+            /// As changes of a record, table by table in key order.
+            pub(super) fn encode(&self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+                let mut changes = Vec::new();
+                $(for (key, row) in &self.$name {
+                    changes.push((encode_key::<$row>(key), row.as_ref().map(encode_row)));
+                })*
+                changes
+            }
+        }
+
+        /// A stored row, decoded.
+        #[derive(Debug)]
+        #[expect(non_camel_case_types, reason = "named as their tables")]
+        #[expect(clippy::large_enum_variant, reason = "lives for one assignment")]
+        pub(super) enum AnyRow { $($name($key, Option<$row>),)* }
+
+        impl AnyRow {
+            /// Decodes one change of a record.
+            pub(super) fn decode(key: &[u8], row: Option<&[u8]>) -> Result<Self, super::Error> {
+                let Some((tag, rest)) = key.split_first() else { return Err(super::Error::Key) };
+                match *tag {
+                    $($tag => Ok(Self::$name(
+                        postcard::from_bytes(rest).map_err(|_| super::Error::Key)?,
+                        row.map(decode_row).transpose()?,
+                    )),)*
+                    _ => Err(super::Error::Key),
+                }
+            }
+        }
+    };
+}
+
+/// A table of the state.
+pub(super) trait Table: Clone + Serialize {
+    type Key: Ord + Clone + Serialize;
+    const TAG: u8;
+    fn of(rows: &Rows) -> &BTreeMap<Self::Key, Self>;
+    fn pending(pending: &Pending) -> &BTreeMap<Self::Key, Option<Self>>;
+    fn pending_mut(pending: &mut Pending) -> &mut BTreeMap<Self::Key, Option<Self>>;
+}
+
+tables! {
+    cases: CaseId => CaseRow, b'c';
+    steps: (CaseId, StepId) => StepRow, b's';
+    effects: EffectId => EffectRow, b'e';
+    contacts: EffectId => ContactRow, b'a';
+    jobs: EffectId => JobRow, b'j';
+    tickets: (CaseId, StepId) => TicketRow, b't';
+    pages: (CaseId, QueueName) => PageRow, b'h';
+    episodes: EpisodeId => EpisodeRow, b'd';
+    facts: DeviceId => FactsRow, b'f';
+    budgets: BudgetKey => BudgetRow, b'b';
+    timeline: (CaseId, u32) => TimelineEntry, b'l';
+    plans: SourceHash => PlanRow, b'p';
+}
+
+/// The layout of rows; the first byte of each.
+const VERSION: u8 = 1;
+
+fn encode_key<T: Table>(key: &T::Key) -> Vec<u8> {
+    encode(T::TAG, key)
+}
+
+fn encode_row<T: Table>(row: &T) -> Vec<u8> {
+    encode(VERSION, row)
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "rows hold plain data; postcard fails only on unsized sequences and full buffers"
+)]
+fn encode(first: u8, value: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(value, vec![first]).expect("plain data is always encoded")
+}
+
+fn decode_row<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, super::Error> {
+    match bytes.split_first() {
+        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| super::Error::Row),
+        Some((version, _)) => Err(super::Error::Version(*version)),
+        None => Err(super::Error::Row),
+    }
+}

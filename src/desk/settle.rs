@@ -1,0 +1,98 @@
+//! One step of the desk: take the input in, look at every touched case until nothing moves, claim what is due.
+
+use std::collections::BTreeSet;
+
+use super::change::Change;
+use super::rows::{CaseRow, EffectRow};
+use super::state::Timer;
+use super::{Input, Reply, Watch};
+use super::{case, claim, goals, news, speech};
+use crate::domain::DeviceId;
+
+/// Timers handled in one step; the rest is due at once in the next.
+const MOST_TIMERS: usize = 64;
+/// A case that still moves after so many looks goes on in the next step.
+const MOST_ROUNDS: usize = 16;
+
+pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
+    match input {
+        Input::Detection(detection) => case::detected(change, &detection),
+        Input::Facts { device, event_at, values } => case::facts(change, &device, event_at, values),
+        Input::Outcome { effect, attempt, outcome } => news::outcome(change, effect, attempt, &outcome),
+        Input::Receipt(receipt) => news::receipt(change, &receipt),
+        Input::Answered { effect, turn, provider_ref } => speech::answered(change, effect, turn, &provider_ref),
+        Input::Ack { case, actor } => case::acknowledged(change, case, &actor),
+        Input::Close { case, actor, reason } => case::closed_by_person(change, case, &actor, &reason),
+        Input::Started => news::restarted(change),
+        Input::Wake => wake(change),
+    }
+}
+
+fn wake(change: &mut Change<'_>) -> Reply {
+    change.because("timer", "time has passed");
+    for timer in change.due_timers(MOST_TIMERS) {
+        match timer {
+            Timer::Case(id) => {
+                change.touched.insert(id);
+            }
+            Timer::Effect(id) => {
+                let Some(row) = change.get::<EffectRow>(&id) else { continue };
+                if row.delivery.state.is_waiting() && change.now < row.delivery.limit_at {
+                    claim::claim(change, id);
+                } else {
+                    news::tick(change, id);
+                }
+            }
+        }
+    }
+    Reply::Done
+}
+
+pub(super) fn settle(change: &mut Change<'_>) {
+    for _ in 0..MOST_ROUNDS {
+        let touched = std::mem::take(&mut change.touched);
+        if touched.is_empty() {
+            return;
+        }
+        for id in touched {
+            goals::advance(change, id);
+        }
+        claim::due(change);
+    }
+    for id in std::mem::take(&mut change.touched) {
+        if let Some(mut row) = change.get::<CaseRow>(&id) {
+            row.wake_at = Some(change.now);
+            change.put(id, row);
+        }
+    }
+}
+
+/// Devices whose first case was opened or last case was closed.
+pub(super) fn watches(change: &Change<'_>) -> Vec<(DeviceId, Watch)> {
+    let devices: BTreeSet<&DeviceId> = change
+        .pending
+        .cases
+        .iter()
+        .filter_map(|(id, row)| match row {
+            Some(row) => Some(&row.device),
+            None => change.base.rows.cases.get(id).map(|r| &r.device),
+        })
+        .collect();
+    let mut watches = Vec::new();
+    for device in devices {
+        let before = change.base.open_by_device.get(device).cloned().unwrap_or_default();
+        let mut after = before.clone();
+        for (id, row) in &change.pending.cases {
+            match row {
+                Some(row) if row.device == *device && row.is_open() => after.insert(*id),
+                _ => after.remove(id),
+            };
+        }
+        match (before.is_empty(), after.is_empty()) {
+            (true, false) => watches.push((device.clone(), Watch::Start)),
+            (false, true) => watches.push((device.clone(), Watch::Stop)),
+            _ => {}
+        }
+    }
+    watches
+}

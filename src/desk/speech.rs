@@ -1,0 +1,166 @@
+//! What a call says at the moment it is answered: rendered with the present truth. What was spoken is committed (which
+//! text, which facts) before it is said.
+
+use std::collections::BTreeMap;
+
+use super::change::Change;
+use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
+use super::{PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, news, order, reach};
+use crate::domain::{CallProgress, EffectId, Receipt, ReceiptKind};
+use crate::outbox::{Event, Kind, State};
+use crate::playbook::{Mirror, Part, Until, Verb, Via};
+
+/// A caller who says nothing three times is not there.
+const LAST_TURN: u32 = 3;
+
+/// The texts that a call needs besides its own.
+pub(super) const SCRIPTS: [(&str, &str); 5] = [
+    ("call-thanks", "Thank you. Goodbye."),
+    ("call-connect", "We are connecting you. Please hold the line."),
+    ("call-all-well", "Thank you. We are taking everything back. Goodbye."),
+    ("call-over", "This call is no longer needed. Goodbye."),
+    ("call-goodbye", "We could not hear a key. Goodbye."),
+];
+
+pub(super) fn answered(change: &mut Change<'_>, effect: EffectId, turn: u32, provider_ref: &str) -> Reply {
+    let Some(row) = change.get::<EffectRow>(&effect).filter(|r| r.delivery.kind == Kind::Call) else {
+        return Reply::NotFound;
+    };
+    change.because(format!("provider:{}", row.adapter), format!("call {effect} answered"));
+    let receipt = Receipt {
+        effect,
+        provider_ref: Some(provider_ref.to_owned()),
+        seq: None,
+        what: ReceiptKind::Call { progress: CallProgress::InProgress },
+    };
+    news::happened(change, effect, &Event::Receipt(&receipt));
+    let row = change.get::<EffectRow>(&effect).unwrap_or(row);
+    Reply::Speech(present(change, effect, &row, turn))
+}
+
+/// What to say now.
+pub(super) fn present(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, turn: u32) -> Speech {
+    let page = matches!(row.target, Target::Person { .. });
+    let Some(case) = change.get::<CaseRow>(&row.case) else { return over(change, row) };
+    if (!case.is_open() || case.backing_out.is_some()) && (!row.compensation || page) {
+        return over(change, row);
+    }
+    if row.delivery.state == State::Confirmed {
+        let key = change.get::<ContactRow>(&effect).map(|c| c.result);
+        return match key.as_deref() {
+            Some("human_confirmed(2)") => connect(change, row),
+            Some("human_confirmed(9)") => all_well(change, row),
+            _ => thanks(change, row),
+        };
+    }
+    if turn >= LAST_TURN {
+        return said(change, row, "call-goodbye", SpeechThen::HangUp);
+    }
+    let script = row.script.as_ref().map_or(PAGE_SCRIPT, |s| s.as_str());
+    let facts = order::facts_for(change, row, &case, false);
+    let locale = order::locale(change, row);
+    let then = if page || wants_a_key(change, row, &case) { SpeechThen::Listen } else { SpeechThen::HangUp };
+    match change.config.messages.render(script, Part::Voice, &locale, &facts) {
+        Ok((locale, text)) => {
+            commit(change, effect, row, turn, script, &locale, &facts);
+            Speech { locale, text, then }
+        }
+        Err(e) => {
+            let text = format!("the text {script}.voice.txt cannot be spoken: {e}");
+            news::trouble(change, row.case, effect, &text);
+            super::goals::page_default(change, row.case, &text);
+            over(change, row)
+        }
+    }
+}
+
+/// Announcements end; everything else asks for a key.
+fn wants_a_key(change: &Change<'_>, row: &EffectRow, case: &CaseRow) -> bool {
+    let step = change.get::<StepRow>(&(row.case, row.step.clone()));
+    if let Some(adhoc) = step.and_then(|s| s.adhoc) {
+        return reach::adhoc(&adhoc).until == Until::HumanConfirmed;
+    }
+    let plan = change.plan(case);
+    matches!(plan.as_ref().and_then(|p| p.step(&row.step)).map(|s| &s.verb), Some(Verb::Reach(_)))
+}
+
+/// Writes down what is about to be spoken: script and facts, not the text.
+fn commit(
+    change: &mut Change<'_>,
+    effect: EffectId,
+    row: &EffectRow,
+    turn: u32,
+    script: &str,
+    locale: &str,
+    facts: &serde_json::Value,
+) {
+    let mut spoken = BTreeMap::new();
+    for (name, value) in [
+        ("dispatch.state", &facts["dispatch"]["state"]),
+        ("dispatch.eta_minutes", &facts["dispatch"]["eta_minutes"]),
+        ("fault.name", &facts["fault"]["name"]),
+    ] {
+        if !value.is_null() {
+            spoken.insert(name.to_owned(), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        }
+    }
+    let told = if facts["dispatch"]["accepted"] == true {
+        let minutes = &facts["dispatch"]["eta_minutes"];
+        if minutes.is_null() { ", a truck promised".to_owned() } else { format!(", a truck promised in {minutes} min") }
+    } else {
+        String::new()
+    };
+    news::contact(change, effect, row, |c| {
+        c.spoken = spoken;
+        c.turns = turn;
+        "answered_unconfirmed".clone_into(&mut c.result);
+    });
+    let whom = match &row.target {
+        Target::Customer { endpoint, .. } => endpoint.to_string(),
+        Target::Person { queue, index } => format!("{queue}, person {}", index + 1),
+        Target::Nobody => "nobody".to_owned(),
+    };
+    let text = format!("said to {whom} ({locale}): {script}{told}");
+    change.tell(row.case, TimelineKind::Said, text, Some(effect), Mirror::Contact);
+}
+
+pub(super) fn thanks(change: &Change<'_>, row: &EffectRow) -> Speech {
+    said(change, row, "call-thanks", SpeechThen::HangUp)
+}
+
+pub(super) fn all_well(change: &Change<'_>, row: &EffectRow) -> Speech {
+    said(change, row, "call-all-well", SpeechThen::HangUp)
+}
+
+fn over(change: &Change<'_>, row: &EffectRow) -> Speech {
+    said(change, row, "call-over", SpeechThen::HangUp)
+}
+
+/// Connects to the first person of the queue that the step's ladder ends with, else of the default queue.
+pub(super) fn connect(change: &Change<'_>, row: &EffectRow) -> Speech {
+    let plan = change.get::<CaseRow>(&row.case).and_then(|c| change.plan(&c));
+    let of_step = plan.as_ref().and_then(|p| p.step(&row.step)).and_then(|s| match &s.verb {
+        Verb::Reach(r) => r.ladder.iter().find_map(|r| match &r.via {
+            Via::Human(q) => Some(q.clone()),
+            _ => None,
+        }),
+        _ => None,
+    });
+    let queue = of_step.or_else(|| change.config.default_queue().cloned());
+    let people = queue.and_then(|q| change.config.queues.get(&q));
+    match people.and_then(|p| p.iter().find_map(|p| p.call.clone())) {
+        Some(number) => said(change, row, "call-connect", SpeechThen::Connect(number)),
+        None => thanks(change, row),
+    }
+}
+
+/// A short sentence without facts; the built-in one if its file is missing.
+fn said(change: &Change<'_>, row: &EffectRow, script: &str, then: SpeechThen) -> Speech {
+    let wanted = order::locale(change, row);
+    let rendered = change.config.messages.render(script, Part::Voice, &wanted, &serde_json::json!({}));
+    let (locale, text) = rendered.unwrap_or_else(|_| {
+        let text = SCRIPTS.iter().find(|(s, _)| *s == script).map_or("Goodbye.", |(_, t)| t);
+        ("en".to_owned(), text.to_owned())
+    });
+    Speech { locale, text, then }
+}

@@ -1,0 +1,132 @@
+//! The desk's state: the rows and the indexes over them, all derived from the records.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::rows::{AnyRow, CaseRow, EffectRow, JobRow, Rows};
+use super::{Error, Record};
+use crate::domain::{At, CaseId, DeviceId, EffectId};
+use crate::playbook::{Playbook, SourceHash, compile_stored};
+
+/// What wakes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    Effect(EffectId),
+    Case(CaseId),
+}
+
+#[derive(Debug, Default, Clone)]
+pub(super) struct State {
+    pub(super) rows: Rows,
+    pub(super) timers: BTreeSet<(At, Timer)>,
+    /// The newest case of a key.
+    pub(super) by_key: BTreeMap<String, CaseId>,
+    pub(super) open_by_device: BTreeMap<DeviceId, BTreeSet<CaseId>>,
+    pub(super) effects_by_case: BTreeMap<CaseId, BTreeSet<EffectId>>,
+    pub(super) jobs_by_case: BTreeMap<CaseId, BTreeSet<EffectId>>,
+    pub(super) in_flight: BTreeSet<EffectId>,
+    pub(super) plans: BTreeMap<SourceHash, Arc<Playbook>>,
+}
+
+impl State {
+    pub(super) fn apply(&mut self, record: &Record) -> Result<(), Error> {
+        record.changes.iter().try_for_each(|(key, row)| self.put(key, row.as_deref()))
+    }
+
+    pub(super) fn put(&mut self, key: &[u8], row: Option<&[u8]>) -> Result<(), Error> {
+        match AnyRow::decode(key, row)? {
+            AnyRow::cases(id, row) => self.put_case(id, row),
+            AnyRow::effects(id, row) => self.put_effect(id, row),
+            AnyRow::jobs(id, row) => self.put_job(id, row),
+            AnyRow::plans(hash, row) => {
+                match row.as_ref().and_then(|r| compile_stored(&r.source)) {
+                    Some(plan) => self.plans.insert(hash, Arc::new(plan)),
+                    None => self.plans.remove(&hash),
+                };
+                set(&mut self.rows.plans, hash, row);
+            }
+            AnyRow::steps(key, row) => set(&mut self.rows.steps, key, row),
+            AnyRow::contacts(key, row) => set(&mut self.rows.contacts, key, row),
+            AnyRow::tickets(key, row) => set(&mut self.rows.tickets, key, row),
+            AnyRow::pages(key, row) => set(&mut self.rows.pages, key, row),
+            AnyRow::episodes(key, row) => set(&mut self.rows.episodes, key, row),
+            AnyRow::facts(key, row) => set(&mut self.rows.facts, key, row),
+            AnyRow::budgets(key, row) => set(&mut self.rows.budgets, key, row),
+            AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
+        }
+        Ok(())
+    }
+
+    fn put_case(&mut self, id: CaseId, row: Option<CaseRow>) {
+        if let Some(old) = self.rows.cases.get(&id) {
+            self.timers.extend_remove(old.wake_at, Timer::Case(id));
+            if self.by_key.get(&old.key) == Some(&id) && row.is_none() {
+                self.by_key.remove(&old.key);
+            }
+            remove_from(&mut self.open_by_device, &old.device, &id);
+        }
+        if let Some(new) = &row {
+            self.timers.extend(new.wake_at.map(|at| (at, Timer::Case(id))));
+            self.by_key.insert(new.key.clone(), id);
+            if new.is_open() {
+                self.open_by_device.entry(new.device.clone()).or_default().insert(id);
+            }
+        }
+        set(&mut self.rows.cases, id, row);
+    }
+
+    fn put_effect(&mut self, id: EffectId, row: Option<EffectRow>) {
+        if let Some(old) = self.rows.effects.get(&id) {
+            self.timers.extend_remove(old.delivery.wake_at(), Timer::Effect(id));
+            remove_from(&mut self.effects_by_case, &old.case, &id);
+            self.in_flight.remove(&id);
+        }
+        if let Some(new) = &row {
+            self.timers.extend(new.delivery.wake_at().map(|at| (at, Timer::Effect(id))));
+            self.effects_by_case.entry(new.case).or_default().insert(id);
+            if new.delivery.state.is_in_flight() {
+                self.in_flight.insert(id);
+            }
+        }
+        set(&mut self.rows.effects, id, row);
+    }
+
+    fn put_job(&mut self, id: EffectId, row: Option<JobRow>) {
+        if let Some(old) = self.rows.jobs.get(&id) {
+            remove_from(&mut self.jobs_by_case, &old.case, &id);
+        }
+        if let Some(new) = &row {
+            self.jobs_by_case.entry(new.case).or_default().insert(id);
+        }
+        set(&mut self.rows.jobs, id, row);
+    }
+}
+
+/// Removing what may not be there.
+trait ExtendRemove {
+    fn extend_remove(&mut self, at: Option<At>, timer: Timer);
+}
+
+impl ExtendRemove for BTreeSet<(At, Timer)> {
+    fn extend_remove(&mut self, at: Option<At>, timer: Timer) {
+        if let Some(at) = at {
+            self.remove(&(at, timer));
+        }
+    }
+}
+
+fn set<K: Ord, V>(table: &mut BTreeMap<K, V>, key: K, row: Option<V>) {
+    match row {
+        Some(row) => table.insert(key, row),
+        None => table.remove(&key),
+    };
+}
+
+fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(set) = index.get_mut(key) {
+        set.remove(value);
+        if set.is_empty() {
+            index.remove(key);
+        }
+    }
+}

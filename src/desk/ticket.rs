@@ -1,0 +1,147 @@
+//! `ticket`: opened once, told of what happens, closed with the case.
+//!
+//! Articles go out one at a time: lines that arrive meanwhile wait in the row and become the next one, so that the
+//! order is kept and a busy minute is one article.
+
+use super::change::Change;
+use super::goals;
+use super::plan::Effect;
+use super::rows::{CaseRow, EffectRow, StepRow, StepState, TicketRow};
+use crate::domain::{CaseId, StepId};
+use crate::outbox::Kind;
+use crate::playbook::{Mirror, Step, Ticket, Verb};
+
+/// The most lines that wait for their article.
+const MAX_PENDING: usize = 200;
+
+pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, t: &Ticket, mut row: StepRow) {
+    let key = (id, step.id.clone());
+    if let Some(link) = change.get::<TicketRow>(&key) {
+        if let Some(ticket) = link.ticket {
+            return goals::done(
+                change,
+                id,
+                &step.id,
+                row,
+                step.goal.as_ref(),
+                &format!("{} ticket {ticket}", link.desk),
+            );
+        }
+        let lost = change.get::<EffectRow>(&link.create).is_none_or(|e| e.delivery.state.is_lost());
+        if !lost {
+            return;
+        }
+        if row.effect.is_some() {
+            row.state = StepState::Failed;
+            change.put(key, row);
+            return goals::page_default(change, id, &format!("step {}: no ticket could be opened", step.id));
+        }
+    }
+    let run = change.get::<CaseRow>(&id).map_or(1, |c| c.run);
+    let mut effect = Effect::new(change, Kind::TicketCreate, &t.desk, &step.id, run.to_string());
+    effect.script.clone_from(&t.script);
+    let create = effect.plan(change, id);
+    let link = TicketRow {
+        create,
+        desk: t.desk.clone(),
+        ticket: None,
+        pending: Vec::new(),
+        note: None,
+        notes: 0,
+        close: None,
+        close_effect: None,
+    };
+    change.put(key.clone(), link);
+    row.effect = Some(create);
+    change.put(key, row);
+}
+
+/// The desk has the ticket.
+pub(super) fn opened(change: &mut Change<'_>, id: CaseId, step: &StepId, ticket: &str) {
+    let key = (id, step.clone());
+    if let Some(mut link) = change.get::<TicketRow>(&key) {
+        link.ticket = Some(ticket.to_owned());
+        change.put(key, link);
+    }
+}
+
+/// Passes a line on to the tickets that mirror such news.
+pub(super) fn mirror(change: &mut Change<'_>, id: CaseId, what: Mirror, text: &str) {
+    let plan = change.get::<CaseRow>(&id).and_then(|c| change.plan(&c));
+    for (step, link) in change.of_case::<TicketRow, _>(id, StepId::from("")) {
+        let wanted = plan.as_ref().and_then(|p| p.step(&step)).is_some_and(|s| match &s.verb {
+            Verb::Ticket(t) => t.mirror.contains(&what),
+            _ => false,
+        });
+        if wanted {
+            add(change, id, step, link, text);
+        }
+    }
+}
+
+/// Adds a line to every ticket of the case.
+pub(super) fn note(change: &mut Change<'_>, id: CaseId, text: &str) {
+    for (step, link) in change.of_case::<TicketRow, _>(id, StepId::from("")) {
+        add(change, id, step, link, text);
+    }
+}
+
+fn add(change: &mut Change<'_>, id: CaseId, step: StepId, mut link: TicketRow, text: &str) {
+    if link.pending.len() < MAX_PENDING {
+        let clock = change.now.to_jiff().strftime("%H:%M:%S");
+        link.pending.push(format!("{clock} UTC  {text}"));
+        change.put((id, step), link);
+        change.touched.insert(id);
+    }
+}
+
+/// The case is over: its tickets are closed after their last article.
+pub(super) fn close_all(change: &mut Change<'_>, id: CaseId, outcome: &str) {
+    for (step, mut link) in change.of_case::<TicketRow, _>(id, StepId::from("")) {
+        if link.close.is_none() {
+            link.close = Some(outcome.to_owned());
+            change.put((id, step), link);
+            change.touched.insert(id);
+        }
+    }
+}
+
+pub(super) fn upkeep(change: &mut Change<'_>, id: CaseId) {
+    for (step, mut link) in change.of_case::<TicketRow, _>(id, StepId::from("")) {
+        let Some(ticket) = link.ticket.clone() else { continue };
+        let before = link.clone();
+        let state = link.note.and_then(|n| change.get::<EffectRow>(&n)).map(|e| e.delivery);
+        // An article of unknown fate does not hold up the ones after it for ever.
+        if state.is_none_or(|d| d.state.is_taken() || d.state.is_lost() || d.given_up) {
+            link.note = None;
+        }
+        if link.note.is_none() && link.close_effect.is_none() {
+            let (kind, text) = match (&link.close, link.pending.is_empty()) {
+                (_, false) => (Kind::TicketNote, std::mem::take(&mut link.pending).join("\n")),
+                (Some(outcome), true) => (Kind::TicketClose, format!("The case is closed: {outcome}.")),
+                (None, true) => {
+                    save(change, id, step, &before, link);
+                    continue;
+                }
+            };
+            link.notes += 1;
+            let mut effect = Effect::new(change, kind, &link.desk, &step, link.notes.to_string());
+            effect.text = Some(text);
+            effect.about = Some(ticket);
+            effect.compensation = true;
+            let effect = effect.plan(change, id);
+            if kind == Kind::TicketClose {
+                link.close_effect = Some(effect);
+            } else {
+                link.note = Some(effect);
+            }
+        }
+        save(change, id, step, &before, link);
+    }
+}
+
+fn save(change: &mut Change<'_>, id: CaseId, step: StepId, before: &TicketRow, link: TicketRow) {
+    if link != *before {
+        change.put((id, step), link);
+    }
+}

@@ -1,0 +1,64 @@
+//! `POST /dispatch/{effect}`: news of a dispatch job, signed as Standard Webhooks.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use super::callback::{bad_signature, counted, deliver, effect};
+use super::problem::Problem;
+use super::router::WholeBody;
+use super::server::App;
+use crate::wire::{self, webhook};
+
+const KIND: &str = "dispatch";
+
+/// Answers 200 only after the desk has it, so that the provider repeats what we may have lost.
+pub(super) async fn callback(
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Result<WholeBody, Problem>,
+) -> Result<impl IntoResponse, Problem> {
+    counted(KIND, take(&app, id.ok(), &headers, body).await)?;
+    Ok(Json(json!({ "state": "accepted" })))
+}
+
+async fn take(
+    app: &App,
+    id: Option<Path<String>>,
+    headers: &HeaderMap,
+    body: Result<WholeBody, Problem>,
+) -> Result<(), Problem> {
+    let WholeBody(body) = body?;
+    verify(app, headers, &body).map_err(|why| bad_signature(app, KIND, &why))?;
+    let effect = effect(id.as_ref().map(|Path(id)| id.as_str()))?;
+    let receipt = wire::dispatch::callback(effect, &body).map_err(|e| {
+        Problem::bad_request("bad_body", format!("not the news of a job: {e}"))
+            .hint("job, seq and state are required; instants are RFC 3339")
+    })?;
+    deliver(app, receipt).await
+}
+
+/// Whether one of our dispatch providers signed this within the replay window.
+fn verify(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<(), wire::Error> {
+    let get = |name: &'static str| headers.get(name).and_then(|v| v.to_str().ok()).ok_or(wire::Error::Missing(name));
+    let signed = webhook::Headers {
+        id: get(webhook::ID)?,
+        timestamp: get(webhook::TIMESTAMP)?,
+        signature: get(webhook::SIGNATURE)?,
+    };
+    let now = (app.clock)();
+    let mut result = Err(wire::Error::Signature);
+    for (_, secret) in &app.callbacks.dispatch {
+        result = webhook::verify(secret, signed, body, now);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}

@@ -1,0 +1,212 @@
+//! The queue between the connection and the journal thread, limited in messages and bytes.
+//!
+//! One side is a task that must not block, the other a plain thread that wants to sleep until there is work and then
+//! take all of it at once. A mutex around a deque does both; it is held for nanoseconds, and the thread is woken only
+//! when it sleeps, so a message costs no system call under load.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// At most so many messages.
+    pub messages: usize,
+    /// At most so many bytes of topics and payloads; one message is always let in, however large.
+    pub bytes: usize,
+}
+
+/// The connection has ended and the queue is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the connection has ended")]
+pub struct Closed;
+
+/// The end that the connection fills.
+#[derive(Debug)]
+pub(super) struct Sender<T>(Arc<Shared<T>>);
+
+/// The end that the journal thread empties.
+#[derive(Debug)]
+pub struct Receiver<T>(Arc<Shared<T>>);
+
+#[derive(Debug)]
+struct Shared<T> {
+    inner: Mutex<Inner<T>>,
+    filled: Condvar,
+    room: Notify,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    items: VecDeque<(usize, T)>,
+    bytes: usize,
+    /// The thread sleeps in `recv_batch`.
+    waiting: bool,
+    closed: bool,
+}
+
+pub(super) fn queue<T>(limits: Limits) -> (Sender<T>, Receiver<T>) {
+    let inner = Inner { items: VecDeque::new(), bytes: 0, waiting: false, closed: false };
+    let shared = Arc::new(Shared { inner: Mutex::new(inner), filled: Condvar::new(), room: Notify::new(), limits });
+    (Sender(Arc::clone(&shared)), Receiver(shared))
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Sender<T> {
+    /// Puts a message of `bytes` bytes in, or gives it back if there is no room.
+    pub(super) fn try_push(&self, item: T, bytes: usize) -> Result<(), T> {
+        let mut inner = self.0.lock();
+        let limits = self.0.limits;
+        let fits = inner.items.len() < limits.messages && inner.bytes.saturating_add(bytes) <= limits.bytes;
+        if !fits && !inner.items.is_empty() {
+            return Err(item);
+        }
+        inner.bytes += bytes;
+        inner.items.push_back((bytes, item));
+        let wake = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        if wake {
+            self.0.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Puts a message in as soon as there is room, or gives it back at `deadline`.
+    pub(super) async fn push(&self, mut item: T, bytes: usize, deadline: Instant) -> Result<(), T> {
+        loop {
+            item = match self.try_push(item, bytes) {
+                Ok(()) => return Ok(()),
+                Err(item) => item,
+            };
+            if timeout_at(deadline, self.0.room.notified()).await.is_err() {
+                return self.try_push(item, bytes);
+            }
+        }
+    }
+
+    /// Waits until at most half of the queue is taken.
+    pub(super) async fn half_free(&self) {
+        loop {
+            let room = self.0.room.notified();
+            {
+                let inner = self.0.lock();
+                let limits = self.0.limits;
+                if inner.items.len() <= limits.messages / 2 && inner.bytes <= limits.bytes / 2 {
+                    return;
+                }
+            }
+            room.await;
+        }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.filled.notify_all();
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Blocks until there is a message or `timeout` is over, then takes up to `max` messages, oldest first, and appends
+    /// them to `out`. Returns how many; 0 after the timeout. For a plain thread, never for an async task.
+    pub fn recv_batch(&mut self, max: usize, timeout: Duration, out: &mut Vec<T>) -> Result<usize, Closed> {
+        let mut inner = self.0.lock();
+        if inner.items.is_empty() && !inner.closed {
+            inner.waiting = true;
+            let empty = |i: &mut Inner<T>| i.items.is_empty() && !i.closed;
+            inner = self.0.filled.wait_timeout_while(inner, timeout, empty).unwrap_or_else(PoisonError::into_inner).0;
+            inner.waiting = false;
+        }
+        if inner.items.is_empty() && inner.closed {
+            return Err(Closed);
+        }
+        let n = max.min(inner.items.len());
+        let mut bytes = 0;
+        out.extend(inner.items.drain(..n).map(|(size, item)| {
+            bytes += size;
+            item
+        }));
+        inner.bytes -= bytes;
+        drop(inner);
+        if n > 0 {
+            self.0.room.notify_one();
+        }
+        Ok(n)
+    }
+
+    /// Messages and bytes that wait now.
+    #[must_use]
+    pub fn depth(&self) -> (usize, usize) {
+        let inner = self.0.lock();
+        (inner.items.len(), inner.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    #[test]
+    fn both_limits_hold_and_a_giant_passes_alone() {
+        let (tx, mut rx) = queue(Limits { messages: 2, bytes: 100 });
+        let mut out = Vec::new();
+        assert_eq!(tx.try_push('a', 1000), Ok(()), "larger than the limit, but alone");
+        assert_eq!(tx.try_push('b', 1), Err('b'));
+        assert_eq!(rx.recv_batch(9, NOW, &mut out), Ok(1));
+        assert_eq!(tx.try_push('b', 60), Ok(()));
+        assert_eq!(tx.try_push('c', 60), Err('c'));
+        assert_eq!(tx.try_push('c', 40), Ok(()));
+        assert_eq!(tx.try_push('d', 0), Err('d'));
+        assert_eq!(rx.depth(), (2, 100));
+        assert_eq!(rx.recv_batch(1, NOW, &mut out), Ok(1));
+        assert_eq!(rx.recv_batch(9, NOW, &mut out), Ok(1));
+        assert_eq!(rx.recv_batch(9, NOW, &mut out), Ok(0));
+        assert_eq!(out, ['a', 'b', 'c']);
+    }
+
+    #[test]
+    fn the_rest_is_still_handed_out_after_the_end() {
+        let (tx, mut rx) = queue(Limits { messages: 2, bytes: 100 });
+        tx.try_push(1, 1).unwrap();
+        drop(tx);
+        let mut out = Vec::new();
+        assert_eq!(rx.recv_batch(9, Duration::from_secs(60), &mut out), Ok(1));
+        assert_eq!(rx.recv_batch(9, Duration::from_secs(60), &mut out), Err(Closed));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_makes_the_sender_wait_and_loses_nothing() {
+        let (tx, mut rx) = queue(Limits { messages: 3, bytes: 1000 });
+        let thread = std::thread::spawn(move || {
+            let mut out = Vec::new();
+            while rx.recv_batch(2, Duration::from_secs(60), &mut out).is_ok() {}
+            out
+        });
+        for n in 0..10_000 {
+            tx.push(n, 1, Instant::now() + Duration::from_secs(60)).await.unwrap();
+        }
+        tx.half_free().await;
+        drop(tx);
+        assert_eq!(thread.join().unwrap(), (0..10_000).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn the_sender_gives_up_at_the_deadline() {
+        let (tx, _rx) = queue(Limits { messages: 1, bytes: 1000 });
+        tx.try_push(1, 1).unwrap();
+        assert_eq!(tx.push(2, 1, Instant::now() + Duration::from_millis(20)).await, Err(2));
+    }
+}

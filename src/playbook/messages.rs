@@ -1,0 +1,153 @@
+//! The texts people hear and read: `<locale>/<script>.<part>`, with a fall-back from `de-AT` over `de` to `en`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::Environment;
+
+use super::TemplateError;
+use super::template::{environment, values};
+use crate::source::{Diagnostic, Diagnostics, FileId, Place};
+
+/// The last resort of every fall-back.
+const FALLBACK: &str = "en";
+
+/// One text of a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// What a call says.
+    Voice,
+    /// A text message.
+    Sms,
+    /// The subject line of a mail.
+    Subject,
+    /// The text of a mail; also the first article of a ticket.
+    Text,
+    /// The HTML of a mail.
+    Html,
+}
+
+impl Part {
+    const ALL: [(Self, &str); 5] = [
+        (Self::Voice, "voice.txt"),
+        (Self::Sms, "sms.txt"),
+        (Self::Subject, "email.subject.txt"),
+        (Self::Text, "email.txt"),
+        (Self::Html, "email.html"),
+    ];
+
+    /// The end of its file name.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        Self::ALL.into_iter().find(|(p, _)| *p == self).map_or("", |(_, s)| s)
+    }
+}
+
+/// All scripts in all locales.
+#[derive(Clone)]
+pub struct Messages {
+    env: Arc<Environment<'static>>,
+    /// script -> locale -> parts.
+    known: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<Part>>>,
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.known.fmt(f)
+    }
+}
+
+impl Default for Messages {
+    fn default() -> Self {
+        Self { env: Arc::new(environment()), known: BTreeMap::new() }
+    }
+}
+
+impl Messages {
+    /// Compiles files already read; the path of each ends in `<locale>/<script>.<part>`. Mistakes: `P020`, `P021`.
+    pub fn load(diags: &mut Diagnostics, files: &[FileId]) -> Self {
+        let mut env = environment();
+        let mut known: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<Part>>> = BTreeMap::new();
+        for file in files {
+            let path = diags.path(*file).to_owned();
+            let text = diags.text(*file).clone();
+            let Some((locale, script, part)) = split(&path) else {
+                let expected =
+                    "its path must end in <locale>/<script>.(voice.txt|sms.txt|email.subject.txt|email.txt|email.html)";
+                diags.push(
+                    Diagnostic::error("P020", format!("`{path}` is not a message file"))
+                        .at(Place { file: *file, span: 0..0 }, "")
+                        .hint(expected),
+                );
+                continue;
+            };
+            // The newline at the end of a file belongs to the file, not to the message.
+            let source = text.trim_end_matches(['\n', '\r']).to_owned();
+            match env.add_template_owned(format!("{locale}/{script}.{}", part.suffix()), source) {
+                Ok(()) => known.entry(script.into()).or_default().entry(locale.into()).or_default().push(part),
+                Err(e) => {
+                    let e = TemplateError::from(e);
+                    let span = e.span.unwrap_or(0..text.len().min(1));
+                    diags
+                        .push(Diagnostic::error("P021", e.message).at(Place { file: *file, span }, "in this template"));
+                }
+            }
+        }
+        Self { env: Arc::new(env), known }
+    }
+
+    /// Every script there is.
+    pub fn scripts(&self) -> impl Iterator<Item = &str> {
+        self.known.keys().map(|k| &**k)
+    }
+
+    /// Whether `script` has `part` in the last-resort locale, so that nobody is left without a text.
+    #[must_use]
+    pub fn has(&self, script: &str, part: Part) -> bool {
+        self.known.get(script).and_then(|l| l.get(FALLBACK)).is_some_and(|p| p.contains(&part))
+    }
+
+    /// The locale in which `script` can be said to somebody who speaks `wanted`.
+    #[must_use]
+    pub fn locale(&self, script: &str, part: Part, wanted: &str) -> Option<&str> {
+        let locales = self.known.get(script)?;
+        let language = wanted.split(['-', '_']).next().unwrap_or(wanted);
+        [wanted, language, FALLBACK]
+            .into_iter()
+            .find_map(|l| locales.get_key_value(l).filter(|(_, parts)| parts.contains(&part)).map(|(l, _)| &**l))
+    }
+
+    /// Renders a part for somebody who speaks `wanted`: the locale used and the text.
+    ///
+    /// # Errors
+    /// There is no such text, or it needs a fact that the case does not have.
+    pub fn render(
+        &self,
+        script: &str,
+        part: Part,
+        wanted: &str,
+        facts: &serde_json::Value,
+    ) -> Result<(String, String), TemplateError> {
+        let Some(locale) = self.locale(script, part, wanted) else {
+            let message = format!("there is no `{script}.{}`", part.suffix());
+            return Err(TemplateError { message, span: None });
+        };
+        let template = self.env.get_template(&format!("{locale}/{script}.{}", part.suffix()))?;
+        let text = template.render(values(facts))?;
+        let text = match part {
+            // Speech and one-line texts: line breaks of the file are not line breaks of the message.
+            Part::Voice | Part::Subject | Part::Sms => text.split_whitespace().collect::<Vec<_>>().join(" "),
+            Part::Text | Part::Html => text,
+        };
+        Ok((locale.to_owned(), text))
+    }
+}
+
+fn split(path: &str) -> Option<(&str, &str, Part)> {
+    let mut parts = path.rsplit(['/', '\\']);
+    let (name, locale) = (parts.next()?, parts.next()?);
+    let (part, suffix) = Part::ALL.into_iter().find(|(_, s)| name.ends_with(&format!(".{s}")))?;
+    let script = &name[..name.len() - suffix.len() - 1];
+    (!script.is_empty() && !locale.is_empty()).then_some((locale, script, part))
+}

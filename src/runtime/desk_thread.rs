@@ -1,0 +1,258 @@
+//! The thread that owns the desk and its store.
+//!
+//! One round: take what waits, let the desk decide each, write all their records with one fdatasync, and only then
+//! release what they led to: orders, replies, watches. People come before machines: key presses, callbacks and API
+//! calls are taken before detections.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::ports::{Clock, DeskQuestion};
+use super::shard::FromShard;
+use super::shared::Shared;
+use crate::desk::{Config, Desk, Input, Record, Reply, Step, Watch};
+use crate::domain::{At, DeviceId, Order, Span};
+use crate::store::Store;
+
+/// Inputs in one round at most.
+const BATCH: usize = 128;
+/// sled is flushed and synced this often; the desk log is the truth in between.
+const SYNC_EVERY: Span = Span::from_secs(30);
+/// So many exports are kept.
+const EXPORTS: usize = 3;
+/// A checksummed export of the state is written this often.
+const EXPORT_EVERY: Span = Span::from_hours(1);
+
+pub(super) struct DeskThread {
+    pub(super) desk: Desk,
+    pub(super) store: Store,
+    pub(super) shared: Arc<Shared>,
+    pub(super) questions: mpsc::Receiver<DeskQuestion>,
+    pub(super) shards: mpsc::Receiver<FromShard>,
+    pub(super) configs: mpsc::Receiver<Arc<Config>>,
+    pub(super) orders: Option<mpsc::Sender<Order>>,
+    pub(super) clock: Clock,
+    /// Nothing new is claimed: the journal is being replayed, or the daemon is stopping.
+    pub(super) hold: Arc<AtomicBool>,
+    /// The store is a restored backup: nothing is claimed until a person has agreed.
+    pub(super) held: Option<String>,
+    /// Resolves when everything else has ended.
+    pub(super) quit: oneshot::Receiver<()>,
+}
+
+/// What a round has decided and not yet released.
+#[derive(Default)]
+struct Round {
+    records: Vec<Record>,
+    orders: Vec<Order>,
+    watch: Vec<(DeviceId, Watch)>,
+    replies: Vec<(oneshot::Sender<Reply>, Reply)>,
+    committed: Vec<(usize, u64)>,
+    waited: Vec<Span>,
+}
+
+impl DeskThread {
+    /// Runs until `quit`, then writes an export.
+    pub(super) fn run(mut self) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return self.shared.fail(format!("the desk thread cannot start: {error}")),
+        };
+        runtime.block_on(self.rounds());
+        if self.shared.failed() {
+            return;
+        }
+        if let Err(error) = self.store.checkpoint().and_then(|_| self.store.export(EXPORTS)) {
+            tracing::warn!(%error, "the state could not be exported at the stop; the desk log has everything");
+        }
+    }
+
+    async fn rounds(&mut self) {
+        let mut synced_at = (self.clock)();
+        let mut exported_at = synced_at;
+        let watched: BTreeSet<DeviceId> = self.desk.watched().into_iter().collect();
+        self.shared.watched.update(|w| *w = watched);
+        let mut open = self.tell_all([Input::Started]).await;
+        while open && !self.shared.failed() {
+            let mut round = Round::default();
+            open = self.gather(&mut round).await;
+            if !self.finish(round).await {
+                return;
+            }
+            let now = (self.clock)();
+            self.shared.beat("desk", now);
+            if now - synced_at >= SYNC_EVERY {
+                synced_at = now;
+                match self.store.checkpoint() {
+                    Ok(Some(report)) => tracing::warn!(?report, "the desk's state was built anew; nothing is lost"),
+                    Ok(None) => {}
+                    Err(error) => tracing::warn!(%error, "sled could not be synced; the desk log has everything"),
+                }
+            }
+            if now - exported_at >= EXPORT_EVERY {
+                exported_at = now;
+                if let Err(error) = self.store.export(EXPORTS) {
+                    tracing::warn!(%error, "the hourly export failed");
+                }
+            }
+        }
+    }
+
+    /// Waits for something to happen and takes what else is there. `false` once nothing can happen any more.
+    async fn gather(&mut self, round: &mut Round) -> bool {
+        let hold = self.held.is_some() || self.hold.load(Ordering::Acquire);
+        let now = (self.clock)();
+        let wake = self.desk.wake_at().filter(|_| !hold).map_or(Span::from_secs(1), |at| (at - now).max(Span::ZERO));
+        // At least once a second, so that the beat is seen.
+        let pause = wake.min(Span::from_secs(1)).to_std().max(Duration::from_millis(1));
+        tokio::select! {
+            biased;
+            Some(question) = self.questions.recv() => self.question(question, round),
+            Some(config) = self.configs.recv() => self.desk.reload(config),
+            news = self.shards.recv(), if self.orders.is_some() => match news {
+                Some(news) => self.news(news, round),
+                // The shards have ended, so nothing will be claimed any more: lets the dispatcher finish and end.
+                None => self.orders = None,
+            },
+            _ = &mut self.quit => return false,
+            () = tokio::time::sleep(pause) => {}
+        }
+        for _ in 0..BATCH {
+            if let Ok(question) = self.questions.try_recv() {
+                self.question(question, round);
+            } else if let Ok(news) = self.shards.try_recv() {
+                self.news(news, round);
+            } else {
+                break;
+            }
+        }
+        let now = (self.clock)();
+        if !hold && self.desk.wake_at().is_some_and(|at| at <= now) {
+            self.decide(Input::Wake, now, round);
+        }
+        true
+    }
+
+    fn question(&mut self, question: DeskQuestion, round: &mut Round) {
+        match question {
+            DeskQuestion::Input(input, answer) => {
+                let reply = self.decide(input, (self.clock)(), round);
+                round.replies.push((answer, reply));
+            }
+            // Reading sees what this round has decided and not yet made durable; it is durable before the caller can
+            // act on it over the network in all but the smallest window, and nothing is released on its account.
+            DeskQuestion::List { closed, limit, answer } => drop(answer.send(self.desk.list(closed, limit))),
+            DeskQuestion::Show(case, answer) => drop(answer.send(self.desk.show(&case).map(Box::new))),
+            DeskQuestion::Find(prefix, answer) => drop(answer.send(self.desk.find(&prefix))),
+        }
+    }
+
+    fn news(&mut self, news: FromShard, round: &mut Round) {
+        let now = (self.clock)();
+        match news {
+            FromShard::Detections { thread, pos, list } => {
+                for detection in list {
+                    round.waited.push(now.since(detection.received_at));
+                    self.decide(Input::Detection(Box::new(detection)), now, round);
+                }
+                round.committed.push((thread, pos));
+            }
+            FromShard::Facts { device, event_at, values } => {
+                self.decide(Input::Facts { device, event_at, values }, now, round);
+            }
+            FromShard::Reply(receipt) => {
+                self.decide(Input::Receipt(receipt), now, round);
+            }
+        }
+    }
+
+    fn decide(&mut self, input: Input, now: At, round: &mut Round) -> Reply {
+        let Step { record, orders, watch, reply } = self.desk.handle(now, input);
+        if let Some(record) = record {
+            if let Err(error) = self.desk.apply(&record) {
+                // The desk cannot read what it has just written: nothing of this may be released.
+                self.shared.fail(format!("desk: {error}"));
+                return Reply::Refused("the desk has failed".to_owned());
+            }
+            round.records.push(record);
+        }
+        round.orders.extend(orders);
+        round.watch.extend(watch);
+        reply
+    }
+
+    async fn tell_all<const N: usize>(&mut self, inputs: [Input; N]) -> bool {
+        let mut round = Round::default();
+        for input in inputs {
+            self.decide(input, (self.clock)(), &mut round);
+        }
+        self.finish(round).await
+    }
+
+    /// Writes the records; tries again while the disk is full. `false`: the log can never be written again.
+    async fn durable(&mut self, records: &[Record]) -> bool {
+        loop {
+            match self.store.commit_batch(records) {
+                Ok(_) => return true,
+                Err(error) if error.retryable() => {
+                    tracing::error!(%error, "nothing is released until the desk log can be written");
+                    self.shared.set_trouble(Some(error.to_string()));
+                    self.shared.beat("desk", (self.clock)());
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                Err(error) => {
+                    self.shared.fail(format!("desk log: {error}"));
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Makes a round durable and releases it. `false`: the log cannot be written; nothing of it is released.
+    async fn finish(&mut self, round: Round) -> bool {
+        if self.shared.failed() {
+            return false;
+        }
+        if !round.records.is_empty() {
+            fail::fail_point!("desk-before-commit", |_| std::process::abort());
+            if !self.durable(&round.records).await {
+                return false;
+            }
+            fail::fail_point!("desk-after-commit", |_| std::process::abort());
+        }
+        for waited in round.waited {
+            metrics::histogram!("forewarn_publish_to_effect_seconds").record(waited.as_secs_f64());
+        }
+        for (thread, pos) in round.committed {
+            self.shared.committed[thread].fetch_max(pos, Ordering::AcqRel);
+        }
+        if !round.watch.is_empty() {
+            self.shared.watched.update(|watched| {
+                for (device, watch) in round.watch {
+                    match watch {
+                        Watch::Start => watched.insert(device),
+                        Watch::Stop => watched.remove(&device),
+                    };
+                }
+            });
+        }
+        for order in round.orders {
+            // Bounded by what the desk has in flight; the dispatcher never waits for the desk to take an order.
+            if let Some(orders) = &self.orders
+                && orders.send(order).await.is_err()
+            {
+                self.shared.fail("the dispatcher has ended".to_owned());
+                return false;
+            }
+        }
+        for (answer, reply) in round.replies {
+            // Whoever asked may have gone; what was decided stands.
+            let _gone = answer.send(reply);
+        }
+        true
+    }
+}

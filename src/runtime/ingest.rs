@@ -1,0 +1,321 @@
+//! From the broker to the journal to the shards: the thread that owns the telemetry journal.
+//!
+//! One round: take what waits (at least one message, or the tick), append it, one fdatasync, then acknowledge and hand
+//! over. When idle a message is committed at once; under load a round holds what arrived during the last fdatasync.
+//! Nothing is acknowledged or derived from before it is durable. When the disk is full the round is tried again and
+//! nothing new is taken: the queue fills and the broker holds the rest.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::entry::Entry;
+use super::ports::{Clock, Incoming, Source};
+use super::quarantine::{Quarantine, Quarantined};
+use super::shard::{Item, ItemKind};
+use super::shared::{Rules, Shared};
+use crate::domain::{At, Span, shard_of};
+use crate::journal::{self, Journal, Keep, Pos};
+use crate::model::Binding;
+
+/// Messages in one round at most.
+const BATCH: usize = 4_096;
+/// Bytes in one round at most (they are in memory until the round is durable).
+const BATCH_BYTES: usize = 8 << 20;
+/// How often the clock is marked in the journal while ingest is healthy.
+const MARK_EVERY: Span = Span::from_secs(1);
+/// How often old segments are dropped.
+const TRIM_EVERY: Span = Span::from_secs(10);
+/// Topics whose binding is remembered; the cache is emptied when it is full.
+const KNOWN_TOPICS: usize = 1 << 20;
+/// How long to wait before a round is tried again when the disk is full.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What a topic name stands for.
+#[derive(Debug, Clone)]
+enum Meaning {
+    Telemetry(Arc<Binding>),
+    Reply,
+    Nothing,
+}
+
+/// Turns topic names into devices and items for the shard threads.
+pub(super) struct Router {
+    shared: Arc<Shared>,
+    rules: Arc<Rules>,
+    seen: u64,
+    known: HashMap<Bytes, Meaning, BuildHasherDefault<Xxh3Default>>,
+    threads: Vec<SyncSender<Vec<Item>>>,
+    waiting: Vec<Vec<Item>>,
+    quarantine: Arc<Mutex<Quarantine>>,
+}
+
+impl Router {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        rules: Arc<Rules>,
+        threads: Vec<SyncSender<Vec<Item>>>,
+        quarantine: Arc<Mutex<Quarantine>>,
+    ) -> Self {
+        let waiting = threads.iter().map(|_| Vec::new()).collect();
+        let mut seen = 0;
+        let rules = shared.rules.newer(&mut seen).unwrap_or(rules);
+        Self { shared, rules, seen, known: HashMap::default(), threads, waiting, quarantine }
+    }
+
+    /// Queues one durable message for its shard thread.
+    pub(super) fn message(&mut self, pos: u64, received_at: At, retained: bool, topic: &Bytes, payload: Bytes) {
+        if let Some(rules) = self.shared.rules.newer(&mut self.seen) {
+            self.rules = rules;
+            self.known.clear();
+        }
+        let meaning = match self.known.get(topic) {
+            Some(meaning) => meaning.clone(),
+            None => {
+                let meaning = self.meaning(topic);
+                if self.known.len() >= KNOWN_TOPICS {
+                    self.known.clear();
+                }
+                self.known.insert(topic.clone(), meaning.clone());
+                meaning
+            }
+        };
+        let (shard, kind) = match meaning {
+            Meaning::Telemetry(binding) => {
+                (shard_of(binding.device.as_str()), ItemKind::Telemetry { binding, retained, payload })
+            }
+            Meaning::Reply => (0, ItemKind::Reply { payload }),
+            Meaning::Nothing => {
+                let topic = String::from_utf8_lossy(topic);
+                let detail = "no model has a topic filter that matches".to_owned();
+                let entry = Quarantined::new(pos, received_at, &topic, &payload, "unknown_topic", detail);
+                put_aside(&self.quarantine, &entry);
+                return;
+            }
+        };
+        let thread = usize::from(shard) % self.threads.len();
+        self.waiting[thread].push(Item { pos, at: received_at, topic: topic.clone(), shard, kind });
+    }
+
+    /// Queues a mark of the clock for every thread.
+    pub(super) fn mark(&mut self, pos: u64, at: At) {
+        for queue in &mut self.waiting {
+            queue.push(Item { pos, at, topic: Bytes::new(), shard: 0, kind: ItemKind::Clock });
+        }
+    }
+
+    /// Waits until the shard threads have worked on everything that was handed over.
+    pub(super) fn barrier(&mut self) -> bool {
+        let (reached, wait) = std::sync::mpsc::channel();
+        for queue in &mut self.waiting {
+            let kind = ItemKind::Barrier(reached.clone());
+            queue.push(Item { pos: 0, at: At::MIN, topic: Bytes::new(), shard: 0, kind });
+        }
+        self.flush() && self.threads.iter().all(|_| wait.recv().is_ok())
+    }
+
+    /// Hands over what is queued; waits while a shard thread's queue is full. `false` if a thread is gone.
+    pub(super) fn flush(&mut self) -> bool {
+        self.threads
+            .iter()
+            .zip(&mut self.waiting)
+            .filter(|(_, queue)| !queue.is_empty())
+            .all(|(thread, queue)| thread.send(std::mem::take(queue)).is_ok())
+    }
+
+    fn meaning(&self, topic: &Bytes) -> Meaning {
+        let Ok(topic) = std::str::from_utf8(topic) else { return Meaning::Nothing };
+        if self.rules.replies.iter().any(|filter| filter_matches(filter, topic)) {
+            return Meaning::Reply;
+        }
+        self.rules.program.models().bind(topic).map_or(Meaning::Nothing, |b| Meaning::Telemetry(Arc::new(b)))
+    }
+}
+
+/// Enters a message into quarantine; a quarantine that cannot be written is reported and never stops ingest.
+pub(super) fn put_aside(quarantine: &Mutex<Quarantine>, entry: &Quarantined) {
+    if let Err(error) = quarantine.lock().unwrap_or_else(PoisonError::into_inner).put(entry) {
+        tracing::warn!(%error, topic = entry.topic, reason = entry.reason, "quarantine cannot be written");
+    }
+}
+
+/// Whether an MQTT topic filter matches a topic name.
+fn filter_matches(filter: &str, topic: &str) -> bool {
+    let mut levels = topic.split('/');
+    for part in filter.split('/') {
+        match (part, levels.next()) {
+            ("#", _) => return true,
+            ("+", Some(_)) => {}
+            (part, Some(level)) if part == level => {}
+            _ => return false,
+        }
+    }
+    levels.next().is_none()
+}
+
+/// The ingest loop and what it owns.
+pub(super) struct Ingest<S: Source> {
+    pub(super) source: S,
+    pub(super) journal: Journal,
+    pub(super) router: Router,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Clock,
+    pub(super) keep: Keep,
+    pub(super) stop: Arc<AtomicBool>,
+    /// Reused for every entry.
+    pub(super) frame: Vec<u8>,
+}
+
+impl<S: Source> Ingest<S> {
+    /// Runs until the source ends, `stop` is set, or storage fails for good.
+    pub(super) fn run(mut self) {
+        let mut last_mark = At::MIN;
+        let mut last_trim = (self.clock)();
+        let mut batch: Vec<Incoming<S::Ack>> = Vec::with_capacity(BATCH);
+        loop {
+            let open = self.source.recv(BATCH, Duration::from_millis(200), &mut batch);
+            let now = (self.clock)();
+            self.shared.beat("ingest", now);
+            // Marks only while everything received is behind us: a backlog is not the present.
+            let mark = (now - last_mark >= MARK_EVERY && self.source.drained()).then_some(now);
+            if !batch.is_empty() || mark.is_some() {
+                if !self.round(&mut batch, mark) {
+                    return;
+                }
+                if mark.is_some() {
+                    last_mark = now;
+                }
+            }
+            if now - last_trim >= TRIM_EVERY {
+                last_trim = now;
+                self.trim(now);
+            }
+            if !open || self.stop.load(Ordering::Acquire) || self.shared.failed() {
+                return;
+            }
+        }
+    }
+
+    /// Makes one batch durable, acknowledges it and hands it over. `false`: cannot go on.
+    fn round(&mut self, batch: &mut Vec<Incoming<S::Ack>>, mark: Option<At>) -> bool {
+        while !batch.is_empty() || mark.is_some() {
+            let bytes = batch.iter().scan(0, |sum, m| {
+                *sum += m.payload.len() + m.topic.len();
+                Some(*sum)
+            });
+            let take = bytes.take_while(|sum| *sum <= BATCH_BYTES).count().max(1).min(batch.len());
+            let last = take == batch.len();
+            let part: Vec<Incoming<S::Ack>> = batch.drain(..take).collect();
+            let mark = mark.filter(|_| last);
+            let Some(first) = self.durable(&part, mark) else { return false };
+            let mut acks = Vec::with_capacity(part.len());
+            let mut pos = first.0;
+            for message in part {
+                self.router.message(pos, message.received_at, message.retained, &message.topic, message.payload);
+                acks.extend(message.ack);
+                pos += 1;
+            }
+            self.source.ack(acks);
+            if let Some(at) = mark {
+                self.router.mark(pos, at);
+            }
+            if !self.router.flush() {
+                self.shared.fail("a shard thread has ended".to_owned());
+                return false;
+            }
+            if last {
+                break;
+            }
+        }
+        true
+    }
+
+    /// Appends and commits; returns the position of the first entry. Tries again while the disk is full.
+    fn durable(&mut self, part: &[Incoming<S::Ack>], mark: Option<At>) -> Option<Pos> {
+        let first = match self.append(part, mark) {
+            Ok(first) => first,
+            Err(error) => {
+                self.shared.fail(error.to_string());
+                return None;
+            }
+        };
+        fail::fail_point!("journal-before-sync", |_| std::process::abort());
+        loop {
+            match self.journal.commit() {
+                Ok(_) => break,
+                Err(error) if error.retryable() => {
+                    tracing::error!(%error, "nothing is acknowledged until the journal can be written");
+                    self.shared.set_trouble(Some(error.to_string()));
+                    self.shared.beat("ingest", (self.clock)());
+                    if self.stop.load(Ordering::Acquire) {
+                        return None;
+                    }
+                    std::thread::sleep(RETRY);
+                }
+                Err(error) => {
+                    self.shared.fail(error.to_string());
+                    return None;
+                }
+            }
+        }
+        fail::fail_point!("journal-after-sync", |_| std::process::abort());
+        self.shared.set_trouble(None);
+        Some(first)
+    }
+
+    fn append(&mut self, part: &[Incoming<S::Ack>], mark: Option<At>) -> Result<Pos, journal::Error> {
+        let now = (self.clock)();
+        let first = self.journal.next();
+        for message in part {
+            // A topic that is not UTF-8 is refused by the client library; an empty one stands for it here.
+            let topic = std::str::from_utf8(&message.topic).unwrap_or("");
+            let Incoming { received_at, retained, payload, .. } = message;
+            let entry = Entry::Message { received_at: *received_at, retained: *retained, topic, payload };
+            self.put(now, entry)?;
+        }
+        if let Some(at) = mark {
+            self.put(now, Entry::Clock { at })?;
+        }
+        Ok(first)
+    }
+
+    fn put(&mut self, now: At, entry: Entry<'_>) -> Result<Pos, journal::Error> {
+        self.frame.clear();
+        entry.encode(&mut self.frame);
+        self.journal.append(now, &self.frame)
+    }
+
+    fn trim(&mut self, now: At) {
+        let covered = self.shared.covered.iter().map(|c| c.load(Ordering::Acquire)).min().unwrap_or(0);
+        if let Err(error) = self.journal.trim(Pos(covered + 1), self.keep, now) {
+            tracing::warn!(%error, "old journal segments could not be dropped");
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        metrics::gauge!("forewarn_journal_bytes").set(self.journal.bytes() as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter_matches;
+
+    #[test]
+    fn filters_match_as_mqtt_says() {
+        for (filter, topic, expected) in [
+            ("fleet/+/cmd/ack", "fleet/a/cmd/ack", true),
+            ("fleet/+/cmd/ack", "fleet/a/b/cmd/ack", false),
+            ("fleet/#", "fleet/a/b", true),
+            ("fleet/#", "fleet", true),
+            ("fleet/+", "fleet/a/b", false),
+            ("fleet/+", "fleet", false),
+        ] {
+            assert_eq!(filter_matches(filter, topic), expected, "{filter} {topic}");
+        }
+    }
+}

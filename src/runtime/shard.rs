@@ -1,0 +1,258 @@
+//! The shard threads: each owns an engine with the devices of some of the 256 shards. No locks on the way of a message.
+//!
+//! A shard's checkpoint is its device states at a journal position, and is written only when the desk has committed
+//! every detection up to there: what is dropped from the journal is never needed again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::ingest::put_aside;
+use super::ports::Clock;
+use super::quarantine::{Quarantine, Quarantined};
+use super::shared::{Rules, SHARDS, Shared};
+use crate::domain::{At, Detection, DeviceId, Receipt, Span, Value};
+use crate::engine::Engine;
+use crate::model::Binding;
+use crate::wire;
+
+/// Every shard gets a new checkpoint this often, one after the other, so that no moment carries all the work.
+const ROUND: Span = Span::from_secs(30);
+
+/// Something durable for a shard thread.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// Its position in the journal.
+    pub(super) pos: u64,
+    /// When it was received, or the mark itself.
+    pub(super) at: At,
+    /// Topic name; empty for a mark.
+    pub(super) topic: Bytes,
+    pub(super) shard: u8,
+    pub(super) kind: ItemKind,
+}
+
+#[derive(Debug)]
+pub(super) enum ItemKind {
+    /// A device says how it is.
+    Telemetry { binding: Arc<Binding>, retained: bool, payload: Bytes },
+    /// A device answers a command.
+    Reply { payload: Bytes },
+    /// Time has passed.
+    Clock,
+    /// Everything queued before it has been worked on.
+    Barrier(std::sync::mpsc::Sender<()>),
+}
+
+/// What the shard threads tell the desk.
+#[derive(Debug)]
+pub(super) enum FromShard {
+    /// Made of the entry at `pos`.
+    Detections { thread: usize, pos: u64, list: Vec<Detection> },
+    /// A watched device says something new.
+    Facts { device: DeviceId, event_at: At, values: BTreeMap<String, Value> },
+    /// A device answered a command.
+    Reply(Receipt),
+}
+
+/// One shard's states for the writer of checkpoints.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) shard: u8,
+    pub(super) pos: u64,
+    /// `None`: nothing of this shard has changed since its last checkpoint, which is therefore good up to `pos`.
+    pub(super) bytes: Option<Vec<u8>>,
+}
+
+pub(super) struct ShardThread {
+    pub(super) index: usize,
+    pub(super) engine: Engine,
+    pub(super) shared: Arc<Shared>,
+    /// Per shard: entries up to here are already in the restored state.
+    pub(super) restored: Vec<u64>,
+    pub(super) items: Receiver<Vec<Item>>,
+    pub(super) desk: mpsc::Sender<FromShard>,
+    pub(super) snapshots: SyncSender<Snapshot>,
+    pub(super) quarantine: Arc<Mutex<Quarantine>>,
+    pub(super) clock: Clock,
+}
+
+/// What the loop remembers between rounds.
+struct Memory {
+    seen_rules: u64,
+    seen_watch: u64,
+    watched: BTreeSet<DeviceId>,
+    pos: u64,
+    last_detection: u64,
+    dirty: Vec<bool>,
+    next_shard: usize,
+    next_at: At,
+}
+
+impl ShardThread {
+    /// Runs until ingest has gone, then writes a last round of checkpoints.
+    pub(super) fn run(mut self, rules: &Arc<Rules>) {
+        let threads = self.shared.committed.len();
+        let mine: Vec<usize> = (self.index..SHARDS).step_by(threads).collect();
+        let mut memory = Memory {
+            seen_rules: 0,
+            seen_watch: 0,
+            watched: BTreeSet::new(),
+            pos: 0,
+            last_detection: 0,
+            // A state restored under other rules differs from its file.
+            dirty: vec![true; SHARDS],
+            next_shard: 0,
+            next_at: (self.clock)() + ROUND,
+        };
+        // The engine was built with these rules; only newer ones need a reload.
+        let current = self.shared.rules.newer(&mut memory.seen_rules);
+        if current.is_some_and(|now| !Arc::ptr_eq(&now, rules)) {
+            memory.seen_rules = 0;
+        }
+        let pause = Span::from_micros(ROUND.as_micros() / i64::try_from(mine.len().max(1)).unwrap_or(1));
+        loop {
+            match self.items.recv_timeout(Duration::from_millis(200)) {
+                Ok(items) => {
+                    if !items.into_iter().all(|item| self.item(item, &mut memory)) {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = (self.clock)();
+            self.shared.beat("shards", now);
+            if !self.reload(now, &mut memory) || !self.forward_facts(&mut memory) {
+                return;
+            }
+            if now >= memory.next_at {
+                memory.next_at = now + pause;
+                let shard = mine[memory.next_shard % mine.len()];
+                if self.snapshot(shard, &mut memory) {
+                    memory.next_shard += 1;
+                }
+            }
+        }
+        self.last_round(&mine, &mut memory);
+    }
+
+    /// `false` once the desk has gone.
+    fn item(&mut self, item: Item, memory: &mut Memory) -> bool {
+        memory.pos = memory.pos.max(item.pos);
+        let shard = usize::from(item.shard);
+        let mut detections = Vec::new();
+        match item.kind {
+            ItemKind::Clock => self.engine.clock(item.at, &mut detections),
+            ItemKind::Barrier(reached) => return reached.send(()).is_ok(),
+            _ if item.pos <= self.restored[shard] => return true,
+            ItemKind::Telemetry { binding, retained, payload } => {
+                memory.dirty[shard] = true;
+                let result = self.engine.message(&binding, &payload, item.at, retained, &mut detections);
+                metrics::counter!("forewarn_messages_total").increment(1);
+                if let Err(error) = result {
+                    self.refuse(&item.topic, item.pos, item.at, &payload, error.reason(), error.to_string());
+                }
+            }
+            ItemKind::Reply { payload } => match wire::command::receipt(&payload) {
+                Ok(receipt) => return self.desk.blocking_send(FromShard::Reply(receipt)).is_ok(),
+                Err(error) => {
+                    self.refuse(&item.topic, item.pos, item.at, &payload, "bad_command_reply", error.to_string());
+                }
+            },
+        }
+        if detections.is_empty() {
+            return true;
+        }
+        for detection in &detections {
+            memory.dirty[usize::from(crate::domain::shard_of(detection.device.as_str()))] = true;
+            metrics::counter!("forewarn_detections_total", "rule" => detection.rule.to_string()).increment(1);
+        }
+        memory.last_detection = item.pos;
+        let news = FromShard::Detections { thread: self.index, pos: item.pos, list: detections };
+        self.desk.blocking_send(news).is_ok()
+    }
+
+    fn refuse(&self, topic: &Bytes, pos: u64, at: At, payload: &Bytes, reason: &str, detail: String) {
+        let topic = String::from_utf8_lossy(topic);
+        put_aside(&self.quarantine, &Quarantined::new(pos, at, &topic, payload, reason, detail));
+    }
+
+    /// Takes over new rules, if there are any.
+    fn reload(&mut self, now: At, memory: &mut Memory) -> bool {
+        let Some(rules) = self.shared.rules.newer(&mut memory.seen_rules) else { return true };
+        let mut detections = Vec::new();
+        self.engine.reload(rules.program.clone(), rules.registry.clone(), now, &mut detections);
+        memory.dirty = vec![true; SHARDS];
+        if detections.is_empty() {
+            return true;
+        }
+        memory.last_detection = memory.pos;
+        let news = FromShard::Detections { thread: self.index, pos: memory.pos, list: detections };
+        self.desk.blocking_send(news).is_ok()
+    }
+
+    /// Tells the desk what watched devices say now.
+    fn forward_facts(&mut self, memory: &mut Memory) -> bool {
+        if let Some(watched) = self.shared.watched.newer(&mut memory.seen_watch) {
+            for gone in memory.watched.difference(&watched) {
+                self.engine.watch(gone, false);
+            }
+            for new in watched.difference(&memory.watched) {
+                self.engine.watch(new, true);
+            }
+            memory.watched = watched;
+        }
+        if memory.watched.is_empty() {
+            return true;
+        }
+        let mut changed = Vec::new();
+        self.engine.changed_facts(&mut changed);
+        changed.into_iter().all(|(device, event_at, values)| {
+            self.desk.blocking_send(FromShard::Facts { device, event_at, values }).is_ok()
+        })
+    }
+
+    /// Hands one shard to the writer, if the desk is far enough and the writer is free. `false`: try again later.
+    fn snapshot(&self, shard: usize, memory: &mut Memory) -> bool {
+        let committed = self.shared.committed[self.index].load(Ordering::Acquire);
+        let Ok(number) = u8::try_from(shard) else { return true };
+        if committed < memory.last_detection || memory.pos == 0 {
+            return false;
+        }
+        let bytes = memory.dirty[shard].then(|| self.engine.snapshot(number));
+        match self.snapshots.try_send(Snapshot { shard: number, pos: memory.pos, bytes }) {
+            Ok(()) => {
+                memory.dirty[shard] = false;
+                true
+            }
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        }
+    }
+
+    /// At a clean stop: all shards, as soon as the desk is far enough (it is waited for, but not for ever).
+    fn last_round(&self, mine: &[usize], memory: &mut Memory) {
+        let deadline = (self.clock)() + Span::from_secs(10);
+        while self.shared.committed[self.index].load(Ordering::Acquire) < memory.last_detection {
+            if (self.clock)() > deadline || self.shared.failed() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if memory.pos == 0 || self.shared.failed() {
+            return;
+        }
+        for &shard in mine {
+            let Ok(number) = u8::try_from(shard) else { continue };
+            let bytes = memory.dirty[shard].then(|| self.engine.snapshot(number));
+            if self.snapshots.send(Snapshot { shard: number, pos: memory.pos, bytes }).is_err() {
+                return;
+            }
+        }
+    }
+}

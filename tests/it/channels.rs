@@ -1,0 +1,10 @@
+//! The ways out, each against a peer that speaks its protocol.
+
+mod command;
+mod http;
+mod mail;
+#[cfg(feature = "demo")]
+mod sandbox;
+mod smtpd;
+mod support;
+mod tls;

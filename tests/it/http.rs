@@ -1,0 +1,9 @@
+//! The HTTP server on a real socket, with a scripted desk behind it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, too, stop where they cannot go on")]
+
+mod api;
+mod callbacks;
+mod command;
+mod limits;
+mod voice;
+mod world;

@@ -1,0 +1,236 @@
+//! The daemon between a real mosquitto and the sandbox providers, to be killed and started again at will.
+//!
+//! What the providers accepted is counted in this process, so it outlasts every death of the daemon.
+
+use std::fs::{File, OpenOptions};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use forewarn::app;
+use forewarn::demo::sandbox::{
+    MailServer, PhoneNetwork, PhoneSettings, Sightings, Stage, TicketDesk, TowCompany, TowSettings,
+};
+use forewarn::demo::{Addresses, Case, Secrets, Workspace, free_port};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::broker::{Broker, OPEN};
+
+pub(crate) struct World {
+    pub(crate) broker: Broker,
+    pub(crate) mail: MailServer,
+    pub(crate) desk: TicketDesk,
+    pub(crate) tow: TowCompany,
+    pub(crate) phone: PhoneNetwork,
+    pub(crate) space: Workspace,
+    to: Addresses,
+    secrets: Secrets,
+    http: reqwest::Client,
+    daemon: Option<Child>,
+}
+
+/// A line of the case list.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Listed {
+    pub(crate) id: String,
+    pub(crate) device: String,
+    pub(crate) fault: String,
+    pub(crate) closed_at: Option<String>,
+    pub(crate) outcome: Option<String>,
+}
+
+impl World {
+    /// Everything but the daemon. The registry has `cars` cars.
+    pub(crate) async fn build(cars: usize) -> Self {
+        let _already = rustls::crypto::ring::default_provider().install_default();
+        let broker = Broker::start(OPEN);
+        let secrets = Secrets::new().unwrap();
+        let stage = Stage { clock: app::clock(), sightings: Sightings::default() };
+        let mail = MailServer::start(None, stage.sightings.clone()).await.unwrap();
+        let desk = TicketDesk::start(&secrets.desk, stage.clone()).await.unwrap();
+        let tow =
+            TowSettings { secret: secrets.tow.clone(), eta_min: 24, slip_min: 5, pace: Duration::from_millis(100) };
+        let tow = TowCompany::start(tow, stage.clone()).await.unwrap();
+        let phone = PhoneSettings {
+            account_sid: secrets.account.clone(),
+            token: secrets.phone.clone(),
+            ring: Duration::from_millis(30),
+            rings: 2,
+            per_char: Duration::from_micros(100),
+            hurry: 0.01,
+        };
+        let phone = PhoneNetwork::start(phone, stage).await.unwrap();
+        let to = Addresses {
+            broker: broker.url(),
+            http: free_port().unwrap(),
+            mail: mail.addr().port(),
+            desk: desk.url(),
+            tow: tow.url(),
+            phone: phone.url(),
+        };
+        let space = Workspace::create(cars, &to, &secrets, std::env::var_os("FOREWARN_KEEP").is_some()).unwrap();
+        Self { broker, mail, desk, tow, phone, space, to, secrets, http: reqwest::Client::new(), daemon: None }
+    }
+
+    /// Starts the daemon; `failpoints` as in the `FAILPOINTS` variable of the `fail` crate.
+    pub(crate) fn start(&mut self, failpoints: &str) {
+        assert!(self.daemon.is_none(), "one daemon at a time");
+        let log = OpenOptions::new().create(true).append(true).open(self.space.log()).unwrap();
+        let environment = self.space.environment(&self.to, &self.secrets);
+        let child = Command::new(env!("CARGO_BIN_EXE_forewarn"))
+            .args(["run", "--config"])
+            .arg(self.space.settings())
+            .envs(environment)
+            .env("FAILPOINTS", failpoints)
+            // Rates of a real provider would only make the test slow.
+            .env("FOREWARN__PROVIDER__PHONE__PER_SECOND", "1000")
+            .env("FOREWARN__PROVIDER__PHONE__PER_HOUR", "100000")
+            .env("FOREWARN__PROVIDER__TOW__PER_SECOND", "1000")
+            .env("FOREWARN__PROVIDER__TOW__PER_HOUR", "100000")
+            .env("FOREWARN__PROVIDER__HELPDESK__PER_SECOND", "1000")
+            .env("FOREWARN__PROVIDER__TEXT__PER_SECOND", "1000")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.daemon = Some(child);
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.daemon.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM, and the exit code.
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        let mut child = self.daemon.take()?;
+        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+        child.wait().unwrap().code()
+    }
+
+    /// Waits until a failpoint has ended the daemon.
+    pub(crate) async fn died(&mut self) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while self.daemon.as_mut().unwrap().try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "the daemon came past its failpoint:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.daemon = None;
+    }
+
+    /// Waits until the daemon says that it is ready.
+    pub(crate) async fn ready(&mut self) {
+        let url = format!("http://127.0.0.1:{}/readyz", self.to.http);
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = self.http.get(&url).send().await;
+            if answer.is_ok_and(|a| a.status().is_success()) {
+                return;
+            }
+            let ended = self.daemon.as_mut().and_then(|d| d.try_wait().unwrap());
+            assert!(ended.is_none() && Instant::now() < until, "not ready ({ended:?}):\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// All cases, closed ones too.
+    pub(crate) async fn cases(&self) -> Vec<Listed> {
+        #[derive(Deserialize)]
+        struct List {
+            cases: Vec<Listed>,
+        }
+        let list: Option<List> = self.get("/api/v1/cases?closed=true&limit=1000").await;
+        list.map(|l| l.cases).unwrap_or_default()
+    }
+
+    /// One case, whole.
+    pub(crate) async fn case(&self, id: &str) -> Option<Case> {
+        self.get(&format!("/api/v1/cases/{id}")).await
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Option<T> {
+        let url = format!("http://127.0.0.1:{}{path}", self.to.http);
+        let answer = self.http.get(url).bearer_auth(&self.secrets.api).send().await.ok()?;
+        answer.json().await.ok()
+    }
+
+    /// Waits until every one of `devices` has a closed case with `fault`.
+    pub(crate) async fn all_served(&self, devices: &[String], fault: &str, within: Duration) -> Vec<Listed> {
+        let until = Instant::now() + within;
+        loop {
+            let cases = self.cases().await;
+            let open: Vec<&String> = devices
+                .iter()
+                .filter(|d| !cases.iter().any(|c| c.device == **d && c.fault == fault && c.closed_at.is_some()))
+                .collect();
+            if open.is_empty() {
+                return cases;
+            }
+            if Instant::now() > until {
+                let mut stuck = Vec::new();
+                for case in cases.iter().filter(|c| open.contains(&&c.device)).take(2) {
+                    stuck.push(self.case(&case.id).await);
+                }
+                panic!("not served: {open:?}\n{stuck:#?}\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The end of the daemon's log.
+    pub(crate) fn log(&self) -> String {
+        let text = std::io::read_to_string(File::open(self.space.log()).unwrap()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Publishes cars' telemetry to the world's broker.
+pub(crate) struct Fleet {
+    publisher: forewarn::mqtt::Publisher,
+}
+
+impl Fleet {
+    pub(crate) fn connect(world: &World) -> Self {
+        let settings = forewarn::mqtt::Settings { urls: vec![world.broker.url()], ..Default::default() };
+        let role = forewarn::mqtt::Role { client_id: "test-fleet".into(), status_topic: None, in_flight: 500 };
+        Self { publisher: forewarn::mqtt::Publisher::connect(&settings, role, app::clock()).unwrap() }
+    }
+
+    /// One message of a car; returns after the broker has it.
+    pub(crate) async fn say(&self, device: &str, broken: bool, speed: f64) {
+        let now = app::clock()();
+        let front_left = if broken { 1.2 } else { 40.0 };
+        let payload = serde_json::json!({
+            "ts": now.as_millis(), "speed": speed, "pedal": 60, "brake": { "fl": front_left, "fr": 41.0 },
+            "v12": 12.6, "ign": true, "tamb": 12.0, "pos": { "lat": 48.137, "lon": 11.575 }, "odo": 41200
+        });
+        let message = forewarn::mqtt::Message {
+            topic: format!("fleet/{device}/telemetry"),
+            payload: payload.to_string().into(),
+            expiry: None,
+            retain: false,
+        };
+        for _ in 0..100 {
+            match self.publisher.send(message.clone()).await {
+                forewarn::domain::Outcome::Accepted { .. } => return,
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+        panic!("the broker does not take messages");
+    }
+}
+
+/// Shared by tasks of a test.
+pub(crate) type SharedFleet = Arc<Fleet>;
