@@ -403,20 +403,32 @@ impl Device {
         if !self.profile.enabled[rule] || skipped {
             return;
         }
+        // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
+        let clock = !spec.uses.silents.is_empty();
+        let last = Head::load(&self.row[spec.offset..]).last;
+        let step = Step { last, now, sample: why == Look::Sample || clock || spec.uses.known, clock };
+        let ended = self.step_levels(work, rule, step, u8::MAX);
+        if ended != 0 && step.sample && Head::load(&self.row[spec.offset..]).level == 0 {
+            // The sample that ends an episode may begin the next: `clear = "true"` gives one for each true sample.
+            self.step_levels(work, rule, Step { last: now, ..step }, ended);
+        }
+        self.next = self.next.min(self.deadline(program, rule, true));
+    }
+
+    /// Steps those levels of a rule that are in the mask `only`, tells what changed, and returns the mask of the levels
+    /// that have ended.
+    fn step_levels(&mut self, work: &mut Work<'_>, rule: usize, step: Step, only: u8) -> u8 {
+        let program = work.program;
+        let spec = &program.rules[rule];
         let base = spec.offset;
         let mut head = Head::load(&self.row[base..]);
         let before = head;
-        // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
-        let clock = !spec.uses.silents.is_empty();
-        let step = Step { last: head.last, now, sample: why == Look::Sample || clock || spec.uses.known, clock };
-        let mut reached = 0;
-        let mut from = now;
-        let mut unknown = false;
-        for (ix, level) in spec.levels.iter().enumerate() {
+        let (mut reached, mut from, mut unknown, mut ended) = (0, step.now, false, 0);
+        for (ix, level) in spec.levels.iter().enumerate().filter(|(ix, _)| only >> ix & 1 == 1) {
             let words = base + RULE_WORDS + ix * LEVEL_WORDS;
             let mut track = Track::load(&self.row[words..]);
             let old = track;
-            let view = self.view(program, now);
+            let view = self.view(program, step.now);
             let value = match &level.clear {
                 Some(clear) if track.in_force() => run(&view, clear, &mut work.scratch.stack),
                 None if track.in_force() => 1.0 - run(&view, &level.when, &mut work.scratch.stack),
@@ -433,25 +445,24 @@ impl Device {
                 reached = u8::try_from(ix + 1).unwrap_or(u8::MAX);
                 from = track.from;
             }
+            if old.in_force() && !track.in_force() {
+                ended |= 1 << ix;
+            }
         }
         if step.sample {
-            head.last = now;
+            head.last = step.now;
         }
-        let change = head.moves(reached, from, now, unknown, spec.stale_after);
+        let change = head.moves(reached, from, step.now, unknown, spec.stale_after);
         if head != before {
             head.store(&mut self.row[base..]);
         }
         if let Some(change) = change {
-            let emission = Emit { change, level: head.level, started_at: head.started_at, seq: head.seq, now };
+            let emission =
+                Emit { change, level: head.level, started_at: head.started_at, seq: head.seq, now: step.now };
             let detection = emit(self, program, spec, emission, &mut work.scratch.stack);
             work.out.push(detection);
         }
-        self.next = self.next.min(self.deadline(program, rule, true));
-        // A fault that ends with the sample in which it is there again is two episodes (`clear = "true"`: each sample
-        // stands for itself). Once more at most: what has just begun cannot be cleared by the same look.
-        if change == Some(Change::Cleared) && why == Look::Sample {
-            self.look(work, rule, now, why);
-        }
+        ended
     }
 
     /// Works out anew when the next timer is due, after the state was loaded.

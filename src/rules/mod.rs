@@ -8,7 +8,8 @@
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! load     all of it, for every model that a rule names
 //! ```
-//! `clear` defaults to *not `when`*. A rule that reads `silent` is driven by the clock: its holds count device time
+//! `clear` defaults to *not `when`*; `clear = "true"` makes every true sample an episode of its own. `fault` defaults to
+//! the id of the rule. A rule is looked at when a signal it reads arrives, even with the value it had. A rule that reads `silent` is driven by the clock: its holds count device time
 //! without samples. Errors are `R0xx`, warnings `R2xx`.
 
 mod call;

@@ -49,12 +49,8 @@ impl World {
         let stage = Stage { clock: app::clock(), sightings: Sightings::default() };
         let mail = MailServer::start(None, stage.sightings.clone()).await.unwrap();
         let desk = TicketDesk::start(&secrets.desk, stage.clone()).await.unwrap();
-        let tow = TowSettings {
-            secret: secrets.tow.clone(),
-            eta_min: 24,
-            slip_min: 5,
-            pace: Duration::from_millis(100),
-        };
+        let tow =
+            TowSettings { secret: secrets.tow.clone(), eta_min: 24, slip_min: 5, pace: Duration::from_millis(100) };
         let tow = TowCompany::start(tow, stage.clone()).await.unwrap();
         let phone = PhoneSettings {
             account_sid: secrets.account.clone(),
