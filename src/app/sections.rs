@@ -131,7 +131,6 @@ mod tests {
 
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only read to be refused")]
     struct Broker {
         urls: Vec<String>,
         #[serde(default)]

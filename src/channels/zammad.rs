@@ -69,7 +69,7 @@ impl Zammad {
         }
         let mailbox = customer.as_ref().map(|(mail, _)| mail).or(self.customer.as_ref());
         let ticket = NewTicket {
-            title: format!("[{}] {title}", order.case.short()),
+            title: title.clone(),
             customer_id: mailbox.map(|mail| format!("guess:{mail}")),
             case_ref: order.case.to_string(),
             article: Article::note(subject("Opened by forewarn", &order.effect), body.clone()),

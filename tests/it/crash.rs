@@ -14,7 +14,7 @@ const FAULT: &str = "brake.circuit_loss";
 
 /// Names of the demo registry's cars.
 fn cars(count: usize) -> Vec<String> {
-    (1..=count).map(forewarn::demo::registry::car_id).collect()
+    (1..=count).map(forewarn::demo::fleet::car_id).collect()
 }
 
 /// No provider accepted anything twice, and everything that a case claims is there.
@@ -31,12 +31,12 @@ fn nothing_doubled(world: &World, cases: &[Listed], devices: &[String]) {
     assert_eq!(tickets.len(), devices.len(), "tickets for {} cases", devices.len());
     let mut jobs = BTreeMap::new();
     for job in world.tow.accepted() {
-        *jobs.entry(job.request.vehicle.0.get("plate").cloned()).or_insert(0) += 1;
+        *jobs.entry(job.request.vehicle.get("plate").map(ToString::to_string)).or_insert(0) += 1;
     }
     assert!(jobs.values().all(|n| *n == 1), "jobs per car: {jobs:?}");
     assert_eq!(jobs.len(), devices.len(), "jobs for {} cases", devices.len());
     let mut calls = BTreeMap::new();
-    for call in world.phone.calls() {
+    for call in world.phone.accepted() {
         *calls.entry(call.key).or_insert(0) += 1;
     }
     assert!(calls.values().all(|n| *n == 1), "calls per effect: {calls:?}");

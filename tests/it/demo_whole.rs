@@ -50,7 +50,8 @@ fn demo_serves_both_breakdowns() {
     let output = demo(&["--json", "--devices", "30"]);
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{err}\n{out}");
-    let lines: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{l}: {e}"))).collect();
+    let lines: Vec<Value> =
+        out.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{l}: {e}"))).collect();
     let summary = lines.last().unwrap();
     assert_eq!((&summary["event"], &summary["served"]), (&"summary".into(), &true.into()), "{summary:#}");
     assert_eq!(summary["other_cases"], 0, "no sound car may get a case: {summary:#}");

@@ -47,7 +47,7 @@ impl World {
         let broker = Broker::start(OPEN);
         let secrets = Secrets::new().unwrap();
         let stage = Stage { clock: app::clock(), sightings: Sightings::default() };
-        let mail = MailServer::start(None, stage.sightings.clone()).await.unwrap();
+        let mail = MailServer::start(None, stage.clone()).await.unwrap();
         let desk = TicketDesk::start(&secrets.desk, stage.clone()).await.unwrap();
         let tow =
             TowSettings { secret: secrets.tow.clone(), eta_min: 24, slip_min: 5, pace: Duration::from_millis(100) };
@@ -221,6 +221,7 @@ impl Fleet {
             payload: payload.to_string().into(),
             expiry: None,
             retain: false,
+            at_least_once: true,
         };
         for _ in 0..100 {
             match self.publisher.send(message.clone()).await {

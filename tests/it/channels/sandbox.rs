@@ -180,7 +180,7 @@ async fn mails() {
         (Some(MailFault::CutAfterDot), "unknown", 1),
         (Some(MailFault::Slow(SLOW)), "unknown", 1),
     ] {
-        let server = MailServer::start(Some(("u", "p")), Sightings::default()).await.unwrap();
+        let server = MailServer::start(Some(("u", "p")), stage()).await.unwrap();
         server.script(fault.clone());
         let settings = format!(
             "kind = \"smtp\"\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\nusername = \"u\"\npassword = \"p\"\n\
