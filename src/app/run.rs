@@ -1,5 +1,7 @@
 //! The life of the daemon: load, recover, connect, serve, reload on SIGHUP, drain on SIGTERM.
 
+use std::error::Error as _;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +29,9 @@ pub enum Error {
     /// Settings, models, rules, playbooks, messages or registry are wrong; all findings are inside. Exit code 78.
     #[error("{}", findings(.0))]
     Config(Box<Diagnostics>),
-    /// A provider's settings cannot be used. Exit code 78.
-    #[error(transparent)]
-    Channel(#[from] channels::Error),
+    /// Settings of providers cannot be used, such as a secret that is not there. Exit code 78.
+    #[error("{}", lines(.0))]
+    Channels(Vec<channels::Error>),
     /// The broker's settings cannot be used. Exit code 78.
     #[error("broker: {0}")]
     Broker(#[from] mqtt::Error),
@@ -51,7 +53,22 @@ pub enum Error {
 
 fn findings(diags: &Diagnostics) -> String {
     let (errors, warnings) = diags.counts();
-    format!("{errors} errors and {warnings} warnings in the settings and the files they name")
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let warned = if warnings == 0 { String::new() } else { format!(" and {}", count(warnings, "warning")) };
+    format!("{}{warned} in the settings and the files they name", count(errors, "error"))
+}
+
+fn lines(errors: &[channels::Error]) -> String {
+    let mut text = String::new();
+    for (n, error) in errors.iter().enumerate() {
+        let _infallible = write!(text, "{}{error}", if n == 0 { "" } else { "\n          " });
+        let mut cause = error.source();
+        while let Some(next) = cause {
+            let _infallible = write!(text, ": {next}");
+            cause = next.source();
+        }
+    }
+    text
 }
 
 /// The clock of the machine, in UTC. The one place that reads it.
@@ -175,16 +192,22 @@ impl Outside {
         };
         let mut lines = Channels::new();
         let mut callbacks = CallbackSecrets::default();
+        let mut wrong = Vec::new();
         for (name, settings) in &loaded.settings.provider {
-            let channel = channels::build(name.as_str(), settings, &deps)?;
-            lines.insert(name.clone(), Line::new(channel, settings.limits().concurrency));
-            match channels::callback_key(name.as_str(), settings, &deps)? {
-                Some(CallbackKey::Twilio(token)) => callbacks.twilio.push(token),
-                Some(CallbackKey::Webhook(secret)) => callbacks.dispatch.push((name.clone(), secret)),
-                None => {}
+            let built = channels::build(name.as_str(), settings, &deps);
+            match built.and_then(|channel| Ok((channel, channels::callback_key(name.as_str(), settings, &deps)?))) {
+                Ok((channel, key)) => {
+                    lines.insert(name.clone(), Line::new(channel, settings.limits().concurrency));
+                    match key {
+                        Some(CallbackKey::Twilio(token)) => callbacks.twilio.push(token),
+                        Some(CallbackKey::Webhook(secret)) => callbacks.dispatch.push((name.clone(), secret)),
+                        None => {}
+                    }
+                }
+                Err(error) => wrong.push(error),
             }
         }
-        Ok((lines, callbacks))
+        if wrong.is_empty() { Ok((lines, callbacks)) } else { Err(Error::Channels(wrong)) }
     }
 }
 

@@ -26,9 +26,6 @@ const CONFIG: u8 = 78;
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 struct Cli {
-    /// How the log is written to standard error; RUST_LOG chooses what (`info` unless set)
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -46,6 +43,9 @@ enum Command {
         /// The settings file; the directories that it names are relative to it
         #[arg(long, value_name = "FILE", env = "FOREWARN_CONFIG")]
         config: PathBuf,
+        /// How the log is written to standard error; RUST_LOG chooses what (info unless set)
+        #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+        log_format: LogFormat,
     },
     /// Show and handle cases of a running daemon
     Case(case::Args),
@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
     // One TLS stack: everything that speaks TLS uses this provider.
     let _already = rustls::crypto::ring::default_provider().install_default();
     match cli.command {
-        Command::Run { config } => run(config, cli.log_format),
+        Command::Run { config, log_format } => run(config, log_format),
         Command::Case(args) => case(&args),
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
         #[cfg(feature = "demo")]
@@ -109,7 +109,7 @@ fn refuse(error: &app::Error) -> ExitCode {
         eprint!("{}", diags.render(stderr().is_terminal()));
     }
     let code = match error {
-        app::Error::Config(_) | app::Error::Channel(_) | app::Error::Broker(_) => CONFIG,
+        app::Error::Config(_) | app::Error::Channels(_) | app::Error::Broker(_) => CONFIG,
         app::Error::Recover(_) | app::Error::Storage(_) => IO,
         app::Error::Io { .. } => 1,
     };
