@@ -89,6 +89,10 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     let messages = messages(diags, &dir(&settings.files.messages));
     let messages = Messages::load(diags, &messages);
     let playbooks = files(diags, &dir(&settings.files.playbooks), "toml", true);
+    if !settings.names_complete() {
+        // What playbooks say of a provider that could not be read would be a second complaint about the same mistake.
+        return None;
+    }
     let surroundings = Surroundings {
         queues: settings.queue.keys().cloned().collect(),
         providers: settings.provider.iter().map(|(name, p)| (name.clone(), kind_of(p))).collect(),

@@ -129,15 +129,18 @@ fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, ExitCode> {
     runtime.map(|r| r.block_on(work)).map_err(|error| complain(&error, None, 1))
 }
 
-/// One sentence, its causes, and what to do.
+/// One sentence, its causes (unless it has told them), and what to do.
 fn complain(error: &dyn std::error::Error, hint: Option<&str>, code: u8) -> ExitCode {
-    eprint!("forewarn: {error}");
+    let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
-        eprint!(": {next}");
+        let next_said = next.to_string();
+        if !said.ends_with(&next_said) {
+            said = format!("{said}: {next_said}");
+        }
         cause = next.source();
     }
-    eprintln!();
+    eprintln!("forewarn: {said}");
     if let Some(hint) = hint {
         eprintln!("hint: {hint}");
     }
