@@ -4,7 +4,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use forewarn::app;
@@ -37,7 +36,6 @@ pub(crate) struct Listed {
     pub(crate) device: String,
     pub(crate) fault: String,
     pub(crate) closed_at: Option<String>,
-    pub(crate) outcome: Option<String>,
 }
 
 impl World {
@@ -232,6 +230,3 @@ impl Fleet {
         panic!("the broker does not take messages");
     }
 }
-
-/// Shared by tasks of a test.
-pub(crate) type SharedFleet = Arc<Fleet>;
