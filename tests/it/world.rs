@@ -30,7 +30,7 @@ pub(crate) struct World {
 }
 
 /// A line of the case list.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Listed {
     pub(crate) id: String,
     pub(crate) device: String,
