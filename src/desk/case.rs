@@ -93,7 +93,7 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
     let provisional = CaseId::of(&[b"key"]);
     let facts = context(change, provisional, &fresh, &Reader::Staff { zone: "UTC" }, false);
     let key = plan.case.key.render(&facts).ok().filter(|k| k.len() <= 256)?;
-    let known = change.base.by_key.get(&key).copied().and_then(|id| change.get::<CaseRow>(&id).map(|row| (id, row)));
+    let known = change.base.newest(&key).and_then(|id| change.get::<CaseRow>(&id).map(|row| (id, row)));
     match known {
         Some((id, row)) if row.is_open() => {
             attach(change, id, d);

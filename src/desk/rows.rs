@@ -331,7 +331,7 @@ pub(super) struct PlanRow {
 macro_rules! tables {
     ($($name:ident: $key:ty => $row:ty, $tag:literal;)*) => {
         /// All rows, in memory.
-        #[derive(Debug, Default, Clone)]
+        #[derive(Debug, Default, Clone, PartialEq)]
         pub(super) struct Rows { $(pub(super) $name: BTreeMap<$key, $row>,)* }
         /// Rows changed and not yet applied; `None` is deleted.
         #[derive(Debug, Default)]

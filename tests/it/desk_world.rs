@@ -121,6 +121,10 @@ pub(crate) struct World {
     pub(crate) config: Arc<Config>,
     pub(crate) now: At,
     pub(crate) log: Vec<Record>,
+    /// The stored state: the last row of each key.
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// A desk of an earlier time and how many records it knows; what a rebuild starts from.
+    snapshot: (Desk, usize),
     pub(crate) odds: Odds,
     pub(crate) rng: Rng,
     pub(crate) crashes: u32,
@@ -279,9 +283,11 @@ impl World {
     pub(crate) fn new(config: Arc<Config>, odds: Odds, seed: u64) -> Self {
         Self {
             desk: Desk::new(config.clone()),
-            config,
+            config: config.clone(),
             now: start(),
             log: Vec::new(),
+            rows: BTreeMap::new(),
+            snapshot: (Desk::new(config.clone()), 0),
             odds,
             rng: Rng::new(seed),
             crashes: 0,
@@ -345,7 +351,7 @@ impl World {
         }
         if let Some(record) = step.record {
             self.desk.apply(&record).unwrap();
-            self.log.push(record);
+            self.store(record);
         }
         self.steps += 1;
         // Every case after every step is too slow for hundreds of worlds; debug builds look at the changed ones.
@@ -363,22 +369,50 @@ impl World {
         let durable = self.rng.percent(50);
         if let (true, Some(record)) = (durable, record) {
             // Durable, and its orders were never released.
-            self.log.push(record);
+            self.store(record);
         } else if matches!(input, Input::Detection(_) | Input::Receipt(_) | Input::Answered { .. }) {
             // The journal is replayed; providers repeat callbacks that were not answered with 200.
             self.later(Span::from_secs(2), input.clone());
         }
         // Attempts under way die with the process.
         self.queue.retain(|_, next| !matches!(next, Next::Tell(Input::Outcome { .. })));
-        let mut desk = Desk::new(self.config.clone());
-        for record in &self.log {
-            desk.apply(record).unwrap();
-        }
-        self.desk = desk;
+        self.desk = self.rebuilt();
         self.now = self.now + Span::from_secs(1);
         let saved = std::mem::replace(&mut self.odds.crash, 0);
         self.tell(Input::Started);
         self.odds.crash = saved;
+    }
+
+    fn store(&mut self, record: Record) {
+        for (key, row) in &record.changes {
+            match row {
+                Some(row) => self.rows.insert(key.clone(), row.clone()),
+                None => self.rows.remove(key),
+            };
+        }
+        self.log.push(record);
+    }
+
+    /// The desk as a start finds it: of the stored rows, or of an older state and the records since. Both are the same.
+    fn rebuilt(&mut self) -> Desk {
+        let loaded = self.loaded();
+        let (mut applied, known) = std::mem::replace(&mut self.snapshot, (Desk::new(self.config.clone()), 0));
+        self.log[known..].iter().for_each(|r| applied.apply(r).unwrap());
+        assert!(loaded.same_state(&applied), "rows and records tell different stories");
+        if self.rng.percent(50) {
+            self.snapshot = (applied, self.log.len());
+            loaded
+        } else {
+            self.snapshot = (loaded, self.log.len());
+            applied
+        }
+    }
+
+    /// The desk of the stored rows.
+    pub(crate) fn loaded(&self) -> Desk {
+        let mut desk = Desk::new(self.config.clone());
+        desk.load(self.rows.clone()).unwrap();
+        desk
     }
 
     fn carry_out(&mut self, order: Order) {

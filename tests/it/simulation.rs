@@ -75,6 +75,8 @@ fn bytes(log: &[Record]) -> Vec<u8> {
 
 fn check(seed: u64, odds: Odds) -> World {
     let world = live(seed, odds);
+    world.desk.check_invariants().unwrap();
+    assert!(world.desk.same_state(&world.loaded()), "seed {seed}: the stored rows are not the state");
     let cases = world.desk.list(true, 100);
     assert!(!cases.is_empty(), "seed {seed}: the detection opened a case");
     for case in &cases {
