@@ -231,7 +231,8 @@ fn store_facts(change: &mut Change<'_>, device: &DeviceId, event_at: At, values:
     if event_at < row.event_at {
         return false;
     }
-    if values.contains_key("lat") && values.contains_key("lon") {
+    // Only what has changed is told: a car that drives due north says no new longitude.
+    if values.contains_key("lat") || values.contains_key("lon") {
         row.position_at = Some(event_at);
     }
     row.event_at = event_at;

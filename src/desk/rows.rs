@@ -401,6 +401,10 @@ tables! {
     plans: SourceHash => PlanRow, b'p';
 }
 
+/// The first byte of the keys of cases.
+#[cfg(debug_assertions)]
+pub(super) const CASE_TAG: u8 = <CaseRow as Table>::TAG;
+
 /// The layout of rows; the first byte of each.
 const VERSION: u8 = 1;
 
