@@ -9,6 +9,7 @@ mod demo;
 mod demo_whole;
 mod desk_world;
 mod durability;
+mod fleet_world;
 mod http;
 mod mqtt;
 mod payloads;
