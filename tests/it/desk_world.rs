@@ -5,9 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use forewarn::desk::{
-    Config, Desk, Input, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
-};
+use forewarn::desk::{Config, Desk, Input, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch};
 use forewarn::domain::{
     At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind,
     EpisodeId, JobState, JobUpdate, Level, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry,

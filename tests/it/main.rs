@@ -4,6 +4,7 @@
 
 mod broker;
 mod channels;
+mod command;
 mod crash;
 mod demo;
 mod demo_whole;

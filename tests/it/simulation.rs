@@ -104,9 +104,17 @@ fn hostile_worlds_end_with_every_case_cared_for() {
         let world = check(seed, Odds::hostile());
         crashes += u64::from(world.crashes);
         orders += world.orders.len();
-        served += world.desk.list(true, 100).iter().filter(|c| c.outcome.as_deref() == Some("served")).map(|_| 1).sum::<u64>();
+        served += world
+            .desk
+            .list(true, 100)
+            .iter()
+            .filter(|c| c.outcome.as_deref() == Some("served"))
+            .map(|_| 1)
+            .sum::<u64>();
     }
-    println!("{worlds} worlds: {orders} orders, {crashes} crashes, {served} cases served without a person closing them");
+    println!(
+        "{worlds} worlds: {orders} orders, {crashes} crashes, {served} cases served without a person closing them"
+    );
     // The worlds must be hostile and still not hopeless, or they show nothing.
     assert!(crashes > worlds && served > worlds / 12, "{crashes} crashes, {served} served");
 }
@@ -178,11 +186,7 @@ fn cars_break_down_and_every_death_of_the_process_goes_unnoticed() {
         let cases = world.desk.list(true, 100);
         let mut opened: Vec<(&str, &str)> = cases.iter().map(|c| (&*c.device, &*c.fault)).collect();
         opened.sort_unstable();
-        let expected = [
-            (DEVICE, "brake.circuit_loss"),
-            ("car-2", "battery_12v.weak"),
-            ("car-4", "brake.circuit_loss"),
-        ];
+        let expected = [(DEVICE, "brake.circuit_loss"), ("car-2", "battery_12v.weak"), ("car-4", "brake.circuit_loss")];
         assert_eq!(opened, expected, "seed {seed}: one case for each car that has a fault");
         for case in &cases {
             let view = world.desk.show(&case.id).unwrap();
