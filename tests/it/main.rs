@@ -9,6 +9,7 @@ mod demo;
 mod demo_whole;
 mod desk_world;
 mod durability;
+mod examples;
 mod http;
 mod mqtt;
 mod payloads;
