@@ -109,7 +109,7 @@ fn refuse(error: &app::Error) -> ExitCode {
         eprint!("{}", diags.render(stderr().is_terminal()));
     }
     let code = match error {
-        app::Error::Config(_) | app::Error::Channel(_) | app::Error::Broker(_) => CONFIG,
+        app::Error::Config(_) | app::Error::Channels(_) | app::Error::Broker(_) => CONFIG,
         app::Error::Recover(_) | app::Error::Storage(_) => IO,
         app::Error::Io { .. } => 1,
     };

@@ -4,7 +4,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use forewarn::app;
@@ -31,13 +30,12 @@ pub(crate) struct World {
 }
 
 /// A line of the case list.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Listed {
     pub(crate) id: String,
     pub(crate) device: String,
     pub(crate) fault: String,
     pub(crate) closed_at: Option<String>,
-    pub(crate) outcome: Option<String>,
 }
 
 impl World {
@@ -232,6 +230,3 @@ impl Fleet {
         panic!("the broker does not take messages");
     }
 }
-
-/// Shared by tasks of a test.
-pub(crate) type SharedFleet = Arc<Fleet>;
