@@ -59,6 +59,7 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     let mut settings = Settings::load(diags, path, &text, environment)?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     settings.broker.resolve(&base);
+    settings.store.dir = base.join(&settings.store.dir);
     for (key, finding) in settings.broker.check() {
         diags.push(settings.place(finding, &["broker", key]));
     }

@@ -140,6 +140,7 @@ fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
         episodes: vec![d.episode],
         cleared_at: None,
         stale: false,
+        event_at: d.event_at,
         opened_at: now,
         closed_at: None,
         outcome: None,

@@ -10,6 +10,7 @@ mod demo;
 mod demo_whole;
 mod desk_world;
 mod durability;
+mod examples;
 mod fleet_world;
 mod http;
 mod mqtt;
