@@ -59,6 +59,7 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     };
     let mut settings = Settings::load(diags, path, &text, environment)?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    settings.store.dir = base.join(&settings.store.dir);
     let secrets = Secrets::new(path);
     settings.broker.resolve(|named| secrets.place(named));
     let closed = |key, file: &Path| {

@@ -1,7 +1,5 @@
 //! The life of the daemon: load, recover, connect, serve, reload on SIGHUP, drain on SIGTERM.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +27,8 @@ pub enum Error {
     /// Settings, models, rules, playbooks, messages or registry are wrong; all findings are inside. Exit code 78.
     #[error("{}", findings(.0))]
     Config(Box<Diagnostics>),
-    /// Settings of providers cannot be used, such as a secret that is not there. Exit code 78.
-    #[error("{}", lines(.0))]
+    /// Providers' settings that cannot be used, all of them. Exit code 78.
+    #[error("{}", all(.0))]
     Channels(Vec<channels::Error>),
     /// The broker's settings cannot be used. Exit code 78.
     #[error("broker: {0}")]
@@ -51,24 +49,20 @@ pub enum Error {
     },
 }
 
+/// Each with its causes, on a line of its own.
+fn all(errors: &[channels::Error]) -> String {
+    let line = |error: &channels::Error| match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    errors.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 fn findings(diags: &Diagnostics) -> String {
     let (errors, warnings) = diags.counts();
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let warned = if warnings == 0 { String::new() } else { format!(" and {}", count(warnings, "warning")) };
     format!("{}{warned} in the settings and the files they name", count(errors, "error"))
-}
-
-fn lines(errors: &[channels::Error]) -> String {
-    let mut text = String::new();
-    for (n, error) in errors.iter().enumerate() {
-        let _infallible = write!(text, "{}{error}", if n == 0 { "" } else { "\n          " });
-        let mut cause = error.source();
-        while let Some(next) = cause {
-            let _infallible = write!(text, ": {next}");
-            cause = next.source();
-        }
-    }
-    text
 }
 
 /// The clock of the machine, in UTC. The one place that reads it.
@@ -192,10 +186,10 @@ impl Outside {
         };
         let mut lines = Channels::new();
         let mut callbacks = CallbackSecrets::default();
-        let mut wrong = Vec::new();
+        let mut errors = Vec::new();
         for (name, settings) in &loaded.settings.provider {
-            let built = channels::build(name.as_str(), settings, &deps);
-            match built.and_then(|channel| Ok((channel, channels::callback_key(name.as_str(), settings, &deps)?))) {
+            let channel = channels::build(name.as_str(), settings, &deps);
+            match channel.and_then(|c| Ok((c, channels::callback_key(name.as_str(), settings, &deps)?))) {
                 Ok((channel, key)) => {
                     lines.insert(name.clone(), Line::new(channel, settings.limits().concurrency));
                     match key {
@@ -204,10 +198,10 @@ impl Outside {
                         None => {}
                     }
                 }
-                Err(error) => wrong.push(error),
+                Err(error) => errors.push(error),
             }
         }
-        if wrong.is_empty() { Ok((lines, callbacks)) } else { Err(Error::Channels(wrong)) }
+        if errors.is_empty() { Ok((lines, callbacks)) } else { Err(Error::Channels(errors)) }
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {
-    /// Directory of journal, checkpoints and desk; created if missing.
+    /// Directory of journal, checkpoints and desk, relative to the settings file; created if missing.
     pub dir: PathBuf,
     /// Telemetry is kept for backtests up to this size in bytes (recovery keeps what it needs regardless).
     pub journal_bytes: u64,

@@ -93,7 +93,7 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
     let provisional = CaseId::of(&[b"key"]);
     let facts = context(change, provisional, &fresh, &Reader::Staff { zone: "UTC" }, false);
     let key = plan.case.key.render(&facts).ok().filter(|k| k.len() <= 256)?;
-    let known = change.base.by_key.get(&key).copied().and_then(|id| change.get::<CaseRow>(&id).map(|row| (id, row)));
+    let known = change.base.newest(&key).and_then(|id| change.get::<CaseRow>(&id).map(|row| (id, row)));
     match known {
         Some((id, row)) if row.is_open() => {
             attach(change, id, d);
@@ -140,6 +140,7 @@ fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
         episodes: vec![d.episode],
         cleared_at: None,
         stale: false,
+        event_at: d.event_at,
         opened_at: now,
         closed_at: None,
         outcome: None,
@@ -231,7 +232,8 @@ fn store_facts(change: &mut Change<'_>, device: &DeviceId, event_at: At, values:
     if event_at < row.event_at {
         return false;
     }
-    if values.contains_key("lat") && values.contains_key("lon") {
+    // Only what has changed is told: a car that drives due north says no new longitude.
+    if values.contains_key("lat") || values.contains_key("lon") {
         row.position_at = Some(event_at);
     }
     row.event_at = event_at;

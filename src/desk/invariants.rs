@@ -53,7 +53,8 @@ impl Desk {
 
     #[cfg(debug_assertions)]
     pub(super) fn check_invariants_of(&self, record: &Record) {
-        for (key, row) in &record.changes {
+        // Decoding every row again would make debug builds slow.
+        for (key, row) in record.changes.iter().filter(|(key, _)| key.first() == Some(&super::rows::CASE_TAG)) {
             if let Ok(AnyRow::cases(id, Some(_))) = AnyRow::decode(key, row.as_deref())
                 && let Some(case) = self.state.rows.cases.get(&id)
             {

@@ -119,6 +119,12 @@ impl Desk {
         Ok(())
     }
 
+    /// Whether both desks know the same: rows and everything derived from them, timers included.
+    #[must_use]
+    pub fn same_state(&self, other: &Self) -> bool {
+        self.state == other.state
+    }
+
     /// When the desk must be woken with [`Input::Wake`]; in the past: at once.
     #[must_use]
     pub fn wake_at(&self) -> Option<At> {

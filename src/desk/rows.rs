@@ -36,6 +36,8 @@ pub(super) struct CaseRow {
     pub(super) episodes: Vec<EpisodeId>,
     pub(super) cleared_at: Option<At>,
     pub(super) stale: bool,
+    /// Device time of the sample that completed the rule.
+    pub(super) event_at: At,
     pub(super) opened_at: At,
     pub(super) closed_at: Option<At>,
     pub(super) outcome: Option<String>,
@@ -331,7 +333,7 @@ pub(super) struct PlanRow {
 macro_rules! tables {
     ($($name:ident: $key:ty => $row:ty, $tag:literal;)*) => {
         /// All rows, in memory.
-        #[derive(Debug, Default, Clone)]
+        #[derive(Debug, Default, Clone, PartialEq)]
         pub(super) struct Rows { $(pub(super) $name: BTreeMap<$key, $row>,)* }
         /// Rows changed and not yet applied; `None` is deleted.
         #[derive(Debug, Default)]
@@ -400,6 +402,10 @@ tables! {
     timeline: (CaseId, u32) => TimelineEntry, b'l';
     plans: SourceHash => PlanRow, b'p';
 }
+
+/// The first byte of the keys of cases.
+#[cfg(debug_assertions)]
+pub(super) const CASE_TAG: u8 = <CaseRow as Table>::TAG;
 
 /// The layout of rows; the first byte of each.
 const VERSION: u8 = 1;

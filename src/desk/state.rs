@@ -15,12 +15,12 @@ pub(super) enum Timer {
     Case(CaseId),
 }
 
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct State {
     pub(super) rows: Rows,
     pub(super) timers: BTreeSet<(At, Timer)>,
-    /// The newest case of a key.
-    pub(super) by_key: BTreeMap<String, CaseId>,
+    /// The cases of a key by when they were opened, so that the newest is found in whatever order rows come in.
+    pub(super) by_key: BTreeMap<String, BTreeSet<(At, CaseId)>>,
     pub(super) open_by_device: BTreeMap<DeviceId, BTreeSet<CaseId>>,
     pub(super) effects_by_case: BTreeMap<CaseId, BTreeSet<EffectId>>,
     pub(super) jobs_by_case: BTreeMap<CaseId, BTreeSet<EffectId>>,
@@ -31,6 +31,11 @@ pub(super) struct State {
 impl State {
     pub(super) fn apply(&mut self, record: &Record) -> Result<(), Error> {
         record.changes.iter().try_for_each(|(key, row)| self.put(key, row.as_deref()))
+    }
+
+    /// The newest case of a key.
+    pub(super) fn newest(&self, key: &str) -> Option<CaseId> {
+        self.by_key.get(key)?.last().map(|(_, id)| *id)
     }
 
     pub(super) fn put(&mut self, key: &[u8], row: Option<&[u8]>) -> Result<(), Error> {
@@ -60,14 +65,12 @@ impl State {
     fn put_case(&mut self, id: CaseId, row: Option<CaseRow>) {
         if let Some(old) = self.rows.cases.get(&id) {
             self.timers.extend_remove(old.wake_at, Timer::Case(id));
-            if self.by_key.get(&old.key) == Some(&id) && row.is_none() {
-                self.by_key.remove(&old.key);
-            }
+            remove_from(&mut self.by_key, &old.key, &(old.opened_at, id));
             remove_from(&mut self.open_by_device, &old.device, &id);
         }
         if let Some(new) = &row {
             self.timers.extend(new.wake_at.map(|at| (at, Timer::Case(id))));
-            self.by_key.insert(new.key.clone(), id);
+            self.by_key.entry(new.key.clone()).or_default().insert((new.opened_at, id));
             if new.is_open() {
                 self.open_by_device.entry(new.device.clone()).or_default().insert(id);
             }

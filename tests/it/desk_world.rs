@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use forewarn::desk::{Config, Desk, Input, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen};
+use forewarn::desk::{Config, Desk, Input, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch};
 use forewarn::domain::{
     At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind,
     EpisodeId, JobState, JobUpdate, Level, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry,
@@ -13,6 +13,8 @@ use forewarn::domain::{
 };
 use forewarn::playbook::{Messages, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
+
+use super::fleet_world::{Cars, Entry, Fate, telemetry};
 
 /// A small generator, so that a seed says everything.
 pub(crate) struct Rng(u64);
@@ -31,6 +33,11 @@ impl Rng {
 
     pub(crate) fn percent(&mut self, p: u64) -> bool {
         self.below(100) < p
+    }
+
+    /// A number between `-size` and `size`.
+    pub(crate) fn noise(&mut self, size: f64) -> f64 {
+        size * f64::from(i32::try_from(self.between(-1_000, 1_000)).unwrap()) / 1_000.0
     }
 
     pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
@@ -106,6 +113,8 @@ enum Next {
     Tell(Input),
     /// A person in a call does something: turn of the speech.
     Turn(EffectId, u32),
+    /// Something for the journal: a message of a car, a mark of the clock.
+    Entry(Entry),
 }
 
 /// What a provider has, by our effect.
@@ -121,6 +130,12 @@ pub(crate) struct World {
     pub(crate) config: Arc<Config>,
     pub(crate) now: At,
     pub(crate) log: Vec<Record>,
+    /// The stored state: the last row of each key.
+    rows: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// A desk of an earlier time and how many records it knows; what a rebuild starts from.
+    snapshot: (Desk, usize),
+    /// With the real engine: its cars.
+    pub(crate) cars: Option<Cars>,
     pub(crate) odds: Odds,
     pub(crate) rng: Rng,
     pub(crate) crashes: u32,
@@ -192,7 +207,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     Arc::new(config)
 }
 
-fn add_files(diags: &mut Diagnostics, dir: &str) -> Vec<FileId> {
+pub(crate) fn add_files(diags: &mut Diagnostics, dir: &str) -> Vec<FileId> {
     let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
     paths.iter().map(|p| diags.add_file(p.display().to_string(), std::fs::read_to_string(p).unwrap())).collect()
@@ -279,9 +294,12 @@ impl World {
     pub(crate) fn new(config: Arc<Config>, odds: Odds, seed: u64) -> Self {
         Self {
             desk: Desk::new(config.clone()),
-            config,
+            config: config.clone(),
             now: start(),
             log: Vec::new(),
+            rows: BTreeMap::new(),
+            snapshot: (Desk::new(config.clone()), 0),
+            cars: None,
             odds,
             rng: Rng::new(seed),
             crashes: 0,
@@ -299,6 +317,39 @@ impl World {
     /// Has `input` happen `after` now.
     pub(crate) fn later(&mut self, after: Span, input: Input) {
         self.push(after, Next::Tell(input));
+    }
+
+    /// Sets the real engine going with cars of the registry, and the clock marks of the next `span`.
+    pub(crate) fn drive(&mut self, cars: &[(&str, Fate)], span: Span) {
+        self.cars = Some(Cars::new(self.config.registry.clone()));
+        for (device, fate) in cars {
+            for (after, entry) in telemetry(&mut self.rng, device, *fate) {
+                self.push(after, Next::Entry(entry));
+            }
+        }
+        let marks = span.as_micros() / 4_000_000;
+        for i in 0..marks {
+            self.push(Span::from_secs(4).times(i), Next::Entry(Entry::Clock));
+        }
+    }
+
+    /// One entry of the journal: what the engine makes of it goes to the desk, unless the process dies on the way.
+    fn entry(&mut self, entry: Entry) {
+        let Some(cars) = &mut self.cars else { return };
+        for detection in cars.take_in(self.now, entry) {
+            if self.tell(Input::Detection(Box::new(detection))).is_none() {
+                return;
+            }
+        }
+        let facts = self.cars.as_mut().map(Cars::facts).unwrap_or_default();
+        for (device, event_at, values) in facts {
+            if self.tell(Input::Facts { device, event_at, values }).is_none() {
+                return;
+            }
+        }
+        if let Some(cars) = self.cars.as_mut().filter(|_| self.rng.percent(3)) {
+            cars.save(&mut self.rng);
+        }
     }
 
     fn push(&mut self, after: Span, next: Next) {
@@ -328,6 +379,7 @@ impl World {
                 self.tell(input);
             }
             Some(Next::Turn(effect, turn)) => self.turn(effect, turn),
+            Some(Next::Entry(entry)) => self.entry(entry),
             None => {
                 self.tell(Input::Wake);
             }
@@ -345,7 +397,12 @@ impl World {
         }
         if let Some(record) = step.record {
             self.desk.apply(&record).unwrap();
-            self.log.push(record);
+            self.store(record);
+        }
+        for (device, watch) in &step.watch {
+            if let Some(cars) = &mut self.cars {
+                cars.watch(device, *watch == Watch::Start);
+            }
         }
         self.steps += 1;
         // Every case after every step is too slow for hundreds of worlds; debug builds look at the changed ones.
@@ -363,22 +420,55 @@ impl World {
         let durable = self.rng.percent(50);
         if let (true, Some(record)) = (durable, record) {
             // Durable, and its orders were never released.
-            self.log.push(record);
-        } else if matches!(input, Input::Detection(_) | Input::Receipt(_) | Input::Answered { .. }) {
-            // The journal is replayed; providers repeat callbacks that were not answered with 200.
+            self.store(record);
+        } else if matches!(input, Input::Receipt(_) | Input::Answered { .. })
+            || (self.cars.is_none() && matches!(input, Input::Detection(_)))
+        {
+            // Providers repeat callbacks that were not answered with 200; the journal is replayed.
             self.later(Span::from_secs(2), input.clone());
         }
         // Attempts under way die with the process.
         self.queue.retain(|_, next| !matches!(next, Next::Tell(Input::Outcome { .. })));
-        let mut desk = Desk::new(self.config.clone());
-        for record in &self.log {
-            desk.apply(record).unwrap();
-        }
-        self.desk = desk;
+        self.desk = self.rebuilt();
         self.now = self.now + Span::from_secs(1);
         let saved = std::mem::replace(&mut self.odds.crash, 0);
         self.tell(Input::Started);
+        let watched = self.desk.watched();
+        for detection in self.cars.as_mut().map(|c| c.restart(&watched)).unwrap_or_default() {
+            self.tell(Input::Detection(Box::new(detection)));
+        }
         self.odds.crash = saved;
+    }
+
+    fn store(&mut self, record: Record) {
+        for (key, row) in &record.changes {
+            match row {
+                Some(row) => self.rows.insert(key.clone(), row.clone()),
+                None => self.rows.remove(key),
+            };
+        }
+        self.log.push(record);
+    }
+
+    /// The desk as a start finds it: of an older state and the records since, or of the stored rows. Both are the same.
+    fn rebuilt(&mut self) -> Desk {
+        let known = self.snapshot.1;
+        let (desk, records) = (&mut self.snapshot.0, &self.log[known..]);
+        records.iter().for_each(|r| desk.apply(r).unwrap());
+        self.snapshot.1 = self.log.len();
+        let loaded = self.loaded();
+        if self.rng.percent(50) {
+            return std::mem::replace(&mut self.snapshot.0, loaded);
+        }
+        assert!(loaded.same_state(&self.snapshot.0), "rows and records tell different stories");
+        loaded
+    }
+
+    /// The desk of the stored rows.
+    pub(crate) fn loaded(&self) -> Desk {
+        let mut desk = Desk::new(self.config.clone());
+        desk.load(self.rows.clone()).unwrap();
+        desk
     }
 
     fn carry_out(&mut self, order: Order) {

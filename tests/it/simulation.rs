@@ -5,12 +5,20 @@
 
 use std::sync::{Arc, OnceLock};
 
+use std::collections::BTreeSet;
+
 use forewarn::desk::{CaseView, Config, Input, Record};
-use forewarn::domain::{Change, Severity, Span};
+use forewarn::domain::{Change, Detection, Device, Severity, Span};
 
-use super::desk_world::{Odds, World, brake, config, detection, facts, start};
+use super::desk_world::{DEVICE, Odds, World, brake, config, detection, facts, start};
+use super::fleet_world::Fate;
 
-/// What befalls the car. The seam for the real engine: anything that gives detections and facts over time.
+/// How many worlds: `FOREWARN_SEEDS` for longer runs.
+fn seeds(usual: u64) -> u64 {
+    std::env::var("FOREWARN_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
+/// What befalls the car, without an engine.
 fn befall(world: &mut World) {
     let at = |after: Span| start() + after;
     let raise = brake(1, Change::Raised, start());
@@ -75,6 +83,8 @@ fn bytes(log: &[Record]) -> Vec<u8> {
 
 fn check(seed: u64, odds: Odds) -> World {
     let world = live(seed, odds);
+    world.desk.check_invariants().unwrap();
+    assert!(world.desk.same_state(&world.loaded()), "seed {seed}: the stored rows are not the state");
     let cases = world.desk.list(true, 100);
     assert!(!cases.is_empty(), "seed {seed}: the detection opened a case");
     for case in &cases {
@@ -88,16 +98,25 @@ fn check(seed: u64, odds: Odds) -> World {
 
 #[test]
 fn hostile_worlds_end_with_every_case_cared_for() {
-    let (mut crashes, mut served, mut orders) = (0, 0, 0);
-    for seed in 0..120 {
+    let (mut crashes, mut served, mut orders) = (0, 0_u64, 0);
+    let worlds = seeds(120);
+    for seed in 0..worlds {
         let world = check(seed, Odds::hostile());
-        crashes += world.crashes;
+        crashes += u64::from(world.crashes);
         orders += world.orders.len();
-        served += world.desk.list(true, 100).iter().filter(|c| c.outcome.as_deref() == Some("served")).count();
+        served += world
+            .desk
+            .list(true, 100)
+            .iter()
+            .filter(|c| c.outcome.as_deref() == Some("served"))
+            .map(|_| 1)
+            .sum::<u64>();
     }
-    println!("120 worlds: {orders} orders, {crashes} crashes, {served} cases served without a person closing them");
+    println!(
+        "{worlds} worlds: {orders} orders, {crashes} crashes, {served} cases served without a person closing them"
+    );
     // The worlds must be hostile and still not hopeless, or they show nothing.
-    assert!(crashes > 120 && served > 10, "{crashes} crashes, {served} served");
+    assert!(crashes > worlds && served > worlds / 12, "{crashes} crashes, {served} served");
 }
 
 #[test]
@@ -121,5 +140,74 @@ fn the_same_seed_gives_the_same_records() {
         let (a, b) = (live(seed, Odds::hostile()), live(seed, Odds::hostile()));
         assert!(!a.log.is_empty());
         assert_eq!(bytes(&a.log), bytes(&b.log), "seed {seed}");
+    }
+}
+
+const CARS: [(&str, Fate); 4] =
+    [(DEVICE, Fate::Brake), ("car-2", Fate::Battery), ("car-3", Fate::Healthy), ("car-4", Fate::Brake)];
+
+/// The whole way: telemetry over a bad network, the journal, the engine with the shipped models and rules, the desk, the
+/// outbox, the providers, the people; and a process that dies.
+fn driven(seed: u64, odds: Odds) -> World {
+    static CONFIG: OnceLock<Arc<Config>> = OnceLock::new();
+    let add_cars = |c: &mut Config| {
+        let mut registry = (*c.registry).clone();
+        let first = registry.devices[DEVICE].clone();
+        for (id, _) in &CARS[1..] {
+            registry.devices.insert((*id).into(), Device { id: (*id).into(), ..first.clone() });
+        }
+        c.registry = Arc::new(registry);
+    };
+    let config = CONFIG.get_or_init(|| config(add_cars)).clone();
+    let mut world = World::new(config, odds, seed);
+    world.drive(&CARS, Span::from_mins(20));
+    world.run(start() + Span::from_hours(4));
+    world
+}
+
+fn said(detections: &[Detection]) -> BTreeSet<Vec<u8>> {
+    detections.iter().map(|d| serde_json::to_vec(d).unwrap()).collect()
+}
+
+#[test]
+fn cars_break_down_and_every_death_of_the_process_goes_unnoticed() {
+    let worlds = seeds(30);
+    let (mut crashes, mut entries, mut replayed, mut orders) = (0, 0, 0, 0);
+    for seed in 0..worlds {
+        let world = driven(seed, Odds { crash: 3, ..Odds::hostile() });
+        let cars = world.cars.as_ref().unwrap();
+        assert_eq!(
+            said(&cars.detections),
+            said(&cars.undisturbed()),
+            "seed {seed}: deaths changed what the engine says"
+        );
+        world.desk.check_invariants().unwrap();
+        assert!(world.desk.same_state(&world.loaded()), "seed {seed}: the stored rows are not the state");
+        let cases = world.desk.list(true, 100);
+        let mut opened: Vec<(&str, &str)> = cases.iter().map(|c| (&*c.device, &*c.fault)).collect();
+        opened.sort_unstable();
+        let expected = [(DEVICE, "brake.circuit_loss"), ("car-2", "battery_12v.weak"), ("car-4", "brake.circuit_loss")];
+        assert_eq!(opened, expected, "seed {seed}: one case for each car that has a fault");
+        for case in &cases {
+            let view = world.desk.show(&case.id).unwrap();
+            assert!(is_cared_for(&view), "seed {seed}: nobody cares for\n{view:?}");
+        }
+        crashes += world.crashes;
+        let (e, r) = cars.entries();
+        (entries, replayed, orders) = (entries + e, replayed + r, orders + world.orders.len());
+    }
+    println!("{worlds} worlds: {entries} journal entries, {crashes} crashes, {replayed} replayed, {orders} orders");
+    assert!(u64::from(crashes) > worlds, "{crashes} crashes");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_detections_and_records() {
+    for seed in [5, 23] {
+        let odds = Odds { crash: 3, ..Odds::hostile() };
+        let (a, b) = (driven(seed, odds.clone()), driven(seed, odds));
+        let told = |w: &World| serde_json::to_vec(&w.cars.as_ref().unwrap().detections).unwrap();
+        assert!(a.crashes > 0 && told(&a).len() > 100);
+        assert_eq!(told(&a), told(&b), "seed {seed}: detections");
+        assert_eq!(bytes(&a.log), bytes(&b.log), "seed {seed}: records");
     }
 }

@@ -36,7 +36,6 @@ pub(crate) struct Listed {
     pub(crate) device: String,
     pub(crate) fault: String,
     pub(crate) closed_at: Option<String>,
-    pub(crate) outcome: Option<String>,
 }
 
 impl World {
@@ -215,8 +214,13 @@ impl Fleet {
             "ts": now.as_millis(), "speed": speed, "pedal": 60, "brake": { "fl": front_left, "fr": 41.0 },
             "v12": 12.6, "ign": true, "tamb": 12.0, "pos": { "lat": 48.137, "lon": 11.575 }, "odo": 41200
         });
+        self.publish(&format!("fleet/{device}/telemetry"), &payload).await;
+    }
+
+    /// A message to any topic; returns after the broker has it.
+    pub(crate) async fn publish(&self, topic: &str, payload: &serde_json::Value) {
         let message = forewarn::mqtt::Message {
-            topic: format!("fleet/{device}/telemetry"),
+            topic: topic.to_owned(),
             payload: payload.to_string().into(),
             expiry: None,
             retain: false,
