@@ -18,6 +18,7 @@ mod payloads;
 mod playbooks;
 mod replay;
 mod rules;
+mod run;
 mod simulation;
 mod tidy;
 mod world;

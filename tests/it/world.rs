@@ -111,6 +111,12 @@ impl World {
         child.wait().unwrap().code()
     }
 
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let id = self.daemon.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    }
+
     /// Waits until a failpoint has ended the daemon.
     pub(crate) async fn died(&mut self) {
         let until = Instant::now() + Duration::from_secs(60);
