@@ -60,7 +60,9 @@ fn all(errors: &[channels::Error]) -> String {
 
 fn findings(diags: &Diagnostics) -> String {
     let (errors, warnings) = diags.counts();
-    format!("{errors} errors and {warnings} warnings in the settings and the files they name")
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let warned = if warnings == 0 { String::new() } else { format!(" and {}", count(warnings, "warning")) };
+    format!("{}{warned} in the settings and the files they name", count(errors, "error"))
 }
 
 /// The clock of the machine, in UTC. The one place that reads it.
