@@ -16,6 +16,7 @@ mod http;
 mod mqtt;
 mod payloads;
 mod playbooks;
+mod poison;
 mod replay;
 mod rules;
 mod run;

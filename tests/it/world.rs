@@ -225,9 +225,14 @@ impl Fleet {
 
     /// A message to any topic; returns after the broker has it.
     pub(crate) async fn publish(&self, topic: &str, payload: &serde_json::Value) {
+        self.publish_bytes(topic, payload.to_string().into()).await;
+    }
+
+    /// Any bytes to any topic; returns after the broker has them.
+    pub(crate) async fn publish_bytes(&self, topic: &str, payload: Vec<u8>) {
         let message = forewarn::mqtt::Message {
             topic: topic.to_owned(),
-            payload: payload.to_string().into(),
+            payload: payload.into(),
             expiry: None,
             retain: false,
             at_least_once: true,
