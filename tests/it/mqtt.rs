@@ -83,6 +83,15 @@ async fn say(publisher: &Publisher, payload: impl Into<Bytes>) {
     assert_eq!(outcome, Outcome::Accepted { provider_ref: String::new() });
 }
 
+/// Both connected.
+async fn receiver_and_sender(settings: &Settings) -> (Connection, Publisher) {
+    let connection = receive(settings);
+    let sender = publisher(settings, "sender");
+    connected(&connection.link).await;
+    connected(&sender.link()).await;
+    (connection, sender)
+}
+
 /// Waits until `check` holds.
 pub(crate) async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
@@ -144,10 +153,7 @@ async fn subscribes_anew_when_the_broker_has_lost_the_session() {
 async fn acks_reach_the_broker_only_after_release_and_in_the_order_of_receipt() {
     let broker = Broker::start(OPEN);
     let settings = settings(&[broker.url()]);
-    let mut connection = receive(&settings);
-    let sender = publisher(&settings, "sender");
-    connected(&connection.link).await;
-    connected(&sender.link()).await;
+    let (mut connection, sender) = receiver_and_sender(&settings).await;
     for n in 0..10 {
         say(&sender, n.to_string()).await;
     }
@@ -170,10 +176,7 @@ async fn acks_reach_the_broker_only_after_release_and_in_the_order_of_receipt() 
 async fn a_session_left_in_good_order_is_taken_up_by_the_next_process() {
     let broker = Broker::start(OPEN);
     let settings = settings(&[broker.url()]);
-    let mut first = receive(&settings);
-    let sender = publisher(&settings, "sender");
-    connected(&first.link).await;
-    connected(&sender.link()).await;
+    let (mut first, sender) = receiver_and_sender(&settings).await;
     say(&sender, "1").await;
     say(&sender, "2").await;
     let messages = take(&mut first, 2).await;
@@ -194,10 +197,7 @@ async fn a_session_left_in_good_order_is_taken_up_by_the_next_process() {
 async fn large_packets_neither_wedge_nor_break_the_connection() {
     let broker = Broker::start(OPEN);
     let settings = settings(&[broker.url()]);
-    let mut connection = receive(&settings);
-    let sender = publisher(&settings, "sender");
-    connected(&connection.link).await;
-    connected(&sender.link()).await;
+    let (mut connection, sender) = receiver_and_sender(&settings).await;
     say(&sender, vec![b'x'; 20_000]).await;
     say(&sender, vec![b'y'; 2_000_000]).await;
     say(&sender, "after").await;
@@ -281,10 +281,7 @@ async fn a_full_queue_drops_qos_0_and_stays_connected() {
 async fn ten_thousand_messages_arrive_once_each_and_in_order() {
     let broker = Broker::start(OPEN);
     let settings = settings(&[broker.url()]);
-    let mut connection = receive(&settings);
-    let sender = publisher(&settings, "sender");
-    connected(&connection.link).await;
-    connected(&sender.link()).await;
+    let (mut connection, sender) = receiver_and_sender(&settings).await;
     let sending = tokio::spawn(async move {
         for n in 0..10_000 {
             let message = Message {
@@ -388,10 +385,7 @@ async fn retained_messages_come_once_and_are_marked() {
 async fn filters_follow_a_reload() {
     let broker = Broker::start(OPEN);
     let settings = settings(&[broker.url()]);
-    let mut connection = receive(&settings);
-    let sender = publisher(&settings, "sender");
-    connected(&connection.link).await;
-    connected(&sender.link()).await;
+    let (mut connection, sender) = receiver_and_sender(&settings).await;
     connection.control.set_filters(filters(&["lift/+/state"]));
     eventually("UNSUBSCRIBE and SUBSCRIBE", || {
         let log = broker.log();
