@@ -147,7 +147,7 @@ fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
             .case
             .goals
             .iter()
-            .map(|name| GoalRow { name: name.clone(), state: GoalState::Open, deadline_at: None, met_by: None })
+            .map(|name| GoalRow { name: name.clone(), state: GoalState::Open, met_by: None })
             .collect(),
         backing_out: None,
         human_owner: None,

@@ -10,7 +10,7 @@ use crate::outbox::{Kind, State};
 use crate::playbook::{Command, Held, Mirror, Reaction, Step};
 
 /// Guards that are not true are looked at again; after this long it is given up.
-const GUARD_PATIENCE: Span = Span::from_mins(10);
+pub(super) const GUARD_PATIENCE: Span = Span::from_mins(10);
 
 pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Command, mut row: StepRow, wake: &mut Wake) {
     let Some(effect) = row.effect else { return start(change, id, step, c, row, wake) };

@@ -133,10 +133,14 @@ pub(super) fn would_flip(change: &Change<'_>, cases: &BTreeSet<CaseId>, device: 
     cases.iter().any(|id| {
         let Some(case) = change.get::<CaseRow>(id) else { return false };
         let Some(plan) = change.plan(&case) else { return false };
-        let expected = plan.steps.iter().filter_map(|s| match &s.verb {
-            Verb::WaitFor(w) => Some(&w.expect),
-            Verb::Command(c) => c.verify.as_ref().map(|v| &v.0),
-            _ => s.when.as_ref(),
+        let expected = plan.steps.iter().flat_map(|s| {
+            let (one, all): (_, &[Condition]) = match &s.verb {
+                Verb::WaitFor(w) => (Some(&w.expect), &[]),
+                Verb::Command(c) => (c.verify.as_ref().map(|v| &v.0), &c.guard),
+                Verb::Dispatch(d) => (None, &d.needs),
+                _ => (None, &[]),
+            };
+            s.when.iter().chain(one).chain(all)
         });
         let flips = |condition: &Condition| {
             // Without their `for`, conditions show a flip at once: a held time starts or ends with it.

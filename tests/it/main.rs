@@ -16,6 +16,7 @@ mod payloads;
 mod playbooks;
 mod replay;
 mod rules;
+mod service;
 mod simulation;
 mod tidy;
 mod world;
