@@ -105,7 +105,7 @@ fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, row: StepRow, wake: &
         Verb::Command(c) => command::drive(change, id, step, c, row, wake),
         Verb::WaitFor(w) => wait::drive(change, id, step, w, row, wake),
         Verb::Human(h) => {
-            pages::page(change, id, &h.queue, &format!("step {}", step.id));
+            pages::page(change, id, &h.queue, &format!("its plan asks for a person (step {})", step.id));
             let page = change.get::<PageRow>(&(id, h.queue.clone()));
             if let Some(by) = page.and_then(|p| p.acked_by) {
                 done(change, id, &step.id, row, step.goal.as_ref(), &format!("person: {by}"));
@@ -174,7 +174,12 @@ pub(super) fn done(
 
 pub(super) fn meet(change: &mut Change<'_>, id: CaseId, goal: &GoalName, by: &str) {
     if set_goal(change, id, goal, GoalState::Met, Some(by)) {
-        change.tell(id, TimelineKind::Decided, format!("goal {goal} is met by {by}"), None, Mirror::Note);
+        change.say(id, TimelineKind::Decided, format!("goal {goal} is met by {by}"), None);
+        // What an effect has met has its own sentence.
+        if by == "telemetry" {
+            let note = format!("Measured: {}, as promised.", goal.as_str().replace('_', " "));
+            change.note(id, Mirror::Note, &note);
+        }
     }
 }
 
@@ -182,7 +187,7 @@ pub(super) fn meet(change: &mut Change<'_>, id: CaseId, goal: &GoalName, by: &st
 pub(super) fn unmeet(change: &mut Change<'_>, id: CaseId, goal: &GoalName, state: GoalState) {
     if set_goal(change, id, goal, state, None) {
         let text = format!("goal {goal} is {}", state.as_str());
-        change.tell(id, TimelineKind::Trouble, text, None, Mirror::Note);
+        change.say(id, TimelineKind::Trouble, text, None);
     }
 }
 

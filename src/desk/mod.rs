@@ -23,6 +23,7 @@ mod facts;
 mod goals;
 mod invariants;
 mod news;
+mod notes;
 mod order;
 mod pages;
 mod plan;

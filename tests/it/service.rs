@@ -161,11 +161,12 @@ fn a_silent_device_is_asked_once_more_and_then_a_person() {
     assert!(w.timeline().contains("service-desk is paged"), "{}", w.timeline());
 }
 
+const LOOK: &str = "[[step]]\nid = \"look\"\ndo = \"human\"\nqueue = \"service-desk\"\ngoal = \"looked\"\n";
+
 #[test]
 fn a_human_step_ends_when_somebody_takes_the_case_and_when_waits_for_its_condition() {
-    let steps = "[[step]]\nid = \"look\"\ndo = \"human\"\nqueue = \"service-desk\"\ngoal = \"looked\"\n\
-                 when = \"device.temp > 80 for 1m\"\n";
-    let mut w = world(&book("service", "", "\"looked\"", steps));
+    let steps = format!("{LOOK}when = \"device.temp > 80 for 1m\"\n");
+    let mut w = world(&book("service", "", "\"looked\"", &steps));
     w.run(after(10));
     says(&mut w, "temp", 90.0);
     w.run(after(69));
@@ -350,6 +351,33 @@ fn the_second_provider_is_asked_after_silence_and_a_late_yes_of_the_first_is_tak
     let cancels = w.orders.iter().filter(|(_, o)| matches!(o.work, Work::Dispatch(DispatchWork::Cancel { .. })));
     let cancels: Vec<_> = cancels.map(|(_, o)| o.adapter.to_string()).collect();
     assert_eq!(cancels, ["tow"], "one truck comes\n{}", w.timeline());
+}
+
+#[test]
+fn a_truck_that_came_and_could_not_help_is_followed_by_another() {
+    let book = book("safety", "quiet_hours = \"ignore\"", "\"tow_accepted\", \"looked\"", &format!("{TOW}{LOOK}"));
+    let second = Provider { kind: ProviderKind::Dispatch, per_second: None, per_hour: None, concurrency: None };
+    let config = config_with(&book, |c| {
+        c.providers.insert("tow-b".into(), second);
+    });
+    let mut w = World::new(config, Odds::friendly(), 1);
+    w.script = Some(Box::new(|o| match (&o.work, o.adapter.as_str()) {
+        (Work::Dispatch(DispatchWork::Request(_)), "tow") => Some(vec![
+            (1, Answer::accepted("J-1")),
+            (2, job(JobState::Accepted)),
+            (600, job(JobState::OnSite)),
+            (700, job(JobState::Unsuccessful)),
+        ]),
+        // Whoever asks how it stands hears nothing new.
+        (Work::Dispatch(DispatchWork::Status { .. }), "tow") => Some(vec![(1, Answer::accepted(""))]),
+        _ => None,
+    }));
+    raise(&mut w, 1);
+    w.run(after(650));
+    assert_eq!(asked(&w), [of("tow", 0)]);
+    w.run(after(720));
+    assert_eq!(asked(&w), [of("tow", 0), of("tow-b", 700)], "{}", w.timeline());
+    assert_eq!(goal(&view(&w), "tow_accepted"), "met", "by the second one\n{}", w.timeline());
 }
 
 #[test]
