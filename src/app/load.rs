@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::secrets::Secrets;
 use super::settings::Settings;
 use crate::channels::ProviderSettings;
 use crate::domain::{AdapterName, Registry};
@@ -58,8 +59,17 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     };
     let mut settings = Settings::load(diags, path, &text, environment)?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
-    settings.broker.resolve(&base);
-    for (key, finding) in settings.broker.check() {
+    settings.store.dir = base.join(&settings.store.dir);
+    let secrets = Secrets::new(path);
+    settings.broker.resolve(|named| secrets.place(named));
+    let closed = |key, file: &Path| {
+        // One that is not there is found below.
+        let open = if file.exists() { secrets.closed(file).err() } else { None };
+        open.map(|error| (key, Diagnostic::error("S113", format!("{}: {error}", file.display()))))
+    };
+    let broker = &settings.broker;
+    let open = [closed("password_file", &broker.password_file), closed("key_file", &broker.key_file)];
+    for (key, finding) in open.into_iter().flatten().chain(broker.check()) {
         diags.push(settings.place(finding, &["broker", key]));
     }
     let web = settings.http.resolve();
@@ -80,6 +90,10 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     let messages = messages(diags, &dir(&settings.files.messages));
     let messages = Messages::load(diags, &messages);
     let playbooks = files(diags, &dir(&settings.files.playbooks), "toml", true);
+    if !settings.names_complete() {
+        // What playbooks say of a provider that could not be read would be a second complaint about the same mistake.
+        return None;
+    }
     let surroundings = Surroundings {
         queues: settings.queue.keys().cloned().collect(),
         providers: settings.provider.iter().map(|(name, p)| (name.clone(), kind_of(p))).collect(),

@@ -27,9 +27,9 @@ pub enum Error {
     /// Settings, models, rules, playbooks, messages or registry are wrong; all findings are inside. Exit code 78.
     #[error("{}", findings(.0))]
     Config(Box<Diagnostics>),
-    /// A provider's settings cannot be used. Exit code 78.
-    #[error(transparent)]
-    Channel(#[from] channels::Error),
+    /// Providers' settings that cannot be used, all of them. Exit code 78.
+    #[error("{}", all(.0))]
+    Channels(Vec<channels::Error>),
     /// The broker's settings cannot be used. Exit code 78.
     #[error("broker: {0}")]
     Broker(#[from] mqtt::Error),
@@ -49,9 +49,20 @@ pub enum Error {
     },
 }
 
+/// Each with its causes, on a line of its own.
+fn all(errors: &[channels::Error]) -> String {
+    let line = |error: &channels::Error| match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    errors.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 fn findings(diags: &Diagnostics) -> String {
     let (errors, warnings) = diags.counts();
-    format!("{errors} errors and {warnings} warnings in the settings and the files they name")
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let warned = if warnings == 0 { String::new() } else { format!(" and {}", count(warnings, "warning")) };
+    format!("{}{warned} in the settings and the files they name", count(errors, "error"))
 }
 
 /// The clock of the machine, in UTC. The one place that reads it.
@@ -175,16 +186,22 @@ impl Outside {
         };
         let mut lines = Channels::new();
         let mut callbacks = CallbackSecrets::default();
+        let mut errors = Vec::new();
         for (name, settings) in &loaded.settings.provider {
-            let channel = channels::build(name.as_str(), settings, &deps)?;
-            lines.insert(name.clone(), Line::new(channel, settings.limits().concurrency));
-            match channels::callback_key(name.as_str(), settings, &deps)? {
-                Some(CallbackKey::Twilio(token)) => callbacks.twilio.push(token),
-                Some(CallbackKey::Webhook(secret)) => callbacks.dispatch.push((name.clone(), secret)),
-                None => {}
+            let channel = channels::build(name.as_str(), settings, &deps);
+            match channel.and_then(|c| Ok((c, channels::callback_key(name.as_str(), settings, &deps)?))) {
+                Ok((channel, key)) => {
+                    lines.insert(name.clone(), Line::new(channel, settings.limits().concurrency));
+                    match key {
+                        Some(CallbackKey::Twilio(token)) => callbacks.twilio.push(token),
+                        Some(CallbackKey::Webhook(secret)) => callbacks.dispatch.push((name.clone(), secret)),
+                        None => {}
+                    }
+                }
+                Err(error) => errors.push(error),
             }
         }
-        Ok((lines, callbacks))
+        if errors.is_empty() { Ok((lines, callbacks)) } else { Err(Error::Channels(errors)) }
     }
 }
 

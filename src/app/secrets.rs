@@ -1,7 +1,8 @@
 //! Files that settings name: secrets and certificates.
 //!
 //! A bare name is looked for among systemd's credentials first (`LoadCredential`, `$CREDENTIALS_DIRECTORY`), then
-//! beside the settings file. A file that others may read is refused.
+//! beside the settings file. A file that others may read is refused. Credentials are not asked: systemd guards their
+//! directory, and what it lets the daemon read it may write down as a right of the group (an ACL shows as mode 0440).
 
 use std::fs;
 use std::io;
@@ -36,6 +37,21 @@ impl Secrets {
         credential.filter(|path| path.exists()).unwrap_or_else(|| self.base.join(named))
     }
 
+    /// `Err` if the secret at `path` (from [`place`](Self::place)) may be read by others than its owner.
+    pub fn closed(&self, path: &Path) -> io::Result<()> {
+        if self.credentials.as_ref().is_some_and(|dir| path.starts_with(dir)) {
+            return Ok(());
+        }
+        let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+        if mode & 0o077 == 0 {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("others may read it (mode {mode:03o}); a secret needs 0600: chmod 600 {}", path.display()),
+        ))
+    }
+
     /// Reads it. Refused if it can be read by others and is not a public certificate (`.crt`, `.pem` with nothing
     /// private in it).
     pub fn read(&self, named: &Path) -> io::Result<Vec<u8>> {
@@ -46,12 +62,8 @@ impl Secrets {
         }
         let bytes = fs::read(&path)?;
         let certificate = bytes.starts_with(b"-----BEGIN CERTIFICATE") && !contains(&bytes, b"PRIVATE KEY");
-        if meta.permissions().mode() & 0o077 != 0 && !certificate {
-            let mode = meta.permissions().mode() & 0o777;
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!("others may read it (mode {mode:03o}); a secret needs 0600: chmod 600 {}", path.display()),
-            ));
+        if !certificate {
+            self.closed(&path)?;
         }
         Ok(bytes)
     }
@@ -78,7 +90,7 @@ mod tests {
         put("open", "s3cret", 0o644);
         put("closed", "s3cret", 0o600);
         put("ca.crt", "-----BEGIN CERTIFICATE-----", 0o644);
-        put("creds/phone", "from systemd", 0o400);
+        put("creds/phone", "from systemd", 0o440);
         put("phone", "beside the settings", 0o600);
         let error = secrets.read(Path::new("open")).unwrap_err().to_string();
         assert!(error.contains("mode 644") && error.contains("chmod 600"), "{error}");

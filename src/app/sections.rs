@@ -69,6 +69,11 @@ impl Sections<'_> {
         names.filter_map(|name| Some((K::from(name), self.read(diags, &[section, name])?))).collect()
     }
 
+    /// How many tables there are below `section`.
+    pub(super) fn count(&self, section: &str) -> usize {
+        self.merged.get(section).and_then(Value::as_object).map_or(0, serde_json::Map::len)
+    }
+
     /// Reports sections that are not in `known`.
     pub(super) fn refuse_unknown(&self, diags: &mut Diagnostics, known: &[&str]) {
         let names = self.merged.as_object().into_iter().flat_map(|t| t.keys());

@@ -31,6 +31,8 @@ pub struct Settings {
     pub provider: BTreeMap<AdapterName, ProviderSettings>,
     /// The human queues by name.
     pub queue: BTreeMap<QueueName, Queue>,
+    /// Every provider and queue of the file could be read, so that a name which is not here does not exist.
+    names_complete: bool,
     doc: Doc,
 }
 
@@ -38,7 +40,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSettings {
-    /// Directory of journal, checkpoints and desk; created if missing.
+    /// Directory of journal, checkpoints and desk, relative to the settings file; created if missing.
     pub dir: PathBuf,
     /// Telemetry is kept for backtests up to this size in bytes (recovery keeps what it needs regardless).
     pub journal_bytes: u64,
@@ -101,7 +103,8 @@ const SECTIONS: [&str; 8] = ["store", "files", "engine", "broker", "http", "desk
 
 impl Settings {
     /// Reads and merges the file at `path` (already read as `text`) and the environment. Everything wrong is in
-    /// `diags`; `None` if it cannot be used.
+    /// `diags`; `None` if it is not TOML. What cannot be read has its default, so that the files it names can be checked
+    /// in the same run; to be used only if `diags` has no errors.
     pub fn load(diags: &mut Diagnostics, path: &Path, text: &str, environment: &[(String, String)]) -> Option<Self> {
         let file = diags.add_file(path.display().to_string(), text);
         let doc = Doc::parse(diags, "S001", file);
@@ -131,27 +134,23 @@ impl Settings {
         };
         let sections = Sections { merged, doc: &doc, environment: names };
         sections.refuse_unknown(diags, &SECTIONS);
-        // All are read before the first `?`, so that all mistakes are reported.
-        let store = sections.read(diags, &["store"]);
-        let files = sections.read(diags, &["files"]);
-        let engine = sections.read(diags, &["engine"]);
-        let broker = sections.read(diags, &["broker"]);
-        let http = sections.read(diags, &["http"]);
-        let desk = sections.read(diags, &["desk"]);
-        let provider = sections.read_each(diags, "provider");
-        let queue = sections.read_each(diags, "queue");
-        let settings = Self {
-            store: store?,
-            files: files?,
-            engine: engine?,
-            broker: broker?,
-            http: http?,
-            desk: desk?,
-            provider,
-            queue,
-            doc,
-        };
-        (!diags.has_errors()).then_some(settings)
+        let store = sections.read(diags, &["store"]).unwrap_or_default();
+        let files = sections.read(diags, &["files"]).unwrap_or_default();
+        let engine = sections.read(diags, &["engine"]).unwrap_or_default();
+        let broker = sections.read(diags, &["broker"]).unwrap_or_default();
+        let http = sections.read(diags, &["http"]).unwrap_or_default();
+        let desk = sections.read(diags, &["desk"]).unwrap_or_default();
+        let provider: BTreeMap<_, _> = sections.read_each(diags, "provider");
+        let queue: BTreeMap<_, _> = sections.read_each(diags, "queue");
+        let names_complete = sections.count("provider") == provider.len() && sections.count("queue") == queue.len();
+        Some(Self { store, files, engine, broker, http, desk, provider, queue, names_complete, doc })
+    }
+
+    /// Whether all providers and queues could be read: only then can it be said that one which is named elsewhere does
+    /// not exist.
+    #[must_use]
+    pub fn names_complete(&self) -> bool {
+        self.names_complete
     }
 
     /// Puts a finding at the place of a setting, if it is in the file.

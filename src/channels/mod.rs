@@ -2,7 +2,7 @@
 //!
 //! Each adapter makes one attempt and says what came of it; it never retries, and it never guesses: once bytes may have
 //! reached a provider and no clear answer came back, the outcome is `Unknown`. What a transport failure or a status
-//! means is decided in one place for all of them ([`http`]). When to try again, and whether at all, is the desk's.
+//! means is decided in one place for all of them (`channels/http.rs`). When to try again, and whether at all, is the desk's.
 //!
 //! `Reconcile` asks the provider what became of an earlier attempt:
 //!

@@ -191,7 +191,12 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         return Ok(text + "\n");
     }
     Ok(match &args.command {
-        Command::List { .. } => render_list(&client.read(&text)?, style),
+        Command::List { limit, .. } => {
+            let list: CaseList = client.read(&text)?;
+            let more = list.cases.len() as u64 >= u64::from(*limit);
+            let more = if more { format!("The newest {limit}; --limit for more.\n") } else { String::new() };
+            render_list(&list, style) + &more
+        }
         Command::Show { .. } => render_case(&client.read(&text)?, style),
         Command::Ack { .. } => format!("Case {} acknowledged.\n", client.read::<Done>(&text)?.short),
         Command::Close { .. } => format!("Case {} closed.\n", client.read::<Done>(&text)?.short),

@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::demo::sandbox::Clock;
 use crate::demo::{Look, Options, Screen, Summary, play};
 use crate::domain::Span;
+use crate::runtime::Clock;
 
 /// Start a broker, providers, a fleet and the daemon on this machine and watch two breakdowns being served
 #[derive(Debug, Clone, clap::Args)]

@@ -26,9 +26,6 @@ const CONFIG: u8 = 78;
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 struct Cli {
-    /// How the log is written to standard error; RUST_LOG chooses what (`info` unless set)
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -46,6 +43,9 @@ enum Command {
         /// The settings file; the directories that it names are relative to it
         #[arg(long, value_name = "FILE", env = "FOREWARN_CONFIG")]
         config: PathBuf,
+        /// How the log is written to standard error; RUST_LOG chooses what (info unless set)
+        #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+        log_format: LogFormat,
     },
     /// Show and handle cases of a running daemon
     Case(case::Args),
@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
     // One TLS stack: everything that speaks TLS uses this provider.
     let _already = rustls::crypto::ring::default_provider().install_default();
     match cli.command {
-        Command::Run { config } => run(config, cli.log_format),
+        Command::Run { config, log_format } => run(config, log_format),
         Command::Case(args) => case(&args),
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
         #[cfg(feature = "demo")]
@@ -109,7 +109,7 @@ fn refuse(error: &app::Error) -> ExitCode {
         eprint!("{}", diags.render(stderr().is_terminal()));
     }
     let code = match error {
-        app::Error::Config(_) | app::Error::Channel(_) | app::Error::Broker(_) => CONFIG,
+        app::Error::Config(_) | app::Error::Channels(_) | app::Error::Broker(_) => CONFIG,
         app::Error::Recover(_) | app::Error::Storage(_) => IO,
         app::Error::Io { .. } => 1,
     };
@@ -129,15 +129,18 @@ fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, ExitCode> {
     runtime.map(|r| r.block_on(work)).map_err(|error| complain(&error, None, 1))
 }
 
-/// One sentence, its causes, and what to do.
+/// One sentence, its causes (unless it has told them), and what to do.
 fn complain(error: &dyn std::error::Error, hint: Option<&str>, code: u8) -> ExitCode {
-    eprint!("forewarn: {error}");
+    let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
-        eprint!(": {next}");
+        let next_said = next.to_string();
+        if !said.ends_with(&next_said) {
+            said = format!("{said}: {next_said}");
+        }
         cause = next.source();
     }
-    eprintln!();
+    eprintln!("forewarn: {said}");
     if let Some(hint) = hint {
         eprintln!("hint: {hint}");
     }

@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use self::progress::Progress;
 use self::recording::{Record, Recording, Summary, Template};
 use crate::domain::{At, Outcome};
-use crate::mqtt::{Clock, Link, Message, Publisher, Role, Settings};
+use crate::mqtt::{Link, Message, Publisher, Role, Settings};
+use crate::runtime::Clock;
 use crate::source::Weight;
 
 /// Messages that may wait for their PUBACK.

@@ -9,13 +9,14 @@ use tokio::time::Instant;
 
 use super::daemon::{Case, Daemon, free_port};
 use super::fleet::{Fleet, FleetSettings, Happening, car_id};
-use super::sandbox::{Clock, PhoneSettings, Sandbox, SandboxSettings, Sighting, TowSettings};
+use super::sandbox::{PhoneSettings, Sandbox, SandboxSettings, Sighting, TowSettings};
 use super::screen::Screen;
 use super::summary::{Accepted, Served, Summary};
 use super::timeline::{Event, Mark, Merge, sentence};
 use super::workspace::{Addresses, Secrets, Workspace};
 use super::{Broker, Error, registry};
 use crate::domain::{At, Span};
+use crate::runtime::Clock;
 
 /// How often the daemon's API is asked.
 const POLL: Duration = Duration::from_millis(250);

@@ -138,6 +138,9 @@ pub struct CaseSummary {
     pub phase: String,
     /// The case title.
     pub title: String,
+    /// Device time of the sample that completed the rule. `opened_at` is our time: later by the way to us, and by years
+    /// when a recording is replayed.
+    pub event_at: At,
     /// When the first detection was taken in.
     pub opened_at: At,
     /// When it was closed.

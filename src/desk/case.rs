@@ -99,7 +99,7 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
             attach(change, id, d);
             Some(id)
         }
-        Some((id, row)) if row.closed_at.is_some_and(|at| change.now.since(at) <= plan.case.reopen) => {
+        Some((id, row)) if row.closed_at.is_some_and(|at| change.now.since(at) < plan.case.reopen) => {
             reopen(change, id, row, fresh, key, d);
             Some(id)
         }
@@ -140,6 +140,7 @@ fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
         episodes: vec![d.episode],
         cleared_at: None,
         stale: false,
+        event_at: d.event_at,
         opened_at: now,
         closed_at: None,
         outcome: None,

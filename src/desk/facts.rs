@@ -207,7 +207,7 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
         "fault": {
             "name": case.fault.as_str(), "family": family(case.fault.as_str()), "title": case.title,
             "severity": case.severity.as_str(), "level": case.level, "confidence": case.confidence,
-            "cleared": case.cleared_at.is_some(), "evidence": evidence,
+            "cleared": case.cleared_at.is_some(), "event_at": case.event_at, "evidence": evidence,
             "part": { "id": part, "name": part_name },
         },
         "dispatch": dispatch(change, id, now, &clock),

@@ -36,6 +36,8 @@ pub(super) struct CaseRow {
     pub(super) episodes: Vec<EpisodeId>,
     pub(super) cleared_at: Option<At>,
     pub(super) stale: bool,
+    /// Device time of the sample that completed the rule.
+    pub(super) event_at: At,
     pub(super) opened_at: At,
     pub(super) closed_at: Option<At>,
     pub(super) outcome: Option<String>,

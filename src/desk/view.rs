@@ -74,6 +74,7 @@ impl Desk {
             severity: row.severity,
             phase: goals::phase(row, self.plan_of(row), &jobs, started).to_owned(),
             title: row.title.clone(),
+            event_at: row.event_at,
             opened_at: row.opened_at,
             closed_at: row.closed_at,
             outcome: row.outcome.clone(),

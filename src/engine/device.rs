@@ -1,5 +1,7 @@
 //! One device: its row of state, its clock, and what a sample or a timer does to it.
 
+use std::collections::VecDeque;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -49,7 +51,7 @@ pub(super) struct Device {
     /// Healthy time of its entry in the shard's queue.
     pub(super) queued: i64,
     /// (arrival, hash) of recent messages, oldest first.
-    pub(super) recent: Vec<(i64, u64)>,
+    pub(super) recent: VecDeque<(i64, u64)>,
     pub(super) texts: Vec<(u16, Arc<str>)>,
     /// By device time.
     pub(super) waiting: Vec<Sample>,
@@ -133,7 +135,7 @@ impl Device {
             life: Life::new(healthy),
             next: i64::MAX,
             queued: i64::MAX,
-            recent: Vec::new(),
+            recent: VecDeque::new(),
             texts: Vec::new(),
             waiting: Vec::new(),
         }
@@ -144,14 +146,17 @@ impl Device {
         if self.recent.iter().any(|(_, h)| *h == hash) {
             return true;
         }
-        let old = |r: &[(i64, u64)]| r.len() >= MIN_RECENT && r[0].0 < received_at - RECENT_US || r.len() >= MAX_RECENT;
+        let old = |r: &VecDeque<(i64, u64)>| {
+            let stale = r.front().is_some_and(|oldest| oldest.0 < received_at - RECENT_US);
+            r.len() >= MIN_RECENT && stale || r.len() >= MAX_RECENT
+        };
         while old(&self.recent) {
-            self.recent.remove(0);
+            self.recent.pop_front();
         }
         if self.recent.capacity() == 0 {
             self.recent.reserve_exact(MIN_RECENT);
         }
-        self.recent.push((received_at, hash));
+        self.recent.push_back((received_at, hash));
         false
     }
 

@@ -87,7 +87,7 @@ impl Shard {
                 model: place(d.model),
                 life: d.life,
                 row: d.row.to_vec(),
-                recent: d.recent.clone(),
+                recent: d.recent.iter().copied().collect(),
                 texts: d.texts.clone(),
                 waiting: d.waiting.clone(),
             })
@@ -247,7 +247,7 @@ impl Engine {
         let mut device = Device::new(old.id, model, profile, program, old.life.heard);
         device.row = carry.row(&old.row, program);
         device.life = old.life;
-        device.recent = old.recent;
+        device.recent = old.recent.into();
         device.texts = old.texts.into_iter().filter_map(|(s, t)| Some((carry.slot(s)?, t))).collect();
         device.waiting = old.waiting;
         for sample in &mut device.waiting {

@@ -32,8 +32,8 @@ use super::metrics::CONNECTIONS;
 use super::probes::Health;
 use super::router::{Peer, router};
 use super::settings::{MetricsAccess, PleaseWait};
-use crate::domain::{AdapterName, At};
-use crate::runtime::DeskHandle;
+use crate::domain::AdapterName;
+use crate::runtime::{Clock, DeskHandle};
 use crate::wire::webhook;
 
 /// What the server needs from the rest.
@@ -55,7 +55,7 @@ pub struct Deps {
     /// What a called person hears while the desk is slow: [`Settings::please_wait`](super::Settings::please_wait).
     pub please_wait: PleaseWait,
     /// Our clock, for the replay window and the age of cases.
-    pub clock: Arc<dyn Fn() -> At + Send + Sync>,
+    pub clock: Clock,
     /// Usually the default.
     pub limits: Limits,
 }

@@ -34,8 +34,6 @@ mod settings;
 mod source;
 mod tls;
 
-use std::sync::Arc;
-
 pub use acks::{Ack, AckSender};
 pub use address::{BrokerUrl, ParseUrlError};
 pub use error::Error;
@@ -45,8 +43,3 @@ pub use queue::{Closed, Limits as QueueLimits, Receiver as Queue};
 pub use receiver::{Connection, Control, connect};
 pub use settings::Settings;
 pub use source::Intake;
-
-use crate::domain::At;
-
-/// The time, as the program is told it.
-pub type Clock = Arc<dyn Fn() -> At + Send + Sync>;

@@ -22,8 +22,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::link::{self, Opened, Profile};
 use super::receiver::{is_stopped, random};
 use super::retry::Retry;
-use super::{Clock, Error, Link, Settings};
+use super::{Error, Link, Settings};
 use crate::domain::{Outcome, Span};
+use crate::runtime::Clock;
 
 /// How long a publish waits for a place under way, and then for its PUBACK.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);

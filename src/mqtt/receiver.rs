@@ -17,8 +17,8 @@ use super::acks::{self, Out, Subscribing};
 use super::link::{self, Opened, Profile};
 use super::queue::{self, Limits, Receiver, Sender};
 use super::retry::Retry;
-use super::{Ack, AckSender, Clock, Error, Link, Settings};
-use crate::runtime::Incoming;
+use super::{Ack, AckSender, Error, Link, Settings};
+use crate::runtime::{Clock, Incoming};
 
 /// A connection that lasted this long was a good one: the next failure starts with short pauses again.
 const HELD: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@ use crate::source::did_you_mean;
 
 /// Every name that a text may use, except `device.<fact or column>`. Names of one reader only: `customer` for texts to
 /// customers, `page` for texts to the people of a queue, `action` for commands.
-pub const TEXT_NAMES: [&str; 32] = [
+pub const TEXT_NAMES: [&str; 33] = [
     "case.id",
     "case.full_id",
     "case.title",
@@ -19,6 +19,7 @@ pub const TEXT_NAMES: [&str; 32] = [
     "fault.level",
     "fault.confidence",
     "fault.cleared",
+    "fault.event_at",
     "fault.evidence",
     "fault.part",
     "fault.part.id",

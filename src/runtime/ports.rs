@@ -60,7 +60,7 @@ pub trait Source: Send + 'static {
     fn ack(&mut self, acks: Vec<Self::Ack>);
 }
 
-/// The clock, read by the outer layers only and handed down as a value.
+/// Tells the time. `app` reads the machine's clock; everybody else is handed this, so that a test owns the time.
 pub type Clock = std::sync::Arc<dyn Fn() -> At + Send + Sync>;
 
 /// A question to the desk thread.

@@ -1,7 +1,7 @@
 //! Messages that could not be used: counted, kept (bounded) and acknowledged, so that one broken device never stops
 //! the others.
 //!
-//! Kept as JSON lines in two files of at most [`FILE_BYTES`] each; when the newer is full it replaces the older. An
+//! Kept as JSON lines in two files of at most 16 MiB each; when the newer is full it replaces the older. An
 //! entry carries its journal position, so that a replay after a crash does not enter it a second time.
 
 use std::collections::BTreeSet;

@@ -92,6 +92,8 @@ struct Memory {
     dirty: Vec<bool>,
     next_shard: usize,
     next_at: At,
+    /// Looked up once: a look-up for every message would cost as much as decoding it.
+    messages: metrics::Counter,
 }
 
 impl ShardThread {
@@ -109,6 +111,7 @@ impl ShardThread {
             dirty: vec![true; SHARDS],
             next_shard: 0,
             next_at: (self.clock)() + ROUND,
+            messages: metrics::counter!("forewarn_messages_total"),
         };
         // The engine was built with these rules; only newer ones need a reload.
         let current = self.shared.rules.newer(&mut memory.seen_rules);
@@ -154,7 +157,7 @@ impl ShardThread {
             ItemKind::Telemetry { binding, retained, payload } => {
                 memory.dirty[shard] = true;
                 let result = self.engine.message(&binding, &payload, item.at, retained, &mut detections);
-                metrics::counter!("forewarn_messages_total").increment(1);
+                memory.messages.increment(1);
                 if let Err(error) = result {
                     self.refuse(&item.topic, item.pos, item.at, &payload, error.reason(), error.to_string());
                 }

@@ -278,7 +278,7 @@ impl<'a> Table<'a> {
     }
 
     /// A table.
-    pub fn table(&self, diags: &mut Diagnostics, key: &str) -> Option<Table<'a>> {
+    pub fn table(&self, diags: &mut Diagnostics, key: &str) -> Option<Self> {
         let entry = self.entry(key)?;
         let table = entry.node.as_table(self.code, self.file);
         if table.is_none() {
@@ -288,7 +288,7 @@ impl<'a> Table<'a> {
     }
 
     /// A list of tables (`[[step]]`); empty when absent.
-    pub fn tables(&self, diags: &mut Diagnostics, key: &str) -> Vec<Table<'a>> {
+    pub fn tables(&self, diags: &mut Diagnostics, key: &str) -> Vec<Self> {
         let Some(entry) = self.entry(key) else { return Vec::new() };
         let Kind::Array(items) = &entry.node.kind else {
             self.wrong(diags, key, &entry.node, "a list of tables");

@@ -4,16 +4,19 @@
 
 mod broker;
 mod channels;
+mod command;
 mod crash;
 mod demo;
 mod demo_whole;
 mod desk_world;
 mod durability;
+mod examples;
 mod fleet_world;
 mod http;
 mod mqtt;
 mod payloads;
 mod playbooks;
+mod poison;
 mod replay;
 mod rules;
 mod service;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forewarn::domain::{At, Outcome, Span};
-use forewarn::mqtt::{self, Ack, Clock, Connection, Link, Message, Publisher, QueueLimits, Role, Settings};
-use forewarn::runtime::{Incoming, Publisher as _};
+use forewarn::mqtt::{self, Ack, Connection, Link, Message, Publisher, QueueLimits, Role, Settings};
+use forewarn::runtime::{Clock, Incoming, Publisher as _};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{AsyncClient, Event, MqttOptions, mqttbytes::v5::Packet};

@@ -4,7 +4,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use forewarn::app;
@@ -31,13 +30,12 @@ pub(crate) struct World {
 }
 
 /// A line of the case list.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Listed {
     pub(crate) id: String,
     pub(crate) device: String,
     pub(crate) fault: String,
     pub(crate) closed_at: Option<String>,
-    pub(crate) outcome: Option<String>,
 }
 
 impl World {
@@ -216,9 +214,19 @@ impl Fleet {
             "ts": now.as_millis(), "speed": speed, "pedal": 60, "brake": { "fl": front_left, "fr": 41.0 },
             "v12": 12.6, "ign": true, "tamb": 12.0, "pos": { "lat": 48.137, "lon": 11.575 }, "odo": 41200
         });
+        self.publish(&format!("fleet/{device}/telemetry"), &payload).await;
+    }
+
+    /// A message to any topic; returns after the broker has it.
+    pub(crate) async fn publish(&self, topic: &str, payload: &serde_json::Value) {
+        self.publish_bytes(topic, payload.to_string().into()).await;
+    }
+
+    /// Any bytes to any topic; returns after the broker has them.
+    pub(crate) async fn publish_bytes(&self, topic: &str, payload: Vec<u8>) {
         let message = forewarn::mqtt::Message {
-            topic: format!("fleet/{device}/telemetry"),
-            payload: payload.to_string().into(),
+            topic: topic.to_owned(),
+            payload: payload.into(),
             expiry: None,
             retain: false,
             at_least_once: true,
@@ -232,6 +240,3 @@ impl Fleet {
         panic!("the broker does not take messages");
     }
 }
-
-/// Shared by tasks of a test.
-pub(crate) type SharedFleet = Arc<Fleet>;

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 pub use car::{Car, Trouble};
 
 use super::Error;
-use super::sandbox::Clock;
+use crate::runtime::Clock;
 
 /// Cars behind one connection, as behind one telematics gateway.
 const CARS_PER_LINK: usize = 250;

@@ -14,12 +14,12 @@ mod web;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 
 use super::Error;
-use crate::domain::At;
+use crate::runtime::Clock;
 
 pub(in crate::demo) use web::http_client;
 
@@ -27,9 +27,6 @@ pub use desk::{Article, DeskFault, Ticket, TicketDesk};
 pub use phone::{Call, Delivery, Driver, PhoneFault, PhoneNetwork, PhoneSettings, Text};
 pub use smtp::{Mail, MailFault, MailServer};
 pub use tow::{Callbacks, Crew, TowCompany, TowFault, TowJob, TowSettings};
-
-/// Tells the time; the only way to it.
-pub type Clock = Arc<dyn Fn() -> At + Send + Sync>;
 
 /// What all parts share: the time, and the place where sightings go.
 #[derive(Clone)]

@@ -1,3 +1,5 @@
+//! Levels: hold, confirm, clear, and which one wins.
+
 use super::world::{HEAD, World, model, rule};
 
 fn world(body: &str) -> World {

@@ -1,3 +1,5 @@
+//! Restart, redelivery, threads and reload change nothing that they should not.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

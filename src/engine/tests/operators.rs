@@ -1,3 +1,5 @@
+//! Operators over windows: what they give after given samples, and what they must not remember.
+
 use super::world::{HEAD, World, model, rule};
 
 /// `{e}` after samples of x, one every 10 s from 0.

@@ -1,3 +1,5 @@
+//! Time: skew, order, late samples, silence, outages of our own.
+
 use super::world::{HEAD, World, model, rule};
 
 fn world(body: &str) -> World {

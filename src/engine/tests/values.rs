@@ -1,3 +1,5 @@
+//! Values of signals: units, quality, staleness, parameters and attributes of the registry.
+
 use super::world::{HEAD, World, device, model, registry, rule};
 
 /// What `{e}` is after one message with `fields`.

@@ -1,3 +1,5 @@
+//! The ticket desk of the sandbox, over HTTP.
+
 use std::time::Duration;
 
 use forewarn::demo::sandbox::{DeskFault, TicketDesk};

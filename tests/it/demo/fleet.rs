@@ -1,3 +1,5 @@
+//! The simulated fleet, seen from a broker.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

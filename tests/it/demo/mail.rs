@@ -1,3 +1,5 @@
+//! The mail server of the sandbox, over SMTP.
+
 use std::time::Duration;
 
 use forewarn::demo::sandbox::{MailFault, MailServer, Sighting};

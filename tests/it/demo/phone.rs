@@ -1,3 +1,5 @@
+//! The phone network of the sandbox, over HTTP with signatures computed here.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

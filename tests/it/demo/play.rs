@@ -1,3 +1,5 @@
+//! A demo whose daemon does not start says why.
+
 use std::sync::Arc;
 
 use forewarn::demo::{Error, Look, Options, Screen, play};

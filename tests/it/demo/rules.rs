@@ -1,3 +1,5 @@
+//! The shipped rules on the simulated fleet, without a broker and in virtual time.
+
 use std::sync::Arc;
 
 use forewarn::demo::fleet::{Car, Trouble, car_id};

@@ -1,3 +1,5 @@
+//! The tow company of the sandbox, over HTTP with signatures computed here.
+
 use std::time::Duration;
 
 use axum::http::StatusCode;

@@ -84,6 +84,7 @@ async fn answers_have_this_shape() {
         "severity": "critical",
         "phase": "closed",
         "title": "Front left brake circuit failed",
+        "event_at": "2026-11-21T22:24:40Z",
         "opened_at": "2026-11-21T22:24:40Z",
         "closed_at": "2026-11-21T22:26:40Z",
         "outcome": "served",

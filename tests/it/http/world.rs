@@ -153,6 +153,7 @@ fn case(id: &str) -> CaseView {
             severity: Severity::Critical,
             phase: if closed { "closed" } else { "engaging" }.to_owned(),
             title: "Front left brake circuit failed".to_owned(),
+            event_at: at,
             opened_at: at,
             closed_at: closed.then(|| At::from_secs(NOW_S)),
             outcome: closed.then(|| "served".to_owned()),

@@ -21,6 +21,7 @@ fn summary(digit: &str, device: &str, fault: &str, severity: Severity, title: &s
         severity,
         phase: "engaging".to_owned(),
         title: title.to_owned(),
+        event_at: at("2026-11-22T02:11:02Z"),
         opened_at: at("2026-11-22T02:11:04Z"),
         closed_at: None,
         outcome: None,
