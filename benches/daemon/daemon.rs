@@ -60,7 +60,7 @@ impl Home {
     pub(crate) fn start(&self) -> io::Result<(Daemon<'_>, f64)> {
         let started = Instant::now();
         let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
-        command.args(["--log-format", "json", "run", "--config"]).arg(self.dir.join("forewarn.toml"));
+        command.args(["run", "--log-format", "json", "--config"]).arg(self.dir.join("forewarn.toml"));
         let log = File::create(self.log())?;
         let mut daemon = Daemon { home: self, process: command.env("RUST_LOG", "info").stderr(log).spawn()? };
         while !matches!(self.get("/readyz"), Ok((200, _))) {

@@ -180,7 +180,7 @@ pub struct GoalView {
     pub state: String,
     /// What met it.
     pub met_by: Option<String>,
-    /// Until when.
+    /// Until when: the deadline of the step that proves it, once that has started.
     pub deadline_at: Option<At>,
 }
 

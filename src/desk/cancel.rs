@@ -51,7 +51,8 @@ fn back_out(change: &mut Change<'_>, id: CaseId, actions: &[Compensation], reaso
         goal.state = GoalState::Waived;
     }
     change.put(id, case);
-    change.tell(id, TimelineKind::Decided, format!("backing out: {reason}"), None, Mirror::Note);
+    change.say(id, TimelineKind::Decided, format!("backing out: {reason}"), None);
+    change.note(id, Mirror::Note, "What was arranged is being taken back.");
     for (step, mut row) in change.steps(id) {
         if row.state.is_live() {
             row.state = StepState::Cancelled;

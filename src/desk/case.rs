@@ -148,7 +148,7 @@ fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
             .case
             .goals
             .iter()
-            .map(|name| GoalRow { name: name.clone(), state: GoalState::Open, deadline_at: None, met_by: None })
+            .map(|name| GoalRow { name: name.clone(), state: GoalState::Open, met_by: None })
             .collect(),
         backing_out: None,
         human_owner: None,
@@ -186,13 +186,18 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
         change.put((id, step), ticket);
     }
     let text = format!("{}: {} again ({}); case reopened", d.device, d.title, severity_of(d));
-    change.tell(id, TimelineKind::Measured, text, None, Mirror::Note);
+    change.say(id, TimelineKind::Measured, text, None);
+    change.note(
+        id,
+        Mirror::Note,
+        &format!("Measured again: {} ({}). The case is open again.", d.title, severity_of(d)),
+    );
 }
 
 /// A detection for a case that is open.
 fn attach(change: &mut Change<'_>, id: CaseId, d: &Detection) {
     let Some(mut row) = change.get::<CaseRow>(&id) else { return };
-    let text = match d.change {
+    let (text, note) = match d.change {
         What::Raised | What::Moved => {
             let new = !row.episodes.contains(&d.episode) && row.episodes.len() < MAX_EPISODES;
             if new {
@@ -204,27 +209,35 @@ fn attach(change: &mut Change<'_>, id: CaseId, d: &Detection) {
                 row.severity = if new { row.severity.max(level.severity) } else { level.severity };
                 row.level.clone_from(&level.name);
             }
-            format!("{}: {} ({})", d.device, d.title, severity_of(d))
+            let severity = severity_of(d);
+            let note = format!("Measured: {} ({severity}).", d.title);
+            (format!("{}: {} ({severity})", d.device, d.title), note)
         }
         What::Stale => {
             row.stale = true;
-            "the device says nothing any more that would tell whether the fault persists".to_owned()
+            let text = "the device says nothing any more that would tell whether the fault persists".to_owned();
+            (text, "The device is silent: whether the fault persists is not known.".to_owned())
         }
         What::Cleared => {
             row.episodes.retain(|e| *e != d.episode);
             if row.episodes.is_empty() {
                 row.cleared_at = Some(change.now);
             }
-            format!("{}: {} has cleared", d.device, d.fault)
+            let note = format!("Measured: the fault has cleared ({}).", d.fault);
+            (format!("{}: {} has cleared", d.device, d.fault), note)
         }
         // Not the device's doing: the fault may well persist.
-        What::RuleRemoved => format!("the rule {} was removed; nobody watches this fault any more", d.rule),
+        What::RuleRemoved => {
+            let text = format!("the rule {} was removed; nobody watches this fault any more", d.rule);
+            (text, "This fault is not watched any more.".to_owned())
+        }
     };
     if row.component.is_none() {
         row.component.clone_from(&d.component);
     }
     change.put(id, row);
-    change.tell(id, TimelineKind::Measured, text, None, Mirror::Note);
+    change.say(id, TimelineKind::Measured, text, None);
+    change.note(id, Mirror::Note, &note);
 }
 
 fn store_facts(change: &mut Change<'_>, device: &DeviceId, event_at: At, values: &BTreeMap<String, Value>) -> bool {
@@ -286,7 +299,8 @@ pub(super) fn take_over(change: &mut Change<'_>, id: CaseId, who: &str) {
     row.react_by_at = None;
     change.put(id, row);
     pages::acknowledge(change, id, who);
-    change.tell(id, TimelineKind::Answered, format!("{who} has taken the case"), None, Mirror::Note);
+    change.say(id, TimelineKind::Answered, format!("{who} has taken the case"), None);
+    change.note(id, Mirror::Note, &format!("{who} has taken the case."));
 }
 
 pub(super) fn closed_by_person(change: &mut Change<'_>, id: CaseId, actor: &str, reason: &str) -> Reply {
@@ -297,7 +311,8 @@ pub(super) fn closed_by_person(change: &mut Change<'_>, id: CaseId, actor: &str,
             change.because(format!("api:{actor}"), "closed by a person");
             pages::acknowledge(change, id, actor);
             let reason: String = reason.chars().take(500).collect();
-            change.tell(id, TimelineKind::Decided, format!("{actor} closes the case: {reason}"), None, Mirror::Note);
+            change.say(id, TimelineKind::Decided, format!("{actor} closes the case: {reason}"), None);
+            change.note(id, Mirror::Note, &format!("{actor} closes the case: {reason}"));
             close(change, id, "closed_by_person");
             Reply::Done
         }

@@ -111,18 +111,9 @@ impl<'a> Change<'a> {
         self.touched.insert(case);
     }
 
-    /// Adds a line to the timeline and to the tickets that mirror such news.
-    pub(super) fn tell(
-        &mut self,
-        case: CaseId,
-        kind: TimelineKind,
-        text: impl Into<String>,
-        effect: Option<EffectId>,
-        mirror: Mirror,
-    ) {
-        let text = text.into();
-        super::ticket::mirror(self, case, mirror, &text);
-        self.say(case, kind, text, effect);
+    /// Adds a sentence to the tickets that mirror such news.
+    pub(super) fn note(&mut self, case: CaseId, mirror: Mirror, text: &str) {
+        super::ticket::mirror(self, case, mirror, text);
     }
 
     pub(super) fn due_timers(&self, most: usize) -> Vec<Timer> {

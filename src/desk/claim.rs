@@ -7,7 +7,7 @@ use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, 
 use super::{TimelineKind, news};
 use crate::domain::{At, EffectId, EndpointKind, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
-use crate::playbook::{Mirror, QuietHours};
+use crate::playbook::QuietHours;
 
 /// Claims everything that this step has made due.
 pub(super) fn due(change: &mut Change<'_>) {
@@ -61,12 +61,9 @@ fn send(change: &mut Change<'_>, id: EffectId, mut row: EffectRow) {
             spend(change, &row);
             let (case, text) = (row.case, sent_line(&row));
             let quiet = row.delivery.kind == Kind::DispatchStatus || row.delivery.kind == Kind::TicketNote;
-            let contact = row.delivery.kind.is_contact() && !matches!(row.target, Target::Person { .. });
             change.put(id, row);
             change.orders.push(order);
-            if contact {
-                change.tell(case, TimelineKind::Sent, text, Some(id), Mirror::Contact);
-            } else if !quiet {
+            if !quiet {
                 change.say(case, TimelineKind::Sent, text, Some(id));
             }
             change.touched.insert(case);

@@ -10,7 +10,7 @@ use crate::outbox::{Kind, State};
 use crate::playbook::{Command, Held, Mirror, Reaction, Step};
 
 /// Guards that are not true are looked at again; after this long it is given up.
-const GUARD_PATIENCE: Span = Span::from_mins(10);
+pub(super) const GUARD_PATIENCE: Span = Span::from_mins(10);
 
 pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Command, mut row: StepRow, wake: &mut Wake) {
     let Some(effect) = row.effect else { return start(change, id, step, c, row, wake) };
@@ -58,8 +58,14 @@ fn start(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Command, mut row:
 }
 
 fn failed(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Command, mut row: StepRow, event: &str) {
-    let text = format!("step {}: {}", step.id, event.replace('_', " "));
-    change.tell(id, TimelineKind::Trouble, text.clone(), row.effect, Mirror::Note);
+    let what = match event {
+        "refused" => "the device did not take the command",
+        "no_reply" => "the device did not answer the command",
+        _ => "the command did not help",
+    };
+    let text = format!("{what} (step {})", step.id);
+    change.say(id, TimelineKind::Trouble, text.clone(), row.effect);
+    change.note(id, Mirror::Note, &format!("The device was not corrected: {what}."));
     match c.on.get(event) {
         Some(Reaction::Again(n)) if row.again < *n => {
             row.again += 1;

@@ -7,8 +7,8 @@ use super::change::Change;
 use super::facts::{is_promised, job_word, minutes_up, position};
 use super::goals::{self, Wake};
 use super::plan::Effect;
-use super::reach;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, FactsRow, GoalState, JobRow, StepRow, StepState};
+use super::{notes, reach};
 use crate::domain::{
     At, CaseId, EffectId, EndpointKind, Job, JobState, JobUpdate, Place, Role, Severity, Span, StepId, Vehicle,
 };
@@ -27,12 +27,12 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispat
         if let Some(goal) = &step.goal {
             goals::unmeet(change, id, goal, GoalState::Open);
         }
-        return next_provider(change, id, step, d, row, job, effect, "declined");
+        return next_provider(change, id, step, d, row, job.clone(), effect, notes::why_not(job.state));
     }
     if !is_promised(job.state) && job.state != Some(JobState::CancelRefused) {
         let until = e.delivery.first_sent_at.unwrap_or(job.asked_at) + d.deadline.accept;
         if change.now >= until {
-            return next_provider(change, id, step, d, row, job, effect, "silent");
+            return next_provider(change, id, step, d, row, job, effect, "it has not answered in time");
         }
         return wake.at(until);
     }
@@ -84,7 +84,8 @@ fn late_arrival(change: &mut Change<'_>, id: CaseId, d: &Dispatch, job: &mut Job
 }
 
 fn page(change: &mut Change<'_>, id: CaseId, d: &Dispatch, reason: &str) {
-    change.tell(id, TimelineKind::Trouble, reason, None, Mirror::Dispatch);
+    // The page that follows has its own sentence in the ticket.
+    change.say(id, TimelineKind::Trouble, reason, None);
     match d.on.get("no_provider") {
         Some(reaction @ Reaction::Human(_)) => goals::react(change, id, reaction, reason),
         _ => goals::page_default(change, id, reason),
@@ -146,13 +147,8 @@ fn start(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut row
     row.effect = Some(effect);
     change.put((id, step.id.clone()), row);
     wake.at(accept_by);
-    change.tell(
-        id,
-        TimelineKind::Decided,
-        format!("{provider} is asked for: {}", d.service),
-        Some(effect),
-        Mirror::Dispatch,
-    );
+    change.say(id, TimelineKind::Decided, format!("{provider} is asked for: {}", d.service), Some(effect));
+    change.note(id, Mirror::Dispatch, &format!("Asked {provider} for this service: {}.", d.service));
 }
 
 /// One costly action a device and day: failing over to another provider within one case is the same action.
@@ -214,7 +210,8 @@ fn next_provider(
     why: &str,
 ) {
     let text = format!("{} does not come: {why}", job.provider);
-    change.tell(id, TimelineKind::Trouble, text.clone(), Some(effect), Mirror::Dispatch);
+    change.say(id, TimelineKind::Trouble, text.clone(), Some(effect));
+    change.note(id, Mirror::Dispatch, &format!("{text}."));
     job.unwanted = true;
     change.put(effect, job);
     if let Some(mut e) = change.get::<EffectRow>(&effect)
@@ -273,14 +270,31 @@ pub(super) fn update(change: &mut Change<'_>, request: EffectId, seq: Option<u64
     }
     let (provider, unwanted, step) = (job.provider.clone(), job.unwanted, job.step.clone());
     change.put(request, job);
+    if !unwanted && matches!(update.state, JobState::GoneOnArrival | JobState::Unsuccessful) {
+        take_up_again(change, id, &step);
+    }
     change.touched.insert(id);
     if changed || eta.is_some() {
         let when = eta.map_or_else(String::new, |eta| format!(", there in {} min", minutes_up(eta.since(change.now))));
         let text = format!("{provider}: {}{when}", job_word(Some(update.state)));
-        change.tell(id, TimelineKind::Answered, text, Some(request), Mirror::Dispatch);
+        change.say(id, TimelineKind::Answered, text, Some(request));
+        let minutes = eta.map(|eta| minutes_up(eta.since(change.now)));
+        if let Some(note) = notes::job(provider.as_str(), update.state, changed, minutes) {
+            change.note(id, Mirror::Dispatch, &note);
+        }
     }
     if let (Some(eta), false) = (eta, unwanted) {
         slipped(change, id, &step, eta);
+    }
+}
+
+/// The truck was there and could not help: the step that its arrival had ended goes on.
+fn take_up_again(change: &mut Change<'_>, id: CaseId, step: &StepId) {
+    let key = (id, step.clone());
+    let open = change.get::<CaseRow>(&id).is_some_and(|c| c.is_open() && c.backing_out.is_none());
+    if let Some(mut row) = change.get::<StepRow>(&key).filter(|s| open && s.state == StepState::Done) {
+        row.state = StepState::Running;
+        change.put(key, row);
     }
 }
 
@@ -402,7 +416,8 @@ fn adopt(change: &mut Change<'_>, id: CaseId, effect: EffectId, job: &JobRow) ->
     row.effect = Some(effect);
     row.state = StepState::Running;
     change.put(key, row);
-    change.tell(id, TimelineKind::Decided, text, Some(effect), Mirror::Dispatch);
+    change.note(id, Mirror::Dispatch, &format!("{text}."));
+    change.say(id, TimelineKind::Decided, text, Some(effect));
     true
 }
 
@@ -416,7 +431,8 @@ fn take_back(change: &mut Change<'_>, id: CaseId, request: EffectId, mut job: Jo
     job.cancel = Some(effect.plan(change, id));
     let text = format!("{} is asked to cancel", job.provider);
     change.put(request, job);
-    change.tell(id, TimelineKind::Decided, text, Some(request), Mirror::Dispatch);
+    change.note(id, Mirror::Dispatch, &format!("{text}."));
+    change.say(id, TimelineKind::Decided, text, Some(request));
 }
 
 fn poll(change: &mut Change<'_>, id: CaseId, request: EffectId, wanted: bool, wake: &mut Wake) {

@@ -224,7 +224,8 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
 /// What may be said of the truck. `accepted` is the only licence to promise one.
 fn dispatch(change: &Change<'_>, id: CaseId, now: At, clock: &dyn Fn(At) -> String) -> Json {
     let Some(job) = job_of(change, id) else {
-        return json!({ "state": "none", "accepted": false, "on_site": false, "eta_minutes": null });
+        return json!({ "state": "none", "accepted": false, "on_site": false, "eta_minutes": null,
+            "eta_clock": null, "truck": null });
     };
     let minutes = eta_minutes(&job, now);
     json!({

@@ -105,7 +105,7 @@ fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, row: StepRow, wake: &
         Verb::Command(c) => command::drive(change, id, step, c, row, wake),
         Verb::WaitFor(w) => wait::drive(change, id, step, w, row, wake),
         Verb::Human(h) => {
-            pages::page(change, id, &h.queue, &format!("step {}", step.id));
+            pages::page(change, id, &h.queue, &format!("its plan asks for a person (step {})", step.id));
             let page = change.get::<PageRow>(&(id, h.queue.clone()));
             if let Some(by) = page.and_then(|p| p.acked_by) {
                 done(change, id, &step.id, row, step.goal.as_ref(), &format!("person: {by}"));
@@ -133,10 +133,14 @@ pub(super) fn would_flip(change: &Change<'_>, cases: &BTreeSet<CaseId>, device: 
     cases.iter().any(|id| {
         let Some(case) = change.get::<CaseRow>(id) else { return false };
         let Some(plan) = change.plan(&case) else { return false };
-        let expected = plan.steps.iter().filter_map(|s| match &s.verb {
-            Verb::WaitFor(w) => Some(&w.expect),
-            Verb::Command(c) => c.verify.as_ref().map(|v| &v.0),
-            _ => s.when.as_ref(),
+        let expected = plan.steps.iter().flat_map(|s| {
+            let (one, all): (_, &[Condition]) = match &s.verb {
+                Verb::WaitFor(w) => (Some(&w.expect), &[]),
+                Verb::Command(c) => (c.verify.as_ref().map(|v| &v.0), &c.guard),
+                Verb::Dispatch(d) => (None, &d.needs),
+                _ => (None, &[]),
+            };
+            s.when.iter().chain(one).chain(all)
         });
         let flips = |condition: &Condition| {
             // Without their `for`, conditions show a flip at once: a held time starts or ends with it.
@@ -170,7 +174,12 @@ pub(super) fn done(
 
 pub(super) fn meet(change: &mut Change<'_>, id: CaseId, goal: &GoalName, by: &str) {
     if set_goal(change, id, goal, GoalState::Met, Some(by)) {
-        change.tell(id, TimelineKind::Decided, format!("goal {goal} is met by {by}"), None, Mirror::Note);
+        change.say(id, TimelineKind::Decided, format!("goal {goal} is met by {by}"), None);
+        // What an effect has met has its own sentence.
+        if by == "telemetry" {
+            let note = format!("Measured: {}, as promised.", goal.as_str().replace('_', " "));
+            change.note(id, Mirror::Note, &note);
+        }
     }
 }
 
@@ -178,7 +187,7 @@ pub(super) fn meet(change: &mut Change<'_>, id: CaseId, goal: &GoalName, by: &st
 pub(super) fn unmeet(change: &mut Change<'_>, id: CaseId, goal: &GoalName, state: GoalState) {
     if set_goal(change, id, goal, state, None) {
         let text = format!("goal {goal} is {}", state.as_str());
-        change.tell(id, TimelineKind::Trouble, text, None, Mirror::Note);
+        change.say(id, TimelineKind::Trouble, text, None);
     }
 }
 

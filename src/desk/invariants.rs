@@ -1,8 +1,13 @@
 //! What must never be, looked for after every step in tests and debug builds.
 
-use super::rows::{AnyRow, CaseRow};
-use super::{Desk, Record};
-use crate::domain::CaseId;
+use super::Desk;
+#[cfg(debug_assertions)]
+use super::Record;
+#[cfg(debug_assertions)]
+use super::rows::AnyRow;
+use super::rows::{CaseRow, GoalState, StepState};
+use crate::domain::{CaseId, StepId};
+use crate::playbook::Step;
 
 impl Desk {
     /// Looks at every case.
@@ -31,12 +36,32 @@ impl Desk {
         if case.is_open() && case.wake_at.is_none() {
             return Err(format!("I1: case {id} is open and nothing will ever wake it"));
         }
+        if case.is_open() && case.backing_out.is_none() {
+            self.check_goals(id, case)?;
+        }
         if !case.is_open() {
             for effect in self.state.effects_by_case.get(id).into_iter().flatten() {
                 let Some(row) = self.state.rows.effects.get(effect) else { continue };
                 if row.delivery.state.is_waiting() && !row.compensation {
                     return Err(format!("I2: case {id} is closed and effect {effect} still waits to be sent"));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Each open goal has a step at work, a step that others at work may start, or a person who was asked.
+    fn check_goals(&self, id: &CaseId, case: &CaseRow) -> Result<(), String> {
+        let pages = &self.state.rows.pages;
+        let asked = pages.range((*id, "".into())..).next().is_some_and(|((case, _), _)| case == id);
+        let Some(plan) = self.plan_of(case).filter(|_| !asked && case.human_owner.is_none()) else { return Ok(()) };
+        let state = |step: &StepId| self.state.rows.steps.get(&(*id, step.clone())).map(|s| s.state);
+        let at_work = |step: &Step| state(&step.id).is_some_and(StepState::is_live);
+        let any_at_work = plan.steps.iter().any(at_work);
+        for goal in case.goals.iter().filter(|g| g.state == GoalState::Open) {
+            let mut proofs = plan.steps.iter().filter(|s| s.goal.as_ref() == Some(&goal.name));
+            if !proofs.any(|s| at_work(s) || (state(&s.id).is_none() && any_at_work)) {
+                return Err(format!("I1: goal {} of case {id} is open and nothing and nobody works at it", goal.name));
             }
         }
         Ok(())

@@ -6,7 +6,7 @@
 //! what was just received. So a restart, a replay and a lost callback all end in the same place.
 //!
 //! Invariants, checked by [`Desk::check_invariants`]:
-//! - I1: an open case has a wake-up, and so has each of its open goals.
+//! - I1: an open case has a wake-up, and each of its open goals has a step at work or a person who was asked.
 //! - I2: a closed case has nothing waiting to be sent except what undoes or documents it.
 //! - I3: an effect has one attempt in flight at most, and only effects in flight have orders.
 
@@ -17,11 +17,13 @@ mod change;
 mod claim;
 mod command;
 mod config;
+mod deadline;
 mod dispatch;
 mod facts;
 mod goals;
 mod invariants;
 mod news;
+mod notes;
 mod order;
 mod pages;
 mod plan;

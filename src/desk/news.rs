@@ -2,7 +2,7 @@
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, order, speech, ticket};
+use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, notes, order, speech, ticket};
 use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;
@@ -74,7 +74,14 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
     }
     confirmed(change, receipt.effect, row, digit);
     let text = format!("the call was answered with key {digit}");
-    change.tell(case_id, TimelineKind::Answered, text, Some(receipt.effect), Mirror::Contact);
+    change.say(case_id, TimelineKind::Answered, text, Some(receipt.effect));
+    let whom = notes::whom(change, row);
+    let answer = match digit {
+        '2' => "asked to talk to a person (key 2)",
+        '9' => "says that all is well (key 9)",
+        _ => "has understood (key 1)",
+    };
+    change.note(case_id, Mirror::Contact, &format!("Answered: {whom} {answer}."));
     Reply::Speech(match digit {
         '2' => speech::connect(change, row),
         '9' => {
@@ -127,7 +134,7 @@ pub(super) fn happened(change: &mut Change<'_>, id: EffectId, event: &Event<'_>)
         // A restart makes attempts unknown; nothing is sent from here.
         News::Go(Ask::Send) | News::Noted => {}
         News::Taken => taken(change, id, &row),
-        News::Lost => lost(change, id, &row),
+        News::Lost => lost(change, id, &row, event),
         News::InDoubt => trouble(change, row.case, id, &doubt_line(&row)),
         News::StillInDoubt => still_in_doubt(change, id, &row),
         News::Delivered | News::Confirmed | News::Ended => answered(change, id, &row, event),
@@ -164,6 +171,11 @@ fn taken(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
         Kind::Mail | Kind::Sms | Kind::Webhook | Kind::Command => {
             let text = format!("{} taken by {}", row.delivery.kind.as_str(), row.adapter);
             change.say(row.case, TimelineKind::Answered, text, Some(id));
+            if matches!(row.target, Target::Customer { .. }) {
+                let (way, whom) = (notes::way(row.delivery.kind), notes::whom(change, row));
+                let script = row.script.as_ref().map_or("", |s| s.as_str());
+                change.note(row.case, Mirror::Contact, &format!("Sent {way} to {whom} (\"{script}\")."));
+            }
         }
         Kind::Call | Kind::TicketNote | Kind::TicketClose | Kind::DispatchStatus => {}
     }
@@ -175,22 +187,26 @@ fn job_ended(change: &mut Change<'_>, row: &EffectRow, state: JobState) {
     dispatch::update(change, request, None, &JobUpdate { job, state, eta_at: None, truck: None });
 }
 
-fn lost(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
+fn lost(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<'_>) {
     let d = &row.delivery;
     let reason = d.reason.clone().unwrap_or_else(|| d.state.as_str().to_owned());
     if d.kind == Kind::DispatchCancel {
         let text = format!("{} refuses to cancel: {reason}", row.adapter);
-        change.tell(row.case, TimelineKind::Trouble, text.clone(), Some(id), Mirror::Dispatch);
+        change.say(row.case, TimelineKind::Trouble, text.clone(), Some(id));
         job_ended(change, row, JobState::CancelRefused);
         return goals::page_default(change, row.case, &text);
     }
     let page = matches!(row.target, Target::Person { .. });
     let text = format!("{} of step {}: {reason}", d.kind.as_str(), row.step);
     if d.kind.is_contact() && !page {
-        change.tell(row.case, TimelineKind::Trouble, text.clone(), Some(id), Mirror::Contact);
-    } else {
-        trouble(change, row.case, id, &text);
+        let progress = match event {
+            Event::Receipt(Receipt { what: ReceiptKind::Call { progress }, .. }) => Some(*progress),
+            _ => None,
+        };
+        let note = notes::not_reached(&notes::whom(change, row), d.kind, progress, d.reason.as_deref());
+        change.note(row.case, Mirror::Contact, &note);
     }
+    trouble(change, row.case, id, &text);
     // A dead letter is a person's business, not a table nobody reads. (Pages are repeated by their queue.)
     let article = matches!(d.kind, Kind::TicketNote | Kind::TicketClose | Kind::TicketCreate);
     if !page && (d.state == State::Dead || article) && d.kind != Kind::DispatchRequest {
@@ -218,7 +234,10 @@ fn answered(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Even
             _ => return,
         },
         (Kind::Sms, _) => "the text message is delivered",
-        (Kind::Command, _) => "the device has done it",
+        (Kind::Command, _) => {
+            change.note(row.case, Mirror::Note, "The device says that it has done what it was told.");
+            "the device has done it"
+        }
         _ => return,
     };
     change.say(row.case, TimelineKind::Answered, text, Some(id));

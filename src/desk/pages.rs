@@ -25,7 +25,8 @@ pub(super) fn page(change: &mut Change<'_>, id: CaseId, queue: &QueueName, reaso
         acked_by: None,
     };
     change.put((id, queue.clone()), row);
-    change.tell(id, TimelineKind::Decided, format!("{queue} is paged: {reason}"), None, Mirror::Note);
+    change.say(id, TimelineKind::Decided, format!("{queue} is paged: {reason}"), None);
+    change.note(id, Mirror::Note, &format!("The {queue} is being asked to help: {reason}."));
 }
 
 /// Somebody has the case, or it is over: nobody else is paged.

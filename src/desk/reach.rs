@@ -12,7 +12,7 @@ use crate::domain::{
     At, CaseId, CustomerId, EffectId, EndpointId, EndpointKind, GoalName, Role, ScriptId, Span, StepId,
 };
 use crate::outbox::{Event, Kind, State};
-use crate::playbook::{Mirror, ProviderKind, Reach, Rung, Until, Via};
+use crate::playbook::{ProviderKind, Reach, Rung, Until, Via};
 
 /// After the last rung, a person is asked about whoever could not be shown to have been told.
 const PATIENCE: Span = Span::from_hours(24);
@@ -118,7 +118,7 @@ fn proof(change: &Change<'_>, id: CaseId, step: &StepId, reach: &Reach, row: &St
         .effects(id)
         .into_iter()
         .find(|(_, e)| e.step == *step && e.planned_at >= run && e.delivery.kind.is_contact() && shows(e))
-        .map(|(effect, e)| format!("{} {effect} {}", e.delivery.kind.as_str(), e.delivery.state.as_str()))
+        .map(|(_, e)| format!("{} ({})", e.delivery.kind.as_str(), e.delivery.state.as_str()))
 }
 
 /// What is not sent yet need not be sent.
@@ -163,15 +163,15 @@ fn late(change: &mut Change<'_>, id: CaseId, step: &StepId, row: &mut StepRow, w
         return wake.at(at);
     }
     row.late = true;
-    goals::page_default(change, id, &format!("step {step}: nobody has confirmed"));
+    goals::page_default(change, id, &format!("nobody has confirmed (step {step})"));
 }
 
 fn give_up(change: &mut Change<'_>, id: CaseId, step: &StepId, goal: Option<&GoalName>, mut row: StepRow) {
     row.state = StepState::Failed;
     let announcement = row.adhoc.is_some();
     change.put((id, step.clone()), row);
-    let text = format!("step {step}: nobody could be reached");
-    change.tell(id, TimelineKind::Trouble, text.clone(), None, Mirror::Contact);
+    let text = format!("nobody could be reached (step {step})");
+    change.say(id, TimelineKind::Trouble, text.clone(), None);
     if goal.is_some() || announcement {
         goals::page_default(change, id, &text);
     }
@@ -195,7 +195,7 @@ impl Run<'_> {
             }
             RungState::Working => match &rung.via {
                 Via::Human(queue) => {
-                    pages::page(change, self.id, queue, &format!("step {}: nobody has confirmed yet", self.step));
+                    pages::page(change, self.id, queue, &format!("nobody has confirmed yet (step {})", self.step));
                     row.state = RungState::Holding;
                     true
                 }

@@ -63,7 +63,6 @@ impl CaseRow {
 pub(super) struct GoalRow {
     pub(super) name: GoalName,
     pub(super) state: GoalState,
-    pub(super) deadline_at: Option<At>,
     pub(super) met_by: Option<String>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, news, order, reach};
+use super::{PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, news, notes, order, reach};
 use crate::domain::{CallProgress, EffectId, Receipt, ReceiptKind};
 use crate::outbox::{Event, Kind, State};
 use crate::playbook::{Mirror, Part, Until, Verb, Via};
@@ -121,7 +121,12 @@ fn commit(
         Target::Nobody => "nobody".to_owned(),
     };
     let text = format!("said to {whom} ({locale}): {script}{told}");
-    change.tell(row.case, TimelineKind::Said, text, Some(effect), Mirror::Contact);
+    change.say(row.case, TimelineKind::Said, text, Some(effect));
+    // A text that is said again because no key was heard is the same event.
+    if turn == 1 && !matches!(row.target, Target::Person { .. }) {
+        let whom = notes::whom(change, row);
+        change.note(row.case, Mirror::Contact, &format!("Said on the phone to {whom} (\"{script}\"){told}."));
+    }
 }
 
 pub(super) fn thanks(change: &Change<'_>, row: &EffectRow) -> Speech {

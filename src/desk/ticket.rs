@@ -4,9 +4,9 @@
 //! order is kept and a busy minute is one article.
 
 use super::change::Change;
-use super::goals;
 use super::plan::Effect;
 use super::rows::{CaseRow, EffectRow, StepRow, StepState, TicketRow};
+use super::{goals, notes};
 use crate::domain::{CaseId, StepId};
 use crate::outbox::Kind;
 use crate::playbook::{Mirror, Step, Ticket, Verb};
@@ -34,7 +34,7 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, t: &Ticket
         if row.effect.is_some() {
             row.state = StepState::Failed;
             change.put(key, row);
-            return goals::page_default(change, id, &format!("step {}: no ticket could be opened", step.id));
+            return goals::page_default(change, id, &format!("no ticket could be opened (step {})", step.id));
         }
     }
     let run = change.get::<CaseRow>(&id).map_or(1, |c| c.run);
@@ -118,7 +118,7 @@ pub(super) fn upkeep(change: &mut Change<'_>, id: CaseId) {
         if link.note.is_none() && link.close_effect.is_none() {
             let (kind, text) = match (&link.close, link.pending.is_empty()) {
                 (_, false) => (Kind::TicketNote, std::mem::take(&mut link.pending).join("\n")),
-                (Some(outcome), true) => (Kind::TicketClose, format!("The case is closed: {outcome}.")),
+                (Some(outcome), true) => (Kind::TicketClose, notes::closing(outcome)),
                 (None, true) => {
                     save(change, id, step, &before, link);
                     continue;

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use super::rows::{CaseRow, GoalState, JobRow};
-use super::{CaseSummary, CaseView, Desk, EffectView, GoalView, goals};
+use super::{CaseSummary, CaseView, Desk, EffectView, GoalView, deadline, goals};
 use crate::domain::{CaseId, EffectId};
 use crate::playbook::Playbook;
 
@@ -22,11 +22,12 @@ impl Desk {
     pub fn show(&self, id: &CaseId) -> Option<CaseView> {
         let row = self.state.rows.cases.get(id)?;
         let timeline = self.state.rows.timeline.range((*id, 0)..=(*id, u32::MAX)).map(|(_, line)| line.clone());
+        let plan = self.plan_of(row);
         let goals = row.goals.iter().map(|g| GoalView {
             name: g.name.to_string(),
             state: g.state.as_str().to_owned(),
             met_by: g.met_by.clone(),
-            deadline_at: g.deadline_at,
+            deadline_at: plan.and_then(|p| deadline::of_goal(&self.state, *id, p, &g.name)),
         });
         Some(CaseView {
             summary: self.summary(id, row),
@@ -56,7 +57,7 @@ impl Desk {
         self.state.effects_by_case.get(id).into_iter().flatten().copied()
     }
 
-    fn plan_of(&self, row: &CaseRow) -> Option<&Playbook> {
+    pub(super) fn plan_of(&self, row: &CaseRow) -> Option<&Playbook> {
         let current = self.config.playbooks.iter().find(|p| p.hash == row.plan);
         current.or_else(|| self.state.plans.get(&row.plan)).map(|p| &**p)
     }

@@ -25,6 +25,11 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, w: &WaitFo
         if let Some(goal) = &step.goal {
             goals::unmeet(change, id, goal, GoalState::Missed);
         }
-        goals::react(change, id, &w.otherwise, &format!("step {}: not true within {}", step.id, w.within));
+        goals::react(
+            change,
+            id,
+            &w.otherwise,
+            &format!("not shown by the telemetry within {} (step {})", w.within, step.id),
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::check::check;
+use super::names::Audience;
 use super::step::{condition, read_step, template};
 use super::types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, SourceHash};
 use super::{Messages, Template};
@@ -183,7 +184,7 @@ fn read_match(diags: &mut Diagnostics, t: Table<'_>) -> Option<Match> {
 
 fn read_case(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<CaseSpec> {
     let key = match t.text(diags, "key") {
-        Some(text) => template(diags, &text),
+        Some(text) => template(diags, &text, Audience::Field),
         None => Template::parse("{{ device.id }}/{{ fault.family }}").ok(),
     };
     let reopen = t.parsed::<Span>(diags, "reopen", "a duration such as 72h");

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use minijinja::Environment;
 
-use super::TemplateError;
+use super::names::{Audience, check_name};
 use super::template::{environment, values};
+use super::{Template, TemplateError};
 use crate::source::{Diagnostic, Diagnostics, FileId, Place};
 
 /// The last resort of every fall-back.
@@ -65,7 +66,8 @@ impl Default for Messages {
 }
 
 impl Messages {
-    /// Compiles files already read; the path of each ends in `<locale>/<script>.<part>`. Mistakes: `P020`, `P021`.
+    /// Compiles files already read; the path of each ends in `<locale>/<script>.<part>`. Mistakes: `P020`, `P021`, and
+    /// `P022` for a name that nobody provides.
     pub fn load(diags: &mut Diagnostics, files: &[FileId]) -> Self {
         let mut env = environment();
         let mut known: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<Part>>> = BTreeMap::new();
@@ -85,7 +87,10 @@ impl Messages {
             // The newline at the end of a file belongs to the file, not to the message.
             let source = text.trim_end_matches(['\n', '\r']).to_owned();
             match env.add_template_owned(format!("{locale}/{script}.{}", part.suffix()), source) {
-                Ok(()) => known.entry(script.into()).or_default().entry(locale.into()).or_default().push(part),
+                Ok(()) => {
+                    check_names(diags, *file, &text);
+                    known.entry(script.into()).or_default().entry(locale.into()).or_default().push(part);
+                }
                 Err(e) => {
                     let e = TemplateError::from(e);
                     let span = e.span.unwrap_or(0..text.len().min(1));
@@ -141,6 +146,21 @@ impl Messages {
             Part::Text | Part::Html => text,
         };
         Ok((locale.to_owned(), text))
+    }
+}
+
+/// A name that nobody provides would show only when the message is due.
+fn check_names(diags: &mut Diagnostics, file: FileId, text: &str) {
+    let Ok(template) = Template::parse(text) else { return };
+    for name in template.names() {
+        let Err(near) = check_name(name, Audience::Message) else { continue };
+        let start = text.find(name.as_str()).unwrap_or(0);
+        let span = start..(start + name.len()).min(text.len());
+        diags.push(
+            Diagnostic::error("P022", format!("a text knows no `{name}`"))
+                .at(Place { file, span }, "nobody provides this")
+                .maybe_hint(near.map(|n| format!("did you mean `{n}`?"))),
+        );
     }
 }
 

@@ -7,6 +7,7 @@ mod check;
 mod condition;
 mod load;
 mod messages;
+mod names;
 mod step;
 mod template;
 mod types;
@@ -14,6 +15,7 @@ mod types;
 pub use condition::{Call, Condition, ConditionError, Facts, Held, Verdict};
 pub use load::{ProviderKind, Surroundings, compile_stored, load};
 pub use messages::{Messages, Part};
+pub use names::TEXT_NAMES;
 pub use template::{Template, TemplateError};
 pub use types::{
     Cancel, CaseSpec, Command, Compensation, ContactMax, Deadlines, Dispatch, Human, Match, Mirror, Playbook, Policy,

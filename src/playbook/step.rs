@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::load::{MentionOf, Notes, ProviderKind};
+use super::names::{Audience, check_name};
 use super::types::{
     Command, Deadlines, Dispatch, Human, Mirror, Reach, Reaction, Rung, Step, Ticket, Until, Verb, Via, WaitFor,
 };
@@ -127,11 +128,8 @@ fn known_name(name: &str) -> bool {
     NAMES.contains(&name) || name.strip_prefix("device.").is_some_and(|rest| !rest.is_empty())
 }
 
-/// The names a template may begin with.
-const ROOTS: [&str; 9] = ["case", "device", "fault", "dispatch", "ticket", "customer", "action", "page", "position"];
-
 /// Parses a template, pointing at what is wrong inside of it.
-pub(super) fn template(diags: &mut Diagnostics, text: &Text) -> Option<Template> {
+pub(super) fn template(diags: &mut Diagnostics, text: &Text, audience: Audience) -> Option<Template> {
     let parsed = match Template::parse(&text.value) {
         Ok(t) => t,
         Err(e) => {
@@ -141,14 +139,12 @@ pub(super) fn template(diags: &mut Diagnostics, text: &Text) -> Option<Template>
         }
     };
     for name in parsed.names() {
-        let root = name.split('.').next().unwrap_or(name);
-        if !ROOTS.contains(&root) {
-            let near = did_you_mean(root, ROOTS);
+        if let Err(near) = check_name(name, audience) {
             let start = text.value.find(name.as_str()).unwrap_or(0);
-            let place = text.inner(diags, start..(start + root.len()).min(text.value.len()));
+            let place = text.inner(diags, start..(start + name.len()).min(text.value.len()));
             diags.push(
                 Diagnostic::error("P014", format!("a case knows no `{name}`"))
-                    .at(place, format!("expected one of {}", ROOTS.join(", ")))
+                    .at(place, "nobody provides this")
                     .maybe_hint(near.map(|n| format!("did you mean `{n}`?"))),
             );
         }
@@ -236,7 +232,7 @@ fn dispatch(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Option
     let service = t.need_text(diags, "service");
     // The only place a job can be sent to is where the device is; the key is accepted for the reader.
     if let Some(pickup) = t.text(diags, "pickup") {
-        let _ = template(diags, &pickup);
+        let _ = template(diags, &pickup, Audience::Field);
     }
     let needs = t.texts(diags, "needs").iter().filter_map(|n| condition(diags, n, notes)).collect();
     let otherwise = t.text(diags, "else").and_then(|e| reaction(diags, &e, notes));
@@ -288,7 +284,7 @@ fn ticket(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Option<T
         let keys: Vec<Text> = table.keys().collect();
         for key in keys {
             let Some(text) = table.text(diags, &key.value) else { continue };
-            let Some(parsed) = template(diags, &text) else { continue };
+            let Some(parsed) = template(diags, &text, Audience::Field) else { continue };
             match &*key.value {
                 "title" => title = Some(parsed),
                 other => {
@@ -335,9 +331,9 @@ fn command(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Option<
         }
         None => AdapterName::from("device"),
     };
-    let topic = t.need_text(diags, "topic").and_then(|x| template(diags, &x));
+    let topic = t.need_text(diags, "topic").and_then(|x| template(diags, &x, Audience::Command));
     let payload_text = t.need_text(diags, "payload");
-    let payload = payload_text.as_ref().and_then(|x| template(diags, x));
+    let payload = payload_text.as_ref().and_then(|x| template(diags, x, Audience::Command));
     t.need(diags, "allow");
     let allow = t.texts(diags, "allow");
     let op = payload_text.as_ref().and_then(|p| operation(diags, p, &allow));

@@ -96,7 +96,7 @@ fn every_mistake_has_its_code_and_place() {
         ("within = \"20m\"", "", "P001", "`within` is missing"),
         ("within = \"20m\"", "within = \"20m\"\nwithn = 2", "P001", "did you mean `within`?"),
         ("goals = [\"told\"]", "goals = [\"told\"]\nkey = \"{{ device.id \"", "P012", "in this template"),
-        ("goals = [\"told\"]", "goals = [\"told\"]\nkey = \"{{ devise.id }}\"", "P014", "did you mean `device`?"),
+        ("goals = [\"told\"]", "goals = [\"told\"]\nkey = \"{{ devise.id }}\"", "P014", "did you mean `device.id`?"),
     ] {
         let text = GOOD.replace(from, to);
         assert_ne!(text, GOOD, "{from} is in the playbook");
@@ -142,19 +142,47 @@ allow = ["soft_reset"]
 }
 
 #[test]
+fn texts_speak_of_what_the_desk_provides() {
+    for (text, code, hint) in [
+        ("{{ dispatch.eta_minuts }}", "P022", "did you mean `dispatch.eta_minutes`?"),
+        (
+            "{% for e in fault.evidence %}{{ e.name }}{% endfor %}{% if ticket.opn %}x{% endif %}",
+            "P022",
+            "`ticket.open`",
+        ),
+        ("{{ weather }}", "P022", "nobody provides this"),
+        ("{{ action.id }}", "P022", "nobody provides this"),
+    ] {
+        let mut diags = Diagnostics::default();
+        let file = diags.add_file("m/en/x.sms.txt", text);
+        Messages::load(&mut diags, &[file]);
+        let shown = diags.render(false);
+        assert!(diags.list().len() == 1 && shown.contains(code) && shown.contains(hint), "{text}:\n{shown}");
+    }
+    let with = |name: &str| {
+        load_text(&GOOD.replace("goals = [\"told\"]", &format!("key = \"{{{{ {name} }}}}\"\ngoals = [\"told\"]"))).1
+    };
+    assert!(with("device.anything").list().is_empty());
+    for (name, hint) in [("fault.famly", "did you mean `fault.family`?"), ("customer.name", "nobody provides this")] {
+        let shown = with(name).render(false);
+        assert!(shown.contains("P014") && shown.contains(hint), "{shown}");
+    }
+}
+
+#[test]
 fn messages_fall_back_and_stay_strict() {
     let mut diags = Diagnostics::default();
     let files = [
-        diags.add_file("m/en/x.voice.txt", "In {{ n }}\nminutes.\n"),
-        diags.add_file("m/de/x.voice.txt", "In {{ n }} Minuten."),
-        diags.add_file("m/en/x.email.html", "<b>{{ name }}</b>"),
+        diags.add_file("m/en/x.voice.txt", "In {{ device.n }}\nminutes.\n"),
+        diags.add_file("m/de/x.voice.txt", "In {{ device.n }} Minuten."),
+        diags.add_file("m/en/x.email.html", "<b>{{ device.name }}</b>"),
         diags.add_file("m/en/x.pdf", ""),
         diags.add_file("m/en/y.sms.txt", "{% if %}"),
     ];
     let messages = Messages::load(&mut diags, &files);
     let codes: Vec<&str> = diags.list().iter().map(|d| d.code).collect();
     assert_eq!(codes, ["P020", "P021"]);
-    let facts = serde_json::json!({ "n": 24, "name": "<i>" });
+    let facts = serde_json::json!({ "device": { "n": 24, "name": "<i>" } });
     let say = |locale: &str| messages.render("x", Part::Voice, locale, &facts).unwrap();
     assert_eq!(say("de-AT"), ("de".to_owned(), "In 24 Minuten.".to_owned()));
     assert_eq!(say("fr"), ("en".to_owned(), "In 24 minutes.".to_owned()));

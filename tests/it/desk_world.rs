@@ -125,6 +125,26 @@ struct Taken {
     denied: bool,
 }
 
+/// See [`World::script`].
+pub(crate) type Script = Box<dyn FnMut(&Order) -> Option<Vec<(i64, Answer)>>>;
+
+/// What comes of an order.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    Outcome(Outcome),
+    Report(ReceiptKind),
+}
+
+impl Answer {
+    pub(crate) fn accepted(reference: &str) -> Self {
+        Self::Outcome(Outcome::Accepted { provider_ref: reference.into() })
+    }
+
+    pub(crate) fn unknown() -> Self {
+        Self::Outcome(Outcome::Unknown { reason: "timeout".into() })
+    }
+}
+
 pub(crate) struct World {
     pub(crate) desk: Desk,
     pub(crate) config: Arc<Config>,
@@ -136,6 +156,8 @@ pub(crate) struct World {
     snapshot: (Desk, usize),
     /// With the real engine: its cars.
     pub(crate) cars: Option<Cars>,
+    /// A test that knows better what comes of an order, and when (seconds); `None`: as always.
+    pub(crate) script: Option<Script>,
     pub(crate) odds: Odds,
     pub(crate) rng: Rng,
     pub(crate) crashes: u32,
@@ -194,17 +216,31 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         public_url: "http://127.0.0.1:8474".into(),
         playbooks: Vec::new(),
     };
-    let surroundings = Surroundings {
-        queues: config.queues.keys().cloned().collect(),
-        providers: config.providers.iter().map(|(n, p)| (n.clone(), p.kind)).collect(),
-        messages: config.messages.clone(),
-    };
     let files = add_files(&mut diags, "config/playbooks");
-    config.playbooks = load(&mut diags, &files, &surroundings);
+    config.playbooks = load(&mut diags, &files, &surroundings(&config));
     change(&mut config);
     config.check(&mut diags);
     assert!(diags.list().is_empty(), "{}", diags.render(false));
     Arc::new(config)
+}
+
+fn surroundings(config: &Config) -> Surroundings {
+    Surroundings {
+        queues: config.queues.keys().cloned().collect(),
+        providers: config.providers.iter().map(|(n, p)| (n.clone(), p.kind)).collect(),
+        messages: config.messages.clone(),
+    }
+}
+
+/// The same with this playbook alone.
+pub(crate) fn config_with(playbook: &str, change: impl FnOnce(&mut Config)) -> Arc<Config> {
+    config(|c| {
+        change(c);
+        let mut diags = Diagnostics::default();
+        let file = diags.add_file("test.toml", playbook);
+        c.playbooks = load(&mut diags, &[file], &surroundings(c));
+        assert!(diags.list().is_empty(), "{}", diags.render(false));
+    })
 }
 
 pub(crate) fn add_files(diags: &mut Diagnostics, dir: &str) -> Vec<FileId> {
@@ -300,6 +336,7 @@ impl World {
             rows: BTreeMap::new(),
             snapshot: (Desk::new(config.clone()), 0),
             cars: None,
+            script: None,
             odds,
             rng: Rng::new(seed),
             crashes: 0,
@@ -347,7 +384,7 @@ impl World {
                 return;
             }
         }
-        if let Some(cars) = self.cars.as_mut().filter(|_| self.rng.percent(3)) {
+        if let Some(cars) = self.cars.as_mut().filter(|_| self.rng.percent(10)) {
             cars.save(&mut self.rng);
         }
     }
@@ -417,6 +454,7 @@ impl World {
 
     fn crash(&mut self, input: &Input, record: Option<Record>) {
         self.crashes += 1;
+        let applied = self.log.len();
         let durable = self.rng.percent(50);
         if let (true, Some(record)) = (durable, record) {
             // Durable, and its orders were never released.
@@ -429,7 +467,9 @@ impl World {
         }
         // Attempts under way die with the process.
         self.queue.retain(|_, next| !matches!(next, Next::Tell(Input::Outcome { .. })));
-        self.desk = self.rebuilt();
+        let rebuilt = self.rebuilt();
+        // What the dead one knew is the older state that the next rebuild starts from.
+        self.snapshot = (std::mem::replace(&mut self.desk, rebuilt), applied);
         self.now = self.now + Span::from_secs(1);
         let saved = std::mem::replace(&mut self.odds.crash, 0);
         self.tell(Input::Started);
@@ -450,18 +490,21 @@ impl World {
         self.log.push(record);
     }
 
-    /// The desk as a start finds it: of an older state and the records since, or of the stored rows. Both are the same.
+    /// The desk as a start finds it: of the stored rows, or of an older state and the records since.
     fn rebuilt(&mut self) -> Desk {
-        let known = self.snapshot.1;
-        let (desk, records) = (&mut self.snapshot.0, &self.log[known..]);
-        records.iter().for_each(|r| desk.apply(r).unwrap());
-        self.snapshot.1 = self.log.len();
-        let loaded = self.loaded();
+        let (mut applied, known) = std::mem::replace(&mut self.snapshot, (Desk::new(self.config.clone()), 0));
+        self.log[known..].iter().for_each(|r| applied.apply(r).unwrap());
         if self.rng.percent(50) {
-            return std::mem::replace(&mut self.snapshot.0, loaded);
+            return applied;
         }
-        assert!(loaded.same_state(&self.snapshot.0), "rows and records tell different stories");
+        let loaded = self.loaded();
+        assert!(loaded.same_state(&applied), "rows and records tell different stories");
         loaded
+    }
+
+    /// The keys of the stored rows.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.rows.keys()
     }
 
     /// The desk of the stored rows.
@@ -473,6 +516,17 @@ impl World {
 
     fn carry_out(&mut self, order: Order) {
         self.orders.push((self.now, order.clone()));
+        if let Some(answers) = self.script.as_mut().and_then(|script| script(&order)) {
+            for (after, answer) in answers {
+                let effect = order.effect;
+                let input = match answer {
+                    Answer::Outcome(outcome) => Input::Outcome { effect, attempt: order.attempt, outcome },
+                    Answer::Report(what) => Input::Receipt(Receipt { effect, provider_ref: None, seq: None, what }),
+                };
+                self.later(Span::from_secs(after), input);
+            }
+            return;
+        }
         let delay = Span::from_millis(self.rng.between(20, 3_000));
         let outcome = if order.kind == OrderKind::Reconcile { self.search(&order) } else { self.attempt(&order) };
         if let Some(outcome) = outcome {

@@ -20,6 +20,7 @@ mod poison;
 mod replay;
 mod rules;
 mod run;
+mod service;
 mod simulation;
 mod tidy;
 mod world;

@@ -45,6 +45,56 @@ fn a_breakdown_ends_with_a_truck_beside_the_car() {
     assert!(closed, "the ticket is closed");
 }
 
+/// The lines of all articles of the case's tickets, without their clock.
+fn articles(world: &World) -> Vec<String> {
+    let bodies = world.orders.iter().filter_map(|(_, o)| match &o.work {
+        Work::Ticket(TicketWork::Note { body, .. } | TicketWork::Close { body, .. }) => Some(body),
+        _ => None,
+    });
+    bodies.flat_map(|b| b.lines()).map(|l| l.split_once(" UTC  ").map_or(l, |(_, text)| text).to_owned()).collect()
+}
+
+#[test]
+fn a_service_agent_reads_in_the_ticket_what_happened_once_and_in_sentences() {
+    let mut world = World::new(config(|_| {}), Odds::friendly(), 1);
+    world.tell(Input::Detection(Box::new(brake(1, Change::Raised, start()))));
+    for minute in 1..40 {
+        let at = start() + Span::from_mins(minute);
+        world.later(Span::from_mins(minute), facts(0.0, at));
+    }
+    world.run(start() + Span::from_hours(2));
+    let expected = [
+        "Asked tow for this service: tow.",
+        "tow has accepted the job. It will be there in 24 min.",
+        "Sent a text message to the driver (\"brake-stop-now\").",
+        "Said on the phone to the driver (\"brake-stop-now\"), a truck promised in 24 min.",
+        "Answered: the driver has understood (key 1).",
+        "Measured: vehicle safe, as promised.",
+        "tow is on its way.",
+        "tow now expects to arrive in 23 min.",
+        "Sent a text message to the driver (\"eta-slipped\").",
+        "tow has arrived.",
+        "Everything that was promised has been done. The case is closed.",
+    ];
+    assert_eq!(articles(&world), expected, "{}", world.timeline());
+    let mut world = World::new(config(|_| {}), Odds { keys: vec!['9'], ..Odds::friendly() }, 1);
+    world.tell(Input::Detection(Box::new(brake(1, Change::Raised, start()))));
+    world.run(start() + Span::from_hours(1));
+    let expected = [
+        "Asked tow for this service: tow.",
+        "tow has accepted the job. It will be there in 24 min.",
+        "Sent a text message to the driver (\"brake-stop-now\").",
+        "Said on the phone to the driver (\"brake-stop-now\"), a truck promised in 24 min.",
+        "Answered: the driver says that all is well (key 9).",
+        "What was arranged is being taken back.",
+        "tow is asked to cancel.",
+        "Sent a text message to the driver (\"false-alarm\").",
+        "tow has cancelled the job.",
+        "The warning is over, and what was arranged has been taken back. The case is closed.",
+    ];
+    assert_eq!(articles(&world), expected, "{}", world.timeline());
+}
+
 #[test]
 fn a_weak_battery_ends_with_a_ticket_and_a_mail() {
     let mut world = World::new(config(|_| {}), Odds::friendly(), 1);

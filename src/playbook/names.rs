@@ -1,0 +1,70 @@
+//! What texts may speak of: the names that the desk provides for every template, besides what a device has.
+
+use crate::source::did_you_mean;
+
+/// Every name that a text may use, except `device.<fact or column>`. Names of one reader only: `customer` for texts to
+/// customers, `page` for texts to the people of a queue, `action` for commands.
+pub const TEXT_NAMES: [&str; 33] = [
+    "case.id",
+    "case.full_id",
+    "case.title",
+    "case.opened",
+    "case.url",
+    "case.run",
+    "device.id",
+    "fault.name",
+    "fault.family",
+    "fault.title",
+    "fault.severity",
+    "fault.level",
+    "fault.confidence",
+    "fault.cleared",
+    "fault.event_at",
+    "fault.evidence",
+    "fault.part",
+    "fault.part.id",
+    "fault.part.name",
+    "dispatch.state",
+    "dispatch.accepted",
+    "dispatch.on_site",
+    "dispatch.eta_minutes",
+    "dispatch.eta_clock",
+    "dispatch.truck",
+    "ticket.open",
+    "ticket.id",
+    "customer.name",
+    "customer.locale",
+    "page.queue",
+    "page.reason",
+    "action.id",
+    "action.expires",
+];
+
+/// Whom a text is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// A message file: to a customer or, if it is a page, to one of our people.
+    Message,
+    /// A field of a playbook.
+    Field,
+    /// The topic or payload of a command.
+    Command,
+}
+
+impl Audience {
+    fn hears(self, name: &str) -> bool {
+        match name.split('.').next().unwrap_or(name) {
+            "customer" | "page" => self == Self::Message,
+            "action" => self == Self::Command,
+            _ => true,
+        }
+    }
+}
+
+/// What is wrong with a name in a text: nothing, or the nearest name that exists.
+pub(super) fn check_name(name: &str, audience: Audience) -> Result<(), Option<&'static str>> {
+    let known = TEXT_NAMES.into_iter().filter(|n| audience.hears(n));
+    let of_device = name.strip_prefix("device.").is_some_and(|rest| !rest.is_empty());
+    let sound = of_device || known.clone().any(|n| n == name);
+    if sound { Ok(()) } else { Err(did_you_mean(name, known)) }
+}
