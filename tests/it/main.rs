@@ -6,6 +6,7 @@ mod broker;
 mod channels;
 mod command;
 mod crash;
+mod crash_mail;
 mod demo;
 mod demo_whole;
 mod desk_world;
