@@ -9,6 +9,7 @@ use super::settings::CommandSettings;
 use super::{Attempt, Error, Site, wrong_kind};
 use crate::domain::{CommandWork, Order, OrderKind, Outcome, Span, Work};
 use crate::runtime::{Channel, Clock, Publisher};
+use crate::wire::topic::matches;
 
 /// Publishes to the topics that the settings allow.
 pub(super) struct Commands {
@@ -73,19 +74,6 @@ fn check_filter(filter: &str) -> Result<(), &'static str> {
         other => other.contains(['+', '#']),
     };
     if levels.iter().enumerate().any(wrong) { Err("'+' and '#' must be whole levels, '#' the last") } else { Ok(()) }
-}
-
-fn matches(filter: &str, topic: &str) -> bool {
-    let mut topic = topic.split('/');
-    for level in filter.split('/') {
-        match (level, topic.next()) {
-            ("#", _) => return true,
-            ("+", Some(_)) => {}
-            (level, Some(t)) if level == t => {}
-            _ => return false,
-        }
-    }
-    topic.next().is_none()
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use super::shared::{Rules, Shared};
 use crate::domain::{At, Span, shard_of};
 use crate::journal::{self, Journal, Keep, Pos};
 use crate::model::Binding;
+use crate::wire::topic::matches;
 
 /// Messages in one round at most.
 const BATCH: usize = 4_096;
@@ -137,11 +138,11 @@ impl Router {
     }
 
     fn meaning(&self, topic: &Bytes) -> Meaning {
-        let Ok(topic) = std::str::from_utf8(topic) else { return Meaning::Nothing };
-        if self.rules.replies.iter().any(|filter| filter_matches(filter, topic)) {
+        let Ok(name) = std::str::from_utf8(topic) else { return Meaning::Nothing };
+        if self.rules.replies.iter().any(|filter| matches(filter, name)) {
             return Meaning::Reply;
         }
-        self.rules.program.models().bind(topic).map_or(Meaning::Nothing, |b| Meaning::Telemetry(Arc::new(b)))
+        self.rules.program.models().bind(name).map_or(Meaning::Nothing, |b| Meaning::Telemetry(Arc::new(b)))
     }
 }
 
@@ -150,20 +151,6 @@ pub(super) fn put_aside(quarantine: &Mutex<Quarantine>, entry: &Quarantined) {
     if let Err(error) = quarantine.lock().unwrap_or_else(PoisonError::into_inner).put(entry) {
         tracing::warn!(%error, topic = entry.topic, reason = entry.reason, "quarantine cannot be written");
     }
-}
-
-/// Whether an MQTT topic filter matches a topic name.
-fn filter_matches(filter: &str, topic: &str) -> bool {
-    let mut levels = topic.split('/');
-    for part in filter.split('/') {
-        match (part, levels.next()) {
-            ("#", _) => return true,
-            ("+", Some(_)) => {}
-            (part, Some(level)) if part == level => {}
-            _ => return false,
-        }
-    }
-    levels.next().is_none()
 }
 
 /// The ingest loop and what it owns.
@@ -316,7 +303,7 @@ impl<S: Source> Ingest<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::filter_matches;
+    use super::matches;
 
     #[test]
     fn filters_match_as_mqtt_says() {
@@ -328,7 +315,7 @@ mod tests {
             ("fleet/+", "fleet/a/b", false),
             ("fleet/+", "fleet", false),
         ] {
-            assert_eq!(filter_matches(filter, topic), expected, "{filter} {topic}");
+            assert_eq!(matches(filter, topic), expected, "{filter} {topic}");
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod callback;
 pub mod command;
 pub mod dispatch;
 pub mod ticket;
+pub mod topic;
 pub mod twilio;
 pub mod webhook;
 pub mod zammad;
