@@ -630,21 +630,8 @@ fn logic(o: Operator, left: Typed, right: Typed) -> Typed {
 /// The most values that stand on the stack while `code` runs. Skips only leave less.
 fn stack_of(code: &[Ins]) -> usize {
     let (mut now, mut most) = (0_usize, 0);
-    for ins in code {
-        match ins {
-            Ins::Const(_) | Ins::Slot(_) | Ins::Age(_) | Ins::Silent(_) => now += 1,
-            Ins::Read(super::program::Read::TimeTo, _) => {}
-            Ins::Read(..) => now += 1,
-            Ins::Choose => now = now.saturating_sub(2),
-            Ins::Affine(..)
-            | Ins::Neg
-            | Ins::Abs
-            | Ins::Not
-            | Ins::Known
-            | Ins::SkipIfFalse(_)
-            | Ins::SkipIfTrue(_) => {}
-            _ => now = now.saturating_sub(1),
-        }
+    for count in code.iter().filter_map(|ins| ins.pops()) {
+        now = now.saturating_sub(count) + 1;
         most = most.max(now);
     }
     most

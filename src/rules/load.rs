@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::check::{Checker, Tables, Typed, default_gap};
 use super::expr::parse;
+use super::logic::{Oddity, oddities};
 use super::program::{
     BUCKETS, Gap, Item, LEVEL_WORDS, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, RuleInfo,
     RuleProgram, Shown, Uses,
@@ -275,6 +276,7 @@ impl RuleCompiler<'_> {
         let when = level.when.as_ref().and_then(|s| self.checker(&s.text, &names).condition(&s.expr));
         let clear = level.clear.as_ref().map(|s| self.checker(&s.text, &names).condition(&s.expr));
         let when = when?;
+        self.warn_odd(level, &when, clear.as_ref().and_then(Option::as_ref));
         let mut uses = when.uses.clone();
         let clear = match clear {
             Some(clear) => {
@@ -295,6 +297,34 @@ impl RuleCompiler<'_> {
             clear_hold: level.clear_hold.as_micros(),
         };
         Some((program, uses))
+    }
+
+    /// Conditions that cannot do what was meant (R210..R213).
+    fn warn_odd(&mut self, level: &RawLevel, when: &Typed, clear: Option<&Typed>) {
+        let found = oddities(&self.tables.program, &when.code, clear.map(|c| c.code.as_slice()));
+        for oddity in found {
+            let (code, message, source, label) = match oddity {
+                Oddity::Overlap(at) => {
+                    let message =
+                        format!("'clear' can be true together with 'when' ({at}): the episode would clear at once");
+                    ("R210", message, &level.clear, "leave a gap between the two")
+                }
+                Oddity::NeverTrue(why) => {
+                    ("R211", format!("'when' can never be true: {why}"), &level.when, "never true")
+                }
+                Oddity::AlwaysTrue => {
+                    let message = "'when' is true whenever its values are known".to_owned();
+                    ("R212", message, &level.when, "always true")
+                }
+                Oddity::NeverClears(why) => {
+                    ("R213", format!("'clear' can never be true: {why}"), &level.clear, "the episode would never end")
+                }
+            };
+            if let Some(source) = source {
+                let place = source.text.inner(self.diags, source.expr.span.clone());
+                push_once(self.diags, Diagnostic::warning(code, message).at(place, label));
+            }
+        }
     }
 
     fn warn_short_hold(&mut self, level: &RawLevel) {

@@ -6,6 +6,7 @@
 //! check    tree to typed code for one model: names, units, constants; finds the operators
 //! call     the functions that conditions can call, with their types
 //! program  what comes out: tables and offsets, nothing to look up at run time
+//! logic    what a compiled condition can and cannot be, for warnings
 //! load     all of it, for every model that a rule names
 //! ```
 //! `clear` defaults to *not `when`*; `clear = "true"` makes every true sample an episode of its own. `fault` defaults to
@@ -16,6 +17,7 @@ mod call;
 mod check;
 pub mod expr;
 mod load;
+mod logic;
 mod program;
 mod raw;
 mod types;

@@ -197,6 +197,35 @@ pub(crate) enum Ins {
     Read(Read, u16),
 }
 
+impl Ins {
+    /// How many values it takes from the stack before it pushes one; `None` for those that leave the stack alone.
+    pub(crate) fn pops(self) -> Option<usize> {
+        Some(match self {
+            Self::SkipIfFalse(_) | Self::SkipIfTrue(_) => return None,
+            Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Silent(_) => 0,
+            Self::Read(Read::TimeTo, _) => 1,
+            Self::Read(..) => 0,
+            Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known => 1,
+            Self::Choose => 3,
+            Self::Add
+            | Self::Sub
+            | Self::Mul
+            | Self::Div
+            | Self::Min
+            | Self::Max
+            | Self::And
+            | Self::Or
+            | Self::Eq
+            | Self::Ne
+            | Self::Lt
+            | Self::Le
+            | Self::Gt
+            | Self::Ge
+            | Self::OrElse => 2,
+        })
+    }
+}
+
 /// What to ask of an operator's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Read {

@@ -171,3 +171,52 @@ fn files() {
         check(name, &text);
     }
 }
+
+/// What is said of conditions that load and cannot do what was meant: the codes in front, the text behind `:`.
+#[test]
+fn conditions_that_cannot_be_meant() {
+    let level = |when: &str, clear: &str| {
+        let clear = if clear.is_empty() { String::new() } else { format!("clear = \"{clear}\"\n") };
+        format!("[[rule]]\nid = \"r\"\nmodels = [\"ice-g1\"]\nseverity = \"major\"\nwhen = \"{when}\"\n{clear}")
+    };
+    for (when, clear, said) in [
+        // R210: both at once.
+        ("coolant_temp > 100[degC]", "coolant_temp < 105[degC]", "R210 (coolant_temp in 100..105 degC)"),
+        ("coolant_temp > param.coolant_max", "coolant_temp < param.coolant_max - 8[K]", ""),
+        ("coolant_temp > param.coolant_max", "coolant_temp < param.coolant_max + 8[K]", "R210 in 108..116 degC"),
+        ("coolant_temp >= 100[degC]", "coolant_temp <= 100[degC]", "R210 (coolant_temp 100 degC)"),
+        ("coolant_temp > 100[degC]", "coolant_temp <= 212[degF]", ""),
+        ("100[degC] < coolant_temp", "-coolant_temp / 1 > 0", "error"),
+        ("charging == 'ac'", "charging != 'dc'", "R210 (charging 'ac')"),
+        ("charging == 'ac'", "charging in ['no', 'dc']", ""),
+        ("ignition", "!ignition", ""),
+        ("ignition && oil_pressure < 1[bar]", "oil_pressure < 2[bar]", "R210 (oil_pressure below 1 bar)"),
+        (
+            "oil_pressure < 1[bar] && engine_rpm > 500[rpm]",
+            "oil_pressure > 2[bar] || engine_rpm < 600[rpm]",
+            "R210 (engine_rpm in 500..600 rpm)",
+        ),
+        ("avg(oil_pressure, 10m) < 1[bar]", "avg(oil_pressure, 10m) < 2[bar]", "R210"),
+        ("avg(oil_pressure, 10m) < 1[bar]", "avg(oil_pressure, 20m) < 2[bar]", ""),
+        // A clear about something else says nothing about the two together.
+        ("coolant_temp > 100[degC]", "!ignition", ""),
+        ("ignition", "true", ""),
+        // R211..R213: no way.
+        ("oil_pressure > 2[bar] && oil_pressure < 1[bar]", "", "R211"),
+        ("charging == 'ac' && charging == 'dc'", "", "R211"),
+        ("ignition && !ignition", "", "R211"),
+        ("held(ignition) < 0s", "", "R211"),
+        ("oil_pressure > 2[bar] || oil_pressure < 3[bar]", "", "R212"),
+        ("ignition || !ignition", "", "R212"),
+        ("oil_pressure > 2[bar] || oil_pressure <= 2[bar] || ignition", "", "R212"),
+        ("oil_pressure > 2[bar]", "r2(oil_pressure, 1h) > 1.5", "R213"),
+        ("oil_pressure != 2[bar]", "", ""),
+        ("(ignition ? 1 : 2) > 0", "", ""),
+    ] {
+        let shown = findings(&level(when, clear));
+        let all = said.split(' ').next().is_some_and(|code| shown.contains(code));
+        let text = said.split_once(' ').is_none_or(|(_, text)| shown.contains(text));
+        let quiet = !said.is_empty() || shown.is_empty();
+        assert!(all && text && quiet, "{when} / {clear}: expected '{said}', found:\n{shown}");
+    }
+}
