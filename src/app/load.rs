@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cross;
 use super::secrets::Secrets;
 use super::settings::Settings;
 use crate::channels::ProviderSettings;
@@ -114,6 +115,7 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     if diags.has_errors() {
         return None;
     }
+    cross::check(diags, &program, &desk);
     let (public_url, tokens) = web.ok()?;
     let rules = Arc::new(Rules { program: Arc::new(program), registry, replies });
     Some(Loaded { settings, rules, desk: Arc::new(desk), public_url, tokens })

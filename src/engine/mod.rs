@@ -12,6 +12,7 @@
 //! most [`Settings::mark_gap`] apart; a longer gap is our own outage and does not count, and after it no timer fires
 //! for [`Settings::grace`]. Silence and the running-on of device clocks are measured in this time (T5).
 
+mod census;
 mod device;
 mod emit;
 mod level;
@@ -37,6 +38,7 @@ use crate::rules::{ModelProgram, Program, text_value};
 use device::{Device, Sample, Scratch, Work};
 use profile::Profiles;
 
+pub use census::watched;
 pub use state::Error;
 
 /// Device times before 2015 are a clock that was never set (T1).

@@ -39,6 +39,9 @@ pub fn load(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>) -> P
             models: list.iter().filter(|m| watches(rule, m)).map(|m| m.id.clone()).collect(),
             rev: *rev,
             lead: rule.lead,
+            severities: rule.levels.iter().map(|l| l.severity).collect(),
+            confidence: rule.confidence,
+            place: rule.fault.as_ref().unwrap_or(&rule.id).place.clone(),
         })
         .collect();
     Program { models: compiled, rules: infos, loaded: models }

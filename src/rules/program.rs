@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
 use crate::model::{Model, SignalIx};
+use crate::source::Place;
 
 /// Buckets of a window. A window of `w` reaches back between `w` and `w - w/BUCKETS`, never further than `w`.
 pub const BUCKETS: usize = 20;
@@ -43,6 +44,12 @@ pub struct RuleInfo {
     pub rev: u64,
     /// Promised warning time, for scoring: shortest and longest, in microseconds.
     pub lead: Option<(i64, i64)>,
+    /// How bad its levels are, highest level first.
+    pub severities: Vec<Severity>,
+    /// How sure it is, 0..=1.
+    pub confidence: f64,
+    /// Where its fault is named, or else the rule itself.
+    pub place: Place,
 }
 
 impl Program {

@@ -4,6 +4,7 @@
 
 mod broker;
 mod channels;
+mod check;
 mod command;
 mod crash;
 mod crash_mail;
