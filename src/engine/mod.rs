@@ -20,6 +20,7 @@ mod profile;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod vm;
 
 use std::cmp::Reverse;
@@ -37,7 +38,9 @@ use crate::rules::{ModelProgram, Program, text_value};
 use device::{Device, Sample, Scratch, Work};
 use profile::Profiles;
 
+pub use level::Phase;
 pub use state::Error;
+pub use trace::Turn;
 
 /// Device times before 2015 are a clock that was never set (T1).
 const OLDEST: i64 = 1_420_070_400_000_000;
