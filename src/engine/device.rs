@@ -237,7 +237,8 @@ impl Device {
                 let op = &work.program.ops[ix];
                 let value = run(&self.view(work.program, at), &op.input, &mut work.scratch.stack);
                 if !value.is_nan() {
-                    ops::update(op, &mut self.row[op.offset..], value, at, self.profile.windows[ix]);
+                    let op = self.profile.op(ix, op);
+                    ops::update(op, &mut self.row[op.spec.offset..], value, at);
                 }
             }
         }
@@ -265,7 +266,8 @@ impl Device {
             };
             let value = run(&view, &op.input, &mut work.scratch.stack);
             if !value.is_nan() {
-                ops::update_late(op, &mut self.row[op.offset..], value, sample.at, self.profile.windows[ix]);
+                let op = self.profile.op(ix, op);
+                ops::update_late(op, &mut self.row[op.spec.offset..], value, sample.at);
             }
         }
     }
