@@ -10,8 +10,9 @@ use super::emit::{Emit, emit};
 use super::level::{Step, Track};
 use super::ops::{self, time, word};
 use super::profile::Profile;
+use super::trace::Turn;
 use super::vm::{Stack, View, run};
-use crate::domain::{Change, Detection, DeviceId};
+use crate::domain::{At, Change, Detection, DeviceId};
 use crate::rules::{LEVEL_WORDS, MAX_STACK, ModelProgram, OnBackfill, RULE_WORDS};
 
 /// Most samples that wait to be put in order (T2).
@@ -93,11 +94,13 @@ pub(super) struct Scratch {
     stack: Stack,
     ops: Vec<u64>,
     rules: Vec<u64>,
+    /// See [`super::Engine::trace`].
+    pub(super) turns: Option<Vec<Turn>>,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { stack: [0.0; MAX_STACK], ops: Vec::new(), rules: Vec::new() }
+        Self { stack: [0.0; MAX_STACK], ops: Vec::new(), rules: Vec::new(), turns: None }
     }
 }
 
@@ -234,7 +237,8 @@ impl Device {
                 let op = &work.program.ops[ix];
                 let value = run(&self.view(work.program, at), &op.input, &mut work.scratch.stack);
                 if !value.is_nan() {
-                    ops::update(op, &mut self.row[op.offset..], value, at, self.profile.windows[ix]);
+                    let op = self.profile.op(ix, op);
+                    ops::update(op, &mut self.row[op.spec.offset..], value, at);
                 }
             }
         }
@@ -262,7 +266,8 @@ impl Device {
             };
             let value = run(&view, &op.input, &mut work.scratch.stack);
             if !value.is_nan() {
-                ops::update_late(op, &mut self.row[op.offset..], value, sample.at, self.profile.windows[ix]);
+                let op = self.profile.op(ix, op);
+                ops::update_late(op, &mut self.row[op.spec.offset..], value, sample.at);
             }
         }
     }
@@ -445,6 +450,16 @@ impl Device {
             track.step(level, spec.gap, step, value);
             if track != old {
                 track.store(&mut self.row[words..]);
+                if let Some(turns) = work.scratch.turns.as_mut().filter(|_| track.phase != old.phase) {
+                    turns.push(Turn {
+                        device: self.id.clone(),
+                        component: None,
+                        rule: spec.id.clone(),
+                        level: level.name.clone(),
+                        phase: track.phase,
+                        at: At::from_micros(step.now),
+                    });
+                }
             }
             if reached == 0 && track.in_force() {
                 reached = u8::try_from(ix + 1).unwrap_or(u8::MAX);

@@ -8,12 +8,16 @@
 use super::ops::{time, word};
 use crate::rules::{Gap, LEVEL_WORDS, LevelProgram, OnGap};
 
-/// Where the machine stands.
+/// Where the machine of a level stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub enum Phase {
+    /// The condition is not true.
     Off,
+    /// It is true, and its hold is not over.
     Pending,
+    /// The level is in force.
     On,
+    /// It is in force; its end is near, and the hold of that is not over.
     Clearing,
 }
 

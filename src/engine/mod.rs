@@ -21,6 +21,7 @@ mod profile;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod vm;
 
 use std::cmp::Reverse;
@@ -39,7 +40,9 @@ use device::{Device, Sample, Scratch, Work};
 use profile::Profiles;
 
 pub use census::watched;
+pub use level::Phase;
 pub use state::Error;
+pub use trace::Turn;
 
 /// Device times before 2015 are a clock that was never set (T1).
 const OLDEST: i64 = 1_420_070_400_000_000;

@@ -262,6 +262,10 @@ pub struct Message {
     pub event_at: Option<At>,
     /// The field of the device time is there and cannot be read as an instant (`null`, wrong type, beyond the calendar).
     pub bad_timestamp: bool,
+    /// Sent late on purpose, and the sender says so (Sparkplug's `is_historical`): historical lane, whatever its age (T4).
+    pub historical: bool,
+    /// The device came (`true`) or went (`false`): a birth, a death, a last will. `None`: says nothing of it.
+    pub presence: Option<bool>,
     /// What the message says, in the order of the model's signals and their components, each at most once.
     pub readings: Vec<Reading>,
 }
@@ -269,9 +273,9 @@ pub struct Message {
 impl Message {
     /// Drops the content and keeps the memory.
     pub fn clear(&mut self) {
-        self.event_at = None;
-        self.bad_timestamp = false;
-        self.readings.clear();
+        let mut readings = std::mem::take(&mut self.readings);
+        readings.clear();
+        *self = Self { readings, ..Self::default() };
     }
 }
 

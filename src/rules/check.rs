@@ -87,9 +87,10 @@ impl Tables {
         u16::try_from(ix).unwrap_or(u16::MAX)
     }
 
-    /// The operator `family(input, window)`, shared if it is there already.
-    fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>) -> u16 {
-        let key = family.key(&input.text, window.map(|w| w.text.as_str()));
+    /// The operator `family(input, window, args)`, shared if it is there already.
+    fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>, args: &[&Typed]) -> u16 {
+        let constants = window.into_iter().chain(args.iter().copied());
+        let key = family.key(&input.text, constants.map(|c| c.text.as_str()));
         if let Some(ix) = self.by_key.get(&key) {
             return *ix;
         }
@@ -99,6 +100,7 @@ impl Tables {
             slots.extend(&self.program.ops[usize::from(*op)].slots);
         }
         let window = window.and_then(|w| w.konst.clone()).map(|w| self.constant(w));
+        let args = args.iter().filter_map(|a| a.konst.clone()).map(|a| self.constant(a)).collect();
         self.program.ops.push(OpSpec {
             family,
             key: key.clone(),
@@ -106,6 +108,7 @@ impl Tables {
             slots,
             plain: input.uses.ops.is_empty() && !input.uses.age && !input.uses.known,
             window,
+            args,
             covers: default_gap(&self.program.model).max,
             offset: 0,
         });
@@ -578,8 +581,8 @@ impl Checker<'_> {
     }
 
     /// The operator over `input`, read by `read`; its type and the limit it needs are the caller's.
-    pub(super) fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>) -> u16 {
-        self.tables.operator(family, input, window)
+    pub(super) fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>, args: &[&Typed]) -> u16 {
+        self.tables.operator(family, input, window, args)
     }
 
     pub(super) fn const_ix(&mut self, value: Const) -> u16 {

@@ -316,9 +316,10 @@ impl Family {
         }
     }
 
-    /// The canonical name of the operator over `input` and `window`.
-    pub(crate) fn key(self, input: &str, window: Option<&str>) -> String {
-        window.map_or_else(|| format!("{}({input})", self.as_str()), |w| format!("{}({input}, {w})", self.as_str()))
+    /// The canonical name of the operator over `input` and its constants.
+    pub(crate) fn key<'a>(self, input: &'a str, constants: impl Iterator<Item = &'a str>) -> String {
+        let list: Vec<&str> = std::iter::once(input).chain(constants).collect();
+        format!("{}({})", self.as_str(), list.join(", "))
     }
 }
 
@@ -335,6 +336,8 @@ pub(crate) struct OpSpec {
     pub(crate) plain: bool,
     /// The window or time constant, in seconds.
     pub(crate) window: Option<u16>,
+    /// Further constants that the family asks for.
+    pub(crate) args: Vec<u16>,
     /// How much time one sample covers at most, in microseconds (V5); `i64::MAX` if the model does not say.
     pub(crate) covers: i64,
     /// Where its words start.

@@ -1,6 +1,7 @@
 //! Levels: hold, confirm, clear, and which one wins.
 
-use super::world::{HEAD, World, model, rule};
+use super::world::{HEAD, START, World, model, rule};
+use crate::engine::Phase;
 
 fn world(body: &str) -> World {
     World::new(&model(HEAD), &rule(body))
@@ -96,4 +97,19 @@ fn levels_the_sample_that_ends_an_episode_may_begin_the_next() {
         w.told(),
         ["Raised major 0 from 0", "Cleared - 10", "Raised major 10 from 10", "Cleared - 20", "Raised major 30 from 30"]
     );
+}
+
+#[test]
+fn a_trace_tells_every_phase_and_costs_nothing_unless_asked_for() {
+    let text = rule("when = \"x > 5\"\nhold = \"20s\"\nclear_hold = \"20s\"");
+    let run = |trace: bool| {
+        let mut w = World::new(&model(HEAD), &text);
+        w.engine.trace(trace);
+        w.every(10, 30, "\"x\":6");
+        w.run_to(40);
+        w.every(10, 70, "\"x\":1");
+        w.engine.take_turns().iter().map(|t| (t.phase, t.at.as_secs() - START)).collect::<Vec<_>>()
+    };
+    assert_eq!(run(true), [(Phase::Pending, 0), (Phase::On, 20), (Phase::Clearing, 40), (Phase::Off, 60)]);
+    assert_eq!(run(false), []);
 }
