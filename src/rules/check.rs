@@ -65,13 +65,25 @@ impl Tables {
         let shown = type_of(signal).shown();
         let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
         self.program.slots.push(Slot {
-            signal: ix,
+            signal: Some(ix),
             name: signal.name.clone(),
             ttl: signal.ttl.map_or(i64::MAX, |t| t.as_micros()),
             keeps_text: shown == Shown::Text,
             shown,
         });
         self.program.slot_of[at] = Some(slot);
+        slot
+    }
+
+    /// The slot that says whether the device is there.
+    pub(super) fn online(&mut self) -> u16 {
+        if let Some(slot) = self.program.online {
+            return slot;
+        }
+        let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
+        let name = crate::domain::SignalName::from("online");
+        self.program.slots.push(Slot { signal: None, name, ttl: i64::MAX, shown: Shown::Bool, keeps_text: false });
+        self.program.online = Some(slot);
         slot
     }
 
@@ -245,6 +257,22 @@ impl Checker<'_> {
             let text = format!("{name}[{}]", signal.unit);
             let code = vec![Ins::Slot(slot)];
             return Some(Typed { ty: type_of(signal), text, code, konst: None, literal: None, slot: Some(slot), uses });
+        }
+        if &**name == "online" {
+            let slot = self.tables.online();
+            // It may have been told before the first sample, when there was nothing to look at.
+            let mut uses = Uses { age: true, ..Uses::default() };
+            uses.slots.insert(slot);
+            let code = vec![Ins::Slot(slot)];
+            return Some(Typed {
+                ty: Ty::Bool,
+                text: "online".to_owned(),
+                code,
+                konst: None,
+                literal: None,
+                slot: Some(slot),
+                uses,
+            });
         }
         if self.let_names.contains(name) {
             let finding = Diagnostic::error("R020", format!("'{name}' is used before it is defined"))
@@ -536,7 +564,8 @@ impl Checker<'_> {
         };
         let mut finding = Diagnostic::error("R031", "unit mismatch").maybe_hint(hint);
         let model = self.tables.program.model.clone();
-        let signal = left.slot.map(|s| &model.signals[usize::from(self.tables.program.slots[usize::from(s)].signal.0)]);
+        let signal = left.slot.and_then(|s| self.tables.program.slots[usize::from(s)].signal);
+        let signal = signal.map(|ix| &model.signals[usize::from(ix.0)]);
         finding = finding.related(self.place(&a.span), left.ty.what());
         if let Some(signal) = signal
             && signal.place.file != self.source.place.file
