@@ -8,7 +8,7 @@ use super::expr::{Expr, Kind, Operator, Word};
 use super::program::{Const, Family, Gap, Ins, ModelProgram, OpSpec, Shown, Slot, Uses, text_value};
 use super::types::{Nature, Ty, product, quotient, step_of};
 use crate::domain::{Dimension, Unit, Value};
-use crate::model::{Model, SignalIx, SignalType};
+use crate::model::{Model, SignalIx, SignalKind, SignalType};
 use crate::source::{Diagnostic, Diagnostics, Text, did_you_mean};
 
 /// Longest code of one expression, its `let`s included.
@@ -107,10 +107,13 @@ impl Tables {
             return *ix;
         }
         let ix = u16::try_from(self.program.ops.len()).unwrap_or(u16::MAX);
-        let mut slots = input.uses.slots.clone();
-        for op in &input.uses.ops {
+        let uses = &input.uses;
+        let events = !uses.events.is_empty();
+        let mut slots = if events { uses.events.clone() } else { uses.slots.clone() };
+        for op in uses.ops.iter().filter(|_| !events) {
             slots.extend(&self.program.ops[usize::from(*op)].slots);
         }
+        let plain = uses.ops.is_empty() && !uses.age && !uses.known && (!events || uses.events == uses.slots);
         let window = window.and_then(|w| w.konst.clone()).map(|w| self.constant(w));
         let args = args.iter().filter_map(|a| a.konst.clone()).map(|a| self.constant(a)).collect();
         self.program.ops.push(OpSpec {
@@ -118,7 +121,8 @@ impl Tables {
             key: key.clone(),
             input: input.code.clone(),
             slots,
-            plain: input.uses.ops.is_empty() && !input.uses.age && !input.uses.known,
+            plain,
+            events,
             window,
             args,
             covers: default_gap(&self.program.model).max,
@@ -226,13 +230,13 @@ impl Checker<'_> {
     }
 
     /// A constant; without `text` it is named by its value.
-    fn constant(&mut self, value: Const, ty: Ty, text: Option<String>) -> Typed {
+    pub(super) fn constant(&mut self, value: Const, ty: Ty, text: Option<String>) -> Typed {
         let text = text.unwrap_or_else(|| match (&value, &ty) {
             (Const::Num(n), Ty::Num(u, _)) if !u.text.is_empty() => format!("{n}[{u}]"),
             (Const::Num(n), Ty::Bool) => (*n == 1.0).to_string(),
             (Const::Num(n), _) => n.to_string(),
             (Const::Param { name, .. }, _) => format!("param.{name}"),
-            (Const::Attr { name, .. }, _) => format!("device.{name}"),
+            (Const::Attr { name, .. } | Const::Instant { name }, _) => format!("device.{name}"),
         });
         let code = vec![Ins::Const(self.tables.constant(value.clone()))];
         Typed { ty, text, code, konst: Some(value), literal: None, slot: None, uses: Uses::default() }
@@ -254,6 +258,9 @@ impl Checker<'_> {
             let slot = self.tables.slot(SignalIx(u16::try_from(at).unwrap_or(u16::MAX)));
             let mut uses = Uses::default();
             uses.slots.insert(slot);
+            if signal.kind == SignalKind::Event {
+                uses.events.insert(slot);
+            }
             let text = format!("{name}[{}]", signal.unit);
             let code = vec![Ins::Slot(slot)];
             return Some(Typed { ty: type_of(signal), text, code, konst: None, literal: None, slot: Some(slot), uses });
