@@ -26,7 +26,7 @@ use std::ops::RangeInclusive;
 
 use super::check::{Checker, Typed};
 use super::expr::{Expr, Word};
-use super::program::{Const, Ins, Read, Uses};
+use super::program::{Const, Ins, Read};
 use super::types::{Ty, seconds};
 use crate::domain::Dimension;
 use crate::source::{Diagnostic, did_you_mean};
