@@ -148,7 +148,13 @@ impl Engine {
     ) -> Result<(), decode::Error> {
         let Some(model) = self.program.models.get(binding.model).map(|p| p.model.clone()) else { return Ok(()) };
         let mut message = std::mem::take(&mut self.message);
-        let decoded = decode::json(&model, payload, &mut message);
+        let decoded = match &model.presence {
+            Some(presence) if binding.presence => {
+                presence.decode(payload, &mut message);
+                Ok(())
+            }
+            _ => decode::json(&model, payload, &mut message),
+        };
         if decoded.is_ok() {
             self.apply(binding, &message, xxh3_64(payload), received_at, retained, out);
         }
@@ -180,6 +186,18 @@ impl Engine {
             }
         };
         let device = &mut shard.devices[ix];
+        let presence = message.presence.filter(|_| message.event_at.is_none() && message.readings.is_empty());
+        if let Some(online) = presence {
+            let sample = &mut self.sample;
+            *sample = Sample { received_at: received_at.as_micros(), healthy, ..Sample::default() };
+            sample.values.extend(model.online.map(|slot| (slot, f64::from(u8::from(online)))));
+            if online && !retained {
+                device.life.heard = healthy;
+            }
+            device.presence(&mut Work { program: model, scratch: &mut self.scratch, out }, sample);
+            shard.schedule(ix, model);
+            return;
+        }
         let stamp = Stamp::of(model, message.event_at, received_at.as_micros(), device);
         // Without a time of its own a message cannot be told from the next one that says the same.
         if let Some(te) = stamp.sent
@@ -187,7 +205,8 @@ impl Engine {
         {
             return;
         }
-        if !retained {
+        // A will is the broker's word, not the device's.
+        if !retained && message.presence != Some(false) {
             device.life.heard = healthy;
         }
         let sample = &mut self.sample;
@@ -406,6 +425,9 @@ fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample) {
             ReadingValue::Bad(_) => f64::NAN,
         };
         sample.values.push((slot, value));
+    }
+    if let Some((slot, online)) = program.online.zip(message.presence) {
+        sample.values.push((slot, f64::from(u8::from(online))));
     }
 }
 

@@ -11,6 +11,7 @@ mod load;
 mod models;
 mod path;
 mod plan;
+mod presence;
 mod range;
 mod registry;
 mod signal;
@@ -24,6 +25,7 @@ pub use literal::{Literal, LiteralError, literal};
 pub use load::load;
 pub use models::Models;
 pub use plan::{Plan, PlanNode};
+pub use presence::Presence;
 pub use registry::{RegistryFiles, load_registry};
 
 pub use crate::domain::shard_of;
@@ -54,6 +56,8 @@ pub struct Model {
     pub backfill_after: Option<Span>,
     /// Further ahead than this: arrival time is used instead (T1).
     pub max_future: Span,
+    /// Where it is told who is there; rules read it as `online`.
+    pub presence: Option<Presence>,
     /// Values that rules read as `param.x`; the registry may override them per device.
     pub params: BTreeMap<Arc<str>, Param>,
     /// Signals that the desk may use and speak of, by the name it knows them (`speed`, `lat`, `lon`).
@@ -286,4 +290,6 @@ pub struct Binding {
     pub model: usize,
     /// The device, from the topic name.
     pub device: DeviceId,
+    /// The topic is that of [`Presence`]: it says whether the device is there, not what it measures.
+    pub presence: bool,
 }

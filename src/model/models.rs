@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::limits::is_device_id;
 use super::topic::{self, Target, Tree};
-use super::{Binding, Model};
+use super::{Binding, Model, TopicPattern};
 use crate::domain::{DeviceId, ModelId};
 
 /// All models that were loaded.
@@ -21,9 +21,9 @@ impl Models {
     pub fn new(list: Vec<Arc<Model>>) -> Self {
         let mut topics = Tree::default();
         for (model, m) in list.iter().enumerate() {
-            for pattern in &m.topics {
+            for (pattern, presence) in patterns(m) {
                 if let Ok(levels) = topic::parse(&pattern.filter) {
-                    topics.add(&levels, Target { model, device_level: pattern.device_level });
+                    topics.add(&levels, Target { model, device_level: pattern.device_level, presence });
                 }
             }
         }
@@ -39,14 +39,14 @@ impl Models {
     pub fn bind(&self, topic: &str) -> Option<Binding> {
         let target = self.topics.find(topic)?;
         let device = topic.split('/').nth(target.device_level).filter(|id| is_device_id(id))?;
-        Some(Binding { model: target.model, device: DeviceId::from(device) })
+        Some(Binding { model: target.model, device: DeviceId::from(device), presence: target.presence })
     }
 
     /// What to subscribe to: every filter of every model, each once, in the order of the files.
     #[must_use]
     pub fn filters(&self) -> Vec<Arc<str>> {
         let mut filters: Vec<Arc<str>> = Vec::new();
-        for pattern in self.list.iter().flat_map(|m| &m.topics) {
+        for (pattern, _) in self.list.iter().flat_map(|m| patterns(m)) {
             if !filters.contains(&pattern.filter) {
                 filters.push(pattern.filter.clone());
             }
@@ -65,4 +65,10 @@ impl Models {
     pub fn index(&self, id: &ModelId) -> Option<usize> {
         self.list.iter().position(|m| m.id == *id)
     }
+}
+
+/// The filters of a model, each with whether it is that of its presence.
+fn patterns(model: &Model) -> impl Iterator<Item = (&TopicPattern, bool)> {
+    let presence = model.presence.iter().map(|p| (&p.topic, true));
+    model.topics.iter().map(|topic| (topic, false)).chain(presence)
 }

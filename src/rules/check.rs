@@ -159,6 +159,22 @@ impl Checker<'_> {
             let code = vec![Ins::Slot(slot)];
             return Some(Typed { ty: type_of(signal), text, code, konst: None, literal: None, slot: Some(slot), uses });
         }
+        if &**name == "online" {
+            let slot = self.tables.online();
+            // It may have been told before the first sample, when there was nothing to look at.
+            let mut uses = Uses { age: true, ..Uses::default() };
+            uses.slots.insert(slot);
+            let code = vec![Ins::Slot(slot)];
+            return Some(Typed {
+                ty: Ty::Bool,
+                text: "online".to_owned(),
+                code,
+                konst: None,
+                literal: None,
+                slot: Some(slot),
+                uses,
+            });
+        }
         if self.let_names.contains(name) {
             let finding = Diagnostic::error("R020", format!("'{name}' is used before it is defined"))
                 .hint("a let can use those above it");
@@ -449,7 +465,8 @@ impl Checker<'_> {
         };
         let mut finding = Diagnostic::error("R031", "unit mismatch").maybe_hint(hint);
         let model = self.tables.program.model.clone();
-        let signal = left.slot.map(|s| &model.signals[usize::from(self.tables.program.slots[usize::from(s)].signal.0)]);
+        let signal = left.slot.and_then(|s| self.tables.program.slots[usize::from(s)].signal);
+        let signal = signal.map(|ix| &model.signals[usize::from(ix.0)]);
         finding = finding.related(self.place(&a.span), left.ty.what());
         if let Some(signal) = signal
             && signal.place.file != self.source.place.file

@@ -105,6 +105,8 @@ pub(crate) struct ModelProgram {
     /// Inner operators before those that use them.
     pub(crate) ops: Vec<OpSpec>,
     pub(crate) rules: Vec<RuleProgram>,
+    /// The slot of `online`, if a rule reads it.
+    pub(crate) online: Option<u16>,
     /// Operators to update, in order, when a slot gets a sample.
     pub(crate) ops_by_slot: Vec<Vec<u16>>,
     /// Rules to evaluate when a slot gets a sample.
@@ -123,10 +125,11 @@ pub(crate) struct ModelProgram {
     pub(crate) texts: bool,
 }
 
-/// A signal that is kept: two words, value and time.
+/// A value that is kept: two words, value and time.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
-    pub(crate) signal: SignalIx,
+    /// `None`: whether the device is there.
+    pub(crate) signal: Option<SignalIx>,
     pub(crate) name: SignalName,
     /// Microseconds; `i64::MAX` for never.
     pub(crate) ttl: i64,

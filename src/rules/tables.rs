@@ -28,13 +28,25 @@ impl Tables {
         let shown = type_of(signal).shown();
         let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
         self.program.slots.push(Slot {
-            signal: ix,
+            signal: Some(ix),
             name: signal.name.clone(),
             ttl: signal.ttl.map_or(i64::MAX, |t| t.as_micros()),
             keeps_text: shown == Shown::Text,
             shown,
         });
         self.program.slot_of[at] = Some(slot);
+        slot
+    }
+
+    /// The slot that says whether the device is there.
+    pub(super) fn online(&mut self) -> u16 {
+        if let Some(slot) = self.program.online {
+            return slot;
+        }
+        let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
+        let name = crate::domain::SignalName::from("online");
+        self.program.slots.push(Slot { signal: None, name, ttl: i64::MAX, shown: Shown::Bool, keeps_text: false });
+        self.program.online = Some(slot);
         slot
     }
 
