@@ -157,7 +157,7 @@ impl Default for Entry {
         Self {
             kind: Kind::Mark,
             at: At::default(),
-            binding: Arc::new(Binding { model: 0, device: DeviceId::from("") }),
+            binding: Arc::new(Binding { model: 0, device: DeviceId::from(""), presence: false }),
             retained: false,
             message: Message::default(),
             fingerprint: 0,
