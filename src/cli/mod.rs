@@ -5,6 +5,7 @@ pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod replay;
+pub mod store;
 pub mod token;
 
 use std::io::{IsTerminal as _, stderr, stdout};
@@ -57,6 +58,10 @@ enum Command {
     /// Show everything on this machine alone: broker, providers, a fleet, two faults and how they are served
     #[cfg(feature = "demo")]
     Demo(demo::Args),
+    /// Check and read the log of everything the desk decided
+    Audit(store::AuditArgs),
+    /// Move the desk's state: export, import, release
+    Store(store::StoreArgs),
     /// Make tokens for the API
     Token(token::Args),
 }
@@ -86,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
         #[cfg(feature = "demo")]
         Command::Demo(args) => on_runtime(demo::run(&args, app::clock())).unwrap_or_else(|code| code),
+        Command::Audit(args) => stored(store::audit(&args, &mut stdout().lock())),
+        Command::Store(args) => stored(store::store(&args, &mut stdout().lock())),
         Command::Token(args) => match token::run(&args, &mut stdout(), &mut stderr()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&error, None, 1),
@@ -130,6 +137,10 @@ fn case(args: &case::Args) -> ExitCode {
         Ok(Err(error)) => complain(&error, error.hint(), error.exit_code()),
         Err(code) => code,
     }
+}
+
+fn stored(done: Result<(), crate::store::Error>) -> ExitCode {
+    done.map_or_else(|error| complain(&error, None, IO), |()| ExitCode::SUCCESS)
 }
 
 fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, ExitCode> {

@@ -12,6 +12,7 @@ mod value;
 
 pub use error::Error;
 pub use json::json;
+pub use value::{field, is_number};
 
 /// A longer payload is not looked at.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;

@@ -14,6 +14,40 @@ pub(super) fn reading(signal: &Signal, raw: &str) -> ReadingValue {
     scalar(signal, raw).unwrap_or_else(ReadingValue::Bad)
 }
 
+/// What a signal says, given a field of a table, which knows no quotes: a number as JSON writes it, `true` and `false`
+/// stand for themselves, anything else is a text.
+#[must_use]
+pub fn field(signal: &Signal, field: &str) -> ReadingValue {
+    let bare = is_number(field) || matches!(field, "true" | "false");
+    let read = if bare { scalar(signal, field) } else { text(signal, field) };
+    read.unwrap_or_else(ReadingValue::Bad)
+}
+
+/// Whether a text is a number by the grammar of JSON: `-0.5`, `1e-3`; not `.5`, `+1`, `007`, `NaN`.
+#[must_use]
+pub fn is_number(text: &str) -> bool {
+    let digits = |bytes: &[u8]| bytes.iter().take_while(|b| b.is_ascii_digit()).count();
+    let rest = text.as_bytes();
+    let rest = rest.strip_prefix(b"-").unwrap_or(rest);
+    let whole = digits(rest);
+    if whole == 0 || whole > 1 && rest[0] == b'0' {
+        return false;
+    }
+    let mut rest = &rest[whole..];
+    if let [b'.', fraction @ ..] = rest {
+        let places = digits(fraction);
+        if places == 0 {
+            return false;
+        }
+        rest = &fraction[places..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent = if let [b'+' | b'-', unsigned @ ..] = exponent { unsigned } else { exponent };
+        return !exponent.is_empty() && digits(exponent) == exponent.len();
+    }
+    rest.is_empty()
+}
+
 fn scalar(signal: &Signal, raw: &str) -> Result<ReadingValue, BadValue> {
     match (raw.as_bytes().first(), &signal.ty) {
         (Some(b'n'), _) => Err(BadValue::Null),
@@ -94,4 +128,19 @@ fn scaled(raw: &str, scale: i64) -> Option<i64> {
     let micros = raw.parse::<f64>().ok()? * scale as f64;
     #[expect(clippy::cast_possible_truncation, reason = "saturates, and the end of the range is refused")]
     micros.is_finite().then(|| micros.round() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_json() {
+        for yes in ["0", "-0.5", "12", "1.0", "1e5", "1E-5", "1.5e+10", "-1"] {
+            assert!(is_number(yes) && serde_json::from_str::<f64>(yes).is_ok(), "{yes}");
+        }
+        for no in ["", "-", ".5", "5.", "+1", "007", "1e", "NaN", "inf", "0x1", "1 ", "1_000", "--1", "1.2.3"] {
+            assert!(!is_number(no), "{no}");
+        }
+    }
 }

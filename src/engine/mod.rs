@@ -16,11 +16,13 @@ mod census;
 mod device;
 mod emit;
 mod level;
+mod look;
 mod ops;
 mod profile;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod trace;
 mod vm;
 

@@ -24,6 +24,7 @@ pub use limits::{MAX_DEVICE_ID_BYTES, MAX_ELEMENTS, MAX_TEXT_BYTES};
 pub use literal::{Literal, LiteralError, literal};
 pub use load::load;
 pub use models::Models;
+pub use path::path_steps;
 pub use plan::{Plan, PlanNode};
 pub use presence::Presence;
 pub use registry::{RegistryFiles, load_registry};

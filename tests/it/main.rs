@@ -24,5 +24,6 @@ mod rules;
 mod run;
 mod service;
 mod simulation;
+mod store;
 mod tidy;
 mod world;
