@@ -15,6 +15,7 @@ mod durability;
 mod examples;
 mod fleet_world;
 mod http;
+mod lookup;
 mod mqtt;
 mod payloads;
 mod playbooks;
