@@ -20,6 +20,7 @@ mod look;
 mod ops;
 mod profile;
 mod state;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod timers;

@@ -4,7 +4,7 @@ use super::device::{Device, Work};
 use super::level::Track;
 use super::look::{Head, Look};
 use super::ops::time;
-use crate::rules::{LEVEL_WORDS, ModelProgram, RULE_WORDS};
+use crate::rules::{LEVEL_WORDS, ModelProgram, OnGap, RULE_WORDS};
 
 impl Device {
     /// What the shard's clock has reached: samples that have waited long enough, timers, silence (T5).
@@ -39,7 +39,9 @@ impl Device {
                 if by_clock {
                     self.life.done = self.life.done.max(first.0);
                 }
-                self.look(work, first.1, first.0.max(self.life.clock), Look::Timer);
+                let now = first.0.max(self.life.clock);
+                self.look(work, first.1, now, Look::Timer);
+                self.forget_missed(work.program, first.1, now);
             } else {
                 self.next = if by_clock { first.0 } else { self.next_timer(work.program) };
                 return;
@@ -87,6 +89,11 @@ impl Device {
             if let Some(at) = track.deadline(level, spec.gap, head.last, clock) {
                 first = first.min(at);
             }
+        }
+        if let Some(at) = self.missed_at(program, spec).filter(|_| head.level == 0) {
+            // Between two samples that are too far apart the step may have come and been lost.
+            let covered = at.saturating_sub(head.last) <= spec.gap.max || spec.gap.policy == OnGap::Count;
+            first = if by_clock || covered { first.min(at) } else { first };
         }
         if !by_clock {
             return first;

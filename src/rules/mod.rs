@@ -7,6 +7,7 @@
 //! call     the functions that conditions can call, with their types
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
+//! sequence steps in order: A, then B in time, unless C
 //! load     all of it, for every model that a rule names
 //! ```
 //! `clear` defaults to *not `when`*; `clear = "true"` makes every true sample an episode of its own. `fault` defaults to
@@ -20,6 +21,7 @@ mod load;
 mod logic;
 mod program;
 mod raw;
+mod sequence;
 mod tables;
 mod types;
 
@@ -29,7 +31,7 @@ pub use program::{BUCKETS, Program, RuleInfo};
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
     Const, Family, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece, RULE_WORDS,
-    Read, RuleProgram, Shown, text_value,
+    Read, RuleProgram, Shown, Steps, text_value,
 };
 
 use crate::source::{Diagnostic, Diagnostics};

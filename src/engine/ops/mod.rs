@@ -3,6 +3,7 @@
 //! ```text
 //! window   buckets; sums, extremes and moments over them
 //! trend    lines and rates
+//! sequence steps in order
 //! runs     for how much of the time something was true
 //! edges    what became true, for how long, and what came before
 //! ewma     the running mean
@@ -12,6 +13,7 @@
 mod edges;
 mod ewma;
 mod runs;
+pub(super) mod sequence;
 mod trend;
 mod window;
 
@@ -62,6 +64,7 @@ impl Op<'_> {
 pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
     match op.spec.family {
         Family::Held => edges::held(words, value, at),
+        Family::Sequence(_) => sequence::update(op, words, value, at),
         Family::Seen => edges::seen(words, value, at),
         Family::Rose => edges::rose(words, value, at),
         Family::Last => edges::last(words, value, at),
@@ -106,6 +109,7 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, limit: f64) 
     let covered = || window::covered(op, words, now);
     match read {
         Read::Held => edges::read_held(words, now),
+        Read::Complete | Read::Missed | Read::Step(_) => sequence::read(read, op, words, now),
         Read::Since => edges::read_since(words, now),
         Read::Prev => edges::read_prev(words),
         Read::Changed => edges::read_changed(words, now),

@@ -6,6 +6,7 @@ mod lifecycle;
 mod operators;
 mod presence;
 mod runs;
+mod sequence;
 mod shipped;
 mod time;
 mod values;
