@@ -1,5 +1,6 @@
 //! Commands and exit codes.
 
+pub mod backtest;
 pub mod case;
 pub mod check;
 #[cfg(feature = "demo")]
@@ -52,6 +53,8 @@ enum Command {
     },
     /// Show all that is wrong or odd in the settings, models, rules, playbooks, texts and registry
     Check(check::Args),
+    /// Show what the rules would have said of a recording, and how good that is
+    Backtest(backtest::Args),
     /// Show and handle cases of a running daemon
     Case(case::Args),
     /// Publish a recording to a broker
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
             Ok(false) => ExitCode::from(CONFIG),
             Err(error) => complain(&error, None, 1),
         },
+        Command::Backtest(args) => backtest(&args),
         Command::Case(args) => case(&args),
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
         #[cfg(feature = "demo")]
@@ -132,6 +136,18 @@ fn refuse(error: &app::Error) -> ExitCode {
         app::Error::Io { .. } => 1,
     };
     complain(error, None, code)
+}
+
+fn backtest(args: &backtest::Args) -> ExitCode {
+    match backtest::run(args, &mut stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let backtest::Error::Config(diags) = &error {
+                eprint!("{}", diags.render(stderr().is_terminal()));
+            }
+            complain(&error, None, error.exit_code())
+        }
+    }
 }
 
 fn case(args: &case::Args) -> ExitCode {
