@@ -233,5 +233,3 @@ impl RuleCompiler<'_> {
     }
 }
 
-/// Evidence: a name, code, how to show it, and the slot if it is a bare signal.
-pub(super) type Evidence = (String, Vec<Ins>, Shown, Option<u16>);

@@ -102,6 +102,12 @@ impl Diagnostics {
         FileId(self.files.len() - 1)
     }
 
+    /// The same files, and nothing found in them.
+    #[must_use]
+    pub fn without_findings(&self) -> Self {
+        Self { files: self.files.clone(), list: Vec::new() }
+    }
+
     /// Adds a finding.
     pub fn push(&mut self, finding: Diagnostic) {
         self.list.push(finding);
