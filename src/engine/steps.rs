@@ -13,24 +13,30 @@ impl Device {
     }
 
     /// Device time at which a step is missed, if that matters to the rule.
-    pub(super) fn missed_at(&self, program: &ModelProgram, rule: &RuleProgram) -> Option<i64> {
+    pub(super) fn missed_at(&self, program: &ModelProgram, rule: &RuleProgram, part: Option<usize>) -> Option<i64> {
         let (op, timeouts) = self.steps(program, rule)?;
-        let at = timeouts.then(|| sequence::deadline(op, &self.row[op.spec.offset..]))?;
+        let at = timeouts.then(|| sequence::deadline(op, &self.row(part)[op.spec.offset..]))?;
         (at != i64::MAX).then_some(at)
     }
 
     /// Device time of the first step of what is complete or missed at `now`.
-    pub(super) fn began(&self, program: &ModelProgram, rule: &RuleProgram, now: i64) -> Option<i64> {
+    pub(super) fn began(
+        &self,
+        program: &ModelProgram,
+        rule: &RuleProgram,
+        part: Option<usize>,
+        now: i64,
+    ) -> Option<i64> {
         let (op, _) = self.steps(program, rule)?;
-        Some(sequence::began(op, &self.row[op.spec.offset..], now)).filter(|at| *at != 0)
+        Some(sequence::began(op, &self.row(part)[op.spec.offset..], now)).filter(|at| *at != 0)
     }
 
     /// What was missed has been told, and is over.
-    pub(super) fn forget_missed(&mut self, program: &ModelProgram, rule: usize, now: i64) {
+    pub(super) fn forget_missed(&mut self, program: &ModelProgram, rule: usize, part: Option<usize>, now: i64) {
         let profile = self.profile.clone();
         let Some(steps) = program.rules[rule].sequence.as_ref().filter(|s| s.timeouts) else { return };
         let op = usize::from(steps.op);
         let op = profile.op(op, &program.ops[op]);
-        sequence::expire(op, &mut self.row[op.spec.offset..], now);
+        sequence::expire(op, &mut self.row_mut(part)[op.spec.offset..], now);
     }
 }

@@ -8,7 +8,7 @@
 
 use super::check::{MAX_STACK, Typed, join, stack_of};
 use super::load::RuleCompiler;
-use super::program::{Const, Family, Ins, LevelProgram, Read, SequenceProgram, Shown, Steps, Uses};
+use super::program::{Const, Family, Ins, LevelProgram, Read, SequenceProgram, Steps, Uses};
 use super::push_once;
 use super::raw::{RawLevel, Source, is_name, one_of, source};
 use super::types::Ty;
@@ -172,6 +172,8 @@ impl RuleCompiler<'_> {
         let mask = Typed { text: format!("{}: {}", self.rule.id.value, mask.text), ..mask };
         let mut mask = mask;
         mask.uses.events.clear();
+        // Each part that the rule watches has matches of its own.
+        mask.uses.lane = self.lane;
         if stack_of(&mask.code) > MAX_STACK {
             let finding = Diagnostic::error("R035", "the steps are too large once their lets are filled in");
             push_once(self.diags, finding.at(self.rule.place.clone(), ""));
@@ -232,4 +234,3 @@ impl RuleCompiler<'_> {
         join(Ty::plain(), text, [condition], &code)
     }
 }
-

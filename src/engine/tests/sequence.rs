@@ -209,3 +209,17 @@ fn steps_of_events() {
     }
     assert_eq!(w.told(), ["Raised major 80 from 50", "Cleared - 100"], "each start is a start of its own");
 }
+
+#[test]
+fn each_part_has_matches_of_its_own() {
+    let body = "each = \"door\"\n[[rule.step]]\nname = \"A\"\nwhen = \"door == 'open'\"\n[[rule.step]]\nname = \"B\"\n\
+                when = \"on && door != 'open'\"\nwithin = \"60s\"\n[rule.sequence]\nclear = \"x > 5\"\n";
+    let mut w = World::new(&model(HEAD), &rule(body));
+    w.send("\"doors\":[\"closing\",\"open\"],\"on\":false");
+    w.now = 10;
+    w.send("\"doors\":[\"closing\",\"closing\"]");
+    w.now = 20;
+    w.send("\"on\":true");
+    let component = w.out[0].component.as_ref().map(ToString::to_string);
+    assert_eq!((w.told().join("; "), component.as_deref()), ("Raised major 20 from 0".to_owned(), Some("door[1]")));
+}
