@@ -5,6 +5,8 @@
 //! without searching, paths become a [`Plan`] that the decoder walks along a payload, and every mistake in every file is
 //! reported with its place. What is loaded is immutable and shared.
 
+mod decoder;
+mod descriptor;
 mod limits;
 mod literal;
 mod load;
@@ -14,15 +16,18 @@ mod plan;
 mod range;
 mod registry;
 mod signal;
+mod subject;
 #[cfg(test)]
 mod tests;
 mod topic;
 mod words;
 
+pub use decoder::{Compression, Decoder, Format, Levels, MAX_PAYLOAD_BYTES, Presence, Scalar};
 pub use limits::{MAX_DEVICE_ID_BYTES, MAX_ELEMENTS, MAX_TEXT_BYTES};
 pub use literal::{Literal, LiteralError, literal};
 pub use load::load;
 pub use models::Models;
+pub use subject::{Binding, Edge, Subject};
 pub use plan::{Plan, PlanNode};
 pub use registry::{RegistryFiles, load_registry};
 
@@ -31,7 +36,7 @@ pub use crate::domain::shard_of;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{At, DeviceId, ModelId, SignalName, Span, Unit, Value};
+use crate::domain::{At, ModelId, SignalName, Span, Unit, Value};
 use crate::source::Place;
 
 /// What one kind of device sends (`config/models/*.toml`), compiled.
@@ -41,6 +46,8 @@ pub struct Model {
     pub id: ModelId,
     /// Where it publishes.
     pub topics: Vec<TopicPattern>,
+    /// How its payloads are read: [`TopicPattern::decoder`] is an index into this.
+    pub decoders: Vec<Decoder>,
     /// In the order of the file; a [`SignalIx`] is an index into this.
     pub signals: Vec<Signal>,
     /// Where the device time is in the payload; without it the arrival time is used.
@@ -58,6 +65,8 @@ pub struct Model {
     pub params: BTreeMap<Arc<str>, Param>,
     /// Signals that the desk may use and speak of, by the name it knows them (`speed`, `lat`, `lon`).
     pub facts: BTreeMap<Arc<str>, SignalIx>,
+    /// Signals by their [`Signal::field`].
+    pub named: BTreeMap<Arc<str>, Vec<SignalIx>>,
     /// The paths of `signals` and `timestamp`, as the decoder walks them: [`Plan::new`] of the two.
     pub plan: Plan,
     /// Where the model is defined, for findings that point at it.
@@ -75,6 +84,8 @@ pub struct Signal {
     pub name: SignalName,
     /// Where it is in the payload: keys and indices, outermost first.
     pub path: Vec<PathStep>,
+    /// The same as it is written: formats without structure (bare values, SenML, Sparkplug) name a value by it.
+    pub field: Arc<str>,
     /// What it holds.
     pub ty: SignalType,
     /// In which unit it is sent and kept.
@@ -91,6 +102,8 @@ pub struct Signal {
     pub ttl: Option<Span>,
     /// A string holding a number is read as that number.
     pub number_as_text: bool,
+    /// Texts that a switch is sent as: those that are off, those that are on.
+    pub switch: [Vec<Arc<str>>; 2],
     /// Where it is defined.
     pub place: Place,
 }
@@ -192,6 +205,8 @@ pub struct TopicPattern {
     pub filter: Arc<str>,
     /// Which level of the topic name is the device id, from 0.
     pub device_level: usize,
+    /// How its payloads are read.
+    pub decoder: usize,
 }
 
 /// A value as decoded, before it becomes part of a device's state.
@@ -235,6 +250,10 @@ pub enum BadValue {
     NotAvailable,
     /// A text that is not one of the enumeration.
     NotInEnum,
+    /// In a unit that measures something else than the signal's.
+    WrongUnit,
+    /// Not said anew: its sender is gone, or nobody knows any more what it said last (Sparkplug).
+    Stale,
     /// A text longer than 256 bytes or an array with more than 1,024 elements.
     TooLong,
 }
@@ -250,6 +269,8 @@ impl BadValue {
             Self::OutOfRange => "out_of_range",
             Self::NotAvailable => "not_available",
             Self::NotInEnum => "not_in_enum",
+            Self::WrongUnit => "wrong_unit",
+            Self::Stale => "stale",
             Self::TooLong => "too_long",
         }
     }
@@ -277,13 +298,4 @@ impl Message {
         readings.clear();
         *self = Self { readings, ..Self::default() };
     }
-}
-
-/// Which model and device a topic name belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
-    /// Index of the model in the loaded list.
-    pub model: usize,
-    /// The device, from the topic name.
-    pub device: DeviceId,
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::limits::is_device_id;
+use super::subject::{self, Binding, Subject};
 use super::topic::{self, Target, Tree};
-use super::{Binding, Model};
+use super::{Format, Model, TopicPattern};
 use crate::domain::{DeviceId, ModelId};
 
 /// All models that were loaded.
@@ -23,7 +24,8 @@ impl Models {
         for (model, m) in list.iter().enumerate() {
             for pattern in &m.topics {
                 if let Ok(levels) = topic::parse(&pattern.filter) {
-                    topics.add(&levels, Target { model, device_level: pattern.device_level });
+                    let TopicPattern { device_level, decoder, .. } = *pattern;
+                    topics.add(&levels, Target { model, device_level, decoder });
                 }
             }
         }
@@ -37,9 +39,18 @@ impl Models {
     /// the answer for as long as it keeps the models.
     #[must_use]
     pub fn bind(&self, topic: &str) -> Option<Binding> {
-        let target = self.topics.find(topic)?;
-        let device = topic.split('/').nth(target.device_level).filter(|id| is_device_id(id))?;
-        Some(Binding { model: target.model, device: DeviceId::from(device) })
+        let Target { model, device_level, decoder } = self.topics.find(topic)?;
+        let list = &self.list[model];
+        if matches!(list.decoders.get(decoder), Some(d) if d.format == Format::Sparkplug) {
+            let (id, subject) = match subject::sparkplug(topic) {
+                Some((id, edge)) => (id, Subject::Edge(edge)),
+                None => (topic.into(), Subject::Nothing),
+            };
+            let device = Some(&*id).filter(|id| is_device_id(id)).map(DeviceId::from)?;
+            return Some(Binding { model, device, decoder, subject });
+        }
+        let device = topic.split('/').nth(device_level).filter(|id| is_device_id(id)).map(DeviceId::from)?;
+        Some(Binding { model, device, decoder, subject: Subject::of(list, decoder, device_level, topic) })
     }
 
     /// What to subscribe to: every filter of every model, each once, in the order of the files.
