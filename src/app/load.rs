@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cross;
 use super::secrets::Secrets;
 use super::settings::Settings;
 use crate::channels::ProviderSettings;
@@ -82,6 +83,7 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     }
 
     let dir = |name: &Path| base.join(name);
+    attach(diags, &dir(&settings.files.models), "pb");
     let models = files(diags, &dir(&settings.files.models), "toml", true);
     let models = Arc::new(model::load(diags, &models));
     let rule_files = files(diags, &dir(&settings.files.rules), "toml", true);
@@ -114,6 +116,7 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     if diags.has_errors() {
         return None;
     }
+    cross::check(diags, &program, &desk);
     let (public_url, tokens) = web.ok()?;
     let rules = Arc::new(Rules { program: Arc::new(program), registry, replies });
     Some(Loaded { settings, rules, desk: Arc::new(desk), public_url, tokens })
@@ -194,6 +197,17 @@ fn files(diags: &mut Diagnostics, dir: &Path, extension: &str, needed: bool) -> 
     wanted.collect::<Vec<_>>().iter().filter_map(|path| add(diags, path)).collect()
 }
 
+/// Files that are not text and that models name: descriptor sets.
+fn attach(diags: &mut Diagnostics, dir: &Path, extension: &str) {
+    let paths = entries(diags, dir, false);
+    for path in paths.into_iter().filter(|p| !hidden(p) && p.extension().is_some_and(|e| e == extension)) {
+        match limited(&path).and_then(|()| fs::read(&path)) {
+            Ok(bytes) => diags.attach(path.display().to_string(), bytes),
+            Err(error) => diags.push(Diagnostic::error("S002", format!("cannot read {}: {error}", path.display()))),
+        }
+    }
+}
+
 fn hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }
@@ -223,8 +237,13 @@ fn add(diags: &mut Diagnostics, path: &Path) -> Option<FileId> {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > MAX_FILE_BYTES {
-        return Err(io::Error::other(format!("larger than {} MiB", MAX_FILE_BYTES >> 20)));
-    }
+    limited(path)?;
     fs::read_to_string(path)
+}
+
+fn limited(path: &Path) -> io::Result<()> {
+    match fs::metadata(path)?.len() {
+        0..=MAX_FILE_BYTES => Ok(()),
+        _ => Err(io::Error::other(format!("larger than {} MiB", MAX_FILE_BYTES >> 20))),
+    }
 }

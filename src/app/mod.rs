@@ -1,5 +1,6 @@
 //! Settings, wiring, signals: the only place that reads clock, environment and files at start.
 
+mod cross;
 mod load;
 mod run;
 mod secrets;

@@ -1,6 +1,7 @@
 //! Commands and exit codes.
 
 pub mod case;
+pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod replay;
@@ -47,6 +48,8 @@ enum Command {
         #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
         log_format: LogFormat,
     },
+    /// Show all that is wrong or odd in the settings, models, rules, playbooks, texts and registry
+    Check(check::Args),
     /// Show and handle cases of a running daemon
     Case(case::Args),
     /// Publish a recording to a broker
@@ -74,6 +77,11 @@ pub fn main() -> ExitCode {
     let _already = rustls::crypto::ring::default_provider().install_default();
     match cli.command {
         Command::Run { config, log_format } => run(config, log_format),
+        Command::Check(args) => match check::run(&args, &mut stdout().lock()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(CONFIG),
+            Err(error) => complain(&error, None, 1),
+        },
         Command::Case(args) => case(&args),
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
         #[cfg(feature = "demo")]

@@ -76,13 +76,7 @@ fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
 fn matching(change: &Change<'_>, d: &Detection) -> Option<Arc<Playbook>> {
     let severity = d.level.as_ref()?.severity;
     let kind = change.config.registry.devices.get(&d.device).map(|x| x.kind.clone());
-    let fits = |p: &&Arc<Playbook>| {
-        let m = &p.matches;
-        m.faults.contains(&d.fault)
-            && (m.severities.is_empty() || m.severities.contains(&severity))
-            && (m.device_kinds.is_empty() || kind.as_ref().is_some_and(|k| m.device_kinds.contains(k)))
-            && d.confidence >= m.min_confidence
-    };
+    let fits = |p: &&Arc<Playbook>| p.matches.takes(&d.fault, severity, d.confidence, kind.as_deref());
     let books = change.config.playbooks.iter().filter(fits);
     books.max_by(|a, b| a.case.priority.cmp(&b.case.priority).then(b.id.cmp(&a.id))).cloned()
 }

@@ -202,6 +202,11 @@ impl Device {
         self.life.anchor = sample.healthy;
         self.life.received_at = sample.received_at;
         self.life.historical = sample.historical;
+        self.work_in(work, sample);
+    }
+
+    /// Keeps the values of a sample, and steps the operators and rules that read them.
+    fn work_in(&mut self, work: &mut Work<'_>, sample: &Sample) {
         let scratch = &mut *work.scratch;
         scratch.ops.clear();
         scratch.ops.resize(work.program.ops.len().div_ceil(64), 0);
@@ -237,7 +242,8 @@ impl Device {
                 let op = &work.program.ops[ix];
                 let value = run(&self.view(work.program, at), &op.input, &mut work.scratch.stack);
                 if !value.is_nan() {
-                    ops::update(op, &mut self.row[op.offset..], value, at, self.profile.windows[ix]);
+                    let op = self.profile.op(ix, op);
+                    ops::update(op, &mut self.row[op.spec.offset..], value, at);
                 }
             }
         }
@@ -265,7 +271,8 @@ impl Device {
             };
             let value = run(&view, &op.input, &mut work.scratch.stack);
             if !value.is_nan() {
-                ops::update_late(op, &mut self.row[op.offset..], value, sample.at, self.profile.windows[ix]);
+                let op = self.profile.op(ix, op);
+                ops::update_late(op, &mut self.row[op.spec.offset..], value, sample.at);
             }
         }
     }
@@ -284,6 +291,29 @@ impl Device {
                 self.keep_text(*slot, text.clone());
             }
         }
+    }
+
+    /// That the device came or went, told without a device time: it is so at the time that its clock has run on to.
+    /// The clock itself stays, or a sample that is on its way would be late.
+    pub(super) fn presence(&mut self, work: &mut Work<'_>, sample: &mut Sample) {
+        if self.life.clock == i64::MIN {
+            // Nobody knows yet what time the device has. There is nothing to look at either.
+            sample.at = sample.received_at;
+            for (slot, value) in &sample.values {
+                self.set(*slot, *value, sample.at);
+            }
+            return;
+        }
+        sample.at = self.life.clock.saturating_add((sample.healthy - self.life.anchor).max(0));
+        self.life.received_at = sample.received_at;
+        self.life.historical = false;
+        self.work_in(work, sample);
+    }
+
+    fn set(&mut self, slot: u16, value: f64, at: i64) {
+        let words = 2 * usize::from(slot);
+        self.row[words] = value.to_bits();
+        self.row[words + 1] = word(at);
     }
 
     fn keep_text(&mut self, slot: u16, text: Arc<str>) {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::ops::micros;
+use super::ops::{Op, micros};
 use super::vm::run_static;
 use crate::domain::{Device, Dimension, Unit, Value};
 use crate::model::{Literal, Param, literal};
-use crate::rules::{Const, ModelProgram, text_value};
+use crate::rules::{Const, ModelProgram, OpSpec, text_value};
 
 /// Shared by all devices of a model for which it is the same.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +55,11 @@ impl Profile {
         silents.sort_unstable();
         silents.dedup();
         Self { consts, windows, enabled, silents }
+    }
+
+    /// The operator with this index, as it is for these devices.
+    pub(super) fn op<'a>(&'a self, ix: usize, spec: &'a OpSpec) -> Op<'a> {
+        Op { spec, window: self.windows[ix], consts: &self.consts }
     }
 }
 

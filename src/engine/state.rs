@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::device::{Device, Head, Life, Sample, empty_row};
 use super::emit::{episode, facts};
 use super::{Engine, Shard, ShardClock};
-use crate::domain::{At, Change, Detection, DeviceId, FaultName, Mode, RuleId};
+use crate::decode::sparkplug::Node;
+use crate::domain::{At, Change, Detection, DeviceId, FaultName, Mode, ModelId, RuleId};
 use crate::rules::{ModelProgram, RULE_WORDS};
 
 /// First byte of a snapshot.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why a snapshot cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +37,7 @@ pub(super) struct ShardState {
     clock: ShardClock,
     models: Vec<ModelState>,
     devices: Vec<DeviceState>,
+    nodes: BTreeMap<(ModelId, String), Node>,
 }
 
 /// The layout that the rows of a model's devices have.
@@ -92,7 +94,7 @@ impl Shard {
                 waiting: d.waiting.clone(),
             })
             .collect();
-        ShardState { clock: self.clock, models, devices }
+        ShardState { clock: self.clock, models, devices, nodes: self.nodes.clone() }
     }
 }
 
@@ -214,6 +216,8 @@ impl Engine {
         let program = self.program.clone();
         let mut fresh = Shard::new(program.models.len());
         fresh.clock = state.clock;
+        fresh.nodes = state.nodes;
+        fresh.nodes.retain(|(model, _), _| program.models.iter().any(|p| p.model.id == *model));
         let carries: Vec<Carry<'_>> = state.models.iter().map(|m| Carry::new(m, &program.models)).collect();
         let mut ended = Vec::new();
         for old in state.devices {

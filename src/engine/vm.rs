@@ -1,6 +1,6 @@
 //! Runs compiled expressions. Values are `f64` with NaN for unknown; see `rules::program`.
 
-use super::ops;
+use super::ops::{self, Op};
 use crate::rules::{Ins, MAX_STACK, ModelProgram};
 
 /// The stack of the machine, kept by the caller so that no call has to make one.
@@ -79,14 +79,15 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             }
             Ins::Read(read, op) => {
                 let ix = usize::from(op);
-                let (spec, window) = (&view.program.ops[ix], view.windows[ix]);
+                let spec = &view.program.ops[ix];
+                let op = Op { spec, window: view.windows[ix], consts: view.consts };
                 let limit = if read == crate::rules::Read::TimeTo {
                     top -= 1;
                     stack[top]
                 } else {
                     0.0
                 };
-                push!(finite(ops::read(read, spec, &view.row[spec.offset..], view.now, window, limit)));
+                push!(finite(ops::read(read, op, &view.row[spec.offset..], view.now, limit)));
             }
         }
     }

@@ -1,8 +1,6 @@
 //! `decoder = { format, compress, batch, … }`: how the payloads of a topic are read. It is bound to the topic by the
 //! model and never guessed from the bytes.
 
-use std::sync::Arc;
-
 use super::{PathStep, path};
 use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
 
@@ -39,40 +37,20 @@ pub enum Format {
     /// RFC 8428 as CBOR.
     SenmlCbor,
     /// One bare value a topic, named by levels of the topic.
-    Scalar(Scalar),
+    Scalar(Levels),
     /// The Homie convention, versions 3 to 5: `…/device/node/property`.
     Homie,
     /// Eclipse Sparkplug B, version 3.
     Sparkplug,
 }
 
-/// Which levels of a topic name the signal, and what tells that a device came or went.
+/// Which levels of a topic name the signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Levels {
     /// This one, from 0.
     One(usize),
     /// This one and all after it, joined by `/`.
     From(usize),
-}
-
-/// Bare values.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scalar {
-    /// Where the name of the signal is.
-    pub signal: Levels,
-    /// The topic of the last will, if it is one of these topics.
-    pub presence: Option<Presence>,
-}
-
-/// A value that says whether the device is there.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Presence {
-    /// Named like a signal.
-    pub name: Arc<str>,
-    /// It is.
-    pub online: Vec<Arc<str>>,
-    /// It is not.
-    pub offline: Vec<Arc<str>>,
 }
 
 /// What a payload is wrapped in.
@@ -113,7 +91,7 @@ pub(super) fn decoder(diags: &mut Diagnostics, table: Table<'_>) -> Decoder {
     let max_bytes = table.count(diags, "max_bytes").map_or(MAX_PAYLOAD_BYTES, |count| {
         let bytes = count.value as usize;
         if !(1..=MAX_PAYLOAD_BYTES).contains(&bytes) {
-            let finding = Diagnostic::error("M016", format!("`max_bytes` is {bytes}"));
+            let finding = Diagnostic::error("M019", format!("`max_bytes` is {bytes}"));
             diags.push(finding.at(count.place, format!("from 1 to {MAX_PAYLOAD_BYTES}")));
         }
         bytes
@@ -133,7 +111,7 @@ fn format(diags: &mut Diagnostics, table: &Table<'_>, text: &Text) -> Option<For
         "senml-cbor" => Format::SenmlCbor,
         "homie" => Format::Homie,
         "sparkplug" => Format::Sparkplug,
-        "scalar" => Format::Scalar(scalar(diags, table)?),
+        "scalar" => Format::Scalar(table.need_text(diags, "signal").and_then(|text| levels(diags, &text))?),
         "protobuf" => Format::Protobuf(super::descriptor::read(diags, table)?),
         other => {
             let near = did_you_mean(other, FORMATS).map(|near| format!("did you mean `{near}`?"));
@@ -158,7 +136,7 @@ fn compression(diags: &mut Diagnostics, text: &Text) -> Option<Compression> {
 /// `"."`, or the path of the list.
 fn batch(diags: &mut Diagnostics, text: &Text, format: &Format) -> Option<Vec<PathStep>> {
     if !format.has_paths() {
-        let finding = Diagnostic::error("M016", "`batch` has no meaning for this format");
+        let finding = Diagnostic::error("M019", "`batch` has no meaning for this format");
         diags.push(finding.at(text.place.clone(), "a pack is several messages by itself, a bare value is one"));
         return None;
     }
@@ -171,21 +149,6 @@ fn batch(diags: &mut Diagnostics, text: &Text, format: &Format) -> Option<Vec<Pa
         diags.push(finding.hint("write \"readings\" for a member, or \".\" if the payload itself is the list"));
     });
     steps.ok()
-}
-
-fn scalar(diags: &mut Diagnostics, table: &Table<'_>) -> Option<Scalar> {
-    let signal = table.need_text(diags, "signal").and_then(|text| levels(diags, &text));
-    let presence = table.table(diags, "presence").and_then(|table| {
-        let name = table.need_text(diags, "signal");
-        let words = |diags: &mut Diagnostics, key| {
-            table.need(diags, key);
-            table.texts(diags, key).into_iter().map(|text| text.value).collect()
-        };
-        let (online, offline) = (words(diags, "online"), words(diags, "offline"));
-        table.finish(diags);
-        Some(Presence { name: name?.value, online, offline })
-    });
-    Some(Scalar { signal: signal?, presence })
 }
 
 /// `topic[3]`, or `topic[2..]`.

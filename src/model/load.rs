@@ -6,7 +6,10 @@ use std::sync::Arc;
 use super::limits::MAX_SIGNALS;
 use super::subject::NAMESPACE;
 use super::topic::{self, Level};
-use super::{Decoder, Format, Literal, Model, Models, Param, Plan, Signal, SignalIx, TopicPattern, decoder, literal, signal, words};
+use super::{
+    Decoder, Format, Literal, Model, Models, Param, Plan, Signal, SignalIx, TopicPattern, decoder, literal, presence,
+    signal, words,
+};
 use crate::domain::{ModelId, Span, Unit, Value};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Place, Table, Text, did_you_mean};
 
@@ -33,6 +36,7 @@ pub fn load(diags: &mut Diagnostics, files: &[FileId]) -> Models {
 /// A model and where its topics stand.
 struct Source {
     model: Model,
+    /// In the order of its patterns, that of its presence last.
     topics: Vec<(Vec<Level>, Place)>,
 }
 
@@ -54,12 +58,17 @@ fn read(diags: &mut Diagnostics, file: FileId) -> Option<Source> {
         let finding = Diagnostic::error("M014", format!("the model id '{}' {why}", id.value));
         diags.push(finding.at(id.place.clone(), ""));
     }
-    let bindings = read_bindings(diags, &table);
+    let mut bindings = read_bindings(diags, &table);
     let timestamp = table.table(diags, "timestamp").and_then(|t| signal::timestamp(diags, t));
     let report_every = duration(diags, &table, "report_every", Least::Above0);
     let lateness = duration(diags, &table, "lateness", Least::From0).unwrap_or(Span::ZERO);
     let backfill_after = duration(diags, &table, "backfill_after", Least::Above0);
     let max_future = duration(diags, &table, "max_future", Least::From0).unwrap_or(Span::from_mins(2));
+    let presence = table.table(diags, "presence").and_then(|t| presence::presence(diags, t));
+    let presence = presence.map(|(presence, levels, place)| {
+        bindings.places.push((levels, place));
+        presence
+    });
     let place = id.as_ref().map_or_else(|| table.place(), |id| id.place.clone());
     table.finish(diags);
 
@@ -79,6 +88,7 @@ fn read(diags: &mut Diagnostics, file: FileId) -> Option<Source> {
         lateness,
         backfill_after,
         max_future,
+        presence,
         params,
         facts,
         place,
@@ -143,9 +153,17 @@ impl Bindings {
         }
         for filter in filters {
             let Some(levels) = filter_levels(diags, &filter) else { continue };
-            let device_level = if sparkplug { namespace(diags, &filter, &levels) } else { level_of(diags, &filter, &levels, device_id.as_ref()) };
+            let device_level = if sparkplug {
+                namespace(diags, &filter, &levels)
+            } else {
+                level_of(diags, &filter, &levels, device_id.as_ref())
+            };
             let Some(device_level) = device_level else { continue };
-            self.patterns.push(TopicPattern { filter: filter.value.clone(), device_level, decoder: self.decoders.len() });
+            self.patterns.push(TopicPattern {
+                filter: filter.value.clone(),
+                device_level,
+                decoder: Some(self.decoders.len()),
+            });
             self.places.push((levels, filter.place));
         }
         self.decoders.push(decoder);
@@ -320,7 +338,8 @@ fn read_facts(diags: &mut Diagnostics, table: Table<'_>, signals: &[Signal]) -> 
 fn topics_are_clear(diags: &mut Diagnostics, models: &[Source]) {
     let mut all = Vec::new();
     for (number, source) in models.iter().enumerate() {
-        for (pattern, (levels, place)) in source.model.topics.iter().zip(&source.topics) {
+        let presence = source.model.presence.iter().map(|p| &p.topic);
+        for (pattern, (levels, place)) in source.model.topics.iter().chain(presence).zip(&source.topics) {
             all.push((number, &pattern.filter, levels, place));
         }
     }

@@ -13,6 +13,7 @@ mod load;
 mod models;
 mod path;
 mod plan;
+mod presence;
 mod range;
 mod registry;
 mod signal;
@@ -22,14 +23,15 @@ mod tests;
 mod topic;
 mod words;
 
-pub use decoder::{Compression, Decoder, Format, Levels, MAX_PAYLOAD_BYTES, Presence, Scalar};
+pub use decoder::{Compression, Decoder, Format, Levels, MAX_PAYLOAD_BYTES};
 pub use limits::{MAX_DEVICE_ID_BYTES, MAX_ELEMENTS, MAX_TEXT_BYTES};
 pub use literal::{Literal, LiteralError, literal};
 pub use load::load;
 pub use models::Models;
-pub use subject::{Binding, Edge, Subject};
 pub use plan::{Plan, PlanNode};
+pub use presence::Presence;
 pub use registry::{RegistryFiles, load_registry};
+pub use subject::{Binding, Edge, Subject};
 
 pub use crate::domain::shard_of;
 
@@ -61,6 +63,8 @@ pub struct Model {
     pub backfill_after: Option<Span>,
     /// Further ahead than this: arrival time is used instead (T1).
     pub max_future: Span,
+    /// Where it is told who is there; rules read it as `online`.
+    pub presence: Option<Presence>,
     /// Values that rules read as `param.x`; the registry may override them per device.
     pub params: BTreeMap<Arc<str>, Param>,
     /// Signals that the desk may use and speak of, by the name it knows them (`speed`, `lat`, `lon`).
@@ -205,8 +209,8 @@ pub struct TopicPattern {
     pub filter: Arc<str>,
     /// Which level of the topic name is the device id, from 0.
     pub device_level: usize,
-    /// How its payloads are read.
-    pub decoder: usize,
+    /// How its payloads are read, unless they are those of [`Presence`].
+    pub decoder: Option<usize>,
 }
 
 /// A value as decoded, before it becomes part of a device's state.
@@ -292,6 +296,15 @@ pub struct Message {
 }
 
 impl Message {
+    /// Nothing in it has a device time: it is told of the device that it came or went, or that nobody knows its values.
+    #[must_use]
+    pub fn is_aside(&self) -> bool {
+        let stale = |reading: &Reading| reading.value == ReadingValue::Bad(BadValue::Stale);
+        self.event_at.is_none()
+            && self.readings.iter().all(stale)
+            && (self.presence.is_some() || !self.readings.is_empty())
+    }
+
     /// Drops the content and keeps the memory.
     pub fn clear(&mut self) {
         let mut readings = std::mem::take(&mut self.readings);

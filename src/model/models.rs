@@ -22,7 +22,7 @@ impl Models {
     pub fn new(list: Vec<Arc<Model>>) -> Self {
         let mut topics = Tree::default();
         for (model, m) in list.iter().enumerate() {
-            for pattern in &m.topics {
+            for pattern in patterns(m) {
                 if let Ok(levels) = topic::parse(&pattern.filter) {
                     let TopicPattern { device_level, decoder, .. } = *pattern;
                     topics.add(&levels, Target { model, device_level, decoder });
@@ -39,25 +39,26 @@ impl Models {
     /// the answer for as long as it keeps the models.
     #[must_use]
     pub fn bind(&self, topic: &str) -> Option<Binding> {
-        let Target { model, device_level, decoder } = self.topics.find(topic)?;
-        let list = &self.list[model];
-        if matches!(list.decoders.get(decoder), Some(d) if d.format == Format::Sparkplug) {
-            let (id, subject) = match subject::sparkplug(topic) {
-                Some((id, edge)) => (id, Subject::Edge(edge)),
+        let target = self.topics.find(topic)?;
+        let model = &self.list[target.model];
+        let level = || topic.split('/').nth(target.device_level).unwrap_or("");
+        let (device, subject) = match target.decoder {
+            None => (level().into(), Subject::Presence),
+            Some(decoder) if model.decoders[decoder].format == Format::Sparkplug => match subject::sparkplug(topic) {
+                Some((device, edge)) => (device, Subject::Edge(edge)),
                 None => (topic.into(), Subject::Nothing),
-            };
-            let device = Some(&*id).filter(|id| is_device_id(id)).map(DeviceId::from)?;
-            return Some(Binding { model, device, decoder, subject });
-        }
-        let device = topic.split('/').nth(device_level).filter(|id| is_device_id(id)).map(DeviceId::from)?;
-        Some(Binding { model, device, decoder, subject: Subject::of(list, decoder, device_level, topic) })
+            },
+            Some(decoder) => (level().into(), Subject::of(model, &model.decoders[decoder], target.device_level, topic)),
+        };
+        let device = is_device_id(&device).then(|| DeviceId::from(&*device))?;
+        Some(Binding { model: target.model, device, decoder: target.decoder.unwrap_or(0), subject })
     }
 
     /// What to subscribe to: every filter of every model, each once, in the order of the files.
     #[must_use]
     pub fn filters(&self) -> Vec<Arc<str>> {
         let mut filters: Vec<Arc<str>> = Vec::new();
-        for pattern in self.list.iter().flat_map(|m| &m.topics) {
+        for pattern in self.list.iter().flat_map(|m| patterns(m)) {
             if !filters.contains(&pattern.filter) {
                 filters.push(pattern.filter.clone());
             }
@@ -76,4 +77,9 @@ impl Models {
     pub fn index(&self, id: &ModelId) -> Option<usize> {
         self.list.iter().position(|m| m.id == *id)
     }
+}
+
+/// The filters of a model, that of its presence last.
+fn patterns(model: &Model) -> impl Iterator<Item = &TopicPattern> {
+    model.topics.iter().chain(model.presence.iter().map(|p| &p.topic))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::decoder::{Format, Levels, Scalar};
+use super::decoder::{Decoder, Format, Levels};
 use super::{Model, SignalIx};
 use crate::domain::DeviceId;
 
@@ -26,8 +26,10 @@ pub enum Subject {
     Message,
     /// The value of these signals; of none, if the model does not know the name.
     Signals(Vec<SignalIx>),
-    /// Whether the device is there.
+    /// Whether the device is there, as [`Presence`](super::Presence) says it.
     Presence,
+    /// In which state the device is (Homie's `$state`).
+    State,
     /// The unit in which these signals are sent (Homie's `$unit`).
     Unit(Vec<SignalIx>),
     /// The type that these signals have (Homie's `$datatype`).
@@ -67,23 +69,15 @@ impl Binding {
 }
 
 impl Subject {
-    /// What `topic` speaks of, given the level that names the device.
-    pub(super) fn of(model: &Model, decoder: usize, device_level: usize, topic: &str) -> Self {
-        match model.decoders.get(decoder).map(|decoder| &decoder.format) {
-            Some(Format::Scalar(scalar)) => Self::scalar(model, scalar, topic),
-            Some(Format::Homie) => Self::homie(model, device_level, topic),
+    /// What `topic` speaks of, given how it is read and the level that names the device.
+    pub(super) fn of(model: &Model, decoder: &Decoder, device_level: usize, topic: &str) -> Self {
+        match decoder.format {
+            Format::Scalar(Levels::One(level)) => {
+                Self::Signals(named(model, topic.split('/').nth(level).unwrap_or("")))
+            }
+            Format::Scalar(Levels::From(level)) => Self::Signals(named(model, from_level(topic, level))),
+            Format::Homie => Self::homie(model, device_level, topic),
             _ => Self::Message,
-        }
-    }
-
-    fn scalar(model: &Model, scalar: &Scalar, topic: &str) -> Self {
-        let name = match scalar.signal {
-            Levels::One(level) => topic.split('/').nth(level).unwrap_or(""),
-            Levels::From(level) => from_level(topic, level),
-        };
-        match &scalar.presence {
-            Some(presence) if *presence.name == *name => Self::Presence,
-            _ => Self::Signals(named(model, name)),
         }
     }
 
@@ -92,7 +86,7 @@ impl Subject {
         let name = from_level(topic, device_level + 1);
         let (property, attribute) = name.rsplit_once('/').unwrap_or(("", name));
         match attribute {
-            "$state" if property.is_empty() => Self::Presence,
+            "$state" if property.is_empty() => Self::State,
             "$unit" => Self::Unit(named(model, property)),
             "$datatype" => Self::Datatype(named(model, property)),
             "set" => Self::Nothing,
@@ -131,9 +125,7 @@ pub(super) fn sparkplug(topic: &str) -> Option<(Arc<str>, Edge)> {
     };
     match levels[..] {
         [NAMESPACE, group, word, node] => Some((format!("{group}/{node}").into(), edge(true, word)?)),
-        [NAMESPACE, group, word, node, device] => {
-            Some((format!("{group}/{node}/{device}").into(), edge(false, word)?))
-        }
+        [NAMESPACE, group, word, node, device] => Some((format!("{group}/{node}/{device}").into(), edge(false, word)?)),
         _ => None,
     }
 }

@@ -75,6 +75,17 @@ pub struct Match {
     pub device_kinds: Vec<Arc<str>>,
 }
 
+impl Match {
+    /// Whether a detection of `fault` opens the playbook. `kind` is that of the device, if it is known.
+    #[must_use]
+    pub fn takes(&self, fault: &FaultName, severity: Severity, confidence: f64, kind: Option<&str>) -> bool {
+        self.faults.contains(fault)
+            && (self.severities.is_empty() || self.severities.contains(&severity))
+            && (self.device_kinds.is_empty() || kind.is_some_and(|k| self.device_kinds.iter().any(|own| **own == *k)))
+            && confidence >= self.min_confidence
+    }
+}
+
 /// `[case]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaseSpec {

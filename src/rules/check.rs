@@ -65,13 +65,25 @@ impl Tables {
         let shown = type_of(signal).shown();
         let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
         self.program.slots.push(Slot {
-            signal: ix,
+            signal: Some(ix),
             name: signal.name.clone(),
             ttl: signal.ttl.map_or(i64::MAX, |t| t.as_micros()),
             keeps_text: shown == Shown::Text,
             shown,
         });
         self.program.slot_of[at] = Some(slot);
+        slot
+    }
+
+    /// The slot that says whether the device is there.
+    pub(super) fn online(&mut self) -> u16 {
+        if let Some(slot) = self.program.online {
+            return slot;
+        }
+        let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
+        let name = crate::domain::SignalName::from("online");
+        self.program.slots.push(Slot { signal: None, name, ttl: i64::MAX, shown: Shown::Bool, keeps_text: false });
+        self.program.online = Some(slot);
         slot
     }
 
@@ -87,9 +99,10 @@ impl Tables {
         u16::try_from(ix).unwrap_or(u16::MAX)
     }
 
-    /// The operator `family(input, window)`, shared if it is there already.
-    fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>) -> u16 {
-        let key = family.key(&input.text, window.map(|w| w.text.as_str()));
+    /// The operator `family(input, window, args)`, shared if it is there already.
+    fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>, args: &[&Typed]) -> u16 {
+        let constants = window.into_iter().chain(args.iter().copied());
+        let key = family.key(&input.text, constants.map(|c| c.text.as_str()));
         if let Some(ix) = self.by_key.get(&key) {
             return *ix;
         }
@@ -99,6 +112,7 @@ impl Tables {
             slots.extend(&self.program.ops[usize::from(*op)].slots);
         }
         let window = window.and_then(|w| w.konst.clone()).map(|w| self.constant(w));
+        let args = args.iter().filter_map(|a| a.konst.clone()).map(|a| self.constant(a)).collect();
         self.program.ops.push(OpSpec {
             family,
             key: key.clone(),
@@ -106,6 +120,7 @@ impl Tables {
             slots,
             plain: input.uses.ops.is_empty() && !input.uses.age && !input.uses.known,
             window,
+            args,
             covers: default_gap(&self.program.model).max,
             offset: 0,
         });
@@ -242,6 +257,22 @@ impl Checker<'_> {
             let text = format!("{name}[{}]", signal.unit);
             let code = vec![Ins::Slot(slot)];
             return Some(Typed { ty: type_of(signal), text, code, konst: None, literal: None, slot: Some(slot), uses });
+        }
+        if &**name == "online" {
+            let slot = self.tables.online();
+            // It may have been told before the first sample, when there was nothing to look at.
+            let mut uses = Uses { age: true, ..Uses::default() };
+            uses.slots.insert(slot);
+            let code = vec![Ins::Slot(slot)];
+            return Some(Typed {
+                ty: Ty::Bool,
+                text: "online".to_owned(),
+                code,
+                konst: None,
+                literal: None,
+                slot: Some(slot),
+                uses,
+            });
         }
         if self.let_names.contains(name) {
             let finding = Diagnostic::error("R020", format!("'{name}' is used before it is defined"))
@@ -533,7 +564,8 @@ impl Checker<'_> {
         };
         let mut finding = Diagnostic::error("R031", "unit mismatch").maybe_hint(hint);
         let model = self.tables.program.model.clone();
-        let signal = left.slot.map(|s| &model.signals[usize::from(self.tables.program.slots[usize::from(s)].signal.0)]);
+        let signal = left.slot.and_then(|s| self.tables.program.slots[usize::from(s)].signal);
+        let signal = signal.map(|ix| &model.signals[usize::from(ix.0)]);
         finding = finding.related(self.place(&a.span), left.ty.what());
         if let Some(signal) = signal
             && signal.place.file != self.source.place.file
@@ -578,8 +610,8 @@ impl Checker<'_> {
     }
 
     /// The operator over `input`, read by `read`; its type and the limit it needs are the caller's.
-    pub(super) fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>) -> u16 {
-        self.tables.operator(family, input, window)
+    pub(super) fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>, args: &[&Typed]) -> u16 {
+        self.tables.operator(family, input, window, args)
     }
 
     pub(super) fn const_ix(&mut self, value: Const) -> u16 {

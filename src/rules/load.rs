@@ -39,6 +39,9 @@ pub fn load(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>) -> P
             models: list.iter().filter(|m| watches(rule, m)).map(|m| m.id.clone()).collect(),
             rev: *rev,
             lead: rule.lead,
+            severities: rule.levels.iter().map(|l| l.severity).collect(),
+            confidence: rule.confidence,
+            place: rule.fault.as_ref().unwrap_or(&rule.id).place.clone(),
         })
         .collect();
     Program { models: compiled, rules: infos, loaded: models }
@@ -103,6 +106,7 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         model: model.clone(),
         slots: Vec::new(),
         slot_of: vec![None; model.signals.len()],
+        online: None,
         consts: Vec::new(),
         ops: Vec::new(),
         rules: Vec::new(),
@@ -146,7 +150,7 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
         next - words
     };
     for slot in &p.slots {
-        take(format!("signal {}", slot_key(&p.model, slot.signal)), 2);
+        take(format!("signal {}", slot_key(&p.model, slot)), 2);
     }
     for op in &mut p.ops {
         op.offset = take(format!("op {}", op.key), op.family.head() + op.family.bucket() * BUCKETS);
@@ -178,7 +182,8 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
 }
 
 /// A signal and what its kept value means, so that a change of unit or values is another signal.
-pub(super) fn slot_key(model: &Model, ix: crate::model::SignalIx) -> String {
+pub(super) fn slot_key(model: &Model, slot: &super::program::Slot) -> String {
+    let Some(ix) = slot.signal else { return "presence".to_owned() };
     let signal = &model.signals[usize::from(ix.0)];
     match &signal.ty {
         crate::model::SignalType::Enum(values) => format!("{}{{{}}}", signal.name, values.join(",")),

@@ -259,14 +259,14 @@ impl Reader<'_> {
         match var.as_slice() {
             [Ins::Slot(slot)] => {
                 let spec = &self.program.slots[usize::from(*slot)];
-                let signal = &self.program.model.signals[usize::from(spec.signal.0)];
+                let signal = spec.signal.map(|ix| &self.program.model.signals[usize::from(ix.0)]);
                 match &spec.shown {
                     Shown::Bool => Room { whole: true, ..Room::closed(0.0, 1.0) },
                     Shown::Enum(values) => {
                         let last = u32::try_from(values.len().saturating_sub(1)).unwrap_or(u32::MAX);
                         Room { whole: true, ..Room::closed(0.0, f64::from(last)) }
                     }
-                    _ => signal.valid.map_or(Room::ALL, |valid| Room {
+                    _ => signal.and_then(|s| s.valid).map_or(Room::ALL, |valid| Room {
                         low: valid.low,
                         low_open: !valid.low_inclusive,
                         high: valid.high,

@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
 use crate::model::{Model, SignalIx};
+use crate::source::Place;
 
 /// Buckets of a window. A window of `w` reaches back between `w` and `w - w/BUCKETS`, never further than `w`.
 pub const BUCKETS: usize = 20;
@@ -43,6 +44,12 @@ pub struct RuleInfo {
     pub rev: u64,
     /// Promised warning time, for scoring: shortest and longest, in microseconds.
     pub lead: Option<(i64, i64)>,
+    /// How bad its levels are, highest level first.
+    pub severities: Vec<Severity>,
+    /// How sure it is, 0..=1.
+    pub confidence: f64,
+    /// Where its fault is named, or else the rule itself.
+    pub place: Place,
 }
 
 impl Program {
@@ -98,6 +105,8 @@ pub(crate) struct ModelProgram {
     /// Inner operators before those that use them.
     pub(crate) ops: Vec<OpSpec>,
     pub(crate) rules: Vec<RuleProgram>,
+    /// The slot of `online`, if a rule reads it.
+    pub(crate) online: Option<u16>,
     /// Operators to update, in order, when a slot gets a sample.
     pub(crate) ops_by_slot: Vec<Vec<u16>>,
     /// Rules to evaluate when a slot gets a sample.
@@ -116,10 +125,11 @@ pub(crate) struct ModelProgram {
     pub(crate) texts: bool,
 }
 
-/// A signal that is kept: two words, value and time.
+/// A value that is kept: two words, value and time.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
-    pub(crate) signal: SignalIx,
+    /// `None`: whether the device is there.
+    pub(crate) signal: Option<SignalIx>,
     pub(crate) name: SignalName,
     /// Microseconds; `i64::MAX` for never.
     pub(crate) ttl: i64,
@@ -309,9 +319,10 @@ impl Family {
         }
     }
 
-    /// The canonical name of the operator over `input` and `window`.
-    pub(crate) fn key(self, input: &str, window: Option<&str>) -> String {
-        window.map_or_else(|| format!("{}({input})", self.as_str()), |w| format!("{}({input}, {w})", self.as_str()))
+    /// The canonical name of the operator over `input` and its constants.
+    pub(crate) fn key<'a>(self, input: &'a str, constants: impl Iterator<Item = &'a str>) -> String {
+        let list: Vec<&str> = std::iter::once(input).chain(constants).collect();
+        format!("{}({})", self.as_str(), list.join(", "))
     }
 }
 
@@ -328,6 +339,8 @@ pub(crate) struct OpSpec {
     pub(crate) plain: bool,
     /// The window or time constant, in seconds.
     pub(crate) window: Option<u16>,
+    /// Further constants that the family asks for.
+    pub(crate) args: Vec<u16>,
     /// How much time one sample covers at most, in microseconds (V5); `i64::MAX` if the model does not say.
     pub(crate) covers: i64,
     /// Where its words start.

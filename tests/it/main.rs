@@ -4,6 +4,7 @@
 
 mod broker;
 mod channels;
+mod check;
 mod command;
 mod crash;
 mod crash_mail;
@@ -13,6 +14,7 @@ mod desk_world;
 mod durability;
 mod examples;
 mod fleet_world;
+mod formats;
 mod http;
 mod mqtt;
 mod payloads;

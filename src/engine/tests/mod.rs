@@ -3,6 +3,7 @@
 mod levels;
 mod lifecycle;
 mod operators;
+mod presence;
 mod shipped;
 mod time;
 mod values;

@@ -65,6 +65,8 @@ pub(super) struct World {
     pub(super) out: Vec<Detection>,
     /// Seconds since START, as on the wall.
     pub(super) now: i64,
+    model_text: String,
+    registry: Arc<Registry>,
 }
 
 impl World {
@@ -74,7 +76,32 @@ impl World {
 
     pub(super) fn with_registry(model_text: &str, rules_text: &str, registry: Registry) -> Self {
         let program = program(model_text, rules_text);
-        Self { engine: Engine::new(program.clone(), Arc::new(registry)), program, out: Vec::new(), now: 0 }
+        let (registry, model_text) = (Arc::new(registry), model_text.to_owned());
+        let engine = Engine::new(program.clone(), registry.clone());
+        Self { engine, program, out: Vec::new(), now: 0, model_text, registry }
+    }
+
+    /// Everything in memory is lost but the snapshots.
+    pub(super) fn restart(&mut self) {
+        let snapshots: Vec<Vec<u8>> = (0..=u8::MAX).map(|shard| self.engine.snapshot(shard)).collect();
+        self.engine = Engine::new(self.program.clone(), self.registry.clone());
+        for (shard, bytes) in (0..=u8::MAX).zip(snapshots) {
+            self.engine.restore(shard, &bytes).expect("snapshot");
+        }
+    }
+
+    /// Goes over to other rules.
+    pub(super) fn reload(&mut self, rules_text: &str) {
+        self.program = program(&self.model_text, rules_text);
+        let at = At::from_secs(START + self.now);
+        self.engine.reload(self.program.clone(), self.registry.clone(), at, &mut self.out);
+    }
+
+    /// Goes over to another registry.
+    pub(super) fn enrol(&mut self, registry: Registry) {
+        self.registry = Arc::new(registry);
+        let at = At::from_secs(START + self.now);
+        self.engine.reload(self.program.clone(), self.registry.clone(), at, &mut self.out);
     }
 
     /// A message of device `d` at `now`, without a mark.

@@ -1,0 +1,117 @@
+//! Streaming operators: bounded state in the words of a row, updated by one sample at a time.
+//!
+//! ```text
+//! window   buckets; sums, extremes and moments over them
+//! trend    lines and rates
+//! edges    what became true, for how long, and what came before
+//! ewma     the running mean
+//! ```
+//! Zero words are an operator that has seen nothing; a time of 0 means none.
+
+mod edges;
+mod ewma;
+mod trend;
+mod window;
+
+use crate::rules::{Family, OpSpec, Read};
+
+#[expect(clippy::cast_possible_wrap, reason = "a time stored as its bits")]
+pub(super) fn time(word: u64) -> i64 {
+    word as i64
+}
+
+#[expect(clippy::cast_sign_loss, reason = "a time stored as its bits")]
+pub(super) fn word(time: i64) -> u64 {
+    time as u64
+}
+
+/// Seconds as microseconds; saturates.
+#[expect(clippy::cast_possible_truncation, reason = "float to int casts saturate")]
+pub(super) fn micros(seconds: f64) -> i64 {
+    (seconds * 1e6).round() as i64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "differences of times are far below 2^53 microseconds")]
+fn seconds(micros: i64) -> f64 {
+    micros as f64 / 1e6
+}
+
+fn num(word: u64) -> f64 {
+    f64::from_bits(word)
+}
+
+/// An operator with what the registry makes of its constants for one device.
+#[derive(Clone, Copy)]
+pub(super) struct Op<'a> {
+    pub(super) spec: &'a OpSpec,
+    /// Microseconds; 0 if it has none, or an impossible one.
+    pub(super) window: i64,
+    pub(super) consts: &'a [f64],
+}
+
+impl Op<'_> {
+    /// The value of its `n`th further constant.
+    pub(super) fn arg(&self, n: usize) -> f64 {
+        self.spec.args.get(n).map_or(f64::NAN, |c| self.consts[usize::from(*c)])
+    }
+}
+
+/// Works in a sample of an operator's input. `words` starts at the operator's own; unknown samples are not given.
+pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
+    match op.spec.family {
+        Family::Held => edges::held(words, value, at),
+        Family::Last => edges::last(words, value, at),
+        Family::Ewma => ewma::update(words, value, at, op.window),
+        _ if op.window <= 0 => {}
+        Family::Rises => edges::rises(op, words, value, at),
+        Family::Rate => trend::rate(op, words, value, at),
+        family => window::update(op, words, at, |bucket| add(family, bucket, value, at, op.window)),
+    }
+}
+
+/// Works a late sample into its bucket, if that is still open and the order of samples does not matter to it (T3). It
+/// covers its bucket: what lay between it and its neighbours can no longer be told.
+pub(super) fn update_late(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
+    let family = op.spec.family;
+    let any_order = matches!(family, Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Trend);
+    if any_order && op.window > 0 {
+        window::update_late(op, words, at, |bucket| add(family, bucket, value, at, op.window));
+    }
+}
+
+/// Adds a sample to a bucket of a family that does not ask for the order.
+fn add(family: Family, bucket: &mut [u64], value: f64, at: i64, window: i64) {
+    match family {
+        Family::Sum => window::sum(bucket, value),
+        Family::Min => window::extreme(bucket, value, f64::min),
+        Family::Max => window::extreme(bucket, value, f64::max),
+        Family::Moments => window::moments(bucket, value),
+        Family::Trend => trend::line(bucket, value, at, window),
+        Family::Rate | Family::Rises | Family::Held | Family::Last | Family::Ewma => {}
+    }
+}
+
+/// What the operator says at `now`; NaN for unknown. `limit` is for `time_to` only.
+pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, limit: f64) -> f64 {
+    let covered = || window::covered(op, words, now);
+    match read {
+        Read::Held => edges::read_held(words, now),
+        Read::Prev => edges::read_prev(words),
+        Read::Changed => edges::read_changed(words, now),
+        Read::Ewma => ewma::read(words),
+        _ if op.window <= 0 => f64::NAN,
+        Read::Rate => trend::read_rate(words, now, op.window),
+        Read::Count => window::count(op, words, now),
+        _ if !covered() => f64::NAN,
+        Read::Rises => edges::read_rises(op, words, now),
+        Read::Sum => window::total(op, words, now).0,
+        Read::Avg => {
+            let (sum, n) = window::total(op, words, now);
+            sum / n
+        }
+        Read::Min => window::read_extreme(op, words, now, f64::min),
+        Read::Max => window::read_extreme(op, words, now, f64::max),
+        Read::Stddev => window::stddev(op, words, now),
+        Read::Slope | Read::R2 | Read::TimeTo => trend::read_line(read, words, now, op.window, limit),
+    }
+}

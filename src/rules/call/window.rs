@@ -1,0 +1,72 @@
+//! Windows over numbers, and the larger or smaller of two values.
+
+use super::super::check::{Checker, Typed, join};
+use super::super::expr::{Expr, Word};
+use super::super::program::{Family, Ins, Read};
+use super::super::types::{Nature, Ty, per_second, step_of};
+use super::Call;
+use crate::domain::Dimension;
+
+pub(super) const CALLS: &[Call] = &[
+    windowed("avg", "avg(value, 10m)"),
+    Call { name: "min", usage: "min(value, 10m)", takes: 2..=2, check: |c, name, a| c.min_max(name, &a[0], &a[1]) },
+    Call { name: "max", usage: "max(value, 10m)", takes: 2..=2, check: |c, name, a| c.min_max(name, &a[0], &a[1]) },
+    windowed("sum", "sum(value, 10m)"),
+    windowed("n", "n(value, 10m)"),
+    windowed("stddev", "stddev(value, 10m)"),
+    windowed("rate", "rate(value, 10m)"),
+    windowed("slope", "slope(value, 10m)"),
+    windowed("r2", "r2(value, 10m)"),
+    windowed("ewma", "ewma(value, 1h)"),
+];
+
+const fn windowed(name: &'static str, usage: &'static str) -> Call {
+    Call { name, usage, takes: 2..=2, check: |c, name, a| c.windowed(name, &a[0], &a[1]) }
+}
+
+impl Checker<'_> {
+    fn min_max(&mut self, name: &Word, a: &Expr, b: &Expr) -> Option<Typed> {
+        let (left, right) = (self.check(a), self.check(b));
+        let (left, right) = (left?, right?);
+        let time = |t: &Typed| matches!(&t.ty, Ty::Num(u, _) if u.dimension == Dimension::TIME);
+        let window = time(&right) && right.konst.is_some() && (!time(&left) || left.slot.is_some());
+        let lowest = &*name.text == "min";
+        if window {
+            let (family, read) = if lowest { (Family::Min, Read::Min) } else { (Family::Max, Read::Max) };
+            let window = self.window_of(right, b)?;
+            let input = self.need_number(left, a, &format!("the first argument of {}", name.text))?;
+            let input = self.streamable(input, a)?;
+            let op = self.operator(family, &input, Some(&window), &[]);
+            let ty = input.ty.clone();
+            return Some(self.read(read, op, ty, &input, Some(&window)));
+        }
+        let left = self.need_number(left, a, &format!("an argument of {}", name.text))?;
+        let (left, right) = self.same(left, right, a, b, &format!("the arguments of {}", name.text))?;
+        let (ty, text) = (left.ty.clone(), format!("{}({}, {})", name.text, left.text, right.text));
+        Some(join(ty, text, [left, right], &[if lowest { Ins::Min } else { Ins::Max }]))
+    }
+
+    fn windowed(&mut self, name: &Word, m: &Expr, w: &Expr) -> Option<Typed> {
+        let (input, window) = (self.check(m), self.window(w));
+        let input = self.need_number(input?, m, &format!("the first argument of {}", name.text))?;
+        let (input, window) = (self.streamable(input, m)?, window?);
+        let Ty::Num(unit, nature) = input.ty.clone() else { return None };
+        let delta = if nature == Nature::Point { Nature::Delta } else { nature };
+        let step = if nature == Nature::Point { step_of(&unit) } else { unit.clone() };
+        let (family, read, ty) = match &*name.text {
+            "avg" => (Family::Sum, Read::Avg, input.ty.clone()),
+            "sum" => {
+                self.need_linear(input.clone(), m, "added up")?;
+                (Family::Sum, Read::Sum, input.ty.clone())
+            }
+            "n" => (Family::Sum, Read::Count, Ty::plain()),
+            "stddev" => (Family::Moments, Read::Stddev, Ty::Num(step, delta)),
+            "rate" => (Family::Rate, Read::Rate, Ty::Num(per_second(&unit), Nature::Linear)),
+            "slope" => (Family::Trend, Read::Slope, Ty::Num(per_second(&unit), Nature::Linear)),
+            "r2" => (Family::Trend, Read::R2, Ty::plain()),
+            _ => (Family::Ewma, Read::Ewma, input.ty.clone()),
+        };
+        let op = self.operator(family, &input, Some(&window), &[]);
+        Some(self.read(read, op, ty, &input, Some(&window)))
+    }
+}

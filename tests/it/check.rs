@@ -1,0 +1,105 @@
+//! `forewarn check`: all findings of all files in one run, in the three forms, and the exit code.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// The shipped settings, with these rules besides.
+fn workspace(rules: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config"), dir.path());
+    fs::write(dir.path().join("rules/more.toml"), rules).unwrap();
+    dir
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// What the command prints, and its exit code.
+fn check(dir: &Path, more: &[&str]) -> String {
+    let run = Command::new(env!("CARGO_BIN_EXE_forewarn"))
+        .current_dir(dir)
+        .args(["check", "--config", "forewarn.toml"])
+        .args(more)
+        .output()
+        .unwrap();
+    assert!(run.stderr.is_empty(), "{}", String::from_utf8_lossy(&run.stderr));
+    format!("{}exit code {}\n", String::from_utf8(run.stdout).unwrap(), run.status.code().unwrap())
+}
+
+fn golden(name: &str, shown: String) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("golden/check");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, shown));
+}
+
+/// Loads, and does not do what was meant.
+const ODD: &str = r#"
+[[rule]]
+id = "fast"
+models = ["car"]
+fault = "brake.circuit_los"
+severity = "major"
+when = "speed > 30[km/h]"
+clear = "speed < 50[km/h]"
+
+[[rule]]
+id = "elsewhere"
+models = ["car"]
+where = "device.site == 'Nowhere'"
+fault = "brake.circuit_loss"
+severity = "minor"
+when = "speed > 50[km/h] && speed < 10[km/h]"
+"#;
+
+/// Does not load; the mistakes are in two files.
+const BROKEN: &str = r#"
+[[rule]]
+id = "fast"
+models = ["cra"]
+severity = "major"
+when = "speed > 30[km/h]"
+
+[[rule]]
+id = "slow"
+models = ["car"]
+severity = "major"
+when = "sped > 3[bar] && speed > 3[bar]"
+"#;
+
+#[test]
+fn odd_rules_load_with_warnings() {
+    let dir = workspace(ODD);
+    golden("odd", check(dir.path(), &[]));
+    assert!(check(dir.path(), &["--strict"]).ends_with("exit code 78\n"));
+}
+
+#[test]
+fn all_mistakes_of_all_files_are_shown_at_once() {
+    let dir = workspace(BROKEN);
+    let playbook = dir.path().join("playbooks/battery-weak.toml");
+    let text = fs::read_to_string(&playbook).unwrap();
+    fs::write(&playbook, text.replace("until", "untill")).unwrap();
+    golden("broken", check(dir.path(), &[]));
+    golden("broken_json", check(dir.path(), &["--format", "json"]));
+    golden("broken_github", check(dir.path(), &["--format", "github"]));
+}
+
+#[test]
+fn what_is_shipped_is_clean() {
+    for dir in ["config", "examples/engine", "examples/mill"] {
+        let shown = check(&Path::new(env!("CARGO_MANIFEST_DIR")).join(dir), &["--strict"]);
+        assert!(shown.ends_with("0 errors, 0 warnings\nexit code 0\n"), "{dir}:\n{shown}");
+    }
+}
