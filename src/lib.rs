@@ -29,6 +29,7 @@
 //!
 //! *What moves*
 //! - [`runtime`]: threads and queues, ingest → shards → desk → dispatcher; recovery; the ports that adapters implement.
+//! - [`lab`]: the same engine over a recording: what the past says about rules (uses `runtime`'s journal entries).
 //!
 //! *Adapters, which never use each other*
 //! - [`mqtt`]: the broker: receiving with acknowledgements on demand, publishing, TLS.
@@ -74,6 +75,7 @@ pub mod domain;
 pub mod engine;
 pub mod http;
 pub mod journal;
+pub mod lab;
 pub mod model;
 pub mod mqtt;
 pub mod outbox;

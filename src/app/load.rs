@@ -13,6 +13,7 @@ use crate::channels::ProviderSettings;
 use crate::domain::{AdapterName, Registry};
 use crate::model::{self, Models, RegistryFiles};
 use crate::playbook::{self, Messages, ProviderKind, Surroundings, Verb};
+use crate::rules::Program;
 use crate::runtime::Rules;
 use crate::source::{Diagnostic, Diagnostics, FileId};
 use crate::{desk, http, rules};
@@ -50,6 +51,38 @@ impl Loaded {
 /// Loads everything that the settings file at `path` names. All findings of all files are in `diags`; `None` if there
 /// is an error among them.
 pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String)]) -> Option<Loaded> {
+    let (settings, base) = settings(diags, path, environment)?;
+    load_from(diags, path, settings, &base)
+}
+
+/// What looks at rules and nothing else needs: no playbook, provider or secret has to be there.
+#[derive(Debug)]
+pub struct Rulebook {
+    /// The settings.
+    pub settings: Settings,
+    /// Models and rules.
+    pub program: Arc<Program>,
+    /// Who is out there.
+    pub registry: Arc<Registry>,
+}
+
+/// Loads models, rules and registry that the settings file at `path` names. All findings are in `diags`; `None` if there
+/// is an error among them.
+pub fn load_rulebook(diags: &mut Diagnostics, path: &Path, environment: &[(String, String)]) -> Option<Rulebook> {
+    let (settings, base) = settings(diags, path, environment)?;
+    let (program, registry) = rulebook(diags, &settings, &base);
+    (!diags.has_errors()).then(|| Rulebook { settings, program: Arc::new(program), registry })
+}
+
+/// Loads another set of rules for the same models: a file, or a folder of them.
+pub fn load_other_rules(diags: &mut Diagnostics, path: &Path, models: &Arc<Models>) -> Option<Arc<Program>> {
+    let found =
+        if path.is_dir() { files(diags, path, "toml", true) } else { add(diags, path).into_iter().collect::<Vec<_>>() };
+    let program = rules::load(diags, &found, models.clone());
+    (!diags.has_errors()).then(|| Arc::new(program))
+}
+
+fn settings(diags: &mut Diagnostics, path: &Path, environment: &[(String, String)]) -> Option<(Settings, PathBuf)> {
     let text = match read_text(path) {
         Ok(text) => text,
         Err(error) => {
@@ -61,6 +94,21 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     let mut settings = Settings::load(diags, path, &text, environment)?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     settings.store.dir = base.join(&settings.store.dir);
+    Some((settings, base))
+}
+
+fn rulebook(diags: &mut Diagnostics, settings: &Settings, base: &Path) -> (Program, Arc<Registry>) {
+    let dir = base.join(&settings.files.models);
+    attach(diags, &dir, "pb");
+    let models = files(diags, &dir, "toml", true);
+    let models = Arc::new(model::load(diags, &models));
+    let rule_files = files(diags, &base.join(&settings.files.rules), "toml", true);
+    let program = rules::load(diags, &rule_files, models.clone());
+    let registry = Arc::new(registry(diags, &base.join(&settings.files.registry), &models));
+    (program, registry)
+}
+
+fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base: &Path) -> Option<Loaded> {
     let secrets = Secrets::new(path);
     settings.broker.resolve(|named| secrets.place(named));
     let closed = |key, file: &Path| {
@@ -83,12 +131,7 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     }
 
     let dir = |name: &Path| base.join(name);
-    attach(diags, &dir(&settings.files.models), "pb");
-    let models = files(diags, &dir(&settings.files.models), "toml", true);
-    let models = Arc::new(model::load(diags, &models));
-    let rule_files = files(diags, &dir(&settings.files.rules), "toml", true);
-    let program = rules::load(diags, &rule_files, models.clone());
-    let registry = Arc::new(registry(diags, &dir(&settings.files.registry), &models));
+    let (program, registry) = rulebook(diags, &settings, base);
     let messages = messages(diags, &dir(&settings.files.messages));
     let messages = Messages::load(diags, &messages);
     let playbooks = files(diags, &dir(&settings.files.playbooks), "toml", true);

@@ -1,5 +1,6 @@
 //! The life of the daemon: load, recover, connect, serve, reload on SIGHUP, drain on SIGTERM.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,13 +76,17 @@ pub fn clock() -> Clock {
     })
 }
 
+/// The environment, as far as it is text.
+#[must_use]
+pub fn environment() -> Vec<(String, String)> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
+}
+
 /// Loads everything named by the settings file, or gives all findings.
 pub fn check(path: &Path) -> Result<(Loaded, Diagnostics), Error> {
-    let environment: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
     let mut diags = Diagnostics::default();
-    match load(&mut diags, path, &environment) {
+    match load(&mut diags, path, &environment()) {
         Some(loaded) => Ok((loaded, diags)),
         None => Err(Error::Config(Box::new(diags))),
     }

@@ -1,10 +1,12 @@
 //! Commands and exit codes.
 
+pub mod backtest;
 pub mod case;
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod replay;
+pub mod store;
 pub mod token;
 
 use std::io::{IsTerminal as _, stderr, stdout};
@@ -50,6 +52,8 @@ enum Command {
     },
     /// Show all that is wrong or odd in the settings, models, rules, playbooks, texts and registry
     Check(check::Args),
+    /// Show what the rules would have said of a recording, and how good that is
+    Backtest(backtest::Args),
     /// Show and handle cases of a running daemon
     Case(case::Args),
     /// Publish a recording to a broker
@@ -57,6 +61,10 @@ enum Command {
     /// Show everything on this machine alone: broker, providers, a fleet, two faults and how they are served
     #[cfg(feature = "demo")]
     Demo(demo::Args),
+    /// Check and read the log of everything the desk decided
+    Audit(store::AuditArgs),
+    /// Move the desk's state: export, import, release
+    Store(store::StoreArgs),
     /// Make tokens for the API
     Token(token::Args),
 }
@@ -82,10 +90,13 @@ pub fn main() -> ExitCode {
             Ok(false) => ExitCode::from(CONFIG),
             Err(error) => complain(&error, None, 1),
         },
+        Command::Backtest(args) => backtest(&args),
         Command::Case(args) => case(&args),
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
         #[cfg(feature = "demo")]
         Command::Demo(args) => on_runtime(demo::run(&args, app::clock())).unwrap_or_else(|code| code),
+        Command::Audit(args) => stored(store::audit(&args, &mut stdout().lock())),
+        Command::Store(args) => stored(store::store(&args, &mut stdout().lock())),
         Command::Token(args) => match token::run(&args, &mut stdout(), &mut stderr()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&error, None, 1),
@@ -124,12 +135,28 @@ fn refuse(error: &app::Error) -> ExitCode {
     complain(error, None, code)
 }
 
+fn backtest(args: &backtest::Args) -> ExitCode {
+    match backtest::run(args, &mut stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let backtest::Error::Config(diags) = &error {
+                eprint!("{}", diags.render(stderr().is_terminal()));
+            }
+            complain(&error, None, error.exit_code())
+        }
+    }
+}
+
 fn case(args: &case::Args) -> ExitCode {
     match on_runtime(case::run(args)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => complain(&error, error.hint(), error.exit_code()),
         Err(code) => code,
     }
+}
+
+fn stored(done: Result<(), crate::store::Error>) -> ExitCode {
+    done.map_or_else(|error| complain(&error, None, IO), |()| ExitCode::SUCCESS)
 }
 
 fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, ExitCode> {

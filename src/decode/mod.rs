@@ -30,6 +30,7 @@ pub use crate::model::MAX_PAYLOAD_BYTES;
 pub use error::Error;
 pub use json::json;
 pub use messages::Messages;
+pub use value::{field, is_number};
 
 use crate::domain::At;
 use crate::model::{Binding, Decoder, Format, Model, Subject};

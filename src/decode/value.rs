@@ -59,6 +59,39 @@ pub(super) fn reading(signal: &Signal, value: &Scalar<'_>) -> ReadingValue {
     scalar(signal, value).unwrap_or_else(ReadingValue::Bad)
 }
 
+/// What a signal says, given a field of a table, which knows no quotes: a number as JSON writes it, `true` and `false`
+/// stand for themselves, anything else is a text.
+#[must_use]
+pub fn field(signal: &Signal, field: &str) -> ReadingValue {
+    let bare = is_number(field) || matches!(field, "true" | "false");
+    reading(signal, &if bare { Scalar::json(field) } else { Scalar::Text(Cow::Borrowed(field)) })
+}
+
+/// Whether a text is a number by the grammar of JSON: `-0.5`, `1e-3`; not `.5`, `+1`, `007`, `NaN`.
+#[must_use]
+pub fn is_number(text: &str) -> bool {
+    let digits = |bytes: &[u8]| bytes.iter().take_while(|b| b.is_ascii_digit()).count();
+    let rest = text.as_bytes();
+    let rest = rest.strip_prefix(b"-").unwrap_or(rest);
+    let whole = digits(rest);
+    if whole == 0 || whole > 1 && rest[0] == b'0' {
+        return false;
+    }
+    let mut rest = &rest[whole..];
+    if let [b'.', fraction @ ..] = rest {
+        let places = digits(fraction);
+        if places == 0 {
+            return false;
+        }
+        rest = &fraction[places..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent = if let [b'+' | b'-', unsigned @ ..] = exponent { unsigned } else { exponent };
+        return !exponent.is_empty() && digits(exponent) == exponent.len();
+    }
+    rest.is_empty()
+}
+
 fn scalar(signal: &Signal, value: &Scalar<'_>) -> Result<ReadingValue, BadValue> {
     match (value, &signal.ty) {
         (Scalar::Null, _) => Err(BadValue::Null),
@@ -174,4 +207,19 @@ pub(super) fn scaled(number: f64, scale: i64) -> Option<i64> {
     let micros = number * scale as f64;
     #[expect(clippy::cast_possible_truncation, reason = "saturates, and the end of the range is refused")]
     micros.is_finite().then(|| micros.round() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_json() {
+        for yes in ["0", "-0.5", "12", "1.0", "1e5", "1E-5", "1.5e+10", "-1"] {
+            assert!(is_number(yes) && serde_json::from_str::<f64>(yes).is_ok(), "{yes}");
+        }
+        for no in ["", "-", ".5", "5.", "+1", "007", "1e", "NaN", "inf", "0x1", "1 ", "1_000", "--1", "1.2.3"] {
+            assert!(!is_number(no), "{no}");
+        }
+    }
 }

@@ -22,6 +22,7 @@ mod dispatch;
 mod facts;
 mod goals;
 mod invariants;
+mod lookup;
 mod news;
 mod notes;
 mod order;
@@ -45,6 +46,7 @@ pub use api::{
     Watch,
 };
 pub use config::{Config, Person, Provider, Settings};
+pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use quiet::QuietWindow;
 pub use record::Record;
 

@@ -53,7 +53,7 @@ impl Desk {
         found.next().is_none_or(|id| !id.to_string().starts_with(&prefix)).then_some(first)
     }
 
-    fn effects_of(&self, id: &CaseId) -> impl Iterator<Item = EffectId> + '_ {
+    pub(super) fn effects_of(&self, id: &CaseId) -> impl Iterator<Item = EffectId> + '_ {
         self.state.effects_by_case.get(id).into_iter().flatten().copied()
     }
 
@@ -62,7 +62,7 @@ impl Desk {
         current.or_else(|| self.state.plans.get(&row.plan)).map(|p| &**p)
     }
 
-    fn summary(&self, id: &CaseId, row: &CaseRow) -> CaseSummary {
+    pub(super) fn summary(&self, id: &CaseId, row: &CaseRow) -> CaseSummary {
         let jobs: Vec<&JobRow> =
             self.state.jobs_by_case.get(id).into_iter().flatten().filter_map(|j| self.state.rows.jobs.get(j)).collect();
         let started = self.state.effects_by_case.contains_key(id);

@@ -282,6 +282,9 @@ impl FromStr for At {
 
     /// RFC 3339 / ISO 8601; a text without an offset is read as UTC.
     fn from_str(text: &str) -> Result<Self, jiff::Error> {
+        if let Some(at) = plain(text) {
+            return Ok(at);
+        }
         match text.parse::<jiff::Timestamp>() {
             Ok(t) => Ok(Self(t.as_microsecond())),
             Err(e) => match text.parse::<jiff::civil::DateTime>() {
@@ -290,6 +293,39 @@ impl FromStr for At {
             },
         }
     }
+}
+
+/// The one form that nearly all recordings and devices write, `2020-01-01T00:01:00` with an optional fraction of up to six
+/// digits and an optional `Z`: five times as fast as a parser of all forms. `None`: let that one decide.
+fn plain(text: &str) -> Option<At> {
+    let bytes = text.as_bytes();
+    let (date_time, rest) = bytes.split_at_checked(19)?;
+    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if separators.iter().any(|(i, separator)| date_time[*i] != *separator) {
+        return None;
+    }
+    let number =
+        |digits: &[u8]| digits.iter().try_fold(0_i64, |n, d| d.is_ascii_digit().then(|| n * 10 + i64::from(*d - b'0')));
+    let part = |from: usize, to: usize| number(&date_time[from..to]);
+    let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+    let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
+    // The last days of a month are left to the calendar of the other parser.
+    if !(1..=12).contains(&month) || !(1..=28).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let rest = rest.strip_suffix(b"Z").unwrap_or(rest);
+    let micros = match rest {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=6).contains(&digits.len()) => {
+            number(digits)? * 10_i64.pow(6 - u32::try_from(digits.len()).ok()?)
+        }
+        _ => return None,
+    };
+    // Days since 1970 in the proleptic Gregorian calendar, years counted from March.
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days =
+        365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day - 1 - 719_468;
+    Some(At(((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + micros))
 }
 
 /// Text for people's formats (JSON, TOML), the bare number for stored rows.
@@ -338,5 +374,30 @@ mod tests {
         assert_eq!(z, "2020-01-01T01:01:00+01:00".parse().unwrap());
         assert_eq!(z.to_string(), "2020-01-01T00:01:00Z");
         assert_eq!(At::MAX.to_string().len(), At::MAX.to_string().len());
+    }
+
+    #[test]
+    fn the_plain_form_is_read_as_any_other() {
+        let slow =
+            |text: &str| text.parse::<jiff::civil::DateTime>().unwrap().to_zoned(jiff::tz::TimeZone::UTC).unwrap();
+        for year in [0, 1, 1899, 1900, 1970, 2000, 2023, 2024, 2100, 9998] {
+            for month in 1..=12 {
+                for day in [1, 28, if month == 2 { 28 } else { 30 }] {
+                    for time in ["00:00:00", "23:59:59", "12:34:56.7", "12:34:56.000001"] {
+                        let text = format!("{year:04}-{month:02}-{day:02}T{time}");
+                        let expected = At(slow(&text).timestamp().as_microsecond());
+                        assert_eq!(text.parse::<At>().unwrap(), expected, "{text}");
+                        assert!(day > 28 || plain(&text) == Some(expected), "{text}");
+                    }
+                }
+            }
+        }
+        for odd in ["2020-02-30T00:00:00", "2020-13-01T00:00:00", "2020-01-01T24:00:00", "2020-01-01T00:00:0x", "2020"]
+        {
+            assert!(odd.parse::<At>().is_err(), "{odd}");
+        }
+        for other in ["2020-01-01T00:00:00.1234567Z", "2020-01-01 00:00:00", "2020-01-01T00:00:00+01:00"] {
+            assert!(plain(other).is_none() && other.parse::<At>().is_ok(), "{other}");
+        }
     }
 }

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::emit::{Emit, emit};
-use super::level::{Step, Track};
-use super::ops::{self, time, word};
+use super::look::Look;
+use super::ops::{self, word};
 use super::profile::Profile;
 use super::trace::Turn;
 use super::vm::{Stack, View, run};
-use crate::domain::{At, Change, Detection, DeviceId};
-use crate::rules::{LEVEL_WORDS, MAX_STACK, ModelProgram, OnBackfill, RULE_WORDS};
+use crate::domain::{Detection, DeviceId};
+use crate::rules::{MAX_STACK, ModelProgram};
 
 /// Most samples that wait to be put in order (T2).
 const MAX_WAITING: usize = 64;
@@ -71,9 +70,9 @@ pub(super) struct Life {
     pub(super) heard: i64,
     pub(super) received_at: i64,
     /// Values that expired up to this device time have been seen to.
-    done: i64,
+    pub(super) done: i64,
     /// Thresholds of silence up to this healthy time are done.
-    silent_done: i64,
+    pub(super) silent_done: i64,
     pub(super) historical: bool,
     /// How often its clock ran ahead (T1).
     pub(super) skewed: u32,
@@ -91,7 +90,7 @@ pub(super) struct Work<'a> {
 /// Buffers that no message has to allocate.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    stack: Stack,
+    pub(super) stack: Stack,
     ops: Vec<u64>,
     rules: Vec<u64>,
     /// See [`super::Engine::trace`].
@@ -102,13 +101,6 @@ impl Default for Scratch {
     fn default() -> Self {
         Self { stack: [0.0; MAX_STACK], ops: Vec::new(), rules: Vec::new(), turns: None }
     }
-}
-
-/// Why a rule is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    Sample,
-    Timer,
 }
 
 impl Life {
@@ -179,7 +171,7 @@ impl Device {
         self.release(work, ready.max(self.waiting.len().saturating_sub(MAX_WAITING)));
     }
 
-    fn release(&mut self, work: &mut Work<'_>, count: usize) {
+    pub(super) fn release(&mut self, work: &mut Work<'_>, count: usize) {
         let ready: Vec<Sample> = self.waiting.drain(..count).collect();
         for sample in &ready {
             self.take(work, sample);
@@ -331,193 +323,6 @@ impl Device {
         };
         View { program, consts: &self.profile.consts, windows: &self.profile.windows, row: &self.row, now, silence }
     }
-
-    /// What the shard's clock has reached: samples that have waited long enough, timers, silence (T5).
-    pub(super) fn advance(&mut self, work: &mut Work<'_>, healthy: i64, received_at: i64) {
-        let lateness = work.program.model.lateness.as_micros();
-        if let Some(last) = self.waiting.iter().rposition(|s| s.healthy.saturating_add(lateness) <= healthy) {
-            self.release(work, last + 1);
-        }
-        if self.life.clock != i64::MIN {
-            let now = self.life.clock.saturating_add((healthy - self.life.anchor).max(0));
-            self.run_timers(work, now, received_at, true);
-        }
-    }
-
-    /// Runs all timers up to device time `until`, earliest first.
-    ///
-    /// A sample shows that device time has passed, and so ends waits that earlier samples cover. That values expired or
-    /// nothing was heard is told by the shard's clock alone: between two samples may lie an outage of ours.
-    fn run_timers(&mut self, work: &mut Work<'_>, until: i64, received_at: i64, by_clock: bool) {
-        self.life.received_at = received_at;
-        loop {
-            let rules = 0..work.program.rules.len();
-            let first = rules.map(|r| (self.deadline(work.program, r, by_clock), r)).min().unwrap_or((i64::MAX, 0));
-            let silent = if by_clock { self.next_silence() } else { i64::MAX };
-            if silent <= until && silent <= first.0 {
-                self.life.silent_done = self.life.anchor + (silent - self.life.clock);
-                for ix in 0..work.program.rules_silent.len() {
-                    let rule = usize::from(work.program.rules_silent[ix]);
-                    self.look(work, rule, silent, Look::Timer);
-                }
-            } else if first.0 <= until {
-                if by_clock {
-                    self.life.done = self.life.done.max(first.0);
-                }
-                self.look(work, first.1, first.0.max(self.life.clock), Look::Timer);
-            } else {
-                self.next = if by_clock { first.0 } else { self.next_timer(work.program) };
-                return;
-            }
-        }
-    }
-
-    /// Device time of the next threshold of silence.
-    fn next_silence(&self) -> i64 {
-        let life = &self.life;
-        let next = self.profile.silents.iter().map(|w| life.heard.saturating_add(*w)).find(|h| *h > life.silent_done);
-        next.map_or(i64::MAX, |h| life.clock.saturating_add(h - life.anchor))
-    }
-
-    /// Healthy time at which the shard's clock must look at this device again.
-    pub(super) fn due(&self, program: &ModelProgram) -> i64 {
-        let life = &self.life;
-        let lateness = program.model.lateness.as_micros();
-        let waiting = self.waiting.iter().map(|s| s.healthy.saturating_add(lateness)).min().unwrap_or(i64::MAX);
-        if life.clock == i64::MIN {
-            return waiting;
-        }
-        let first = self.next.min(self.next_silence());
-        let timer =
-            if first == i64::MAX { i64::MAX } else { life.anchor.saturating_add(first.saturating_sub(life.clock)) };
-        waiting.min(timer)
-    }
-
-    fn next_timer(&self, program: &ModelProgram) -> i64 {
-        (0..program.rules.len()).map(|r| self.deadline(program, r, true)).min().unwrap_or(i64::MAX)
-    }
-
-    /// The next device time at which the rule may change without a sample of its own, as far as the shard's clock
-    /// (`by_clock`) or a sample of the device can tell; `i64::MAX` for none.
-    fn deadline(&self, program: &ModelProgram, rule: usize, by_clock: bool) -> i64 {
-        let spec = &program.rules[rule];
-        let clock = !spec.uses.silents.is_empty();
-        if !self.profile.enabled[rule] || clock && !by_clock {
-            return i64::MAX;
-        }
-        let head = Head::load(&self.row[spec.offset..]);
-        let mut first = i64::MAX;
-        for (ix, level) in spec.levels.iter().enumerate() {
-            let track = Track::load(&self.row[spec.offset + RULE_WORDS + ix * LEVEL_WORDS..]);
-            if let Some(at) = track.deadline(level, spec.gap, head.last, clock) {
-                first = first.min(at);
-            }
-        }
-        if !by_clock {
-            return first;
-        }
-        let firing = head.level != 0;
-        if firing && head.unknown_since != 0 && !head.stale {
-            first = first.min(head.unknown_since.saturating_add(spec.stale_after));
-        }
-        if spec.uses.known || firing && head.unknown_since == 0 {
-            for slot in &spec.uses.slots {
-                let at = usize::from(*slot);
-                let (set_at, ttl) = (time(self.row[2 * at + 1]), program.slots[at].ttl);
-                let ends = set_at.saturating_add(ttl).saturating_add(1);
-                if set_at != 0 && ttl != i64::MAX && ends > self.life.done {
-                    first = first.min(ends);
-                }
-            }
-        }
-        first
-    }
-
-    /// Looks at a rule at device time `now`: steps its levels and tells what changed.
-    fn look(&mut self, work: &mut Work<'_>, rule: usize, now: i64, why: Look) {
-        let program = work.program;
-        let spec = &program.rules[rule];
-        let skipped = self.life.historical && spec.on_backfill == OnBackfill::Ignore;
-        if !self.profile.enabled[rule] || skipped {
-            return;
-        }
-        // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
-        let clock = !spec.uses.silents.is_empty();
-        let last = Head::load(&self.row[spec.offset..]).last;
-        let step = Step { last, now, sample: why == Look::Sample || clock || spec.uses.known, clock };
-        let ended = self.step_levels(work, rule, step, u8::MAX);
-        if ended != 0 && step.sample && Head::load(&self.row[spec.offset..]).level == 0 {
-            // The sample that ends an episode may begin the next: `clear = "true"` gives one for each true sample.
-            self.step_levels(work, rule, Step { last: now, ..step }, ended);
-        }
-        self.next = self.next.min(self.deadline(program, rule, true));
-    }
-
-    /// Steps those levels of a rule that are in the mask `only`, tells what changed, and returns the mask of the levels
-    /// that have ended.
-    fn step_levels(&mut self, work: &mut Work<'_>, rule: usize, step: Step, only: u8) -> u8 {
-        let program = work.program;
-        let spec = &program.rules[rule];
-        let base = spec.offset;
-        let mut head = Head::load(&self.row[base..]);
-        let before = head;
-        let (mut reached, mut from, mut unknown, mut ended) = (0, step.now, false, 0);
-        for (ix, level) in spec.levels.iter().enumerate().filter(|(ix, _)| only >> ix & 1 == 1) {
-            let words = base + RULE_WORDS + ix * LEVEL_WORDS;
-            let mut track = Track::load(&self.row[words..]);
-            let old = track;
-            let view = self.view(program, step.now);
-            let value = match &level.clear {
-                Some(clear) if track.in_force() => run(&view, clear, &mut work.scratch.stack),
-                None if track.in_force() => 1.0 - run(&view, &level.when, &mut work.scratch.stack),
-                _ => run(&view, &level.when, &mut work.scratch.stack),
-            };
-            if reached == 0 && track.in_force() {
-                unknown = value.is_nan();
-            }
-            track.step(level, spec.gap, step, value);
-            if track != old {
-                track.store(&mut self.row[words..]);
-                if let Some(turns) = work.scratch.turns.as_mut().filter(|_| track.phase != old.phase) {
-                    turns.push(Turn {
-                        device: self.id.clone(),
-                        component: None,
-                        rule: spec.id.clone(),
-                        level: level.name.clone(),
-                        phase: track.phase,
-                        at: At::from_micros(step.now),
-                    });
-                }
-            }
-            if reached == 0 && track.in_force() {
-                reached = u8::try_from(ix + 1).unwrap_or(u8::MAX);
-                from = track.from;
-            }
-            if old.in_force() && !track.in_force() {
-                ended |= 1 << ix;
-            }
-        }
-        if step.sample {
-            head.last = step.now;
-        }
-        let change = head.moves(reached, from, step.now, unknown, spec.stale_after);
-        if head != before {
-            head.store(&mut self.row[base..]);
-        }
-        if let Some(change) = change {
-            let emission =
-                Emit { change, level: head.level, started_at: head.started_at, seq: head.seq, now: step.now };
-            let detection = emit(self, program, spec, emission, &mut work.scratch.stack);
-            work.out.push(detection);
-        }
-        ended
-    }
-
-    /// Works out anew when the next timer is due, after the state was loaded.
-    pub(super) fn rearm(&mut self, program: &ModelProgram) {
-        self.next = self.next_timer(program);
-        self.queued = i64::MAX;
-    }
 }
 
 /// A row that has seen nothing.
@@ -527,75 +332,6 @@ pub(super) fn empty_row(program: &ModelProgram) -> Box<[u64]> {
         row[2 * slot] = f64::NAN.to_bits();
     }
     row
-}
-
-/// The words of a rule before its levels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
-    /// Device time of its last sample.
-    last: i64,
-    /// First true sample of the open episode.
-    pub(super) started_at: i64,
-    unknown_since: i64,
-    pub(super) seq: u32,
-    /// 0 for none, else the index of the level plus 1, as last told.
-    pub(super) level: u8,
-    stale: bool,
-}
-
-impl Head {
-    pub(super) fn load(words: &[u64]) -> Self {
-        let packed = words[3].to_le_bytes();
-        Self {
-            last: time(words[0]),
-            started_at: time(words[1]),
-            unknown_since: time(words[2]),
-            seq: u32::from_le_bytes([packed[0], packed[1], packed[2], packed[3]]),
-            level: packed[4],
-            stale: packed[5] != 0,
-        }
-    }
-
-    pub(super) fn store(self, words: &mut [u64]) {
-        words[0] = word(self.last);
-        words[1] = word(self.started_at);
-        words[2] = word(self.unknown_since);
-        let [a, b, c, d] = self.seq.to_le_bytes();
-        words[3] = u64::from_le_bytes([a, b, c, d, self.level, u8::from(self.stale), 0, 0]);
-    }
-
-    /// What there is to tell, now that `reached` is the highest level in force.
-    fn moves(&mut self, reached: u8, from: i64, now: i64, unknown: bool, stale_after: i64) -> Option<Change> {
-        let before = std::mem::replace(&mut self.level, reached);
-        if before != reached {
-            self.unknown_since = 0;
-            self.stale = false;
-            if before == 0 {
-                self.started_at = from;
-                self.seq = 0;
-            }
-            self.seq = self.seq.saturating_add(1);
-            return Some(match (before, reached) {
-                (0, _) => Change::Raised,
-                (_, 0) => Change::Cleared,
-                _ => Change::Moved,
-            });
-        }
-        if reached == 0 || !unknown {
-            self.unknown_since = 0;
-            self.stale = false;
-            return None;
-        }
-        if self.unknown_since == 0 {
-            self.unknown_since = now;
-        }
-        if self.stale || now - self.unknown_since < stale_after {
-            return None;
-        }
-        self.stale = true;
-        self.seq = self.seq.saturating_add(1);
-        Some(Change::Stale)
-    }
 }
 
 fn set(bits: &mut [u64], ix: u16) {

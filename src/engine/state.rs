@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::device::{Device, Head, Life, Sample, empty_row};
+use super::device::{Device, Life, Sample, empty_row};
 use super::emit::{episode, facts};
+use super::look::Head;
 use super::{Engine, Shard, ShardClock};
 use crate::decode::sparkplug::Node;
 use crate::domain::{At, Change, Detection, DeviceId, FaultName, Mode, ModelId, RuleId};

@@ -32,6 +32,8 @@ pub enum Scope {
     Ack,
     /// Close a case.
     Act,
+    /// Look people up by phone number, mail address or device: shows names.
+    Lookup,
     /// Everything.
     Admin,
 }
@@ -44,6 +46,7 @@ impl Scope {
             Self::Read => "read",
             Self::Ack => "ack",
             Self::Act => "act",
+            Self::Lookup => "lookup",
             Self::Admin => "admin",
         }
     }
@@ -58,10 +61,10 @@ impl fmt::Display for Scope {
 impl FromStr for Scope {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Read, Self::Ack, Self::Act, Self::Admin]
+        [Self::Read, Self::Ack, Self::Act, Self::Lookup, Self::Admin]
             .into_iter()
             .find(|s| s.as_str() == text)
-            .ok_or_else(|| format!("'{text}' is not a scope: read, ack, act or admin"))
+            .ok_or_else(|| format!("'{text}' is not a scope: read, ack, act, lookup or admin"))
     }
 }
 
@@ -145,7 +148,7 @@ macro_rules! demands {
         }
     )*};
 }
-demands!(ToRead => Read, ToAck => Ack, ToAct => Act);
+demands!(ToRead => Read, ToAck => Ack, ToAct => Act, ToLookUp => Lookup);
 
 /// The name of the token that speaks, which has the demanded scope.
 pub(super) struct Caller<D: Demand> {

@@ -117,6 +117,12 @@ pub fn check(dir: &Path) -> Result<OpenReport, Error> {
     Ok(report)
 }
 
+/// Whether there are segments of a journal in `dir`.
+#[must_use]
+pub fn is_in(dir: &Path) -> bool {
+    segment::list(dir).is_ok_and(|segments| !segments.is_empty())
+}
+
 /// Why a journal cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -12,6 +12,12 @@ pub(super) struct PathError {
     pub(super) span: Range<usize>,
 }
 
+/// The steps of a path as it is written in a model file; `None` if it cannot be read.
+#[must_use]
+pub fn path_steps(text: &str) -> Option<Vec<PathStep>> {
+    parse(text).ok()
+}
+
 /// Keys separated by dots, `[i]` for an element counted from 0, `'…'` around a key that holds a dot, a bracket or a
 /// space.
 pub(super) fn parse(text: &str) -> Result<Vec<PathStep>, PathError> {

@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::expr::{Expr, Kind, Operator, Word};
-use super::program::{Const, Family, Gap, Ins, ModelProgram, OpSpec, Shown, Slot, Uses, text_value};
+use super::program::{Const, Family, Ins, Shown, Uses, text_value};
+use super::tables::{Tables, type_of};
 use super::types::{Nature, Ty, product, quotient, step_of};
 use crate::domain::{Dimension, Unit, Value};
-use crate::model::{Model, SignalIx, SignalType};
+use crate::model::{SignalIx, SignalKind};
 use crate::source::{Diagnostic, Diagnostics, Text, did_you_mean};
 
 /// Longest code of one expression, its `let`s included.
@@ -41,106 +42,6 @@ impl Typed {
     pub(super) fn is_static(&self) -> bool {
         let u = &self.uses;
         u.slots.is_empty() && u.ops.is_empty() && u.silents.is_empty()
-    }
-}
-
-/// The tables of a model that grow while its rules are checked.
-#[derive(Debug)]
-pub(super) struct Tables {
-    pub(super) program: ModelProgram,
-    by_key: BTreeMap<String, u16>,
-}
-
-impl Tables {
-    pub(super) fn new(program: ModelProgram) -> Self {
-        Self { program, by_key: BTreeMap::new() }
-    }
-
-    pub(super) fn slot(&mut self, ix: SignalIx) -> u16 {
-        let at = usize::from(ix.0);
-        if let Some(slot) = self.program.slot_of[at] {
-            return slot;
-        }
-        let signal = &self.program.model.signals[at];
-        let shown = type_of(signal).shown();
-        let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
-        self.program.slots.push(Slot {
-            signal: Some(ix),
-            name: signal.name.clone(),
-            ttl: signal.ttl.map_or(i64::MAX, |t| t.as_micros()),
-            keeps_text: shown == Shown::Text,
-            shown,
-        });
-        self.program.slot_of[at] = Some(slot);
-        slot
-    }
-
-    /// The slot that says whether the device is there.
-    pub(super) fn online(&mut self) -> u16 {
-        if let Some(slot) = self.program.online {
-            return slot;
-        }
-        let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
-        let name = crate::domain::SignalName::from("online");
-        self.program.slots.push(Slot { signal: None, name, ttl: i64::MAX, shown: Shown::Bool, keeps_text: false });
-        self.program.online = Some(slot);
-        slot
-    }
-
-    fn constant(&mut self, value: Const) -> u16 {
-        let same = |a: &Const| match (a, &value) {
-            (Const::Num(a), Const::Num(b)) => a.to_bits() == b.to_bits(),
-            (a, b) => a == b,
-        };
-        let ix = self.program.consts.iter().position(same).unwrap_or_else(|| {
-            self.program.consts.push(value);
-            self.program.consts.len() - 1
-        });
-        u16::try_from(ix).unwrap_or(u16::MAX)
-    }
-
-    /// The operator `family(input, window, args)`, shared if it is there already.
-    fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>, args: &[&Typed]) -> u16 {
-        let constants = window.into_iter().chain(args.iter().copied());
-        let key = family.key(&input.text, constants.map(|c| c.text.as_str()));
-        if let Some(ix) = self.by_key.get(&key) {
-            return *ix;
-        }
-        let ix = u16::try_from(self.program.ops.len()).unwrap_or(u16::MAX);
-        let mut slots = input.uses.slots.clone();
-        for op in &input.uses.ops {
-            slots.extend(&self.program.ops[usize::from(*op)].slots);
-        }
-        let window = window.and_then(|w| w.konst.clone()).map(|w| self.constant(w));
-        let args = args.iter().filter_map(|a| a.konst.clone()).map(|a| self.constant(a)).collect();
-        self.program.ops.push(OpSpec {
-            family,
-            key: key.clone(),
-            input: input.code.clone(),
-            slots,
-            plain: input.uses.ops.is_empty() && !input.uses.age && !input.uses.known,
-            window,
-            args,
-            covers: default_gap(&self.program.model).max,
-            offset: 0,
-        });
-        self.by_key.insert(key, ix);
-        ix
-    }
-}
-
-/// Three times the report interval, paused beyond (T6).
-pub(super) fn default_gap(model: &Model) -> Gap {
-    let max = model.report_every.map_or(i64::MAX, |r| r.times(3).as_micros());
-    Gap { max, policy: super::program::OnGap::Pause }
-}
-
-pub(super) fn type_of(signal: &crate::model::Signal) -> Ty {
-    match &signal.ty {
-        SignalType::Number => Ty::num(signal.unit.clone()),
-        SignalType::Bool => Ty::Bool,
-        SignalType::Enum(values) => Ty::Enum(values.as_slice().into()),
-        SignalType::Text => Ty::Text,
     }
 }
 
@@ -226,13 +127,13 @@ impl Checker<'_> {
     }
 
     /// A constant; without `text` it is named by its value.
-    fn constant(&mut self, value: Const, ty: Ty, text: Option<String>) -> Typed {
+    pub(super) fn constant(&mut self, value: Const, ty: Ty, text: Option<String>) -> Typed {
         let text = text.unwrap_or_else(|| match (&value, &ty) {
             (Const::Num(n), Ty::Num(u, _)) if !u.text.is_empty() => format!("{n}[{u}]"),
             (Const::Num(n), Ty::Bool) => (*n == 1.0).to_string(),
             (Const::Num(n), _) => n.to_string(),
             (Const::Param { name, .. }, _) => format!("param.{name}"),
-            (Const::Attr { name, .. }, _) => format!("device.{name}"),
+            (Const::Attr { name, .. } | Const::Instant { name }, _) => format!("device.{name}"),
         });
         let code = vec![Ins::Const(self.tables.constant(value.clone()))];
         Typed { ty, text, code, konst: Some(value), literal: None, slot: None, uses: Uses::default() }
@@ -254,6 +155,9 @@ impl Checker<'_> {
             let slot = self.tables.slot(SignalIx(u16::try_from(at).unwrap_or(u16::MAX)));
             let mut uses = Uses::default();
             uses.slots.insert(slot);
+            if signal.kind == SignalKind::Event {
+                uses.events.insert(slot);
+            }
             let text = format!("{name}[{}]", signal.unit);
             let code = vec![Ins::Slot(slot)];
             return Some(Typed { ty: type_of(signal), text, code, konst: None, literal: None, slot: Some(slot), uses });

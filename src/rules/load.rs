@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::check::{Checker, Tables, Typed, default_gap};
+use super::check::{Checker, Typed};
 use super::expr::parse;
 use super::logic::{Oddity, oddities};
 use super::program::{
@@ -12,6 +12,7 @@ use super::program::{
 };
 use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
+use super::tables::{Tables, default_gap};
 use crate::domain::{FaultName, Mode, RuleId};
 use crate::model::{Model, Models};
 use crate::source::{Diagnostic, Diagnostics, FileId, Text, did_you_mean};
@@ -232,7 +233,7 @@ impl RuleCompiler<'_> {
 
     /// Rules are looked at when something they read arrives.
     fn warn_deaf(&mut self, uses: &Uses) {
-        if uses.slots.is_empty() && uses.silents.is_empty() {
+        if uses.slots.is_empty() && uses.silents.is_empty() && !uses.age {
             let finding = Diagnostic::warning("R208", format!("rule '{}' reads no signal", self.rule.id.value));
             push_once(self.diags, finding.at(self.rule.id.place.clone(), "never looked at"));
         }

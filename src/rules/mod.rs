@@ -20,6 +20,7 @@ mod load;
 mod logic;
 mod program;
 mod raw;
+mod tables;
 mod types;
 
 pub use load::load;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::desk::{CaseSummary, CaseView, Input, Reply};
+use crate::desk::{Caller, CaseSummary, CaseView, Input, Lookup, Reply};
 use crate::domain::{At, CaseId, Order, Outcome, Span};
 
 /// A way out: makes one attempt. Implemented by each adapter in `channels`.
@@ -81,6 +81,8 @@ pub enum DeskQuestion {
     Show(CaseId, oneshot::Sender<Option<Box<CaseView>>>),
     /// The case whose id starts with these characters, if it is exactly one.
     Find(String, oneshot::Sender<Option<CaseId>>),
+    /// Who calls, and how things stand with their devices.
+    Lookup(Caller, oneshot::Sender<Lookup>),
 }
 
 /// The desk's queue is full or the desk has stopped; nothing was taken in. Try again later.
@@ -125,6 +127,11 @@ impl DeskHandle {
     /// The case whose id starts with `prefix`, if it is exactly one.
     pub async fn find(&self, prefix: String) -> Result<Option<CaseId>, Busy> {
         self.ask(|answer| DeskQuestion::Find(prefix, answer)).await
+    }
+
+    /// Who calls, and how things stand with their devices.
+    pub async fn lookup(&self, caller: Caller) -> Result<Lookup, Busy> {
+        self.ask(|answer| DeskQuestion::Lookup(caller, answer)).await
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> DeskQuestion) -> Result<T, Busy> {

@@ -23,7 +23,9 @@ pub(super) fn write(path: &Path, head: Head, rows: &[Row]) -> Result<(), Error> 
         write_to(&file, head, rows)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
-        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+        // A bare name is in the working directory, whose name is not the empty one.
+        let dir = path.parent().map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
+        dir.map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     });
     written.map_err(|source| {
         // A leftover is overwritten by the next export.

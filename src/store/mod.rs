@@ -57,6 +57,17 @@ impl std::fmt::Display for Head {
     }
 }
 
+impl std::str::FromStr for Head {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (seq, hash) = text.split_once(':').ok_or("a head is written SEQ:HASH")?;
+        let seq = seq.parse().map_err(|_| "the part before the colon is no number")?;
+        let hash = blake3::Hash::from_hex(hash).map_err(|_| "the part behind the colon is no hash of 64 digits")?;
+        Ok(Self { seq, hash: hash.into() })
+    }
+}
+
 impl std::fmt::Debug for Head {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)

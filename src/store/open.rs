@@ -285,8 +285,12 @@ fn set_aside(dir: &Path) -> Result<PathBuf, Error> {
     Ok(place)
 }
 
+/// The first reason stands until a person has looked.
 fn hold(dir: &Path, why: &str) -> Result<(), Error> {
     let path = dir.join("HELD");
+    if path.exists() {
+        return Ok(());
+    }
     let write = || -> io::Result<()> {
         let mut file = File::create(&path)?;
         file.write_all(why.as_bytes())?;

@@ -12,15 +12,21 @@ const LAYERS: [&[&str]; 9] = [
     &["model", "rules", "playbook", "decode", "wire"],
     &["engine", "desk", "outbox"],
     &["journal", "checkpoint", "store"],
-    &["runtime"],
+    &["runtime", "lab"],
     &["mqtt", "channels", "http", "demo"],
     &["app"],
     &["cli"],
 ];
 
 /// `(module, may use)` within one layer. Adapters never use each other.
-const SIDEWAYS: [(&str, &str); 5] =
-    [("rules", "model"), ("decode", "model"), ("playbook", "rules"), ("store", "journal"), ("desk", "outbox")];
+const SIDEWAYS: [(&str, &str); 6] = [
+    ("rules", "model"),
+    ("decode", "model"),
+    ("playbook", "rules"),
+    ("store", "journal"),
+    ("desk", "outbox"),
+    ("lab", "runtime"),
+];
 
 /// Deterministic modules: what they must not contain, outside of tests.
 const PURE: [&str; 10] =

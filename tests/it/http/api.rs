@@ -1,6 +1,6 @@
 //! Who may do what, and what it looks like.
 
-use forewarn::desk::{Input, Reply};
+use forewarn::desk::{Caller, Input, Reply};
 use forewarn::http::{Health, MetricsAccess};
 use reqwest::Method;
 use serde_json::json;
@@ -17,6 +17,7 @@ async fn scopes() {
     for (method, path, expected) in [
         (Method::GET, "/api/v1/cases", [401, 401, 200, 403, 403, 200]),
         (Method::GET, &*show, [401, 401, 200, 403, 403, 200]),
+        (Method::GET, "/api/v1/lookup?device=car-1", [401, 401, 403, 403, 403, 200]),
         (Method::POST, &*ack, [401, 401, 403, 200, 403, 200]),
         (Method::POST, &*close, [401, 401, 403, 403, 200, 200]),
         (Method::GET, "/healthz", [200; 6]),
@@ -294,4 +295,24 @@ async fn every_answer_is_guarded() {
     let answer = world.get("/twilio/voice").send().await.unwrap();
     assert_eq!(answer.headers()["allow"], "POST");
     assert_eq!(code(&read(answer).await.1), "method_not_allowed");
+}
+
+/// Names are shown to those alone who may look people up, and only one question at a time.
+#[tokio::test]
+async fn a_lookup_is_one_question() {
+    let world = World::new().await;
+    for (query, expected) in [
+        ("phone=%2B49151", Some(Caller::Phone("+49151".into()))),
+        ("email=a@example.com", Some(Caller::Email("a@example.com".into()))),
+        ("device=car-1", Some(Caller::Device("car-1".into()))),
+        ("", None),
+        ("phone=", None),
+        ("phone=1&email=a", None),
+        ("name=Kim", None),
+    ] {
+        let path = format!("/api/v1/lookup?{query}");
+        let answer = world.get(&path).bearer_auth(world.token("admin")).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), if expected.is_some() { 200 } else { 400 }, "{query}");
+        assert_eq!(world.desk.script.lock().unwrap().callers.pop(), expected, "{query}");
+    }
 }

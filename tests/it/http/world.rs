@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use forewarn::desk::{
-    CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, TimelineEntry, TimelineKind,
+    Caller, CaseSummary, CaseView, EffectView, GoalView, Input, Lookup, Reply, Speech, SpeechThen, TimelineEntry,
+    TimelineKind,
 };
 use forewarn::domain::{At, CaseId, EffectId, Severity};
 use forewarn::http::{
@@ -48,6 +49,8 @@ pub(super) struct Script {
     pub(super) inputs: Vec<Input>,
     /// What it replies next; then `Done`, or the standard speech.
     pub(super) replies: VecDeque<Reply>,
+    /// Whom it was asked for.
+    pub(super) callers: Vec<Caller>,
 }
 
 pub(super) struct Desk {
@@ -129,6 +132,10 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
             }
             DeskQuestion::Show(id, answer) => {
                 drop(answer.send(cases.iter().find(|c| c.summary.id == id).cloned().map(Box::new)));
+            }
+            DeskQuestion::Lookup(caller, answer) => {
+                desk.script.lock().unwrap().callers.push(caller);
+                drop(answer.send(Lookup::default()));
             }
             DeskQuestion::Find(prefix, answer) => {
                 let mut like = cases.iter().map(|c| c.summary.id).filter(|id| id.to_string().starts_with(&prefix));

@@ -1,0 +1,222 @@
+//! What a contact centre sees when somebody calls or writes: who that is, what is wrong with which of their devices, and
+//! what has been arranged, so that nobody has to tell it twice.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::{CaseRow, ContactRow};
+use super::{CaseSummary, Desk};
+use crate::domain::{At, CaseId, Customer, CustomerId, Device, DeviceId, EndpointKind, Evidence, JobState};
+
+/// Most devices and most earlier cases in one answer.
+const MOST: usize = 20;
+
+/// What is known of whoever calls or writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// A phone number, however it is written.
+    Phone(String),
+    /// A mail address.
+    Email(String),
+    /// The device that it is about.
+    Device(DeviceId),
+}
+
+/// The answer. Holds personal data: the name.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Lookup {
+    /// Who it can be; several if they share a number, none if nobody has it.
+    pub people: Vec<KnownPerson>,
+    /// Their devices, those with an open case first; at most 20.
+    pub devices: Vec<KnownDevice>,
+}
+
+/// Somebody of the registry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KnownPerson {
+    /// Their id.
+    pub customer: CustomerId,
+    /// Personal data.
+    pub name: String,
+    /// The language to answer in, BCP 47.
+    pub locale: String,
+    /// Their time zone.
+    pub tz: String,
+    /// What they are to the devices below (`driver`, `owner`).
+    pub roles: Vec<String>,
+}
+
+/// A device and its cases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KnownDevice {
+    /// Its id.
+    pub device: DeviceId,
+    /// What it is.
+    pub kind: String,
+    /// Its model.
+    pub model: String,
+    /// What the registry says of it besides (`plate`, `firmware`).
+    pub attrs: std::collections::BTreeMap<String, String>,
+    /// Open cases, the gravest first.
+    pub open: Vec<KnownCase>,
+    /// Closed cases of the last days, newest first; at most 20.
+    pub earlier: Vec<CaseSummary>,
+}
+
+/// An open case as an agent needs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KnownCase {
+    /// The line of the list; its title is the most probable cause.
+    #[serde(flatten)]
+    pub summary: CaseSummary,
+    /// What the cause was told from.
+    pub evidence: Vec<Evidence>,
+    /// What was arranged, newest first.
+    pub arranged: Vec<Arranged>,
+    /// Who was told what, newest first.
+    pub told: Vec<Told>,
+    /// The person who has taken the case over, if one did.
+    pub human_owner: Option<String>,
+}
+
+/// A truck or technician that was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Arranged {
+    /// The provider.
+    pub provider: String,
+    /// `tow`, `technician`.
+    pub service: String,
+    /// As the provider last said (`accepted`, `en_route`); `None` until it answers.
+    pub state: Option<JobState>,
+    /// When it will be there, if they said.
+    pub eta_at: Option<At>,
+    /// Plate or name, if they said.
+    pub truck: Option<String>,
+}
+
+/// A contact with the customer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// When.
+    pub at: At,
+    /// The role of whoever was told.
+    pub whom: String,
+    /// Which text.
+    pub script: String,
+    /// What came of it: `human_confirmed(1)`, `no_answer`.
+    pub result: String,
+}
+
+impl Desk {
+    /// Who that is and how things stand with their devices.
+    #[must_use]
+    pub fn lookup(&self, caller: &Caller) -> Lookup {
+        let registry = &self.config.registry;
+        let mine = |c: &Customer, kind, same: &dyn Fn(&str) -> bool| {
+            c.endpoints.iter().any(|e| e.kind == kind && same(&e.address))
+        };
+        let (people, only): (Vec<&Customer>, Option<&DeviceId>) = match caller {
+            Caller::Phone(number) => {
+                let digits = digits(number);
+                let same = |address: &str| self::digits(address) == digits;
+                (registry.customers.values().filter(|c| mine(c, EndpointKind::Phone, &same)).collect(), None)
+            }
+            Caller::Email(mailbox) => {
+                let same = |address: &str| address.eq_ignore_ascii_case(mailbox.trim());
+                (registry.customers.values().filter(|c| mine(c, EndpointKind::Email, &same)).collect(), None)
+            }
+            Caller::Device(id) => {
+                let parties = registry.devices.get(id).into_iter().flat_map(|d| d.parties.values());
+                let ids: BTreeSet<&CustomerId> = parties.collect();
+                (ids.into_iter().filter_map(|c| registry.customers.get(c)).collect(), Some(id))
+            }
+        };
+        let belongs = |d: &&Device| match only {
+            Some(id) => d.id == *id,
+            None => d.parties.values().any(|c| people.iter().any(|p| p.id == *c)),
+        };
+        let owned: Vec<&Device> = registry.devices.values().filter(belongs).collect();
+        let mut devices: Vec<KnownDevice> = owned.iter().map(|d| self.known_device(d)).collect();
+        devices.sort_by_key(|d| d.open.is_empty());
+        devices.truncate(MOST);
+        let people = people.into_iter().map(|c| known_person(c, &owned)).collect();
+        Lookup { people, devices }
+    }
+
+    fn known_device(&self, device: &Device) -> KnownDevice {
+        let open = self.state.open_by_device.get(&device.id).into_iter().flatten();
+        let mut open: Vec<KnownCase> = open.filter_map(|id| self.known_case(id)).collect();
+        open.sort_by(|a, b| {
+            b.summary.severity.cmp(&a.summary.severity).then(b.summary.opened_at.cmp(&a.summary.opened_at))
+        });
+        let closed = self.state.rows.cases.iter().filter(|(_, c)| c.device == device.id && !c.is_open());
+        let mut earlier: Vec<CaseSummary> = closed.map(|(id, row)| self.summary(id, row)).collect();
+        earlier.sort_by(|a, b| b.opened_at.cmp(&a.opened_at));
+        earlier.truncate(MOST);
+        KnownDevice {
+            device: device.id.clone(),
+            kind: device.kind.to_string(),
+            model: device.model.to_string(),
+            attrs: device.attrs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+            open,
+            earlier,
+        }
+    }
+
+    fn known_case(&self, id: &CaseId) -> Option<KnownCase> {
+        let row = self.state.rows.cases.get(id)?;
+        let jobs = self.state.jobs_by_case.get(id).into_iter().flatten().filter_map(|j| self.state.rows.jobs.get(j));
+        let mut jobs: Vec<_> = jobs.filter(|j| !j.unwanted).collect();
+        jobs.sort_by_key(|j| std::cmp::Reverse(j.asked_at));
+        let contacts = self.effects_of(id).filter_map(|e| self.state.rows.contacts.get(&e));
+        let mut told: Vec<Told> = contacts.map(|c| self.told(row, c)).collect();
+        told.sort_by(|a, b| b.at.cmp(&a.at));
+        Some(KnownCase {
+            summary: self.summary(id, row),
+            evidence: row.evidence.clone(),
+            arranged: jobs
+                .into_iter()
+                .map(|j| Arranged {
+                    provider: j.provider.to_string(),
+                    service: j.body.service.clone(),
+                    state: j.state,
+                    eta_at: j.eta_at,
+                    truck: j.truck.clone(),
+                })
+                .collect(),
+            told,
+            human_owner: row.human_owner.clone(),
+        })
+    }
+
+    fn told(&self, case: &CaseRow, contact: &ContactRow) -> Told {
+        let device = self.config.registry.devices.get(&case.device);
+        let role = device.and_then(|d| d.parties.iter().find(|(_, c)| **c == contact.customer));
+        Told {
+            at: contact.at,
+            whom: role.map_or("customer", |(role, _)| &**role).to_owned(),
+            script: contact.script.to_string(),
+            result: contact.result.clone(),
+        }
+    }
+}
+
+fn known_person(customer: &Customer, devices: &[&Device]) -> KnownPerson {
+    let parties = devices.iter().flat_map(|d| d.parties.iter());
+    let roles: BTreeSet<String> =
+        parties.filter(|(_, c)| **c == customer.id).map(|(role, _)| role.to_string()).collect();
+    KnownPerson {
+        customer: customer.id.clone(),
+        name: customer.name.to_string(),
+        locale: customer.locale.to_string(),
+        tz: customer.tz.to_string(),
+        roles: roles.into_iter().collect(),
+    }
+}
+
+/// The digits of a number as the network shows it: `00` and `+` in front are the same.
+fn digits(number: &str) -> String {
+    let all: String = number.chars().filter(char::is_ascii_digit).collect();
+    all.strip_prefix("00").map_or(all.clone(), str::to_owned)
+}

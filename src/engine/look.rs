@@ -1,0 +1,168 @@
+//! Looking at a rule: its levels are stepped, and what changed is told.
+
+use super::device::{Device, Work};
+use super::emit::{Emit, emit};
+use super::level::{Step, Track};
+use super::ops::{time, word};
+use super::trace::Turn;
+use super::vm::run;
+use crate::domain::{At, Change};
+use crate::rules::{LEVEL_WORDS, OnBackfill, RULE_WORDS};
+
+/// Why a rule is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    Sample,
+    Timer,
+}
+
+impl Device {
+    /// Looks at a rule at device time `now`: steps its levels and tells what changed.
+    pub(super) fn look(&mut self, work: &mut Work<'_>, rule: usize, now: i64, why: Look) {
+        let program = work.program;
+        let spec = &program.rules[rule];
+        let skipped = self.life.historical && spec.on_backfill == OnBackfill::Ignore;
+        if !self.profile.enabled[rule] || skipped {
+            return;
+        }
+        // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
+        let clock = !spec.uses.silents.is_empty();
+        let last = Head::load(&self.row[spec.offset..]).last;
+        let step = Step { last, now, sample: why == Look::Sample || clock || spec.uses.known, clock };
+        let ended = self.step_levels(work, rule, step, u8::MAX);
+        if ended != 0 && step.sample && Head::load(&self.row[spec.offset..]).level == 0 {
+            // The sample that ends an episode may begin the next: `clear = "true"` gives one for each true sample.
+            self.step_levels(work, rule, Step { last: now, ..step }, ended);
+        }
+        self.next = self.next.min(self.deadline(program, rule, true));
+    }
+
+    /// Steps those levels of a rule that are in the mask `only`, tells what changed, and returns the mask of the levels
+    /// that have ended.
+    fn step_levels(&mut self, work: &mut Work<'_>, rule: usize, step: Step, only: u8) -> u8 {
+        let program = work.program;
+        let spec = &program.rules[rule];
+        let base = spec.offset;
+        let mut head = Head::load(&self.row[base..]);
+        let before = head;
+        let (mut reached, mut from, mut unknown, mut ended) = (0, step.now, false, 0);
+        for (ix, level) in spec.levels.iter().enumerate().filter(|(ix, _)| only >> ix & 1 == 1) {
+            let words = base + RULE_WORDS + ix * LEVEL_WORDS;
+            let mut track = Track::load(&self.row[words..]);
+            let old = track;
+            let view = self.view(program, step.now);
+            let value = match &level.clear {
+                Some(clear) if track.in_force() => run(&view, clear, &mut work.scratch.stack),
+                None if track.in_force() => 1.0 - run(&view, &level.when, &mut work.scratch.stack),
+                _ => run(&view, &level.when, &mut work.scratch.stack),
+            };
+            if reached == 0 && track.in_force() {
+                unknown = value.is_nan();
+            }
+            track.step(level, spec.gap, step, value);
+            if track != old {
+                track.store(&mut self.row[words..]);
+                if let Some(turns) = work.scratch.turns.as_mut().filter(|_| track.phase != old.phase) {
+                    turns.push(Turn {
+                        device: self.id.clone(),
+                        component: None,
+                        rule: spec.id.clone(),
+                        level: level.name.clone(),
+                        phase: track.phase,
+                        at: At::from_micros(step.now),
+                    });
+                }
+            }
+            if reached == 0 && track.in_force() {
+                reached = u8::try_from(ix + 1).unwrap_or(u8::MAX);
+                from = track.from;
+            }
+            if old.in_force() && !track.in_force() {
+                ended |= 1 << ix;
+            }
+        }
+        if step.sample {
+            head.last = step.now;
+        }
+        let change = head.moves(reached, from, step.now, unknown, spec.stale_after);
+        if head != before {
+            head.store(&mut self.row[base..]);
+        }
+        if let Some(change) = change {
+            let emission =
+                Emit { change, level: head.level, started_at: head.started_at, seq: head.seq, now: step.now };
+            let detection = emit(self, program, spec, emission, &mut work.scratch.stack);
+            work.out.push(detection);
+        }
+        ended
+    }
+}
+
+/// The words of a rule before its levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    /// Device time of its last sample.
+    pub(super) last: i64,
+    /// First true sample of the open episode.
+    pub(super) started_at: i64,
+    pub(super) unknown_since: i64,
+    pub(super) seq: u32,
+    /// 0 for none, else the index of the level plus 1, as last told.
+    pub(super) level: u8,
+    pub(super) stale: bool,
+}
+
+impl Head {
+    pub(super) fn load(words: &[u64]) -> Self {
+        let packed = words[3].to_le_bytes();
+        Self {
+            last: time(words[0]),
+            started_at: time(words[1]),
+            unknown_since: time(words[2]),
+            seq: u32::from_le_bytes([packed[0], packed[1], packed[2], packed[3]]),
+            level: packed[4],
+            stale: packed[5] != 0,
+        }
+    }
+
+    pub(super) fn store(self, words: &mut [u64]) {
+        words[0] = word(self.last);
+        words[1] = word(self.started_at);
+        words[2] = word(self.unknown_since);
+        let [a, b, c, d] = self.seq.to_le_bytes();
+        words[3] = u64::from_le_bytes([a, b, c, d, self.level, u8::from(self.stale), 0, 0]);
+    }
+
+    /// What there is to tell, now that `reached` is the highest level in force.
+    fn moves(&mut self, reached: u8, from: i64, now: i64, unknown: bool, stale_after: i64) -> Option<Change> {
+        let before = std::mem::replace(&mut self.level, reached);
+        if before != reached {
+            self.unknown_since = 0;
+            self.stale = false;
+            if before == 0 {
+                self.started_at = from;
+                self.seq = 0;
+            }
+            self.seq = self.seq.saturating_add(1);
+            return Some(match (before, reached) {
+                (0, _) => Change::Raised,
+                (_, 0) => Change::Cleared,
+                _ => Change::Moved,
+            });
+        }
+        if reached == 0 || !unknown {
+            self.unknown_since = 0;
+            self.stale = false;
+            return None;
+        }
+        if self.unknown_since == 0 {
+            self.unknown_since = now;
+        }
+        if self.stale || now - self.unknown_since < stale_after {
+            return None;
+        }
+        self.stale = true;
+        self.seq = self.seq.saturating_add(1);
+        Some(Change::Stale)
+    }
+}

@@ -1,0 +1,52 @@
+//! `GET /api/v1/lookup?phone=|email=|device=`: who calls, and how things stand with their devices.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::IntoResponse;
+use serde::Deserialize;
+
+use super::auth::{Caller as Token, ToLookUp};
+use super::problem::Problem;
+use super::server::App;
+use crate::desk::Caller;
+use crate::domain::DeviceId;
+
+/// Longest number, address or id that is looked for, in bytes.
+const LONGEST: usize = 320;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LookupQuery {
+    phone: Option<String>,
+    email: Option<String>,
+    device: Option<String>,
+}
+
+pub(super) async fn lookup(
+    State(app): State<Arc<App>>,
+    _: Token<ToLookUp>,
+    query: Result<Query<LookupQuery>, QueryRejection>,
+) -> Result<impl IntoResponse, Problem> {
+    let bad = || {
+        Problem::bad_request("bad_query", "exactly one of phone, email and device can be asked for")
+            .hint("for instance ?phone=%2B4915112345678; a + in a query is written %2B")
+    };
+    let Query(query) = query.map_err(|_| bad())?;
+    let caller = match (query.phone, query.email, query.device) {
+        (Some(number), None, None) => Caller::Phone(number),
+        (None, Some(mailbox), None) => Caller::Email(mailbox),
+        (None, None, Some(id)) => Caller::Device(DeviceId::from(id.as_str())),
+        _ => return Err(bad()),
+    };
+    let length = match &caller {
+        Caller::Phone(text) | Caller::Email(text) => text.trim().len(),
+        Caller::Device(id) => id.as_str().len(),
+    };
+    if !(1..=LONGEST).contains(&length) {
+        return Err(bad());
+    }
+    Ok(Json(app.desk.lookup(caller).await?))
+}

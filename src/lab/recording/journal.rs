@@ -1,0 +1,77 @@
+//! The telemetry journal of a daemon as a recording: its messages as they came, and its own marks of the clock.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::path::Path;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::{Entry, Error, Findings, Fleet, Kind};
+use crate::journal::{Pos, Reader};
+use crate::model::Binding;
+use crate::runtime;
+use crate::source::Weight;
+
+#[derive(Debug)]
+pub(super) struct Journal {
+    reader: Reader,
+    topics: Topics,
+}
+
+impl Journal {
+    pub(super) fn open(dir: &Path) -> Result<Self, Error> {
+        Ok(Self { reader: Reader::open(dir, Pos::START)?, topics: Topics::default() })
+    }
+
+    pub(super) fn read(&mut self, fleet: &Fleet, findings: &mut Findings, entry: &mut Entry) -> Result<bool, Error> {
+        while let Some((pos, frame)) = self.reader.next_record()? {
+            entry.place = pos.0;
+            match runtime::Entry::decode(frame) {
+                Ok(runtime::Entry::Clock { at }) => {
+                    entry.kind = Kind::Mark;
+                    entry.at = at;
+                    return Ok(true);
+                }
+                Ok(runtime::Entry::Message { received_at, retained, topic, payload }) => {
+                    let Some(binding) = self.topics.binding(fleet, topic) else {
+                        findings.add(Weight::Note, OF_NO_MODEL, pos.0, || format!("record {}: {topic}", pos.0));
+                        continue;
+                    };
+                    entry.publish(binding, payload);
+                    entry.at = received_at;
+                    entry.retained = retained;
+                    return Ok(true);
+                }
+                Err(error) => {
+                    let say = || format!("record {}: {error}", pos.0);
+                    findings.add(Weight::Warning, "records of the journal cannot be read", pos.0, say);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+pub(super) const OF_NO_MODEL: &str = "messages are on topics of no model";
+
+/// Topic names are few and messages many.
+#[derive(Debug, Default)]
+pub(super) struct Topics(HashMap<Box<str>, Option<Arc<Binding>>, BuildHasherDefault<Xxh3Default>>);
+
+/// Topics whose binding is remembered; the cache is emptied when it is full.
+const KNOWN_TOPICS: usize = 1 << 20;
+
+impl Topics {
+    pub(super) fn binding(&mut self, fleet: &Fleet, topic: &str) -> Option<Arc<Binding>> {
+        if let Some(known) = self.0.get(topic) {
+            return known.clone();
+        }
+        if self.0.len() >= KNOWN_TOPICS {
+            self.0.clear();
+        }
+        let binding = fleet.models.bind(topic).map(Arc::new);
+        self.0.insert(topic.into(), binding.clone());
+        binding
+    }
+}

@@ -1,0 +1,112 @@
+//! The tables of a model that grow while its rules are checked: slots, constants, operators.
+
+use std::collections::BTreeMap;
+
+use super::check::Typed;
+use super::program::{Const, Family, Gap, ModelProgram, OpSpec, Shown, Slot};
+use super::types::Ty;
+use crate::model::{Model, SignalIx, SignalType};
+
+/// The tables of a model that grow while its rules are checked.
+#[derive(Debug)]
+pub(super) struct Tables {
+    pub(super) program: ModelProgram,
+    by_key: BTreeMap<String, u16>,
+}
+
+impl Tables {
+    pub(super) fn new(program: ModelProgram) -> Self {
+        Self { program, by_key: BTreeMap::new() }
+    }
+
+    pub(super) fn slot(&mut self, ix: SignalIx) -> u16 {
+        let at = usize::from(ix.0);
+        if let Some(slot) = self.program.slot_of[at] {
+            return slot;
+        }
+        let signal = &self.program.model.signals[at];
+        let shown = type_of(signal).shown();
+        let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
+        self.program.slots.push(Slot {
+            signal: Some(ix),
+            name: signal.name.clone(),
+            ttl: signal.ttl.map_or(i64::MAX, |t| t.as_micros()),
+            keeps_text: shown == Shown::Text,
+            shown,
+        });
+        self.program.slot_of[at] = Some(slot);
+        slot
+    }
+
+    /// The slot that says whether the device is there.
+    pub(super) fn online(&mut self) -> u16 {
+        if let Some(slot) = self.program.online {
+            return slot;
+        }
+        let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
+        let name = crate::domain::SignalName::from("online");
+        self.program.slots.push(Slot { signal: None, name, ttl: i64::MAX, shown: Shown::Bool, keeps_text: false });
+        self.program.online = Some(slot);
+        slot
+    }
+
+    pub(super) fn constant(&mut self, value: Const) -> u16 {
+        let same = |a: &Const| match (a, &value) {
+            (Const::Num(a), Const::Num(b)) => a.to_bits() == b.to_bits(),
+            (a, b) => a == b,
+        };
+        let ix = self.program.consts.iter().position(same).unwrap_or_else(|| {
+            self.program.consts.push(value);
+            self.program.consts.len() - 1
+        });
+        u16::try_from(ix).unwrap_or(u16::MAX)
+    }
+
+    /// The operator `family(input, window, args)`, shared if it is there already.
+    pub(super) fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>, args: &[&Typed]) -> u16 {
+        let constants = window.into_iter().chain(args.iter().copied());
+        let key = family.key(&input.text, constants.map(|c| c.text.as_str()));
+        if let Some(ix) = self.by_key.get(&key) {
+            return *ix;
+        }
+        let ix = u16::try_from(self.program.ops.len()).unwrap_or(u16::MAX);
+        let uses = &input.uses;
+        let events = !uses.events.is_empty();
+        let mut slots = if events { uses.events.clone() } else { uses.slots.clone() };
+        for op in uses.ops.iter().filter(|_| !events) {
+            slots.extend(&self.program.ops[usize::from(*op)].slots);
+        }
+        let plain = uses.ops.is_empty() && !uses.age && !uses.known && (!events || uses.events == uses.slots);
+        let window = window.and_then(|w| w.konst.clone()).map(|w| self.constant(w));
+        let args = args.iter().filter_map(|a| a.konst.clone()).map(|a| self.constant(a)).collect();
+        self.program.ops.push(OpSpec {
+            family,
+            key: key.clone(),
+            input: input.code.clone(),
+            slots,
+            plain,
+            events,
+            window,
+            args,
+            covers: default_gap(&self.program.model).max,
+            offset: 0,
+        });
+        self.by_key.insert(key, ix);
+        ix
+    }
+}
+
+/// Three times the report interval, paused beyond (T6).
+pub(super) fn default_gap(model: &Model) -> Gap {
+    let max = model.report_every.map_or(i64::MAX, |r| r.times(3).as_micros());
+    Gap { max, policy: super::program::OnGap::Pause }
+}
+
+pub(super) fn type_of(signal: &crate::model::Signal) -> Ty {
+    match &signal.ty {
+        SignalType::Number => Ty::num(signal.unit.clone()),
+        SignalType::Bool => Ty::Bool,
+        SignalType::Enum(values) => Ty::Enum(values.as_slice().into()),
+        SignalType::Text => Ty::Text,
+    }
+}
