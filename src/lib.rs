@@ -29,7 +29,8 @@
 //!
 //! *What moves*
 //! - [`runtime`]: threads and queues, ingest → shards → desk → dispatcher; recovery; the ports that adapters implement.
-//! - [`lab`]: the same engine over a recording: what the past says about rules (uses `runtime`'s journal entries).
+//! - [`lab`]: the same engine and desk in virtual time: what recordings and tests say about rules and playbooks (uses
+//!   the journal entries of `runtime`).
 //!
 //! *Adapters, which never use each other*
 //! - [`mqtt`]: the broker: receiving with acknowledgements on demand, publishing, TLS.

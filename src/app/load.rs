@@ -165,6 +165,12 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
     Some(Loaded { settings, rules, desk: Arc::new(desk), public_url, tokens })
 }
 
+/// The tests of rules and playbooks that belong to the settings at `path`.
+pub fn test_files(diags: &mut Diagnostics, path: &Path, settings: &Settings) -> Vec<FileId> {
+    let base = path.parent().unwrap_or(Path::new(""));
+    files(diags, &base.join(&settings.files.tests), "toml", false)
+}
+
 /// What a configured provider can do, for playbooks.
 fn kind_of(settings: &ProviderSettings) -> ProviderKind {
     match settings {

@@ -68,6 +68,8 @@ pub struct FilesSettings {
     pub registry: PathBuf,
     /// Texts, `<locale>/<script>.<part>`.
     pub messages: PathBuf,
+    /// Tests of rules and playbooks, `*.toml`; need not be there.
+    pub tests: PathBuf,
 }
 
 impl Default for FilesSettings {
@@ -78,6 +80,7 @@ impl Default for FilesSettings {
             playbooks: "playbooks".into(),
             registry: "registry".into(),
             messages: "messages".into(),
+            tests: "tests".into(),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod check;
 pub mod demo;
 pub mod replay;
 pub mod store;
+pub mod test;
 pub mod token;
 
 use std::io::{IsTerminal as _, stderr, stdout};
@@ -65,6 +66,7 @@ enum Command {
     Audit(store::AuditArgs),
     /// Move the desk's state: export, import, release
     Store(store::StoreArgs),
+    Test(test::Args),
     /// Make tokens for the API
     Token(token::Args),
 }
@@ -97,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => on_runtime(demo::run(&args, app::clock())).unwrap_or_else(|code| code),
         Command::Audit(args) => stored(store::audit(&args, &mut stdout().lock())),
         Command::Store(args) => stored(store::store(&args, &mut stdout().lock())),
+        Command::Test(args) => test(&args),
         Command::Token(args) => match token::run(&args, &mut stdout(), &mut stderr()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(&error, None, 1),
@@ -157,6 +160,25 @@ fn case(args: &case::Args) -> ExitCode {
 
 fn stored(done: Result<(), crate::store::Error>) -> ExitCode {
     done.map_or_else(|error| complain(&error, None, IO), |()| ExitCode::SUCCESS)
+}
+
+fn test(args: &test::Args) -> ExitCode {
+    match test::run(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(test::Error::App(error)) => refuse(&error),
+        Err(error) => {
+            let code = match &error {
+                test::Error::Files(diags) => {
+                    eprint!("{}", diags.render(stderr().is_terminal()));
+                    CONFIG
+                }
+                test::Error::NoSuchTest(_) => USAGE,
+                test::Error::App(_) | test::Error::Output { .. } => 1,
+            };
+            complain(&error, None, code)
+        }
+    }
 }
 
 fn on_runtime<T>(work: impl Future<Output = T>) -> Result<T, ExitCode> {

@@ -1,8 +1,14 @@
-//! What recordings say about rules: one reader of recordings for everything that looks back, the engine over them, and
-//! what came of it.
+//! What tests and recordings say about rules: the same engine and desk as live, with a clock that is handed to them.
+//!
+//! ```text
+//! recording      one reader of recordings for everything that looks back
+//! play, episode  the engine over a recording, and what came of it
+//! proof          tests of rules and playbooks that people write (`forewarn test`)
+//! ```
 
 mod episode;
 mod play;
+pub mod proof;
 pub mod recording;
 
 pub use episode::{Episode, episodes};

@@ -117,6 +117,12 @@ impl Diagnostics {
         self.attachments.iter().find(|(known, _)| Path::new(known) == path).map(|(_, bytes)| bytes.clone())
     }
 
+    /// The same files, and nothing found in them.
+    #[must_use]
+    pub fn without_findings(&self) -> Self {
+        Self { list: Vec::new(), ..self.clone() }
+    }
+
     /// Adds a finding.
     pub fn push(&mut self, finding: Diagnostic) {
         self.list.push(finding);

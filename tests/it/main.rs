@@ -21,6 +21,7 @@ mod mqtt;
 mod payloads;
 mod playbooks;
 mod poison;
+mod proof;
 mod replay;
 mod rules;
 mod run;

@@ -1,0 +1,654 @@
+//! Test files to checked tests. Names are resolved against models, rules and registry, so that a slip is found here
+//! and not as a test that passes for the wrong reason.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::Subject;
+use super::series::{Cell, UNUSABLE, series};
+use crate::decode;
+use crate::domain::{At, Component, Device, DeviceId, RuleId, Span, Unit, Value};
+use crate::model::{Literal, Message, Model, PathStep, Signal, SignalType, literal};
+use crate::rules::RuleProgram;
+use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Text, did_you_mean};
+
+const CODE: &str = "T001";
+/// Where virtual time starts, unless the test says so.
+const START: &str = "2026-01-01T00:00:00Z";
+/// So many seeds, unless the test says so; and at most.
+const RUNS: u32 = 5;
+const MAX_RUNS: u32 = 1_000;
+
+/// A checked test of a rule.
+#[derive(Debug)]
+pub(super) struct RuleTest {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) rule: RuleId,
+    /// Index of the model.
+    pub(super) model: usize,
+    pub(super) start: At,
+    pub(super) every: Span,
+    pub(super) devices: Vec<Sender>,
+    pub(super) late: Vec<Late>,
+    pub(super) expects: Vec<Expect>,
+    pub(super) varies: Vec<Vary>,
+}
+
+/// A device of a test and what it sends.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub(super) device: Device,
+    pub(super) series: Vec<(Text, Vec<Cell>)>,
+}
+
+/// What was measured from `from` to `to` arrives later by `by`.
+#[derive(Debug)]
+pub(super) struct Late {
+    pub(super) from: At,
+    pub(super) to: At,
+    pub(super) by: Span,
+}
+
+/// One `[[test.expect]]`.
+#[derive(Debug)]
+pub(super) struct Expect {
+    pub(super) from: At,
+    pub(super) to: At,
+    pub(super) device: DeviceId,
+    pub(super) component: Option<Component>,
+    pub(super) checks: Vec<Item<Check>>,
+}
+
+/// What must be so.
+#[derive(Debug)]
+pub(super) enum Check {
+    /// One of these states.
+    Level(Vec<Arc<str>>),
+    /// A part of the title.
+    Title(Arc<str>),
+    /// A value of the evidence.
+    Evidence(Arc<str>, Wanted),
+    /// Episodes begun.
+    Episodes(usize),
+    /// The newest episode was raised (`true`) or cleared at this time, give or take.
+    Edge(bool, At, Span),
+}
+
+/// A value, give or take. Numbers are in `unit`; an empty one is that of the evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) value: Value,
+    pub(super) unit: Unit,
+    pub(super) within: f64,
+}
+
+/// One `[[test.vary]]`.
+#[derive(Debug)]
+pub(super) struct Vary {
+    pub(super) kill: Option<Kill>,
+    pub(super) redeliver: f64,
+    pub(super) shuffle: Span,
+    pub(super) split: f64,
+    pub(super) batch: Span,
+    pub(super) seeds: Vec<u64>,
+}
+
+/// Where the process dies.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Kill {
+    Random,
+    At(At),
+}
+
+/// Reads the tests of a file; those with a mistake are reported and left out.
+pub(super) fn read(diags: &mut Diagnostics, file: FileId, subject: &Subject) -> Vec<RuleTest> {
+    let doc = Doc::parse(diags, CODE, file);
+    let root = doc.root();
+    let tables = root.tables(diags, "test");
+    let mut reader = Reader { diags, subject };
+    let tests = tables.into_iter().enumerate().filter_map(|(i, table)| reader.test(table, i + 1)).collect();
+    root.finish(diags);
+    tests
+}
+
+struct Reader<'a> {
+    diags: &'a mut Diagnostics,
+    subject: &'a Subject,
+}
+
+/// The rule and model that a test is about.
+struct About<'a> {
+    rule: &'a RuleProgram,
+    model_ix: usize,
+    model: Arc<Model>,
+}
+
+/// The virtual time of a test.
+#[derive(Clone, Copy)]
+struct Clock {
+    start: At,
+    end: At,
+}
+
+impl<'a> Reader<'a> {
+    fn test(&mut self, table: Table<'_>, number: usize) -> Option<RuleTest> {
+        let name = table.text(self.diags, "name").map(|t| t.value.to_string());
+        let about = self.about(&table);
+        let start = self.start(&table);
+        let every = self.span(&table, "every");
+        let devices = self.senders(&table, about.as_ref());
+        let every = every.or_else(|| about.as_ref()?.model.report_every);
+        if every.is_none() && about.is_some() {
+            let finding = Diagnostic::error(CODE, "`every` is missing, and the model has no `report_every`");
+            self.diags.push(finding.at(table.place(), "how much time lies between two values?"));
+        }
+        let every = every.unwrap_or(Span::from_secs(1));
+        let rows = devices.iter().flat_map(|d| d.series.iter().map(|(_, c)| c.len())).max().unwrap_or(0);
+        let end = start + every.times(i64::try_from(rows.max(1) - 1).unwrap_or(i64::MAX));
+        let clock = self.clock(&table, start, end);
+        let late = table.tables(self.diags, "late").into_iter().filter_map(|t| self.late(t, clock)).collect();
+        let expects = table.tables(self.diags, "expect");
+        if expects.is_empty() {
+            let finding = Diagnostic::error(CODE, "the test expects nothing");
+            self.diags.push(finding.at(table.place(), "").hint("add [[test.expect]] with `at` and `level`"));
+        }
+        let expects: Vec<Expect> =
+            expects.into_iter().filter_map(|t| self.expect(t, about.as_ref(), clock, &devices)).collect();
+        let varies = table.tables(self.diags, "vary");
+        let varies = varies.into_iter().filter_map(|t| self.vary(t, about.as_ref(), clock)).collect();
+        let place = table.place();
+        table.finish(self.diags);
+        let about = about?;
+        let rule = about.rule.id.clone();
+        let name = name.unwrap_or_else(|| format!("{rule} {number}"));
+        Some(RuleTest { name, place, rule, model: about.model_ix, start, every, devices, late, expects, varies })
+    }
+
+    fn about(&mut self, table: &Table<'_>) -> Option<About<'a>> {
+        let rule = table.need_text(self.diags, "rule");
+        let model = table.text(self.diags, "model");
+        let rule = rule?;
+        let program = &self.subject.program;
+        let Some(info) = program.rules().iter().find(|r| r.id.as_str() == &*rule.value) else {
+            let near = did_you_mean(&rule.value, program.rules().iter().map(|r| r.id.as_str()));
+            let finding = Diagnostic::error("T002", format!("there is no rule '{}'", rule.value));
+            self.diags.push(finding.at(rule.place, "").maybe_hint(near.map(|n| format!("did you mean `{n}`?"))));
+            return None;
+        };
+        let watched = info.models.iter().map(|m| m.as_str());
+        let model = match (model, info.models.as_slice()) {
+            (Some(model), _) => model,
+            (None, [only]) => Item { value: only.as_str().into(), place: rule.place.clone() },
+            (None, _) => {
+                let finding = Diagnostic::error("T003", format!("rule '{}' watches several models", rule.value));
+                let hint = format!("say which: model = \"…\", one of {}", watched.collect::<Vec<_>>().join(", "));
+                self.diags.push(finding.at(rule.place, "").hint(hint));
+                return None;
+            }
+        };
+        if !info.models.iter().any(|m| m.as_str() == &*model.value) {
+            let message = format!("rule '{}' does not watch a model '{}'", rule.value, model.value);
+            let near = did_you_mean(&model.value, watched.clone()).map(|n| format!("did you mean `{n}`?"));
+            let hint = near.unwrap_or_else(|| format!("it watches {}", watched.collect::<Vec<_>>().join(", ")));
+            self.diags.push(Diagnostic::error("T003", message).at(model.place, "").hint(hint));
+            return None;
+        }
+        let model_ix = program.models().index(&(&*model.value).into())?;
+        let compiled = &program.models[model_ix];
+        let Some(rule) = compiled.rules.iter().find(|r| r.id == info.id) else {
+            let finding = Diagnostic::error("T002", format!("rule '{}' is off: it finds nothing", info.id));
+            self.diags.push(finding.at(rule.place, "").hint("set its `mode` to shadow or live"));
+            return None;
+        };
+        Some(About { rule, model_ix, model: compiled.model.clone() })
+    }
+
+    fn start(&mut self, table: &Table<'_>) -> At {
+        let given = table.parsed::<At>(self.diags, "start", "an instant such as 2026-01-10T08:00:00Z");
+        given.map_or_else(|| START.parse().unwrap_or_default(), |at| at.value)
+    }
+
+    fn span(&mut self, table: &Table<'_>, key: &str) -> Option<Span> {
+        let span = table.parsed::<Span>(self.diags, key, "a duration such as 10s")?;
+        if span.value <= Span::ZERO {
+            let finding = Diagnostic::error(CODE, format!("`{key}` must be longer than nothing"));
+            self.diags.push(finding.at(span.place, ""));
+            return None;
+        }
+        Some(span.value)
+    }
+
+    /// The end of a test is its last value or its last expectation, whichever is later.
+    fn clock(&self, table: &Table<'_>, start: At, end: At) -> Clock {
+        // Read without complaints: those come when the expectations are read.
+        let mut quiet = self.diags.clone();
+        let expects = table.tables(&mut quiet, "expect");
+        let times = expects.iter().flat_map(|t| ["at", "to"].map(|key| t.text(&mut quiet, key))).flatten();
+        let end = times.filter_map(|t| instant(&t.value, start)).fold(end, At::max);
+        Clock { start, end }
+    }
+
+    /// The devices of a test and what they send.
+    fn senders(&mut self, table: &Table<'_>, about: Option<&About<'_>>) -> Vec<Sender> {
+        let first = match table.what("device") {
+            Some("a string") => self.registered(table),
+            Some(_) => table.table(self.diags, "device").map(|t| {
+                let device = self.described(&t, about);
+                t.finish(self.diags);
+                device
+            }),
+            None => Some(device("device", about)),
+        };
+        let series = self.series(table, about);
+        let mut senders: Vec<Sender> =
+            first.into_iter().map(|device| Sender { device, series: series.clone() }).collect();
+        for also in table.tables(self.diags, "also") {
+            also.need(self.diags, "id");
+            let device = self.described(&also, about);
+            let series = self.series(&also, about);
+            also.finish(self.diags);
+            senders.push(Sender { device, series });
+        }
+        senders
+    }
+
+    fn registered(&mut self, table: &Table<'_>) -> Option<Device> {
+        let id = table.text(self.diags, "device")?;
+        let devices = &self.subject.registry.devices;
+        let found = devices.get(&*id.value).cloned();
+        if found.is_none() {
+            let near =
+                did_you_mean(&id.value, devices.keys().map(|d| d.as_str())).map(|n| format!("did you mean `{n}`?"));
+            let finding = Diagnostic::error("T004", format!("there is no device '{}' in the registry", id.value));
+            let hint = "or describe one with [test.device] and its attributes".to_owned();
+            self.diags.push(finding.at(id.place, "").hint(near.unwrap_or(hint)));
+        }
+        found
+    }
+
+    /// A device as its table says: every key that has no meaning of its own is an attribute.
+    fn described(&mut self, table: &Table<'_>, about: Option<&About<'_>>) -> Device {
+        let mut described = device("device", about);
+        for key in table.keys().filter(|k| !["series", "params"].contains(&&*k.value)).collect::<Vec<_>>() {
+            let Some(text) = table.text(self.diags, &key.value) else { continue };
+            match &*key.value {
+                "id" => described.id = DeviceId::from(&*text.value),
+                "kind" => described.kind = text.value,
+                "tz" => {
+                    if jiff::tz::TimeZone::get(&text.value).is_err() {
+                        let finding = Diagnostic::error("T004", format!("there is no time zone '{}'", text.value));
+                        self.diags.push(finding.at(text.place, "such as Europe/Berlin"));
+                    }
+                    described.tz = text.value;
+                }
+                _ => drop(described.attrs.insert(key.value, text.value)),
+            }
+        }
+        if let Some(params) = table.table(self.diags, "params") {
+            for key in params.keys().collect::<Vec<_>>() {
+                let Some(text) = params.text(self.diags, &key.value) else { continue };
+                let Some(about) = about else { continue };
+                let known = &about.model.params;
+                let wrong = match known.get(&key.value) {
+                    Some(param) => param.overridden(&text.value).err().map(|e| (e.message, e.hint)),
+                    None => {
+                        let near = did_you_mean(&key.value, known.keys().map(|k| &**k));
+                        let hint = near.map(|n| format!("did you mean `{n}`?"));
+                        Some((format!("model '{}' has no param '{}'", about.model.id, key.value), hint))
+                    }
+                };
+                match wrong {
+                    None => drop(described.params.insert(key.value, text.value)),
+                    Some((message, hint)) => {
+                        self.diags.push(Diagnostic::error("T004", message).at(text.place, "").maybe_hint(hint));
+                    }
+                }
+            }
+            params.finish(self.diags);
+        }
+        described
+    }
+
+    fn series(&mut self, table: &Table<'_>, about: Option<&About<'_>>) -> Vec<(Text, Vec<Cell>)> {
+        table.need(self.diags, "series");
+        let Some(lines) = table.table(self.diags, "series") else { return Vec::new() };
+        let mut list = Vec::new();
+        for key in lines.keys().collect::<Vec<_>>() {
+            let Some(text) = lines.text(self.diags, &key.value) else { continue };
+            let cells = match series(&text.value) {
+                Ok(cells) => cells,
+                Err(error) => {
+                    let place = text.inner(self.diags, error.span);
+                    let hint = "such as \"90+2x11, 113x8, _x4, nan, 100\"";
+                    self.diags.push(Diagnostic::error("T005", error.message).at(place, "").hint(hint));
+                    continue;
+                }
+            };
+            let Some(about) = about else { continue };
+            if &*key.value == ONLINE && about.model.presence.is_some() {
+                let said = |cell: &Cell| matches!(cell, None | Some(Json::Bool(_)));
+                if !cells.iter().all(said) {
+                    let finding = Diagnostic::error("T006", "`online` says true or false");
+                    self.diags.push(finding.at(text.place, "such as truex20, false"));
+                }
+                list.push((key, cells));
+                continue;
+            }
+            let Some(signal) = about.model.signals.iter().find(|s| s.name.as_str() == &*key.value) else {
+                let near = did_you_mean(&key.value, about.model.signals.iter().map(|s| s.name.as_str()));
+                let finding =
+                    Diagnostic::error("T006", format!("model '{}' has no signal '{}'", about.model.id, key.value));
+                self.diags.push(finding.at(key.place, "").maybe_hint(near.map(|n| format!("did you mean `{n}`?"))));
+                continue;
+            };
+            let cells: Vec<Cell> = cells.into_iter().map(|cell| switched(signal, cell)).collect();
+            if let Some(unfit) = cells.iter().flatten().find_map(|value| unfit(signal, value)) {
+                let finding = Diagnostic::error("T006", format!("'{}' cannot say {unfit}", key.value));
+                let what = format!("is a signal of type {}", signal.ty.as_str());
+                self.diags.push(finding.at(text.place, "").related(signal.place.clone(), what));
+                continue;
+            }
+            list.push((key, cells));
+        }
+        lines.finish(self.diags);
+        list
+    }
+
+    fn at(&mut self, table: &Table<'_>, key: &str, start: At) -> Option<Item<At>> {
+        let text = table.text(self.diags, key)?;
+        let at = instant(&text.value, start);
+        if at.is_none() {
+            let finding = Diagnostic::error(CODE, format!("`{key}` is '{}', which is not a time", text.value));
+            self.diags.push(finding.at(text.place.clone(), "").hint("+170s after the start, or 2026-01-10T08:00:00Z"));
+        }
+        Some(Item { value: at?, place: text.place })
+    }
+
+    fn late(&mut self, table: Table<'_>, clock: Clock) -> Option<Late> {
+        let from = self.at(&table, "from", clock.start).map_or(clock.start, |at| at.value);
+        let to = self.at(&table, "to", clock.start).map_or(clock.end, |at| at.value);
+        table.need(self.diags, "by");
+        let by = self.span(&table, "by");
+        table.finish(self.diags);
+        Some(Late { from, to, by: by? })
+    }
+
+    fn vary(&mut self, table: Table<'_>, about: Option<&About<'_>>, clock: Clock) -> Option<Vary> {
+        let kill = match table.text(self.diags, "kill_at") {
+            Some(text) if &*text.value == "random" => Some(Kill::Random),
+            Some(_) => self.at(&table, "kill_at", clock.start).map(|at| Kill::At(at.value)),
+            None => None,
+        };
+        let mut share = |key: &str| {
+            let share = table.number(self.diags, key);
+            let fits = share.as_ref().is_none_or(|s| (0.0..=1.0).contains(&s.value));
+            if let Some(share) = share.as_ref().filter(|_| !fits) {
+                let finding = Diagnostic::error(CODE, format!("`{key}` is a share from 0 to 1"));
+                self.diags.push(finding.at(share.place.clone(), ""));
+            }
+            share.map_or(0.0, |s| s.value)
+        };
+        let (redeliver, split) = (share("redeliver"), share("split"));
+        let shuffle = table.parsed::<Span>(self.diags, "shuffle", "a duration such as 30s");
+        if let (Some(shuffle), Some(about)) = (&shuffle, about)
+            && shuffle.value > about.model.lateness
+        {
+            let lateness = about.model.lateness;
+            let finding = Diagnostic::error("T007", format!("messages would come {} late", shuffle.value));
+            let label = format!("model '{}' waits {lateness} for what is late", about.model.id);
+            let hint = "at most the `lateness` of the model; [[test.late]] shows what a rule makes of late data";
+            self.diags.push(finding.at(shuffle.place.clone(), label).hint(hint));
+        }
+        let batch = table.parsed::<Span>(self.diags, "batch", "a duration such as 1m");
+        let runs = table.count(self.diags, "runs").map_or(RUNS, |n| n.value.clamp(1, MAX_RUNS));
+        let seed = table.count(self.diags, "seed").map(|n| u64::from(n.value));
+        table.finish(self.diags);
+        Some(Vary {
+            kill,
+            redeliver,
+            shuffle: shuffle.map_or(Span::ZERO, |s| s.value),
+            split,
+            batch: batch.map_or(Span::ZERO, |s| s.value),
+            seeds: seed.map_or_else(|| (1..=u64::from(runs)).collect(), |seed| vec![seed]),
+        })
+    }
+
+    fn expect(
+        &mut self,
+        table: Table<'_>,
+        about: Option<&About<'_>>,
+        clock: Clock,
+        senders: &[Sender],
+    ) -> Option<Expect> {
+        let at = self.at(&table, "at", clock.start);
+        let (from, to) = (self.at(&table, "from", clock.start), self.at(&table, "to", clock.start));
+        let (from, to) = match at {
+            Some(at) => (at.value, at.value),
+            None if from.is_none() && to.is_none() => (clock.end, clock.end),
+            None => (from.map_or(clock.start, |f| f.value), to.map_or(clock.end, |t| t.value)),
+        };
+        let device = self.expected_device(&table, senders);
+        let component = table.text(self.diags, "component").map(|c| Component::from(&*c.value));
+        let mut checks = Vec::new();
+        checks.extend(self.level(&table, about));
+        if let Some(title) = table.text(self.diags, "title") {
+            checks.push(Item { value: Check::Title(title.value), place: title.place });
+        }
+        if let Some(n) = table.count(self.diags, "episodes") {
+            checks.push(Item { value: Check::Episodes(n.value as usize), place: n.place });
+        }
+        for (key, raised) in [("raised_at", true), ("cleared_at", false)] {
+            checks.extend(self.edge(&table, key, raised, clock.start));
+        }
+        if let Some(evidence) = table.table(self.diags, "evidence") {
+            checks.extend(self.evidence(&evidence, about));
+            evidence.finish(self.diags);
+        }
+        if checks.is_empty() && !self.diags.has_errors() {
+            let finding = Diagnostic::error(CODE, "this expects nothing").hint("say `level`, `evidence` or `episodes`");
+            self.diags.push(finding.at(table.place(), ""));
+        }
+        table.finish(self.diags);
+        Some(Expect { from, to, device: device?, component, checks })
+    }
+
+    fn expected_device(&mut self, table: &Table<'_>, senders: &[Sender]) -> Option<DeviceId> {
+        let Some(id) = table.text(self.diags, "device") else { return Some(senders.first()?.device.id.clone()) };
+        let ids = senders.iter().map(|s| s.device.id.as_str());
+        if ids.clone().any(|known| known == &*id.value) {
+            return Some(DeviceId::from(&*id.value));
+        }
+        let near = did_you_mean(&id.value, ids).map(|n| format!("did you mean `{n}`?"));
+        let finding = Diagnostic::error("T004", format!("the test has no device '{}'", id.value));
+        self.diags.push(finding.at(id.place, "").maybe_hint(near));
+        None
+    }
+
+    fn level(&mut self, table: &Table<'_>, about: Option<&About<'_>>) -> Option<Item<Check>> {
+        let texts = table.texts(self.diags, "level");
+        let place = texts.first()?.place.clone();
+        if let Some(about) = about {
+            let known = || about.rule.levels.iter().map(|l| l.name.as_str()).chain(STATES);
+            for text in &texts {
+                if !known().any(|k| k == &*text.value) {
+                    let near = did_you_mean(&text.value, known()).map(|n| format!("did you mean `{n}`?"));
+                    let hint = near.unwrap_or_else(|| format!("one of {}", known().collect::<Vec<_>>().join(", ")));
+                    let message = format!("rule '{}' has no level '{}'", about.rule.id, text.value);
+                    self.diags.push(Diagnostic::error("T008", message).at(text.place.clone(), "").hint(hint));
+                }
+            }
+        }
+        Some(Item { value: Check::Level(texts.into_iter().map(|t| t.value).collect()), place })
+    }
+
+    /// `+160s`, or `+160s ± 10s`.
+    fn edge(&mut self, table: &Table<'_>, key: &str, raised: bool, start: At) -> Option<Item<Check>> {
+        let text = table.text(self.diags, key)?;
+        let (at, within) = tolerance(&text.value);
+        let parsed = instant(at, start).zip(within.map_or(Some(Span::ZERO), |w| w.parse().ok()));
+        let Some((at, within)) = parsed else {
+            let finding = Diagnostic::error(CODE, format!("`{key}` is '{}', which is not a time", text.value));
+            self.diags.push(finding.at(text.place, "").hint("+160s after the start, or +160s ± 10s"));
+            return None;
+        };
+        Some(Item { value: Check::Edge(raised, at, within), place: text.place })
+    }
+
+    fn evidence(&mut self, table: &Table<'_>, about: Option<&About<'_>>) -> Vec<Item<Check>> {
+        let mut checks = Vec::new();
+        for key in table.keys().collect::<Vec<_>>() {
+            let known = || about.into_iter().flat_map(|a| a.rule.evidence.iter().map(|(name, ..)| name.as_str()));
+            if about.is_some() && !known().any(|k| k == &*key.value) {
+                let near = did_you_mean(&key.value, known()).map(|n| format!("did you mean `{n}`?"));
+                let hint = near.unwrap_or_else(|| format!("there is {}", known().collect::<Vec<_>>().join(", ")));
+                let finding = Diagnostic::error("T009", format!("the rule has no evidence '{}'", key.value));
+                self.diags.push(finding.at(key.place.clone(), "neither a let nor a signal of it").hint(hint));
+            }
+            if let Some(wanted) = self.wanted(table, &key) {
+                checks.push(Item { value: Check::Evidence(key.value.clone(), wanted), place: key.place });
+            }
+        }
+        checks
+    }
+
+    /// A number, a switch, or a text with an optional unit and tolerance.
+    fn wanted(&mut self, table: &Table<'_>, key: &Text) -> Option<Wanted> {
+        let plain = |value| Some(Wanted { value, unit: Unit::none(), within: 0.0 });
+        match table.what(&key.value) {
+            Some("an integer" | "a number") => plain(Value::from(table.number(self.diags, &key.value)?.value)),
+            Some("true or false") => plain(Value::Bool(table.flag(self.diags, &key.value)?.value)),
+            _ => {
+                let text = table.text(self.diags, &key.value)?;
+                match wanted(&text.value) {
+                    Ok(wanted) => Some(wanted),
+                    Err(message) => {
+                        let hint = "113, \"3[K/min] ± 0.1\", \"2h ± 5m\", true, \"unknown\" or a text";
+                        self.diags.push(Diagnostic::error("T009", message).at(text.place, "").hint(hint));
+                        None
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The series of what the broker says of the device: whether it is there.
+pub(super) const ONLINE: &str = "online";
+
+/// Words for states that are no level of the rule.
+pub(super) const STATES: [&str; 4] = ["ok", "pending", "clearing", "stale"];
+
+fn device(id: &str, about: Option<&About<'_>>) -> Device {
+    Device {
+        id: id.into(),
+        model: about.map_or_else(|| "".into(), |a| a.model.id.clone()),
+        kind: "device".into(),
+        tz: "UTC".into(),
+        parties: BTreeMap::new(),
+        attrs: BTreeMap::new(),
+        params: BTreeMap::new(),
+    }
+}
+
+/// `+170s`, or an instant.
+fn instant(text: &str, start: At) -> Option<At> {
+    match text.strip_prefix('+') {
+        Some(after) => after.parse::<Span>().ok().map(|span| start + span),
+        None => text.parse().ok(),
+    }
+}
+
+/// `a ± b` (or `a +- b`) in two.
+fn tolerance(text: &str) -> (&str, Option<&str>) {
+    let parted = text.split_once('±').or_else(|| text.split_once("+-"));
+    parted.map_or((text.trim(), None), |(a, b)| (a.trim(), Some(b.trim())))
+}
+
+fn wanted(text: &str) -> Result<Wanted, String> {
+    let (value, within) = tolerance(text);
+    if value == "unknown" {
+        return Ok(Wanted { value: Value::Unknown, unit: Unit::none(), within: 0.0 });
+    }
+    let Ok(Literal { value, unit }) = literal(value) else {
+        return match within {
+            None => Ok(Wanted { value: Value::from(value), unit: Unit::none(), within: 0.0 }),
+            Some(_) => Err(format!("'{value}' is not a number that could be so or so")),
+        };
+    };
+    let within = match within.map(literal) {
+        None => 0.0,
+        // Without a unit of its own it is in that of the value, which is a step of it and not a point.
+        Some(Ok(Literal { value: Value::Num(n), unit: own })) if own == Unit::none() || own == unit => n,
+        Some(Ok(Literal { value: Value::Num(n), unit: own })) if own.dimension == unit.dimension => {
+            n * own.factor / unit.factor
+        }
+        Some(_) => return Err(format!("'{text}' has a tolerance of another kind")),
+    };
+    Ok(Wanted { value, unit, within })
+}
+
+/// A row of values as the message that says them, by way of the paths of the signals and the decoder. Never fails: it is
+/// JSON that we have written.
+pub(super) fn message<'a>(model: &Model, values: impl Iterator<Item = (&'a str, &'a Json)>) -> Message {
+    let mut body = Json::Object(serde_json::Map::new());
+    for (name, value) in values {
+        if let Some(signal) = model.signals.iter().find(|s| s.name.as_str() == name) {
+            put(&mut body, &signal.path, value);
+        }
+    }
+    let mut message = Message::default();
+    let decoded = decode::json(model, body.to_string().as_bytes(), &mut message);
+    debug_assert!(decoded.is_ok(), "{decoded:?} {body}");
+    message
+}
+
+/// Puts a value where a path leads to, making what is missing on the way.
+fn put(body: &mut Json, path: &[PathStep], value: &Json) {
+    let Some((step, rest)) = path.split_first() else {
+        *body = value.clone();
+        return;
+    };
+    match step {
+        PathStep::Key(key) => {
+            if !body.is_object() {
+                *body = Json::Object(serde_json::Map::new());
+            }
+            put(&mut body[&**key], rest, value);
+        }
+        PathStep::Index(i) => {
+            if !body.is_array() {
+                *body = Json::Array(Vec::new());
+            }
+            if let Some(list) = body.as_array_mut() {
+                list.resize(list.len().max(i + 1), Json::Null);
+                put(&mut list[*i], rest, value);
+            }
+        }
+    }
+}
+
+/// What is wrong about sending this as `signal`: a slip of the test, not a fault that a device has.
+fn unfit(signal: &Signal, value: &Json) -> Option<String> {
+    let said = match (&signal.ty, value) {
+        (_, Json::Null) => false,
+        (_, Json::Array(elements)) if signal.each.is_some() => return elements.iter().find_map(|e| unfit(signal, e)),
+        (SignalType::Number, Json::String(text)) => !signal.number_as_text && !UNUSABLE.contains(&text.as_str()),
+        (SignalType::Bool, Json::String(_)) | (SignalType::Number, Json::Bool(_)) => true,
+        (SignalType::Enum(values), Json::String(text)) => !values.iter().any(|v| **v == **text),
+        (SignalType::Enum(_) | SignalType::Text, Json::Number(_) | Json::Bool(_)) => true,
+        _ => false,
+    };
+    said.then(|| value.to_string())
+}
+
+/// `on` and `off` for a switch.
+fn switched(signal: &Signal, cell: Cell) -> Cell {
+    match (&signal.ty, &cell) {
+        (SignalType::Bool, Some(Json::String(word))) if word == "on" => Some(Json::Bool(true)),
+        (SignalType::Bool, Some(Json::String(word))) if word == "off" => Some(Json::Bool(false)),
+        _ => cell,
+    }
+}
