@@ -5,9 +5,10 @@
 //! enumeration is its index and a text is a 52-bit hash of itself; two different texts are taken for the same once in
 //! 4 million billion comparisons.
 //!
-//! A device's state is one row of 64-bit words. The words of a signal, an operator and a rule stand at offsets fixed
-//! here, each [`Item`] under a name that does not depend on the others, so that a reload or a restart with other rules
-//! finds again what is the same.
+//! A device's state is a row of 64-bit words for itself and one for each of its parts: the cells, doors or trouble codes
+//! that its rules follow. Which row something stands in is its *lane*: 0 is the device, each kind of part has one more.
+//! The words of a signal, an operator and a rule stand at offsets fixed here, each [`Item`] under a name that does not
+//! depend on the others, so that a reload or a restart with other rules finds again what is the same.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -80,7 +81,10 @@ impl Program {
             .models
             .iter()
             .filter(|m| !m.rules.is_empty())
-            .map(|m| format!("{} {}", m.model.id, m.words * 8))
+            .map(|m| {
+                let parts = m.lanes[1..].iter().map(|l| format!(" + {} a {}", l.words * 8, l.name));
+                format!("{} {}{}", m.model.id, m.lanes[0].words * 8, parts.collect::<String>())
+            })
             .collect();
         format!(
             "{} rules ({} live, {} shadow, {} off), {operators} operators; bytes of state a device: {}",
@@ -99,11 +103,14 @@ pub(crate) struct ModelProgram {
     pub(crate) model: Arc<Model>,
     /// Signals that rules or facts need.
     pub(crate) slots: Vec<Slot>,
+    /// The device itself, then each kind of part.
+    pub(crate) lanes: Vec<Lane>,
     /// By [`SignalIx`].
     pub(crate) slot_of: Vec<Option<u16>>,
     pub(crate) consts: Vec<Const>,
     /// Inner operators before those that use them.
     pub(crate) ops: Vec<OpSpec>,
+    pub(crate) folds: Vec<FoldSpec>,
     pub(crate) rules: Vec<RuleProgram>,
     /// The slot of `online`, if a rule reads it.
     pub(crate) online: Option<u16>,
@@ -115,10 +122,6 @@ pub(crate) struct ModelProgram {
     pub(crate) rules_always: Vec<u16>,
     /// Rules that read `silent`.
     pub(crate) rules_silent: Vec<u16>,
-    /// What the words of a device's row hold.
-    pub(crate) items: Vec<Item>,
-    /// Length of the row.
-    pub(crate) words: usize,
     /// Facts: name and slot, by name.
     pub(crate) facts: Vec<(Arc<str>, u16)>,
     /// Whether any slot keeps its text.
@@ -130,12 +133,60 @@ pub(crate) struct ModelProgram {
 pub(crate) struct Slot {
     /// `None`: whether the device is there.
     pub(crate) signal: Option<SignalIx>,
+    pub(crate) lane: u16,
+    /// Where its words start.
+    pub(crate) offset: usize,
     pub(crate) name: SignalName,
     /// Microseconds; `i64::MAX` for never.
     pub(crate) ttl: i64,
     pub(crate) shown: Shown,
     /// The texts of it are kept beside the row, for people.
     pub(crate) keeps_text: bool,
+}
+
+/// The device itself, or one kind of part of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane {
+    /// What a part is called (`cell`); empty for the device.
+    pub(crate) name: Arc<str>,
+    /// What the words of a row hold.
+    pub(crate) items: Vec<Item>,
+    /// Length of a row.
+    pub(crate) words: usize,
+}
+
+impl Lane {
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        Self { name, items: Vec::new(), words: 0 }
+    }
+}
+
+/// One value out of those of all parts of a lane: `max(cell_v)`.
+#[derive(Debug, Clone)]
+pub(crate) struct FoldSpec {
+    pub(crate) kind: Fold,
+    pub(crate) lane: u16,
+    /// What is folded, as seen by one part.
+    pub(crate) code: Vec<Ins>,
+    /// Canonical text.
+    pub(crate) text: String,
+    pub(crate) shown: Shown,
+}
+
+/// How values of parts become one. Parts whose value is unknown are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fold {
+    Max,
+    Min,
+    Mean,
+    /// Highest minus lowest.
+    Spread,
+    Median,
+    /// How many are true.
+    Count,
+    /// Index of the part with the lowest value; the first of several.
+    Argmin,
+    Argmax,
 }
 
 /// How a number is shown to people.
@@ -205,6 +256,7 @@ pub(crate) enum Ins {
     /// Whether nothing was heard for `consts[.0]` seconds.
     Silent(u16),
     Read(Read, u16),
+    Fold(u16),
 }
 
 impl Ins {
@@ -212,7 +264,7 @@ impl Ins {
     pub(crate) fn pops(self) -> Option<usize> {
         Some(match self {
             Self::SkipIfFalse(_) | Self::SkipIfTrue(_) => return None,
-            Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Silent(_) => 0,
+            Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Silent(_) | Self::Fold(_) => 0,
             Self::Read(Read::TimeTo, _) => 1,
             Self::Read(..) => 0,
             Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known => 1,
@@ -330,6 +382,8 @@ impl Family {
 #[derive(Debug, Clone)]
 pub(crate) struct OpSpec {
     pub(crate) family: Family,
+    /// Where its words are: with the device or with each part.
+    pub(crate) lane: u16,
     /// Canonical text: what makes two operators the same.
     pub(crate) key: String,
     pub(crate) input: Vec<Ins>,
@@ -352,6 +406,9 @@ pub(crate) struct OpSpec {
 pub(crate) struct Uses {
     pub(crate) slots: BTreeSet<u16>,
     pub(crate) ops: BTreeSet<u16>,
+    pub(crate) folds: BTreeSet<u16>,
+    /// The lane of the part whose values it reads; 0 if it reads none outside of a fold.
+    pub(crate) lane: u16,
     /// Constants that are the windows of `silent`.
     pub(crate) silents: BTreeSet<u16>,
     /// Reads `age`, so time alone changes it.
@@ -364,6 +421,8 @@ impl Uses {
     pub(crate) fn add(&mut self, other: &Self) {
         self.slots.extend(&other.slots);
         self.ops.extend(&other.ops);
+        self.folds.extend(&other.folds);
+        self.lane = self.lane.max(other.lane);
         self.silents.extend(&other.silents);
         self.age |= other.age;
         self.known |= other.known;
@@ -374,6 +433,8 @@ impl Uses {
 #[derive(Debug, Clone)]
 pub(crate) struct RuleProgram {
     pub(crate) id: RuleId,
+    /// Whose levels these are: the device's, or those of each part of a lane.
+    pub(crate) lane: u16,
     pub(crate) mode: Mode,
     pub(crate) fault: FaultName,
     pub(crate) rev: u64,
@@ -438,6 +499,10 @@ pub(crate) enum Piece {
     Text(String),
     /// Code, how to show it, and the slot if it is a bare signal.
     Value(Vec<Ins>, Shown, Option<u16>),
+    /// The part that the rule watches: `cell[3]`.
+    Component,
+    /// What tells it apart from the others of its kind: `3`.
+    Key,
 }
 
 /// A stretch of the row with a name of its own.

@@ -1,5 +1,6 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
+mod components;
 mod levels;
 mod lifecycle;
 mod operators;

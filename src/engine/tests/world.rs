@@ -31,6 +31,10 @@ volt = {{ path = "volt", unit = "V", ttl = "never" }}
 on = {{ path = "on", type = "bool", ttl = "never" }}
 mode = {{ path = "mode", type = "enum", values = ["no", "ac", "dc"], ttl = "never" }}
 word = {{ path = "word", type = "text", ttl = "never" }}
+cell_v = {{ path = "cells", unit = "V", each = "cell", valid = "0 <= _ <= 5" }}
+cell_t = {{ path = "temps", unit = "degC", each = "probe" }}
+door = {{ path = "doors", values = ["open", "closing", "reopening"], each = "door", ttl = "never" }}
+part_no = {{ path = "part_no", type = "text", each = "door", ttl = "never" }}
 [params]
 limit = "5"
 wait = "30s"

@@ -13,11 +13,13 @@
 //! | `known(x)` `age(signal)` | whether `x` is known; time since the signal was last sent |
 //! | `silent(w)` | nothing at all was heard for `w`, our own outages not counted |
 //! | `only(m, e)` | `m` while `e` holds, otherwise unknown: feeds a window with the samples that mean something |
+//! | `max(m)` `min` `mean` `spread` `median` `argmin` `argmax` `count(e)` | over the components that `m` reads, unknown ones left out |
 //! | `min(a, b)` `max(a, b)` `abs(a)` | of plain values |
 //!
 //! `min(m, 1h)` is a window unless `m` is itself a computed duration, as in `min(time_to(…), 7d)`.
 
 mod edges;
+mod fold;
 mod instant;
 mod trend;
 mod window;
@@ -45,7 +47,7 @@ struct Call {
     check: fn(&mut Checker<'_>, &Word, &[Expr]) -> Option<Typed>,
 }
 
-const GROUPS: [&[Call]; 4] = [window::CALLS, trend::CALLS, edges::CALLS, instant::CALLS];
+const GROUPS: [&[Call]; 5] = [window::CALLS, fold::CALLS, trend::CALLS, edges::CALLS, instant::CALLS];
 
 impl Checker<'_> {
     pub(super) fn call(&mut self, name: &Word, args: &[Expr], e: &Expr) -> Option<Typed> {
