@@ -100,18 +100,33 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             Ins::Read(read, op) => {
                 let ix = usize::from(op);
                 let spec = &view.program.ops[ix];
-                let op = Op { spec, window: view.windows[ix], consts: view.consts };
+                let op = Op { spec, window: view.windows[ix], consts: view.consts, low: 0.0 };
                 let limit = if read == crate::rules::Read::TimeTo {
                     top -= 1;
                     stack[top]
                 } else {
                     0.0
                 };
-                push!(finite(ops::read(read, op, &view.words(spec.lane)[spec.offset..], view.now, limit)));
+                let words = &view.words(spec.lane)[spec.offset..];
+                let ahead = spec.fed_by.and_then(|sample| ahead(view, op, usize::from(sample)));
+                push!(finite(ops::read(read, op, ahead.as_deref().unwrap_or(words), view.now, limit)));
             }
         }
     }
     if top == 0 { f64::NAN } else { stack[top - 1] }
+}
+
+/// The words of an operator over a derived sample, with the point of the period under way worked in.
+fn ahead(view: &View<'_>, op: Op<'_>, sample: usize) -> Option<Vec<u64>> {
+    let sample = &view.program.ops[sample];
+    let at = ops::sample::open(&view.words(sample.lane)[sample.offset..])?;
+    let start = op.spec.offset;
+    let mut words = view.words(op.spec.lane)[start..start + op.spec.words()].to_vec();
+    let value = run(&View { now: at, ..*view }, &op.spec.input, &mut [0.0; MAX_STACK]);
+    if !value.is_nan() {
+        ops::update(op, &mut words, value, at);
+    }
+    Some(words)
 }
 
 /// A signal, unknown once it is older than its time to live (V1).

@@ -56,6 +56,8 @@ pub(super) struct Checker<'a> {
     pub(super) lets: &'a BTreeMap<Arc<str>, Option<Typed>>,
     /// All `let`s of the rule, for those that come later.
     pub(super) let_names: &'a [Arc<str>],
+    /// A counter goes on after a reset (`on_counter_reset = "continue"`).
+    pub(super) carry_resets: bool,
     pub(super) scope: Scope,
 }
 
@@ -310,6 +312,8 @@ impl Checker<'_> {
     }
 
     fn sum(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
+        let (left, right) = (self.settle(left, &right.ty), right);
+        let right = self.settle(right, &left.ty);
         let left = self.need_number(left, a, &format!("the left side of '{}'", o.as_str()))?;
         let right = self.need_number(right, b, &format!("the right side of '{}'", o.as_str()))?;
         let (Ty::Num(u, un), Ty::Num(v, vn)) = (left.ty.clone(), right.ty.clone()) else { return None };

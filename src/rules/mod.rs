@@ -7,6 +7,7 @@
 //! call     the functions that conditions can call, with their types
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
+//! sample   [rule.sample]: signals of a rule's own, one point a period
 //! sequence steps in order: A, then B in time, unless C
 //! load     all of it, for every model that a rule names
 //! ```
@@ -21,6 +22,7 @@ mod load;
 mod logic;
 mod program;
 mod raw;
+mod sample;
 mod sequence;
 mod tables;
 mod types;
@@ -30,8 +32,8 @@ pub use program::{BUCKETS, Program, RuleInfo};
 
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
-    Const, Family, Fold, FoldSpec, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece,
-    RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
+    Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec,
+    Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
 };
 
 use crate::source::{Diagnostic, Diagnostics};

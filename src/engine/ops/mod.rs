@@ -4,15 +4,19 @@
 //! window   buckets; sums, extremes and moments over them
 //! trend    lines and rates
 //! sequence steps in order
+//! counter  resets and rollovers
+//! sample   one point a period
 //! runs     for how much of the time something was true
 //! edges    what became true, for how long, and what came before
 //! ewma     the running mean
 //! ```
 //! Zero words are an operator that has seen nothing; a time of 0 means none.
 
+pub(super) mod counter;
 mod edges;
 mod ewma;
 mod runs;
+pub(super) mod sample;
 pub(super) mod sequence;
 mod trend;
 mod window;
@@ -51,6 +55,8 @@ pub(super) struct Op<'a> {
     /// Microseconds; 0 if it has none, or an impossible one.
     pub(super) window: i64,
     pub(super) consts: &'a [f64],
+    /// What an `f64` has no room for of its input, if that is a counter.
+    pub(super) low: f64,
 }
 
 impl Op<'_> {
@@ -64,6 +70,8 @@ impl Op<'_> {
 pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
     match op.spec.family {
         Family::Held => edges::held(words, value, at),
+        Family::Counter | Family::Total => counter::update(op, words, value, at),
+        Family::Sample(_) => sample::update(op, words, value, at),
         Family::Sequence(_) => sequence::update(op, words, value, at),
         Family::Seen => edges::seen(words, value, at),
         Family::Rose => edges::rose(words, value, at),
@@ -109,6 +117,8 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, limit: f64) 
     let covered = || window::covered(op, words, now);
     match read {
         Read::Held => edges::read_held(words, now),
+        Read::Grown | Read::Resets | Read::Total | Read::TotalCarried => counter::read(read, op, words),
+        Read::Point => sample::read(op, words, now),
         Read::Complete | Read::Missed | Read::Step(_) => sequence::read(read, op, words, now),
         Read::Since => edges::read_since(words, now),
         Read::Prev => edges::read_prev(words),

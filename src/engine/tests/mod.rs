@@ -1,12 +1,14 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
 mod components;
+mod counters;
 mod events;
 mod levels;
 mod lifecycle;
 mod operators;
 mod presence;
 mod runs;
+mod samples;
 mod sequence;
 mod shipped;
 mod time;
