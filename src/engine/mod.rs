@@ -218,6 +218,10 @@ impl Engine {
             if retained && clock != i64::MIN { device.life.anchor.saturating_add(stamp.at - clock) } else { healthy };
         sample.historical = stamp.historical;
         reduce(model, message, sample);
+        if retained {
+            // What happened once does not happen again because the broker remembers it.
+            sample.values.retain(|(slot, _)| !model.is_event(*slot));
+        }
         if retained && stamp.sent.is_none() {
             device.fill(sample);
         } else {

@@ -73,6 +73,7 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             Ins::SkipIfFalse(n) => at += if stack[top - 1] == 0.0 { usize::from(n) } else { 0 },
             Ins::SkipIfTrue(n) => at += if stack[top - 1] == 1.0 { usize::from(n) } else { 0 },
             Ins::Age(s) => push!(age(view, s)),
+            Ins::Now => push!(ops::seconds(view.now)),
             Ins::Silent(c) => {
                 let limit = view.consts[usize::from(c)];
                 push!(if limit.is_nan() { f64::NAN } else { from_bool(view.silence >= ops::micros(limit)) });

@@ -82,6 +82,8 @@ pub struct Signal {
     pub path: Vec<PathStep>,
     /// What it holds.
     pub ty: SignalType,
+    /// Whether it has a value between messages.
+    pub kind: SignalKind,
     /// In which unit it is sent and kept.
     pub unit: Unit,
     /// An array of components of this name (`cell`): the signal has one slot for each element. A message replaces the
@@ -92,7 +94,7 @@ pub struct Signal {
     pub valid: Option<Range>,
     /// Numbers that mean "not available".
     pub na: Vec<f64>,
-    /// For how long a value is known (V1). `None`: until replaced.
+    /// For how long a value is known (V1). `None`: until replaced. Zero for an event: only at its instant.
     pub ttl: Option<Span>,
     /// A string holding a number is read as that number.
     pub number_as_text: bool,
@@ -107,6 +109,20 @@ pub enum PathStep {
     Key(Arc<str>),
     /// An element of an array.
     Index(usize),
+}
+
+/// What a signal says about the time between its messages.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SignalKind {
+    /// It was measured, and stays so until its time to live is over.
+    Level,
+    /// Something happened at this instant: an error code, a maintenance record. There is no value in between.
+    Event,
+    /// It only grows, but for resets and rollovers (V6).
+    Counter {
+        /// After so many it starts again from zero.
+        rollover: Option<f64>,
+    },
 }
 
 /// What a signal holds.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::limits::MAX_TEXT_BYTES;
-use super::{PathStep, Signal, SignalType, TimestampField, TimestampUnit, path, range, words};
+use super::{PathStep, Signal, SignalKind, SignalType, TimestampField, TimestampUnit, path, range, words};
 use crate::domain::{SignalName, Span, Unit};
 use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
 
 const TYPES: [&str; 4] = ["number", "bool", "enum", "text"];
+const KINDS: [&str; 3] = ["level", "event", "counter"];
 const TIMESTAMP_UNITS: [(&str, TimestampUnit); 4] = [
     ("s", TimestampUnit::Seconds),
     ("ms", TimestampUnit::Millis),
@@ -47,7 +48,9 @@ pub(super) fn signal(
         }
     });
     let na = table.numbers(diags, "na").into_iter().map(|item| item.value).collect();
+    let kind = read_kind(diags, &table, &ty);
     let ttl = read_ttl(diags, &table).unwrap_or(default_ttl);
+    let ttl = if kind == SignalKind::Event { Some(Span::ZERO) } else { ttl };
     let number_as_text = table.flag(diags, "number_as_text").is_some_and(|flag| flag.value);
     fits_type(diags, &table, &ty);
     table.finish(diags);
@@ -55,6 +58,7 @@ pub(super) fn signal(
         name: SignalName::from(&*name.value),
         path: path?,
         ty,
+        kind,
         unit,
         each: each.map(|each| each.value),
         valid,
@@ -161,6 +165,43 @@ fn read_unit(diags: &mut Diagnostics, table: &Table<'_>) -> Unit {
         diags.push(Diagnostic::error("M002", message).at(text.place, "").maybe_hint(hint));
         Unit::none()
     })
+}
+
+/// `kind = "event"`, or `kind = "counter"` with its `rollover`.
+fn read_kind(diags: &mut Diagnostics, table: &Table<'_>, ty: &SignalType) -> SignalKind {
+    let rollover = table.number(diags, "rollover");
+    let word = table.text(diags, "kind");
+    let kind = match word.as_ref().map(|w| &*w.value) {
+        None | Some("level") => SignalKind::Level,
+        Some("event") => SignalKind::Event,
+        Some("counter") => SignalKind::Counter { rollover: rollover.as_ref().map(|r| r.value) },
+        Some(other) => {
+            let hint = did_you_mean(other, KINDS).map(|near| format!("did you mean `{near}`?"));
+            let finding = Diagnostic::error("M003", format!("unknown kind '{other}'")).maybe_hint(hint);
+            diags.push(finding.at(table.place(), "level, event or counter"));
+            SignalKind::Level
+        }
+    };
+    let refuse = |diags: &mut Diagnostics, key: &str, label: &str| {
+        if let Some(key) = table.keys().find(|k| &*k.value == key) {
+            let finding = Diagnostic::error("M008", format!("`{}` has no meaning for this kind", key.value));
+            diags.push(finding.at(key.place, label));
+        }
+    };
+    match kind {
+        SignalKind::Event => refuse(diags, "ttl", "an event is known only at its instant"),
+        SignalKind::Counter { .. } if *ty != SignalType::Number => refuse(diags, "kind", "a counter is a number"),
+        _ => {}
+    }
+    match (kind, rollover) {
+        (SignalKind::Counter { .. }, Some(r)) if r.value <= 0.0 || !r.value.is_finite() => {
+            let finding = Diagnostic::error("M008", format!("`rollover` is {}", r.value));
+            diags.push(finding.at(r.place, "").hint("after how many it starts from zero, such as 65536"));
+        }
+        (SignalKind::Counter { .. }, _) => {}
+        _ => refuse(diags, "rollover", "only counters roll over"),
+    }
+    kind
 }
 
 /// `None`: not stated.

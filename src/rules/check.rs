@@ -9,7 +9,7 @@ use super::program::{Const, Family, Ins, Shown, Uses, text_value};
 use super::tables::{Tables, type_of};
 use super::types::{Nature, Ty, product, quotient, step_of};
 use crate::domain::{Dimension, Unit, Value};
-use crate::model::SignalIx;
+use crate::model::{SignalIx, SignalKind};
 use crate::source::{Diagnostic, Diagnostics, Text, did_you_mean};
 
 /// Longest code of one expression, its `let`s included.
@@ -127,13 +127,13 @@ impl Checker<'_> {
     }
 
     /// A constant; without `text` it is named by its value.
-    fn constant(&mut self, value: Const, ty: Ty, text: Option<String>) -> Typed {
+    pub(super) fn constant(&mut self, value: Const, ty: Ty, text: Option<String>) -> Typed {
         let text = text.unwrap_or_else(|| match (&value, &ty) {
             (Const::Num(n), Ty::Num(u, _)) if !u.text.is_empty() => format!("{n}[{u}]"),
             (Const::Num(n), Ty::Bool) => (*n == 1.0).to_string(),
             (Const::Num(n), _) => n.to_string(),
             (Const::Param { name, .. }, _) => format!("param.{name}"),
-            (Const::Attr { name, .. }, _) => format!("device.{name}"),
+            (Const::Attr { name, .. } | Const::Instant { name }, _) => format!("device.{name}"),
         });
         let code = vec![Ins::Const(self.tables.constant(value.clone()))];
         Typed { ty, text, code, konst: Some(value), literal: None, slot: None, uses: Uses::default() }
@@ -155,6 +155,9 @@ impl Checker<'_> {
             let slot = self.tables.slot(SignalIx(u16::try_from(at).unwrap_or(u16::MAX)));
             let mut uses = Uses::default();
             uses.slots.insert(slot);
+            if signal.kind == SignalKind::Event {
+                uses.events.insert(slot);
+            }
             let text = format!("{name}[{}]", signal.unit);
             let code = vec![Ins::Slot(slot)];
             return Some(Typed { ty: type_of(signal), text, code, konst: None, literal: None, slot: Some(slot), uses });

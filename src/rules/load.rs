@@ -233,7 +233,7 @@ impl RuleCompiler<'_> {
 
     /// Rules are looked at when something they read arrives.
     fn warn_deaf(&mut self, uses: &Uses) {
-        if uses.slots.is_empty() && uses.silents.is_empty() {
+        if uses.slots.is_empty() && uses.silents.is_empty() && !uses.age {
             let finding = Diagnostic::warning("R208", format!("rule '{}' reads no signal", self.rule.id.value));
             push_once(self.diags, finding.at(self.rule.id.place.clone(), "never looked at"));
         }

@@ -125,6 +125,13 @@ pub(crate) struct ModelProgram {
     pub(crate) texts: bool,
 }
 
+impl ModelProgram {
+    /// Whether a slot is known only at the instants of its messages.
+    pub(crate) fn is_event(&self, slot: u16) -> bool {
+        self.slots[usize::from(slot)].ttl == 0
+    }
+}
+
 /// A value that is kept: two words, value and time.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
@@ -166,6 +173,10 @@ pub(crate) enum Const {
         name: Arc<str>,
         number: bool,
     },
+    /// `device.x` as an instant, in seconds since 1970.
+    Instant {
+        name: Arc<str>,
+    },
 }
 
 /// One instruction of a stack machine over `f64`.
@@ -202,6 +213,8 @@ pub(crate) enum Ins {
     /// The same for `||` and true.
     SkipIfTrue(u16),
     Age(u16),
+    /// Device time in seconds since 1970.
+    Now,
     /// Whether nothing was heard for `consts[.0]` seconds.
     Silent(u16),
     Read(Read, u16),
@@ -212,7 +225,7 @@ impl Ins {
     pub(crate) fn pops(self) -> Option<usize> {
         Some(match self {
             Self::SkipIfFalse(_) | Self::SkipIfTrue(_) => return None,
-            Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Silent(_) => 0,
+            Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) => 0,
             Self::Read(Read::TimeTo, _) => 1,
             Self::Read(..) => 0,
             Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known => 1,
@@ -250,8 +263,22 @@ pub(crate) enum Read {
     /// Pops the limit.
     TimeTo,
     Rate,
+    /// The first sample in the window.
+    First,
+    /// The newest sample in the window.
+    Newest,
+    /// Newest minus first.
+    Delta,
     Rises,
     Held,
+    /// Time since it was last true (or became so).
+    Since,
+    /// How long it was true.
+    TimeTrue,
+    /// The share of that.
+    Duty,
+    /// The mean length of a run of true.
+    MeanOn,
     Prev,
     Changed,
     Ewma,
@@ -276,6 +303,12 @@ pub(crate) enum Family {
     Rises,
     /// Start of the current run of true.
     Held,
+    /// The newest true sample.
+    Seen,
+    /// When it last became true.
+    Rose,
+    /// True time and runs of true a bucket.
+    Runs,
     /// The newest sample and the one before.
     Last,
     /// Running mean.
@@ -287,8 +320,9 @@ impl Family {
     pub(crate) fn head(self) -> usize {
         match self {
             Self::Sum | Self::Min | Self::Max | Self::Moments | Self::Trend => 2,
-            Self::Rate | Self::Rises => 3,
-            Self::Held => 2,
+            Self::Rate | Self::Rises | Self::Runs => 3,
+            Self::Held | Self::Rose => 2,
+            Self::Seen => 1,
             Self::Last | Self::Ewma => 4,
         }
     }
@@ -297,10 +331,10 @@ impl Family {
     pub(crate) fn bucket(self) -> usize {
         match self {
             Self::Sum | Self::Min | Self::Max | Self::Rate => 2,
-            Self::Moments => 3,
+            Self::Moments | Self::Runs => 3,
             Self::Trend => 6,
             Self::Rises => 1,
-            Self::Held | Self::Last | Self::Ewma => 0,
+            Self::Held | Self::Seen | Self::Rose | Self::Last | Self::Ewma => 0,
         }
     }
 
@@ -314,6 +348,9 @@ impl Family {
             Self::Rate => "rate",
             Self::Rises => "rises",
             Self::Held => "held",
+            Self::Seen => "seen",
+            Self::Rose => "rose",
+            Self::Runs => "runs",
             Self::Last => "last",
             Self::Ewma => "ewma",
         }
@@ -333,10 +370,13 @@ pub(crate) struct OpSpec {
     /// Canonical text: what makes two operators the same.
     pub(crate) key: String,
     pub(crate) input: Vec<Ins>,
-    /// The slots of `input`, directly and through inner operators.
+    /// The slots that bring it a sample: those of `input`, directly and through inner operators; of an `input` that reads
+    /// events these alone.
     pub(crate) slots: BTreeSet<u16>,
     /// Whether `input` reads slots and constants only, so that a late sample can be worked in (T3).
     pub(crate) plain: bool,
+    /// `input` reads events: nothing is missing between two of them, and one is enough (V5).
+    pub(crate) events: bool,
     /// The window or time constant, in seconds.
     pub(crate) window: Option<u16>,
     /// Further constants that the family asks for.
@@ -352,6 +392,10 @@ pub(crate) struct OpSpec {
 pub(crate) struct Uses {
     pub(crate) slots: BTreeSet<u16>,
     pub(crate) ops: BTreeSet<u16>,
+    /// Those of `slots` that are events, unless an operator made a level of them.
+    pub(crate) events: BTreeSet<u16>,
+    /// Reads `changed`, which like an event is true at an instant.
+    pub(crate) changed: bool,
     /// Constants that are the windows of `silent`.
     pub(crate) silents: BTreeSet<u16>,
     /// Reads `age`, so time alone changes it.
@@ -364,6 +408,8 @@ impl Uses {
     pub(crate) fn add(&mut self, other: &Self) {
         self.slots.extend(&other.slots);
         self.ops.extend(&other.ops);
+        self.events.extend(&other.events);
+        self.changed |= other.changed;
         self.silents.extend(&other.silents);
         self.age |= other.age;
         self.known |= other.known;

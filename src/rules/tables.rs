@@ -70,10 +70,13 @@ impl Tables {
             return *ix;
         }
         let ix = u16::try_from(self.program.ops.len()).unwrap_or(u16::MAX);
-        let mut slots = input.uses.slots.clone();
-        for op in &input.uses.ops {
+        let uses = &input.uses;
+        let events = !uses.events.is_empty();
+        let mut slots = if events { uses.events.clone() } else { uses.slots.clone() };
+        for op in uses.ops.iter().filter(|_| !events) {
             slots.extend(&self.program.ops[usize::from(*op)].slots);
         }
+        let plain = uses.ops.is_empty() && !uses.age && !uses.known && (!events || uses.events == uses.slots);
         let window = window.and_then(|w| w.konst.clone()).map(|w| self.constant(w));
         let args = args.iter().filter_map(|a| a.konst.clone()).map(|a| self.constant(a)).collect();
         self.program.ops.push(OpSpec {
@@ -81,7 +84,8 @@ impl Tables {
             key: key.clone(),
             input: input.code.clone(),
             slots,
-            plain: input.uses.ops.is_empty() && !input.uses.age && !input.uses.known,
+            plain,
+            events,
             window,
             args,
             covers: default_gap(&self.program.model).max,

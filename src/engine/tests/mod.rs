@@ -1,9 +1,11 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
+mod events;
 mod levels;
 mod lifecycle;
 mod operators;
 mod presence;
+mod runs;
 mod shipped;
 mod time;
 mod values;

@@ -75,7 +75,9 @@ fn header(sheet: &mut Sheet, diags: &mut Diagnostics) -> bool {
     let fixed = || FIXED.into_iter().chain(PARTIES);
     for (i, header) in sheet.columns().to_vec().iter().enumerate() {
         let column = Column::new(header);
-        if let Some(why) = words::not_a_name(&column.name) {
+        // `marker.oil_service`: what was noted at the last service, read as `device.marker.oil_service`.
+        let name = column.name.strip_prefix("marker.").unwrap_or(&column.name);
+        if let Some(why) = words::not_a_name(name) {
             let finding = Diagnostic::error("G002", format!("the column '{header}' {why}"));
             sheet.push(diags, finding.at(sheet.header_place(i), "rules and messages could not name it"));
             good = false;
