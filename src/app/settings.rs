@@ -62,6 +62,8 @@ pub struct FilesSettings {
     pub models: PathBuf,
     /// Rules, `*.toml`.
     pub rules: PathBuf,
+    /// What `forewarn fit` has learned of the fleet, `*.toml`; may be missing.
+    pub baselines: PathBuf,
     /// Playbooks, `*.toml`.
     pub playbooks: PathBuf,
     /// `devices.csv`, `customers.csv`, `endpoints.csv`, `consents.csv`.
@@ -77,6 +79,7 @@ impl Default for FilesSettings {
         Self {
             models: "models".into(),
             rules: "rules".into(),
+            baselines: "baselines".into(),
             playbooks: "playbooks".into(),
             registry: "registry".into(),
             messages: "messages".into(),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::level::{Phase, Track};
 use super::look::Look;
 use super::ops::{self, word};
 use super::profile::Profile;
 use super::trace::Turn;
 use super::vm::{Stack, View, run};
 use crate::domain::{Detection, DeviceId};
-use crate::rules::{MAX_STACK, ModelProgram};
+use crate::rules::{LEVEL_WORDS, MAX_STACK, ModelProgram, OpSpec, RULE_WORDS, RuleProgram};
 
 /// Most samples that wait to be put in order (T2).
 const MAX_WAITING: usize = 64;
@@ -234,11 +235,22 @@ impl Device {
                 let op = &work.program.ops[ix];
                 let value = run(&self.view(work.program, at), &op.input, &mut work.scratch.stack);
                 if !value.is_nan() {
-                    let op = self.profile.op(ix, op);
-                    ops::update(op, &mut self.row[op.spec.offset..], value, at);
+                    let op = self.profile.op(ix, op, self.is_frozen(work.program, op));
+                    ops::update(op, &mut self.row[op.spec.offset..], &work.scratch.stack[..op.spec.inputs()], at);
                 }
             }
         }
+    }
+
+    /// Whether an operator must not learn now.
+    fn is_frozen(&self, program: &ModelProgram, op: &OpSpec) -> bool {
+        op.frozen_by.is_some_and(|rule| self.has_level_up(&program.rules[usize::from(rule)]))
+    }
+
+    /// Whether any level of the rule is pending or in force.
+    fn has_level_up(&self, rule: &RuleProgram) -> bool {
+        let tracks = self.row[rule.offset + RULE_WORDS..].chunks_exact(LEVEL_WORDS).take(rule.levels.len());
+        tracks.map(Track::load).any(|track| track.phase != Phase::Off)
     }
 
     /// A late sample reaches the windows that are still open and nothing else (T3).
@@ -263,8 +275,13 @@ impl Device {
             };
             let value = run(&view, &op.input, &mut work.scratch.stack);
             if !value.is_nan() {
-                let op = self.profile.op(ix, op);
-                ops::update_late(op, &mut self.row[op.spec.offset..], value, sample.at);
+                let op = self.profile.op(ix, op, self.is_frozen(work.program, op));
+                ops::update_late(
+                    op,
+                    &mut self.row[op.spec.offset..],
+                    &work.scratch.stack[..op.spec.inputs()],
+                    sample.at,
+                );
             }
         }
     }

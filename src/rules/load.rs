@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::check::{Checker, Typed};
 use super::expr::parse;
+use super::fleet::Fleet;
 use super::logic::{Oddity, oddities};
 use super::program::{
-    BUCKETS, Gap, Item, LEVEL_WORDS, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, RuleInfo,
-    RuleProgram, Shown, Uses,
+    Gap, Item, LEVEL_WORDS, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, RuleInfo, RuleProgram,
+    Shown, Uses,
 };
 use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
@@ -24,13 +25,19 @@ const MAX_TABLE: usize = 60_000;
 /// then holds what is sound and must not be used if there are errors.
 #[must_use]
 pub fn load(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>) -> Program {
+    load_with(diags, files, models, &Fleet::default())
+}
+
+/// As [`load`], for rules that read what has been learned of the fleet.
+#[must_use]
+pub fn load_with(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>, fleet: &Fleet) -> Program {
     let rules: Vec<(RawRule, u64)> = files.iter().flat_map(|file| read_with_rev(diags, *file)).collect();
     report_doubles(diags, &rules);
     let list = models.list.clone();
     for (rule, _) in &rules {
         report_globs(diags, rule, &list);
     }
-    let compiled = list.iter().map(|model| compile(diags, model, &rules)).collect();
+    let compiled = list.iter().map(|model| compile(diags, model, &rules, fleet)).collect();
     let infos = rules
         .iter()
         .map(|(rule, rev)| RuleInfo {
@@ -102,13 +109,14 @@ fn fault_of(rule: &RawRule) -> FaultName {
     FaultName::from(rule.fault.as_ref().map_or(&*rule.id.value, |f| &*f.value))
 }
 
-fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]) -> ModelProgram {
+fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)], fleet: &Fleet) -> ModelProgram {
     let mut tables = Tables::new(ModelProgram {
         model: model.clone(),
         slots: Vec::new(),
         slot_of: vec![None; model.signals.len()],
         online: None,
         consts: Vec::new(),
+        cuts: Vec::new(),
         ops: Vec::new(),
         rules: Vec::new(),
         ops_by_slot: Vec::new(),
@@ -121,7 +129,8 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         texts: false,
     });
     for (rule, rev) in rules.iter().filter(|(r, _)| watches(r, model)) {
-        let compiled = RuleCompiler { diags, tables: &mut tables, rule, lets: BTreeMap::new() }.compile(*rev);
+        tables.baselines.clear();
+        let compiled = RuleCompiler { diags, tables: &mut tables, rule, fleet, lets: BTreeMap::new() }.compile(*rev);
         if let Some(compiled) = compiled.filter(|c| c.mode != Mode::Off) {
             tables.program.rules.push(compiled);
         }
@@ -154,13 +163,18 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
         take(format!("signal {}", slot_key(&p.model, slot)), 2);
     }
     for op in &mut p.ops {
-        op.offset = take(format!("op {}", op.key), op.family.head() + op.family.bucket() * BUCKETS);
+        op.offset = take(format!("op {}", op.key), op.words());
     }
     for rule in &mut p.rules {
         rule.offset = take(format!("rule {}", rule.id), RULE_WORDS);
         for level in &rule.levels {
             take(format!("rule {} level {}", rule.id, level.name), LEVEL_WORDS);
         }
+    }
+    for op in &mut p.ops {
+        let owner = op.baseline.as_ref().filter(|b| b.own().is_some_and(|own| own.freeze)).map(|b| &b.rule);
+        let place = owner.and_then(|id| p.rules.iter().position(|r| r.id.as_str() == &**id));
+        op.frozen_by = place.and_then(|ix| u16::try_from(ix).ok());
     }
     p.items = items;
     p.words = next;
@@ -198,12 +212,14 @@ struct RuleCompiler<'a> {
     diags: &'a mut Diagnostics,
     tables: &'a mut Tables,
     rule: &'a RawRule,
+    fleet: &'a Fleet,
     lets: BTreeMap<Arc<str>, Option<Typed>>,
 }
 
 impl RuleCompiler<'_> {
     fn compile(mut self, rev: u64) -> Option<RuleProgram> {
         self.check_lets();
+        self.check_baselines();
         let rule = self.rule;
         let filter = rule.filter.as_ref().map(|source| self.filter(source));
         let levels: Vec<Option<(LevelProgram, Uses)>> = rule.levels.iter().map(|l| self.level(l)).collect();
@@ -240,7 +256,16 @@ impl RuleCompiler<'_> {
     }
 
     fn checker<'b>(&'b mut self, source: &'b Text, names: &'b [Arc<str>]) -> Checker<'b> {
-        Checker { diags: self.diags, tables: self.tables, source, base: 0, lets: &self.lets, let_names: names }
+        Checker {
+            diags: self.diags,
+            tables: self.tables,
+            source,
+            base: 0,
+            lets: &self.lets,
+            let_names: names,
+            rule: self.rule,
+            fleet: self.fleet,
+        }
     }
 
     fn names(&self) -> Vec<Arc<str>> {
@@ -259,6 +284,14 @@ impl RuleCompiler<'_> {
             }
             let typed = source.as_ref().and_then(|s| self.checker(&s.text, &names).check(&s.expr));
             self.lets.insert(name.value.clone(), typed);
+        }
+    }
+
+    /// Baselines that no `let` has asked for are checked all the same.
+    fn check_baselines(&mut self) {
+        let names = self.names();
+        for raw in &self.rule.baselines {
+            self.checker(&raw.name, &names).declare(raw);
         }
     }
 

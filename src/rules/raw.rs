@@ -3,6 +3,7 @@
 use crate::domain::{Mode, Severity, Span};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Text};
 
+use super::baseline::{self, RawBaseline};
 use super::expr::{Expr, parse};
 use super::program::{OnBackfill, OnGap};
 
@@ -28,6 +29,7 @@ pub(super) struct RawRule {
     pub(super) lead: Option<(i64, i64)>,
     pub(super) confidence: f64,
     pub(super) lets: Vec<(Text, Option<Source>)>,
+    pub(super) baselines: Vec<RawBaseline>,
     pub(super) levels: Vec<RawLevel>,
     pub(super) max_gap: Option<MaxGap>,
     pub(super) on_gap: OnGap,
@@ -77,6 +79,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
     let severity = severity(diags, &table);
     let confidence = confidence(diags, &table);
     let lets = lets(diags, &table);
+    let baselines = baseline::read(diags, &table);
     let levels = levels(diags, &table, severity);
     let title = table.table(diags, "case").and_then(|case| {
         let title = case.need_text(diags, "title");
@@ -93,6 +96,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         lead,
         confidence,
         lets,
+        baselines,
         levels,
         max_gap: None,
         on_gap: OnGap::Pause,
@@ -213,6 +217,10 @@ fn level(diags: &mut Diagnostics, table: &Table<'_>, name: String, severity: Sev
 /// An expression; a mistake in its shape is reported here.
 fn source(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Source> {
     let text = table.text(diags, key)?;
+    parsed_source(diags, text)
+}
+
+pub(super) fn parsed_source(diags: &mut Diagnostics, text: Text) -> Option<Source> {
     match parse(&text.value) {
         Ok(expr) => Some(Source { text, expr }),
         Err(e) => {
@@ -223,7 +231,7 @@ fn source(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Sourc
     }
 }
 
-fn duration(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Item<Span>> {
+pub(super) fn duration(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Item<Span>> {
     let span = table.parsed::<Span>(diags, key, "a duration such as 30s, 10m or 7d")?;
     if span.value < Span::ZERO {
         diags.push(Diagnostic::error("R004", format!("`{key}` is negative")).at(span.place, ""));
@@ -259,7 +267,7 @@ fn lead(diags: &mut Diagnostics, table: &Table<'_>) -> Option<(i64, i64)> {
     }
 }
 
-fn one_of<T: Copy>(diags: &mut Diagnostics, table: &Table<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+pub(super) fn one_of<T: Copy>(diags: &mut Diagnostics, table: &Table<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
     let text = table.text(diags, key)?;
     let found = words.iter().find(|(word, _)| *word == &*text.value);
     if found.is_none() {

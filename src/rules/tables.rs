@@ -1,7 +1,9 @@
 //! The tables of a model that grow while its rules are checked: slots, constants, operators.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::baseline::Declared;
 use super::check::Typed;
 use super::program::{Const, Family, Gap, ModelProgram, OpSpec, Shown, Slot};
 use super::types::Ty;
@@ -12,11 +14,15 @@ use crate::model::{Model, SignalIx, SignalType};
 pub(super) struct Tables {
     pub(super) program: ModelProgram,
     by_key: BTreeMap<String, u16>,
+    /// Those of the rule at hand that have been checked.
+    pub(super) baselines: BTreeMap<Arc<str>, Option<Declared>>,
+    /// Those that are being checked.
+    pub(super) open: Vec<Arc<str>>,
 }
 
 impl Tables {
     pub(super) fn new(program: ModelProgram) -> Self {
-        Self { program, by_key: BTreeMap::new() }
+        Self { program, by_key: BTreeMap::new(), baselines: BTreeMap::new(), open: Vec::new() }
     }
 
     pub(super) fn slot(&mut self, ix: SignalIx) -> u16 {
@@ -62,6 +68,15 @@ impl Tables {
         u16::try_from(ix).unwrap_or(u16::MAX)
     }
 
+    pub(super) fn cut(&mut self, edges: Arc<[f64]>) -> u16 {
+        let cuts = &mut self.program.cuts;
+        let ix = cuts.iter().position(|c| *c == edges).unwrap_or_else(|| {
+            cuts.push(edges);
+            cuts.len() - 1
+        });
+        u16::try_from(ix).unwrap_or(u16::MAX)
+    }
+
     /// The operator `family(input, window, args)`, shared if it is there already.
     pub(super) fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>, args: &[&Typed]) -> u16 {
         let constants = window.into_iter().chain(args.iter().copied());
@@ -88,6 +103,8 @@ impl Tables {
             events,
             window,
             args,
+            baseline: None,
+            frozen_by: None,
             covers: default_gap(&self.program.model).max,
             offset: 0,
         });

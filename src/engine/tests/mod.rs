@@ -1,5 +1,6 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
+mod baseline;
 mod events;
 mod levels;
 mod lifecycle;

@@ -19,12 +19,16 @@
 //! | `known(x)` `age(signal)` | whether `x` is known; time since the signal was last sent |
 //! | `silent(w)` | nothing at all was heard for `w`, our own outages not counted |
 //! | `only(m, e)` | `m` while `e` holds, otherwise unknown: feeds a window with the samples that mean something |
+//! | `z(m, NAME)` `centre(NAME)` `scale(NAME)` | against `[rule.baseline.NAME]`; see `call::evidence` |
+//! | `cusum(m, k, h, NAME)` `cusum_low(m, k, h, NAME)` | whether a small shift up (down) has lasted; without `h` its sum |
+//! | `t2(NAME)` | how far several signals together are from what is usual |
 //! | `min(a, b)` `max(a, b)` `abs(a)` | of plain values |
 //!
 //! `min(m, 1h)` is a window unless `m` is itself a computed duration, as in `min(time_to(…), 7d)`.
 
 mod edges;
 mod events;
+mod evidence;
 mod instant;
 mod runs;
 mod trend;
@@ -53,7 +57,8 @@ struct Call {
     check: fn(&mut Checker<'_>, &Word, &[Expr]) -> Option<Typed>,
 }
 
-const GROUPS: [&[Call]; 6] = [window::CALLS, trend::CALLS, edges::CALLS, events::CALLS, runs::CALLS, instant::CALLS];
+const GROUPS: [&[Call]; 7] =
+    [window::CALLS, trend::CALLS, edges::CALLS, events::CALLS, runs::CALLS, instant::CALLS, evidence::CALLS];
 
 impl Checker<'_> {
     pub(super) fn call(&mut self, name: &Word, args: &[Expr], e: &Expr) -> Option<Typed> {
@@ -86,7 +91,7 @@ impl Checker<'_> {
     }
 
     /// Refuses inputs that change without a sample: an operator sees samples only.
-    fn streamable(&mut self, input: Typed, at: &Expr) -> Option<Typed> {
+    pub(super) fn streamable(&mut self, input: Typed, at: &Expr) -> Option<Typed> {
         if input.uses.silents.is_empty() {
             return Some(input);
         }
