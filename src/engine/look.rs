@@ -19,6 +19,13 @@ pub(super) enum Look {
 impl Device {
     /// Looks at a rule at device time `now`: steps its levels and tells what changed.
     pub(super) fn look(&mut self, work: &mut Work<'_>, rule: usize, now: i64, why: Look) {
+        for part in self.seats(work.program.rules[rule].lane) {
+            self.look_at(work, rule, part, now, why);
+        }
+    }
+
+    /// As [`Self::look`], for the device (`None`) or one of its parts.
+    pub(super) fn look_at(&mut self, work: &mut Work<'_>, rule: usize, part: Option<usize>, now: i64, why: Look) {
         let program = work.program;
         let spec = &program.rules[rule];
         let skipped = self.life.historical && spec.on_backfill == OnBackfill::Ignore;
@@ -27,30 +34,30 @@ impl Device {
         }
         // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
         let clock = !spec.uses.silents.is_empty();
-        let last = Head::load(&self.row[spec.offset..]).last;
+        let last = Head::load(&self.row(part)[spec.offset..]).last;
         let step = Step { last, now, sample: why == Look::Sample || clock || spec.uses.known, clock };
-        let ended = self.step_levels(work, rule, step, u8::MAX);
-        if ended != 0 && step.sample && Head::load(&self.row[spec.offset..]).level == 0 {
+        let ended = self.step_levels(work, rule, part, step, u8::MAX);
+        if ended != 0 && step.sample && Head::load(&self.row(part)[spec.offset..]).level == 0 {
             // The sample that ends an episode may begin the next: `clear = "true"` gives one for each true sample.
-            self.step_levels(work, rule, Step { last: now, ..step }, ended);
+            self.step_levels(work, rule, part, Step { last: now, ..step }, ended);
         }
-        self.next = self.next.min(self.deadline(program, rule, true));
+        self.next = self.next.min(self.deadline(program, rule, part, true));
     }
 
     /// Steps those levels of a rule that are in the mask `only`, tells what changed, and returns the mask of the levels
     /// that have ended.
-    fn step_levels(&mut self, work: &mut Work<'_>, rule: usize, step: Step, only: u8) -> u8 {
+    fn step_levels(&mut self, work: &mut Work<'_>, rule: usize, part: Option<usize>, step: Step, only: u8) -> u8 {
         let program = work.program;
         let spec = &program.rules[rule];
         let base = spec.offset;
-        let mut head = Head::load(&self.row[base..]);
+        let mut head = Head::load(&self.row(part)[base..]);
         let before = head;
         let (mut reached, mut from, mut unknown, mut ended) = (0, step.now, false, 0);
         for (ix, level) in spec.levels.iter().enumerate().filter(|(ix, _)| only >> ix & 1 == 1) {
             let words = base + RULE_WORDS + ix * LEVEL_WORDS;
-            let mut track = Track::load(&self.row[words..]);
+            let mut track = Track::load(&self.row(part)[words..]);
             let old = track;
-            let view = self.view(program, step.now);
+            let view = self.view(program, &work.scratch.memo, part, step.now);
             let value = match &level.clear {
                 Some(clear) if track.in_force() => run(&view, clear, &mut work.scratch.stack),
                 None if track.in_force() => 1.0 - run(&view, &level.when, &mut work.scratch.stack),
@@ -61,11 +68,11 @@ impl Device {
             }
             track.step(level, spec.gap, step, value);
             if track != old {
-                track.store(&mut self.row[words..]);
+                track.store(&mut self.row_mut(part)[words..]);
                 if let Some(turns) = work.scratch.turns.as_mut().filter(|_| track.phase != old.phase) {
                     turns.push(Turn {
                         device: self.id.clone(),
-                        component: None,
+                        component: self.component(program, part),
                         rule: spec.id.clone(),
                         level: level.name.clone(),
                         phase: track.phase,
@@ -86,12 +93,12 @@ impl Device {
         }
         let change = head.moves(reached, from, step.now, unknown, spec.stale_after);
         if head != before {
-            head.store(&mut self.row[base..]);
+            head.store(&mut self.row_mut(part)[base..]);
         }
         if let Some(change) = change {
             let emission =
-                Emit { change, level: head.level, started_at: head.started_at, seq: head.seq, now: step.now };
-            let detection = emit(self, program, spec, emission, &mut work.scratch.stack);
+                Emit { part, change, level: head.level, started_at: head.started_at, seq: head.seq, now: step.now };
+            let detection = emit(self, program, spec, emission, work.scratch);
             work.out.push(detection);
         }
         ended

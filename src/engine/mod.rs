@@ -12,12 +12,15 @@
 //! most [`Settings::mark_gap`] apart; a longer gap is our own outage and does not count, and after it no timer fires
 //! for [`Settings::grace`]. Silence and the running-on of device clocks are measured in this time (T5).
 
+mod carry;
 mod census;
 mod device;
 mod emit;
+mod fold;
 mod level;
 mod look;
 mod ops;
+mod part;
 mod profile;
 mod state;
 #[cfg(test)]
@@ -39,6 +42,7 @@ use crate::domain::{At, Detection, DeviceId, Registry, SHARDS, Span, Value, shar
 use crate::model::{Binding, Message, ReadingValue};
 use crate::rules::{ModelProgram, Program, text_value};
 use device::{Device, Sample, Scratch, Work};
+use part::{Key, PartValue};
 use profile::Profiles;
 
 pub use census::watched;
@@ -223,7 +227,7 @@ impl Engine {
             sample.values.retain(|(slot, _)| !model.is_event(*slot));
         }
         if retained && stamp.sent.is_none() {
-            device.fill(sample);
+            device.fill(model, sample);
         } else {
             device.accept(&mut Work { program: model, scratch: &mut self.scratch, out }, sample);
         }
@@ -415,20 +419,31 @@ impl Stamp {
 fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample) {
     sample.values.clear();
     sample.texts.clear();
+    sample.lists.clear();
+    sample.parts.clear();
     for reading in &message.readings {
         let slot = program.slot_of.get(usize::from(reading.signal.0)).copied().flatten();
-        let Some(slot) = slot.filter(|_| reading.component == 0) else { continue };
+        let Some(slot) = slot else { continue };
+        let mut kept = None;
         let value = match &reading.value {
             ReadingValue::Number(n) => *n,
             ReadingValue::Bool(b) => f64::from(u8::from(*b)),
             ReadingValue::Enum(ix) => f64::from(*ix),
             ReadingValue::Text(text) => {
-                sample.texts.push((slot, text.clone()));
+                kept = Some(text.clone());
                 text_value(text)
             }
             ReadingValue::Bad(_) => f64::NAN,
         };
-        sample.values.push((slot, value));
+        if program.slots[usize::from(slot)].lane == 0 {
+            sample.texts.extend(kept.map(|text| (slot, text)));
+            sample.values.push((slot, value));
+        } else {
+            if sample.lists.last() != Some(&slot) {
+                sample.lists.push(slot);
+            }
+            sample.parts.push(PartValue { slot, key: Key::Index(reading.component), value, text: kept });
+        }
     }
     if let Some((slot, online)) = program.online.zip(message.presence) {
         sample.values.push((slot, f64::from(u8::from(online))));

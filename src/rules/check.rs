@@ -60,6 +60,16 @@ pub(super) struct Checker<'a> {
     pub(super) let_names: &'a [Arc<str>],
     pub(super) rule: &'a RawRule,
     pub(super) fleet: &'a Fleet,
+    pub(super) scope: Scope,
+}
+
+/// Whose values an expression may read beside those of the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Those of the part that the rule watches; 0 if it watches the device.
+    Rule(u16),
+    /// Those of the part that a fold has come to: of the kind that is read first.
+    Fold(Option<u16>),
 }
 
 impl Checker<'_> {
@@ -152,18 +162,18 @@ impl Checker<'_> {
     fn name(&mut self, name: &Arc<str>, e: &Expr) -> Option<Typed> {
         if let Some(known) = self.lets.get(name) {
             // A let that could not be checked has been reported where it stands.
-            return known.clone();
+            let known = known.clone()?;
+            return self.may_read(known.uses.lane, name, e).then_some(known);
         }
         let model = self.tables.program.model.clone();
         if let Some(at) = model.signals.iter().position(|s| s.name.as_str() == &**name) {
             let signal = &model.signals[at];
-            if let Some(each) = &signal.each {
-                let message = format!("'{name}' has a value for each {each}; a rule can read only single values");
-                self.report(Diagnostic::error("R012", message).related(signal.place.clone(), "defined here"), e, "");
+            let slot = self.tables.slot(SignalIx(u16::try_from(at).unwrap_or(u16::MAX)));
+            let lane = self.tables.program.slots[usize::from(slot)].lane;
+            if !self.may_read(lane, name, e) {
                 return None;
             }
-            let slot = self.tables.slot(SignalIx(u16::try_from(at).unwrap_or(u16::MAX)));
-            let mut uses = Uses::default();
+            let mut uses = Uses { lane, ..Uses::default() };
             uses.slots.insert(slot);
             if signal.kind == SignalKind::Event {
                 uses.events.insert(slot);
@@ -202,6 +212,42 @@ impl Checker<'_> {
             Diagnostic::error("R012", format!("model '{}' has no signal '{name}'", model.id)).maybe_hint(hint);
         self.report(finding, e, "neither a signal nor a let");
         None
+    }
+
+    /// Whether a value of a part may be read here.
+    fn may_read(&mut self, lane: u16, name: &str, e: &Expr) -> bool {
+        let kind = |c: &Self, lane: u16| c.tables.program.lanes[usize::from(lane)].name.clone();
+        match self.scope {
+            _ if lane == 0 => true,
+            Scope::Rule(own) | Scope::Fold(Some(own)) if own == lane => true,
+            Scope::Fold(None) => {
+                self.scope = Scope::Fold(Some(lane));
+                true
+            }
+            Scope::Fold(Some(other)) => {
+                let (this, other) = (kind(self, lane), kind(self, other));
+                let message = format!("'{name}' has a value for each {this}, and the rest here for each {other}");
+                let hint = "one function goes over one kind of component; take two: max(a) - max(b)";
+                self.report(Diagnostic::error("R051", message).hint(hint), e, format!("for each {this}"));
+                false
+            }
+            Scope::Rule(_) => {
+                let each = kind(self, lane);
+                let message = format!("'{name}' has a value for each {each}");
+                let hint = format!(
+                    "use max({name}), min({name}), mean({name}) or count(…), or `each = \"{each}\"` on the rule"
+                );
+                let model = self.tables.program.model.clone();
+                let finding = Diagnostic::error("R012", message).hint(hint);
+                let signal = model.signals.iter().find(|s| s.name.as_str() == name);
+                let finding = match signal {
+                    Some(signal) => finding.related(signal.place.clone(), "defined here"),
+                    None => finding,
+                };
+                self.report(finding, e, "not a single value");
+                false
+            }
+        }
     }
 
     fn field(&mut self, base: &Word, field: &Word) -> Option<Typed> {

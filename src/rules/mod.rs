@@ -34,8 +34,8 @@ pub use program::{BUCKETS, Program, RuleInfo};
 pub(crate) use baseline::{Baseline, FleetBin, regime};
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
-    Const, Family, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece, RULE_WORDS,
-    Read, RuleProgram, Shown, text_value,
+    Const, Family, Fold, FoldSpec, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece,
+    RULE_WORDS, Read, RuleProgram, Shown, Slot, text_value,
 };
 
 use crate::source::{Diagnostic, Diagnostics};

@@ -5,9 +5,10 @@
 //! enumeration is its index and a text is a 52-bit hash of itself; two different texts are taken for the same once in
 //! 4 million billion comparisons.
 //!
-//! A device's state is one row of 64-bit words. The words of a signal, an operator and a rule stand at offsets fixed
-//! here, each [`Item`] under a name that does not depend on the others, so that a reload or a restart with other rules
-//! finds again what is the same.
+//! A device's state is a row of 64-bit words for itself and one for each of its parts: the cells, doors or trouble codes
+//! that its rules follow. Which row something stands in is its *lane*: 0 is the device, each kind of part has one more.
+//! The words of a signal, an operator and a rule stand at offsets fixed here, each [`Item`] under a name that does not
+//! depend on the others, so that a reload or a restart with other rules finds again what is the same.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -81,7 +82,10 @@ impl Program {
             .models
             .iter()
             .filter(|m| !m.rules.is_empty())
-            .map(|m| format!("{} {}", m.model.id, m.words * 8))
+            .map(|m| {
+                let parts = m.lanes[1..].iter().map(|l| format!(" + {} a {}", l.words * 8, l.name));
+                format!("{} {}{}", m.model.id, m.lanes[0].words * 8, parts.collect::<String>())
+            })
             .collect();
         format!(
             "{} rules ({} live, {} shadow, {} off), {operators} operators; bytes of state a device: {}",
@@ -100,6 +104,8 @@ pub(crate) struct ModelProgram {
     pub(crate) model: Arc<Model>,
     /// Signals that rules or facts need.
     pub(crate) slots: Vec<Slot>,
+    /// The device itself, then each kind of part.
+    pub(crate) lanes: Vec<Lane>,
     /// By [`SignalIx`].
     pub(crate) slot_of: Vec<Option<u16>>,
     pub(crate) consts: Vec<Const>,
@@ -107,6 +113,7 @@ pub(crate) struct ModelProgram {
     pub(crate) cuts: Vec<Arc<[f64]>>,
     /// Inner operators before those that use them.
     pub(crate) ops: Vec<OpSpec>,
+    pub(crate) folds: Vec<FoldSpec>,
     pub(crate) rules: Vec<RuleProgram>,
     /// The slot of `online`, if a rule reads it.
     pub(crate) online: Option<u16>,
@@ -118,10 +125,6 @@ pub(crate) struct ModelProgram {
     pub(crate) rules_always: Vec<u16>,
     /// Rules that read `silent`.
     pub(crate) rules_silent: Vec<u16>,
-    /// What the words of a device's row hold.
-    pub(crate) items: Vec<Item>,
-    /// Length of the row.
-    pub(crate) words: usize,
     /// Facts: name and slot, by name.
     pub(crate) facts: Vec<(Arc<str>, u16)>,
     /// Whether any slot keeps its text.
@@ -140,12 +143,60 @@ impl ModelProgram {
 pub(crate) struct Slot {
     /// `None`: whether the device is there.
     pub(crate) signal: Option<SignalIx>,
+    pub(crate) lane: u16,
+    /// Where its words start.
+    pub(crate) offset: usize,
     pub(crate) name: SignalName,
     /// Microseconds; `i64::MAX` for never.
     pub(crate) ttl: i64,
     pub(crate) shown: Shown,
     /// The texts of it are kept beside the row, for people.
     pub(crate) keeps_text: bool,
+}
+
+/// The device itself, or one kind of part of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane {
+    /// What a part is called (`cell`); empty for the device.
+    pub(crate) name: Arc<str>,
+    /// What the words of a row hold.
+    pub(crate) items: Vec<Item>,
+    /// Length of a row.
+    pub(crate) words: usize,
+}
+
+impl Lane {
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        Self { name, items: Vec::new(), words: 0 }
+    }
+}
+
+/// One value out of those of all parts of a lane: `max(cell_v)`.
+#[derive(Debug, Clone)]
+pub(crate) struct FoldSpec {
+    pub(crate) kind: Fold,
+    pub(crate) lane: u16,
+    /// What is folded, as seen by one part.
+    pub(crate) code: Vec<Ins>,
+    /// Canonical text.
+    pub(crate) text: String,
+    pub(crate) shown: Shown,
+}
+
+/// How values of parts become one. Parts whose value is unknown are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fold {
+    Max,
+    Min,
+    Mean,
+    /// Highest minus lowest.
+    Spread,
+    Median,
+    /// How many are true.
+    Count,
+    /// Index of the part with the lowest value; the first of several.
+    Argmin,
+    Argmax,
 }
 
 /// How a number is shown to people.
@@ -225,6 +276,7 @@ pub(crate) enum Ins {
     Cut(u16),
     /// Makes one number of the top so many.
     Regime(u8),
+    Fold(u16),
 }
 
 impl Ins {
@@ -232,7 +284,7 @@ impl Ins {
     pub(crate) fn pops(self) -> Option<usize> {
         Some(match self {
             Self::SkipIfFalse(_) | Self::SkipIfTrue(_) => return None,
-            Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) => 0,
+            Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
             Self::Read(read, _) => read.pops(),
             Self::Regime(count) => usize::from(count),
             Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known | Self::Cut(_) => 1,
@@ -402,6 +454,8 @@ impl Family {
 #[derive(Debug, Clone)]
 pub(crate) struct OpSpec {
     pub(crate) family: Family,
+    /// Where its words are: with the device or with each part.
+    pub(crate) lane: u16,
     /// Canonical text: what makes two operators the same.
     pub(crate) key: String,
     pub(crate) input: Vec<Ins>,
@@ -447,6 +501,9 @@ pub(crate) struct Uses {
     pub(crate) events: BTreeSet<u16>,
     /// Reads `changed`, which like an event is true at an instant.
     pub(crate) changed: bool,
+    pub(crate) folds: BTreeSet<u16>,
+    /// The lane of the part whose values it reads; 0 if it reads none outside of a fold.
+    pub(crate) lane: u16,
     /// Constants that are the windows of `silent`.
     pub(crate) silents: BTreeSet<u16>,
     /// Reads `age`, so time alone changes it.
@@ -461,6 +518,8 @@ impl Uses {
         self.ops.extend(&other.ops);
         self.events.extend(&other.events);
         self.changed |= other.changed;
+        self.folds.extend(&other.folds);
+        self.lane = self.lane.max(other.lane);
         self.silents.extend(&other.silents);
         self.age |= other.age;
         self.known |= other.known;
@@ -471,6 +530,8 @@ impl Uses {
 #[derive(Debug, Clone)]
 pub(crate) struct RuleProgram {
     pub(crate) id: RuleId,
+    /// Whose levels these are: the device's, or those of each part of a lane.
+    pub(crate) lane: u16,
     pub(crate) mode: Mode,
     pub(crate) fault: FaultName,
     pub(crate) rev: u64,
@@ -535,6 +596,10 @@ pub(crate) enum Piece {
     Text(String),
     /// Code, how to show it, and the slot if it is a bare signal.
     Value(Vec<Ins>, Shown, Option<u16>),
+    /// The part that the rule watches: `cell[3]`.
+    Component,
+    /// What tells it apart from the others of its kind: `3`.
+    Key,
 }
 
 /// A stretch of the row with a name of its own.

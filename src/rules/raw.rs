@@ -23,6 +23,8 @@ pub(super) struct RawRule {
     pub(super) place: Place,
     pub(super) id: Text,
     pub(super) models: Vec<Text>,
+    /// Watched one by one: a component, or `device`.
+    pub(super) each: Option<Text>,
     pub(super) filter: Option<Source>,
     pub(super) mode: Mode,
     pub(super) fault: Option<Text>,
@@ -73,6 +75,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
     table.need(diags, "models");
     let models = table.texts(diags, "models");
     let filter = source(diags, &table, "where");
+    let each = table.text(diags, "each");
     let mode = one_of(diags, &table, "mode", &[("live", Mode::Live), ("shadow", Mode::Shadow), ("off", Mode::Off)]);
     let fault = table.text(diags, "fault").filter(|f| is_name(diags, f));
     let lead = lead(diags, &table);
@@ -90,6 +93,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         place,
         id: id.clone().unwrap_or_else(|| Item { value: "".into(), place: table.place() }),
         models,
+        each,
         filter,
         mode: mode.unwrap_or(Mode::Live),
         fault,

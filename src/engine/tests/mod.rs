@@ -1,6 +1,7 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
 mod baseline;
+mod components;
 mod events;
 mod levels;
 mod lifecycle;

@@ -35,6 +35,10 @@ code = {{ path = "code", type = "text", kind = "event" }}
 litres = {{ path = "litres", kind = "event" }}
 km = {{ path = "km", unit = "km", kind = "counter" }}
 ticks = {{ path = "ticks", kind = "counter", rollover = 65536 }}
+cell_v = {{ path = "cells", unit = "V", each = "cell", valid = "0 <= _ <= 5" }}
+cell_t = {{ path = "temps", unit = "degC", each = "probe" }}
+door = {{ path = "doors", values = ["open", "closing", "reopening"], each = "door", ttl = "never" }}
+part_no = {{ path = "part_no", type = "text", each = "door", ttl = "never" }}
 [params]
 limit = "5"
 wait = "30s"

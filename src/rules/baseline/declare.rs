@@ -163,8 +163,8 @@ impl Checker<'_> {
 
     /// The same checker over another string.
     fn at<'b>(&'b mut self, source: &'b Source) -> Checker<'b> {
-        let Checker { diags, tables, lets, let_names, rule, fleet, .. } = self;
-        Checker { diags, tables, source: &source.text, base: 0, lets, let_names, rule, fleet }
+        let Checker { diags, tables, lets, let_names, rule, fleet, scope, .. } = self;
+        Checker { diags, tables, source: &source.text, base: 0, lets, let_names, rule, fleet, scope: *scope }
     }
 
     fn baseline_value(&mut self, source: &Source) -> Option<Typed> {

@@ -22,6 +22,7 @@
 //! | `z(m, NAME)` `centre(NAME)` `scale(NAME)` | against `[rule.baseline.NAME]`; see `call::evidence` |
 //! | `cusum(m, k, h, NAME)` `cusum_low(m, k, h, NAME)` | whether a small shift up (down) has lasted; without `h` its sum |
 //! | `t2(NAME)` | how far several signals together are from what is usual |
+//! | `max(m)` `min` `mean` `spread` `median` `argmin` `argmax` `count(e)` | over the components that `m` reads, unknown ones left out |
 //! | `min(a, b)` `max(a, b)` `abs(a)` | of plain values |
 //!
 //! `min(m, 1h)` is a window unless `m` is itself a computed duration, as in `min(time_to(…), 7d)`.
@@ -29,6 +30,7 @@
 mod edges;
 mod events;
 mod evidence;
+mod fold;
 mod instant;
 mod runs;
 mod trend;
@@ -57,8 +59,16 @@ struct Call {
     check: fn(&mut Checker<'_>, &Word, &[Expr]) -> Option<Typed>,
 }
 
-const GROUPS: [&[Call]; 7] =
-    [window::CALLS, trend::CALLS, edges::CALLS, events::CALLS, runs::CALLS, instant::CALLS, evidence::CALLS];
+const GROUPS: [&[Call]; 8] = [
+    window::CALLS,
+    fold::CALLS,
+    trend::CALLS,
+    edges::CALLS,
+    events::CALLS,
+    runs::CALLS,
+    instant::CALLS,
+    evidence::CALLS,
+];
 
 impl Checker<'_> {
     pub(super) fn call(&mut self, name: &Word, args: &[Expr], e: &Expr) -> Option<Typed> {

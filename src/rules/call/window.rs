@@ -9,8 +9,8 @@ use crate::domain::Dimension;
 
 pub(super) const CALLS: &[Call] = &[
     windowed("avg", "avg(value, 10m)"),
-    Call { name: "min", usage: "min(value, 10m)", takes: 2..=2, check: |c, name, a| c.min_max(name, &a[0], &a[1]) },
-    Call { name: "max", usage: "max(value, 10m)", takes: 2..=2, check: |c, name, a| c.min_max(name, &a[0], &a[1]) },
+    extreme("min", "min(value, 10m)"),
+    extreme("max", "max(value, 10m)"),
     windowed("sum", "sum(value, 10m)"),
     windowed("n", "n(value, 10m)"),
     windowed("stddev", "stddev(value, 10m)"),
@@ -25,6 +25,15 @@ pub(super) const CALLS: &[Call] = &[
 
 const fn windowed(name: &'static str, usage: &'static str) -> Call {
     Call { name, usage, takes: 2..=2, check: |c, name, a| c.windowed(name, &a[0], &a[1]) }
+}
+
+/// Of components, over time, or of two values.
+const fn extreme(name: &'static str, usage: &'static str) -> Call {
+    let check = |c: &mut Checker<'_>, name: &Word, a: &[Expr]| match a {
+        [over] => c.fold(name, over),
+        _ => c.min_max(name, &a[0], &a[1]),
+    };
+    Call { name, usage, takes: 1..=2, check }
 }
 
 impl Checker<'_> {
