@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::limits::MAX_TEXT_BYTES;
-use super::{PathStep, Signal, SignalKind, SignalType, TimestampField, TimestampUnit, path, range, words};
+use super::{
+    Decoder, Format, PathStep, Signal, SignalKind, SignalType, TimestampField, TimestampUnit, descriptor, path, range,
+    words,
+};
 use crate::domain::{SignalName, Span, Unit};
 use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
 
@@ -23,12 +26,13 @@ pub(super) fn signal(
     name: &Text,
     table: Table<'_>,
     default_ttl: Option<Span>,
+    decoders: &[Decoder],
 ) -> Option<Signal> {
     if let Some(why) = words::not_a_name(&name.value) {
         let finding = Diagnostic::error("M014", format!("the signal '{}' {why}", name.value));
         diags.push(finding.at(name.place.clone(), "rules could not name it"));
     }
-    let path = read_path(diags, &table);
+    let (path, field) = read_field(diags, &table, decoders)?;
     let ty = read_type(diags, &table);
     let unit = read_unit(diags, &table);
     let each = table.text(diags, "each");
@@ -52,11 +56,14 @@ pub(super) fn signal(
     let ttl = read_ttl(diags, &table).unwrap_or(default_ttl);
     let ttl = if kind == SignalKind::Event { Some(Span::ZERO) } else { ttl };
     let number_as_text = table.flag(diags, "number_as_text").is_some_and(|flag| flag.value);
+    let mut words = |key| table.texts(diags, key).into_iter().map(|text| text.value).collect();
+    let switch = [words("false"), words("true")];
     fits_type(diags, &table, &ty);
     table.finish(diags);
     Some(Signal {
         name: SignalName::from(&*name.value),
-        path: path?,
+        path,
+        field,
         ty,
         kind,
         unit,
@@ -65,6 +72,7 @@ pub(super) fn signal(
         na,
         ttl,
         number_as_text,
+        switch,
         place: name.place.clone(),
     })
 }
@@ -87,6 +95,21 @@ pub(super) fn timestamp(diags: &mut Diagnostics, table: Table<'_>) -> Option<Tim
     });
     table.finish(diags);
     Some(TimestampField { path: path?, unit: unit? })
+}
+
+/// The path of a signal, and the name that it is as a whole. `None` only if it is missing.
+fn read_field(diags: &mut Diagnostics, table: &Table<'_>, decoders: &[Decoder]) -> Option<(Vec<PathStep>, Arc<str>)> {
+    let structured = decoders.iter().any(|decoder| decoder.format.has_paths());
+    let text = table.need_text(diags, "path")?;
+    let path = if structured { read_path(diags, table)? } else { vec![PathStep::Key(text.value.clone())] };
+    // Of several decoders another one may send it.
+    if let [Decoder { format: Format::Protobuf(message), .. }] = decoders
+        && let Some((why, near)) = descriptor::misfit(message, &path)
+    {
+        let finding = Diagnostic::error("M018", format!("no value can stand at '{}'", text.value));
+        diags.push(finding.at(text.place, why).maybe_hint(near.map(|near| format!("did you mean `{near}`?"))));
+    }
+    Some((path, text.value))
 }
 
 fn read_path(diags: &mut Diagnostics, table: &Table<'_>) -> Option<Vec<PathStep>> {
@@ -221,12 +244,13 @@ fn read_ttl(diags: &mut Diagnostics, table: &Table<'_>) -> Option<Option<Span>> 
 /// Reports keys that have no meaning for the type.
 fn fits_type(diags: &mut Diagnostics, table: &Table<'_>, ty: &SignalType) {
     let out_of_place: &[&str] = match ty {
-        SignalType::Number => &[],
+        SignalType::Number => &["true", "false"],
         SignalType::Bool => &["valid", "unit"],
-        SignalType::Enum(_) | SignalType::Text => &["valid", "unit", "na", "number_as_text"],
+        SignalType::Enum(_) | SignalType::Text => &["valid", "unit", "na", "number_as_text", "true", "false"],
     };
     for key in table.keys().filter(|key| out_of_place.contains(&&*key.value)) {
         let finding = Diagnostic::error("M008", format!("`{}` has no meaning for type {}", key.value, ty.as_str()));
-        diags.push(finding.at(key.place, "for numbers only"));
+        let label = if matches!(&*key.value, "true" | "false") { "for switches only" } else { "for numbers only" };
+        diags.push(finding.at(key.place, label));
     }
 }

@@ -14,6 +14,7 @@ mod desk_world;
 mod durability;
 mod examples;
 mod fleet_world;
+mod formats;
 mod http;
 mod lookup;
 mod mqtt;
