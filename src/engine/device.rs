@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::fold::Memo;
 use super::level::{Phase, Track};
 use super::look::Look;
-use super::ops::{self, word};
+use super::ops::{self, Op, word};
 use super::part::{PartValue, Parts, empty_row, keep_text};
 use super::profile::Profile;
 use super::trace::Turn;
@@ -273,7 +273,8 @@ impl Device {
         let view = self.view(work.program, &work.scratch.memo, part, at);
         let value = run(&view, &spec.input, &mut work.scratch.stack);
         if !value.is_nan() {
-            let op = self.profile.op(ix, spec, self.is_frozen(work.program, spec, part));
+            let frozen = self.is_frozen(work.program, spec, part);
+            let op = Op { frozen, ..self.profile.op(ix, spec) };
             let words = row_of(&mut self.row, &mut self.parts, part);
             ops::update(op, &mut words[spec.offset..], &work.scratch.stack[..spec.inputs()], at);
         }
@@ -323,7 +324,8 @@ impl Device {
                     let inputs = &work.scratch.stack[..op.inputs()];
                     let frozen = self.is_frozen(program, op, own.flatten());
                     let words = row_of(&mut self.row, &mut self.parts, own.flatten());
-                    ops::update_late(self.profile.op(ix, op, frozen), &mut words[op.offset..], inputs, sample.at);
+                    let late = Op { frozen, ..self.profile.op(ix, op) };
+                    ops::update_late(late, &mut words[op.offset..], inputs, sample.at);
                 }
             }
         }

@@ -23,6 +23,7 @@ mod ops;
 mod part;
 mod profile;
 mod state;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -242,6 +243,7 @@ impl Engine {
         if retained {
             // What happened once does not happen again because the broker remembers it.
             sample.values.retain(|(slot, _)| !model.is_event(*slot));
+            sample.parts.retain(|said| !model.is_event(said.slot));
         }
         if retained && stamp.sent.is_none() {
             device.fill(model, sample);

@@ -620,7 +620,7 @@ fn logic(o: Operator, left: Typed, right: Typed) -> Typed {
 }
 
 /// The most values that stand on the stack while `code` runs. Skips only leave less.
-fn stack_of(code: &[Ins]) -> usize {
+pub(super) fn stack_of(code: &[Ins]) -> usize {
     let (mut now, mut most) = (0_usize, 0);
     for count in code.iter().filter_map(|ins| ins.pops()) {
         now = now.saturating_sub(count) + 1;

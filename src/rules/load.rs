@@ -208,14 +208,14 @@ pub(super) fn slot_key(model: &Model, slot: &super::program::Slot) -> String {
     }
 }
 
-struct RuleCompiler<'a> {
-    diags: &'a mut Diagnostics,
-    tables: &'a mut Tables,
-    rule: &'a RawRule,
+pub(super) struct RuleCompiler<'a> {
+    pub(super) diags: &'a mut Diagnostics,
+    pub(super) tables: &'a mut Tables,
+    pub(super) rule: &'a RawRule,
     fleet: &'a Fleet,
     lets: BTreeMap<Arc<str>, Option<Typed>>,
     /// What the rule watches: the device or one kind of part.
-    lane: u16,
+    pub(super) lane: u16,
 }
 
 impl RuleCompiler<'_> {
@@ -225,13 +225,22 @@ impl RuleCompiler<'_> {
         self.check_baselines();
         let rule = self.rule;
         let filter = rule.filter.as_ref().map(|source| self.filter(source));
-        let levels: Vec<Option<(LevelProgram, Uses)>> = rule.levels.iter().map(|l| self.level(l)).collect();
+        let (levels, sequence) = match (&rule.sequence, rule.levels.as_slice()) {
+            (Some(steps), [level]) => match self.sequence(steps, level) {
+                Some((level, uses, sequence)) => (vec![Some((level, uses))], Some(sequence)),
+                None => (vec![None], None),
+            },
+            (_, levels) => (levels.iter().map(|l| self.level(l)).collect(), None),
+        };
         let title = self.title();
         let levels: Vec<(LevelProgram, Uses)> = levels.into_iter().collect::<Option<_>>()?;
         let mut uses = Uses::default();
         levels.iter().for_each(|(_, u)| uses.add(u));
         self.warn_deaf(&uses);
-        let evidence = self.evidence(&uses);
+        let mut evidence = self.evidence(&uses);
+        if let Some(sequence) = &sequence {
+            evidence.splice(0..0, sequence.evidence.iter().cloned());
+        }
         Some(RuleProgram {
             id: RuleId::from(&*rule.id.value),
             lane: self.lane,
@@ -241,6 +250,7 @@ impl RuleCompiler<'_> {
             confidence: rule.confidence,
             filter: filter.unwrap_or(Some(None))?,
             levels: levels.into_iter().map(|(l, _)| l).collect(),
+            sequence,
             evidence,
             title: title?,
             gap: self.gap(!uses.silents.is_empty()),
@@ -274,7 +284,7 @@ impl RuleCompiler<'_> {
         }
     }
 
-    fn checker<'b>(&'b mut self, source: &'b Text, names: &'b [Arc<str>]) -> Checker<'b> {
+    pub(super) fn checker<'b>(&'b mut self, source: &'b Text, names: &'b [Arc<str>]) -> Checker<'b> {
         Checker {
             diags: self.diags,
             tables: self.tables,
@@ -288,7 +298,7 @@ impl RuleCompiler<'_> {
         }
     }
 
-    fn names(&self) -> Vec<Arc<str>> {
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
         self.rule.lets.iter().map(|(n, _)| n.value.clone()).collect()
     }
 

@@ -9,6 +9,7 @@
 //! fleet    what `forewarn fit` has learned: `config/baselines/*.toml`
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
+//! sequence steps in order: A, then B in time, unless C
 //! load     all of it, for every model that a rule names
 //! ```
 //! `clear` defaults to *not `when`*; `clear = "true"` makes every true sample an episode of its own. `fault` defaults to
@@ -24,6 +25,7 @@ mod load;
 mod logic;
 mod program;
 mod raw;
+mod sequence;
 mod tables;
 mod types;
 
@@ -35,7 +37,7 @@ pub(crate) use baseline::{Baseline, FleetBin, regime};
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
     Const, Family, Fold, FoldSpec, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece,
-    RULE_WORDS, Read, RuleProgram, Shown, Slot, text_value,
+    RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
 };
 
 use crate::source::{Diagnostic, Diagnostics};

@@ -338,6 +338,12 @@ pub(crate) enum Read {
     Duty,
     /// The mean length of a run of true.
     MeanOn,
+    /// All steps have been taken, at this instant the last.
+    Complete,
+    /// The time of a step has run out.
+    Missed,
+    /// Time since a step was taken.
+    Step(u8),
     Prev,
     Changed,
     Ewma,
@@ -389,6 +395,8 @@ pub(crate) enum Family {
     Rose,
     /// True time and runs of true a bucket.
     Runs,
+    /// Partial matches of steps.
+    Sequence(Steps),
     /// The newest sample and the one before.
     Last,
     /// Running mean.
@@ -407,6 +415,7 @@ impl Family {
             Self::Rate | Self::Rises | Self::Runs => 3,
             Self::Held | Self::Rose | Self::Cusum => 2,
             Self::Seen => 1,
+            Self::Sequence(steps) => 2 + usize::from(steps.count) * (1 + usize::from(steps.overlap)),
             Self::Last | Self::Ewma => 4,
             Self::Baseline => 0,
         }
@@ -419,7 +428,14 @@ impl Family {
             Self::Moments | Self::Runs => 3,
             Self::Trend => 6,
             Self::Rises => 1,
-            Self::Held | Self::Seen | Self::Rose | Self::Last | Self::Ewma | Self::Baseline | Self::Cusum => 0,
+            Self::Held
+            | Self::Seen
+            | Self::Rose
+            | Self::Sequence(_)
+            | Self::Baseline
+            | Self::Cusum
+            | Self::Last
+            | Self::Ewma => 0,
         }
     }
 
@@ -436,6 +452,7 @@ impl Family {
             Self::Seen => "seen",
             Self::Rose => "rose",
             Self::Runs => "runs",
+            Self::Sequence(_) => "sequence",
             Self::Last => "last",
             Self::Ewma => "ewma",
             Self::Baseline => "baseline",
@@ -448,6 +465,26 @@ impl Family {
         let list: Vec<&str> = std::iter::once(input).chain(constants).collect();
         format!("{}({})", self.as_str(), list.join(", "))
     }
+}
+
+/// The shape of a sequence.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Steps {
+    pub(crate) count: u8,
+    /// Most partial matches.
+    pub(crate) overlap: u8,
+    /// Each true sample of the first step begins a match, not only the first of a run.
+    pub(crate) every: bool,
+}
+
+/// The steps of a rule that has them.
+#[derive(Debug, Clone)]
+pub(crate) struct SequenceProgram {
+    pub(crate) op: u16,
+    /// A step that does not come in time raises the rule.
+    pub(crate) timeouts: bool,
+    /// How long ago each step was taken.
+    pub(crate) evidence: Vec<(String, Vec<Ins>, Shown, Option<u16>)>,
 }
 
 /// A streaming operator.
@@ -540,6 +577,8 @@ pub(crate) struct RuleProgram {
     pub(crate) filter: Option<Vec<Ins>>,
     /// Highest first.
     pub(crate) levels: Vec<LevelProgram>,
+    /// A rule with steps has one level, which they raise.
+    pub(crate) sequence: Option<SequenceProgram>,
     pub(crate) evidence: Vec<(String, Vec<Ins>, Shown, Option<u16>)>,
     pub(crate) title: Vec<Piece>,
     pub(crate) gap: Gap,

@@ -3,6 +3,7 @@
 //! ```text
 //! window   buckets; sums, extremes and moments over them
 //! trend    lines and rates
+//! sequence steps in order
 //! runs     for how much of the time something was true
 //! edges    what became true, for how long, and what came before
 //! ewma     the running mean
@@ -16,6 +17,7 @@ mod distance;
 mod edges;
 mod ewma;
 mod runs;
+pub(super) mod sequence;
 mod trend;
 mod window;
 
@@ -72,6 +74,7 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
         Family::Baseline => baseline::update(op, words, inputs, at),
         Family::Cusum => cusum::update(op, words, value),
         Family::Held => edges::held(words, value, at),
+        Family::Sequence(_) => sequence::update(op, words, value, at),
         Family::Seen => edges::seen(words, value, at),
         Family::Rose => edges::rose(words, value, at),
         Family::Last => edges::last(words, value, at),
@@ -118,6 +121,7 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, args: &[f64]
     let covered = || window::covered(op, words, now);
     match read {
         Read::Held => edges::read_held(words, now),
+        Read::Complete | Read::Missed | Read::Step(_) => sequence::read(read, op, words, now),
         Read::Since => edges::read_since(words, now),
         Read::Prev => edges::read_prev(words),
         Read::Changed => edges::read_changed(words, now),

@@ -8,6 +8,7 @@ mod lifecycle;
 mod operators;
 mod presence;
 mod runs;
+mod sequence;
 mod shipped;
 mod time;
 mod values;

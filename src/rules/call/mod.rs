@@ -101,7 +101,7 @@ impl Checker<'_> {
     }
 
     /// Refuses inputs that change without a sample: an operator sees samples only.
-    pub(super) fn streamable(&mut self, input: Typed, at: &Expr) -> Option<Typed> {
+    pub(in crate::rules) fn streamable(&mut self, input: Typed, at: &Expr) -> Option<Typed> {
         if input.uses.silents.is_empty() {
             return Some(input);
         }
@@ -111,7 +111,7 @@ impl Checker<'_> {
     }
 
     /// A window or time constant: a positive duration known when the rules are loaded.
-    fn window(&mut self, w: &Expr) -> Option<Typed> {
+    pub(in crate::rules) fn window(&mut self, w: &Expr) -> Option<Typed> {
         let typed = self.check(w)?;
         self.window_of(typed, w)
     }
