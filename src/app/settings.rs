@@ -105,6 +105,9 @@ pub struct Queue {
 pub struct EngineSettings {
     /// Shard threads; 0: one a core.
     pub threads: usize,
+    /// Sparkplug nodes whose values cannot be understood are asked for a birth; needs the right to publish on
+    /// `spBv1.0/+/NCMD/+`.
+    pub request_births: bool,
 }
 
 /// The sections that a settings file may have.
