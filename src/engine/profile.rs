@@ -62,7 +62,7 @@ impl Profile {
 
     /// The operator with this index, as it is for these devices.
     pub(super) fn op<'a>(&'a self, ix: usize, spec: &'a OpSpec) -> Op<'a> {
-        Op { spec, window: self.windows[ix], consts: &self.consts, low: 0.0 }
+        Op { spec, window: self.windows[ix], consts: &self.consts, frozen: false }
     }
 }
 

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::expr::{Expr, Kind, Operator, Word};
+use super::fleet::Fleet;
 use super::program::{Const, Family, Ins, Shown, Uses, text_value};
+use super::raw::RawRule;
 use super::tables::{Tables, type_of};
 use super::types::{Nature, Ty, product, quotient, step_of};
 use crate::domain::{Dimension, Unit, Value};
@@ -56,8 +58,8 @@ pub(super) struct Checker<'a> {
     pub(super) lets: &'a BTreeMap<Arc<str>, Option<Typed>>,
     /// All `let`s of the rule, for those that come later.
     pub(super) let_names: &'a [Arc<str>],
-    /// A counter goes on after a reset (`on_counter_reset = "continue"`).
-    pub(super) carry_resets: bool,
+    pub(super) rule: &'a RawRule,
+    pub(super) fleet: &'a Fleet,
     pub(super) scope: Scope,
 }
 
@@ -79,11 +81,17 @@ impl Checker<'_> {
 
     pub(super) fn check(&mut self, e: &Expr) -> Option<Typed> {
         let typed = self.inner(e)?;
+        self.fits(&typed, e)?;
+        Some(typed)
+    }
+
+    /// `None`, and a finding, for code that the machine has no room for.
+    pub(super) fn fits(&mut self, typed: &Typed, e: &Expr) -> Option<()> {
         if typed.code.len() > MAX_CODE || stack_of(&typed.code) > MAX_STACK {
             self.report(Diagnostic::error("R035", "this expression is too large once its lets are filled in"), e, "");
             return None;
         }
-        Some(typed)
+        Some(())
     }
 
     fn inner(&mut self, e: &Expr) -> Option<Typed> {
@@ -508,7 +516,7 @@ impl Checker<'_> {
         self.convert(typed, unit)
     }
 
-    fn mismatch<T>(&mut self, left: &Typed, right: &Typed, a: &Expr, b: &Expr) -> Option<T> {
+    pub(super) fn mismatch<T>(&mut self, left: &Typed, right: &Typed, a: &Expr, b: &Expr) -> Option<T> {
         let plain = |t: &Ty| matches!(t, Ty::Num(u, _) if u.dimension == Dimension::NONE);
         let unit = |t: &Ty| if let Ty::Num(u, _) = t { u.text.to_string() } else { String::new() };
         let hint = match (&a.kind, &b.kind) {
@@ -587,7 +595,7 @@ impl Checker<'_> {
 }
 
 /// Concatenates the code of `parts` and `end`.
-pub(super) fn join<const N: usize>(ty: Ty, text: String, parts: [Typed; N], end: &[Ins]) -> Typed {
+pub(super) fn join(ty: Ty, text: String, parts: impl IntoIterator<Item = Typed>, end: &[Ins]) -> Typed {
     let mut code = Vec::new();
     let mut uses = Uses::default();
     for part in parts {

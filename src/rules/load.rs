@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::check::{Checker, Scope, Typed};
 use super::expr::parse;
+use super::fleet::Fleet;
 use super::logic::{Oddity, oddities};
 use super::program::{
     Family, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, Read,
@@ -24,13 +25,19 @@ const MAX_TABLE: usize = 60_000;
 /// then holds what is sound and must not be used if there are errors.
 #[must_use]
 pub fn load(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>) -> Program {
+    load_with(diags, files, models, &Fleet::default())
+}
+
+/// As [`load`], for rules that read what has been learned of the fleet.
+#[must_use]
+pub fn load_with(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>, fleet: &Fleet) -> Program {
     let rules: Vec<(RawRule, u64)> = files.iter().flat_map(|file| read_with_rev(diags, *file)).collect();
     report_doubles(diags, &rules);
     let list = models.list.clone();
     for (rule, _) in &rules {
         report_globs(diags, rule, &list);
     }
-    let compiled = list.iter().map(|model| compile(diags, model, &rules)).collect();
+    let compiled = list.iter().map(|model| compile(diags, model, &rules, fleet)).collect();
     let infos = rules
         .iter()
         .map(|(rule, rev)| RuleInfo {
@@ -102,7 +109,7 @@ fn fault_of(rule: &RawRule) -> FaultName {
     FaultName::from(rule.fault.as_ref().map_or(&*rule.id.value, |f| &*f.value))
 }
 
-fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]) -> ModelProgram {
+fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)], fleet: &Fleet) -> ModelProgram {
     let mut tables = Tables::new(ModelProgram {
         model: model.clone(),
         slots: Vec::new(),
@@ -110,6 +117,7 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         slot_of: vec![None; model.signals.len()],
         online: None,
         consts: Vec::new(),
+        cuts: Vec::new(),
         ops: Vec::new(),
         folds: Vec::new(),
         rules: Vec::new(),
@@ -121,7 +129,9 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         texts: false,
     });
     for (rule, rev) in rules.iter().filter(|(r, _)| watches(r, model)) {
-        let compiled = RuleCompiler { diags, tables: &mut tables, rule, lets: BTreeMap::new(), lane: 0 }.compile(*rev);
+        tables.baselines.clear();
+        let compiled =
+            RuleCompiler { diags, tables: &mut tables, rule, fleet, lets: BTreeMap::new(), lane: 0 }.compile(*rev);
         if let Some(compiled) = compiled.filter(|c| c.mode != Mode::Off) {
             tables.program.rules.push(compiled);
         }
@@ -161,6 +171,11 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
         for level in &rule.levels {
             take(rule.lane, format!("rule {} level {}", rule.id, level.name), LEVEL_WORDS);
         }
+    }
+    for op in &mut p.ops {
+        let owner = op.baseline.as_ref().filter(|b| b.own().is_some_and(|own| own.freeze)).map(|b| &b.rule);
+        let place = owner.and_then(|id| p.rules.iter().position(|r| r.id.as_str() == &**id));
+        op.frozen_by = place.and_then(|ix| u16::try_from(ix).ok());
     }
     p.lanes = lanes;
     p.texts = p.slots.iter().any(|s| s.keeps_text);
@@ -202,6 +217,7 @@ pub(super) struct RuleCompiler<'a> {
     pub(super) diags: &'a mut Diagnostics,
     pub(super) tables: &'a mut Tables,
     pub(super) rule: &'a RawRule,
+    fleet: &'a Fleet,
     lets: BTreeMap<Arc<str>, Option<Typed>>,
     /// What the rule watches: the device or one kind of part.
     pub(super) lane: u16,
@@ -211,6 +227,7 @@ impl RuleCompiler<'_> {
     fn compile(mut self, rev: u64) -> Option<RuleProgram> {
         self.lane = self.watched()?;
         self.check_lets();
+        self.check_baselines();
         let rule = self.rule;
         let filter = rule.filter.as_ref().map(|source| self.filter(source));
         let (levels, sequence) = match (&rule.sequence, rule.levels.as_slice()) {
@@ -273,10 +290,17 @@ impl RuleCompiler<'_> {
     }
 
     pub(super) fn checker<'b>(&'b mut self, source: &'b Text, names: &'b [Arc<str>]) -> Checker<'b> {
-        let scope = Scope::Rule(self.lane);
-        let carry_resets = self.rule.carry_resets;
-        let (diags, tables, lets) = (&mut *self.diags, &mut *self.tables, &self.lets);
-        Checker { diags, tables, source, base: 0, lets, let_names: names, scope, carry_resets }
+        Checker {
+            diags: self.diags,
+            tables: self.tables,
+            source,
+            base: 0,
+            lets: &self.lets,
+            let_names: names,
+            rule: self.rule,
+            fleet: self.fleet,
+            scope: Scope::Rule(self.lane),
+        }
     }
 
     pub(super) fn names(&self) -> Vec<Arc<str>> {
@@ -300,6 +324,14 @@ impl RuleCompiler<'_> {
             }
             let typed = source.as_ref().and_then(|s| self.checker(&s.text, &names).check(&s.expr));
             self.lets.insert(name.value.clone(), typed);
+        }
+    }
+
+    /// Baselines that no `let` has asked for are checked all the same.
+    fn check_baselines(&mut self) {
+        let names = self.names();
+        for raw in &self.rule.baselines {
+            self.checker(&raw.name, &names).declare(raw);
         }
     }
 

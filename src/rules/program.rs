@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::baseline::Baseline;
 use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
 use crate::model::{Model, SignalIx};
 use crate::source::Place;
@@ -108,6 +109,8 @@ pub(crate) struct ModelProgram {
     /// By [`SignalIx`].
     pub(crate) slot_of: Vec<Option<u16>>,
     pub(crate) consts: Vec<Const>,
+    /// Edges, ascending, between the groups that the values of a baseline's regime fall into.
+    pub(crate) cuts: Vec<Arc<[f64]>>,
     /// Inner operators before those that use them.
     pub(crate) ops: Vec<OpSpec>,
     pub(crate) folds: Vec<FoldSpec>,
@@ -269,6 +272,10 @@ pub(crate) enum Ins {
     /// Whether nothing was heard for `consts[.0]` seconds.
     Silent(u16),
     Read(Read, u16),
+    /// How many of the edges of that cut do not lie above the value.
+    Cut(u16),
+    /// Makes one number of the top so many.
+    Regime(u8),
     Fold(u16),
 }
 
@@ -278,9 +285,9 @@ impl Ins {
         Some(match self {
             Self::SkipIfFalse(_) | Self::SkipIfTrue(_) => return None,
             Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
-            Self::Read(Read::TimeTo, _) => 1,
-            Self::Read(..) => 0,
-            Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known => 1,
+            Self::Read(read, _) => read.pops(),
+            Self::Regime(count) => usize::from(count),
+            Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known | Self::Cut(_) => 1,
             Self::Choose => 3,
             Self::Add
             | Self::Sub
@@ -350,6 +357,27 @@ pub(crate) enum Read {
     Prev,
     Changed,
     Ewma,
+    /// Pops value and regime.
+    Z,
+    /// Pops the regime.
+    Centre,
+    /// Pops the regime.
+    Scale,
+    /// Pops so many values and the regime.
+    T2(u8),
+    Cusum,
+}
+
+impl Read {
+    /// How many values it takes from the stack.
+    pub(crate) fn pops(self) -> usize {
+        match self {
+            Self::Z => 2,
+            Self::TimeTo | Self::Centre | Self::Scale => 1,
+            Self::T2(values) => usize::from(values) + 1,
+            _ => 0,
+        }
+    }
 }
 
 /// The families of operator state. One state serves all reads of its family.
@@ -389,6 +417,10 @@ pub(crate) enum Family {
     Last,
     /// Running mean.
     Ewma,
+    /// What is usual, by regime; its words depend on the baseline.
+    Baseline,
+    /// Cumulative sum.
+    Cusum,
 }
 
 impl Family {
@@ -397,13 +429,14 @@ impl Family {
         match self {
             Self::Sum | Self::Min | Self::Max | Self::Moments | Self::Trend => 2,
             Self::Rate | Self::Rises | Self::Runs => 3,
-            Self::Held | Self::Rose => 2,
+            Self::Held | Self::Rose | Self::Cusum => 2,
             Self::Seen => 1,
             Self::Counter => 6,
             Self::Total => 7,
             Self::Sample(_) => 5,
             Self::Sequence(steps) => 2 + usize::from(steps.count) * (1 + usize::from(steps.overlap)),
             Self::Last | Self::Ewma => 4,
+            Self::Baseline => 0,
         }
     }
 
@@ -421,6 +454,8 @@ impl Family {
             | Self::Counter
             | Self::Total
             | Self::Sample(_)
+            | Self::Baseline
+            | Self::Cusum
             | Self::Last
             | Self::Ewma => 0,
         }
@@ -445,6 +480,8 @@ impl Family {
             Self::Sample(keep) => keep.as_str(),
             Self::Last => "last",
             Self::Ewma => "ewma",
+            Self::Baseline => "baseline",
+            Self::Cusum => "cusum",
         }
     }
 
@@ -519,6 +556,9 @@ pub(crate) struct OpSpec {
     pub(crate) window: Option<u16>,
     /// Further constants that the family asks for.
     pub(crate) args: Vec<u16>,
+    pub(crate) baseline: Option<Arc<Baseline>>,
+    /// The rule that must be quiet for it to learn.
+    pub(crate) frozen_by: Option<u16>,
     /// How much time one sample covers at most, in microseconds (V5); `i64::MAX` if the model does not say.
     pub(crate) covers: i64,
     /// Where its words start.
@@ -526,9 +566,15 @@ pub(crate) struct OpSpec {
 }
 
 impl OpSpec {
-    /// How many words its state has.
+    /// How many values its code leaves on the stack.
+    pub(crate) fn inputs(&self) -> usize {
+        self.baseline.as_ref().map_or(1, |b| b.values() + 1)
+    }
+
+    /// Length of its state.
     pub(crate) fn words(&self) -> usize {
-        self.family.head() + self.family.bucket() * BUCKETS
+        let plain = || self.family.head() + self.family.bucket() * BUCKETS;
+        self.baseline.as_ref().map_or_else(plain, |b| b.words())
     }
 }
 

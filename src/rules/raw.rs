@@ -3,6 +3,7 @@
 use crate::domain::{Mode, Severity, Span};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Text};
 
+use super::baseline::{self, RawBaseline};
 use super::expr::{Expr, parse};
 use super::program::{OnBackfill, OnGap};
 use super::sample::{self, RawSample};
@@ -33,6 +34,7 @@ pub(super) struct RawRule {
     pub(super) confidence: f64,
     pub(super) samples: Vec<RawSample>,
     pub(super) lets: Vec<(Text, Option<Source>)>,
+    pub(super) baselines: Vec<RawBaseline>,
     pub(super) levels: Vec<RawLevel>,
     pub(super) sequence: Option<RawSequence>,
     pub(super) max_gap: Option<MaxGap>,
@@ -87,6 +89,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
     let confidence = confidence(diags, &table);
     let samples = sample::read(diags, &table);
     let lets = lets(diags, &table);
+    let baselines = baseline::read(diags, &table);
     let steps = sequence::read(diags, &table);
     let (sequence, levels) = match steps {
         Some((sequence, clear)) => (Some(sequence), vec![last_step(diags, &table, severity, clear)]),
@@ -109,6 +112,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         confidence,
         samples,
         lets,
+        baselines,
         levels,
         sequence,
         max_gap: None,
@@ -249,6 +253,10 @@ fn level(diags: &mut Diagnostics, table: &Table<'_>, name: String, severity: Sev
 /// An expression; a mistake in its shape is reported here.
 pub(super) fn source(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Source> {
     let text = table.text(diags, key)?;
+    parsed_source(diags, text)
+}
+
+pub(super) fn parsed_source(diags: &mut Diagnostics, text: Text) -> Option<Source> {
     match parse(&text.value) {
         Ok(expr) => Some(Source { text, expr }),
         Err(e) => {
@@ -259,7 +267,7 @@ pub(super) fn source(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> O
     }
 }
 
-fn duration(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Item<Span>> {
+pub(super) fn duration(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Item<Span>> {
     let span = table.parsed::<Span>(diags, key, "a duration such as 30s, 10m or 7d")?;
     if span.value < Span::ZERO {
         diags.push(Diagnostic::error("R004", format!("`{key}` is negative")).at(span.place, ""));

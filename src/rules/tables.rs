@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::baseline::Declared;
 use super::check::Typed;
 use super::program::{Const, Family, FoldSpec, Gap, Lane, ModelProgram, OpSpec, Shown, Slot};
 use super::types::Ty;
@@ -14,12 +15,22 @@ use crate::model::{Model, SignalIx, SignalType};
 pub(super) struct Tables {
     pub(super) program: ModelProgram,
     by_key: BTreeMap<String, u16>,
+    /// Those of the rule at hand that have been checked.
+    pub(super) baselines: BTreeMap<Arc<str>, Option<Declared>>,
+    /// Those that are being checked.
+    pub(super) open: Vec<Arc<str>>,
     folds_by_text: BTreeMap<String, u16>,
 }
 
 impl Tables {
     pub(super) fn new(program: ModelProgram) -> Self {
-        Self { program, by_key: BTreeMap::new(), folds_by_text: BTreeMap::new() }
+        Self {
+            program,
+            by_key: BTreeMap::new(),
+            baselines: BTreeMap::new(),
+            open: Vec::new(),
+            folds_by_text: BTreeMap::new(),
+        }
     }
 
     pub(super) fn slot(&mut self, ix: SignalIx) -> u16 {
@@ -98,6 +109,15 @@ impl Tables {
         })
     }
 
+    pub(super) fn cut(&mut self, edges: Arc<[f64]>) -> u16 {
+        let cuts = &mut self.program.cuts;
+        let ix = cuts.iter().position(|c| *c == edges).unwrap_or_else(|| {
+            cuts.push(edges);
+            cuts.len() - 1
+        });
+        u16::try_from(ix).unwrap_or(u16::MAX)
+    }
+
     /// The operator `family(input, window, args)`, shared if it is there already.
     pub(super) fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>, args: &[&Typed]) -> u16 {
         let constants = window.into_iter().chain(args.iter().copied());
@@ -138,6 +158,8 @@ impl Tables {
             window,
             args,
             covers,
+            baseline: None,
+            frozen_by: None,
             offset: 0,
         });
         self.by_key.insert(key, ix);

@@ -19,7 +19,7 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
             words[6] = marker;
         }
     }
-    let low = op.low;
+    let low = 0.0;
     if words[2] != 0 {
         let (old, grown) = (num(words[0]), (value - num(words[0])) + (low - num(words[1])));
         let around = grown + op.arg(0);

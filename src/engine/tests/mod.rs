@@ -1,5 +1,6 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
+mod baseline;
 mod components;
 mod counters;
 mod events;

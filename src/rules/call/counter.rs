@@ -48,7 +48,7 @@ impl Checker<'_> {
         };
         let marker = self.constant(Const::Attr { name: name.clone(), number: true }, counter.ty.clone(), None);
         let op = self.operator(Family::Total, &counter, None, &[&rollover, &marker]);
-        let read = if self.carry_resets { Read::TotalCarried } else { Read::Total };
+        let read = if self.rule.carry_resets { Read::TotalCarried } else { Read::Total };
         let mut typed = self.read(read, op, counter.ty.clone(), &counter, None);
         typed.text = format!("{read:?}({}, {})", counter.text, marker.text).to_lowercase();
         Some(typed)

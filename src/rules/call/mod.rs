@@ -21,6 +21,9 @@
 //! | `known(x)` `age(signal)` | whether `x` is known; time since the signal was last sent |
 //! | `silent(w)` | nothing at all was heard for `w`, our own outages not counted |
 //! | `only(m, e)` | `m` while `e` holds, otherwise unknown: feeds a window with the samples that mean something |
+//! | `z(m, NAME)` `centre(NAME)` `scale(NAME)` | against `[rule.baseline.NAME]`; see `call::evidence` |
+//! | `cusum(m, k, h, NAME)` `cusum_low(m, k, h, NAME)` | whether a small shift up (down) has lasted; without `h` its sum |
+//! | `t2(NAME)` | how far several signals together are from what is usual |
 //! | `max(m)` `min` `mean` `spread` `median` `argmin` `argmax` `count(e)` | over the components that `m` reads, unknown ones left out |
 //! | `min(a, b)` `max(a, b)` `abs(a)` | of plain values |
 //!
@@ -29,6 +32,7 @@
 mod counter;
 mod edges;
 mod events;
+mod evidence;
 mod fold;
 mod instant;
 mod runs;
@@ -58,7 +62,7 @@ struct Call {
     check: fn(&mut Checker<'_>, &Word, &[Expr]) -> Option<Typed>,
 }
 
-const GROUPS: [&[Call]; 8] = [
+const GROUPS: &[&[Call]] = &[
     window::CALLS,
     fold::CALLS,
     trend::CALLS,
@@ -67,11 +71,12 @@ const GROUPS: [&[Call]; 8] = [
     runs::CALLS,
     counter::CALLS,
     instant::CALLS,
+    evidence::CALLS,
 ];
 
 impl Checker<'_> {
     pub(super) fn call(&mut self, name: &Word, args: &[Expr], e: &Expr) -> Option<Typed> {
-        let calls = || GROUPS.into_iter().flatten();
+        let calls = || GROUPS.iter().copied().flatten();
         let Some(call) = calls().find(|c| c.name == &*name.text) else {
             let hint = did_you_mean(&name.text, calls().map(|c| c.name)).map(|n| format!("did you mean `{n}`?"));
             let finding = Diagnostic::error("R013", format!("there is no function '{}'", name.text)).maybe_hint(hint);
