@@ -39,7 +39,7 @@ pub(crate) use baseline::{Baseline, FleetBin, Origin, nearest, regime};
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
     Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec,
-    Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
+    PEAKS, POINTS, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
 };
 
 use crate::source::{Diagnostic, Diagnostics};

@@ -22,6 +22,10 @@ use crate::source::Place;
 
 /// Buckets of a window. A window of `w` reaches back between `w` and `w - w/BUCKETS`, never further than `w`.
 pub const BUCKETS: usize = 20;
+/// Points that stand for the samples of a bucket where quantiles are asked for.
+pub(crate) const POINTS: usize = 16;
+/// Largest samples of a calibration that are kept for the tail.
+pub(crate) const PEAKS: usize = 24;
 
 /// Compiled rules for all models. Immutable, shared by [`Arc`].
 #[derive(Debug, Clone)]
@@ -258,6 +262,10 @@ pub(crate) enum Ins {
     Div,
     Neg,
     Abs,
+    /// Square root, natural logarithm, exponential.
+    Sqrt,
+    Ln,
+    Exp,
     Min,
     Max,
     Not,
@@ -299,7 +307,15 @@ impl Ins {
             Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
             Self::Read(read, _) => read.pops(),
             Self::Regime(count) => usize::from(count),
-            Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known | Self::Cut(_) => 1,
+            Self::Affine(..)
+            | Self::Neg
+            | Self::Abs
+            | Self::Sqrt
+            | Self::Ln
+            | Self::Exp
+            | Self::Not
+            | Self::Known
+            | Self::Cut(_) => 1,
             Self::Choose => 3,
             Self::Add
             | Self::Sub
@@ -378,6 +394,11 @@ pub(crate) enum Read {
     /// Pops so many values and the regime.
     T2(u8),
     Cusum,
+    /// The threshold of the tail.
+    Tail,
+    /// Pops the quantile.
+    Quantile,
+    Resid,
 }
 
 impl Read {
@@ -385,7 +406,7 @@ impl Read {
     pub(crate) fn pops(self) -> usize {
         match self {
             Self::Z => 2,
-            Self::TimeTo | Self::Centre | Self::Scale => 1,
+            Self::TimeTo | Self::Centre | Self::Scale | Self::Quantile => 1,
             Self::T2(values) => usize::from(values) + 1,
             _ => 0,
         }
@@ -433,13 +454,19 @@ pub(crate) enum Family {
     Baseline,
     /// Cumulative sum.
     Cusum,
+    /// Peaks over a threshold.
+    Tail,
+    /// Weighted points a bucket.
+    Sketch,
+    /// Sums for a parabola a bucket.
+    Resid,
 }
 
 impl Family {
     /// Words before the buckets: newest bucket number, time of the newest sample, newest value or what the family needs.
     pub(crate) fn head(self) -> usize {
         match self {
-            Self::Sum | Self::Min | Self::Max | Self::Moments | Self::Trend => 2,
+            Self::Sum | Self::Min | Self::Max | Self::Moments | Self::Trend | Self::Sketch => 2,
             Self::Rate | Self::Rises | Self::Runs => 3,
             Self::Held | Self::Rose | Self::Cusum => 2,
             Self::Seen => 1,
@@ -447,7 +474,8 @@ impl Family {
             Self::Total => 7,
             Self::Sample(_) => 5,
             Self::Sequence(steps) => 2 + usize::from(steps.count) * (1 + usize::from(steps.overlap)),
-            Self::Last | Self::Ewma => 4,
+            Self::Last | Self::Ewma | Self::Resid => 4,
+            Self::Tail => 6 + PEAKS,
             Self::Baseline => 0,
         }
     }
@@ -458,6 +486,8 @@ impl Family {
             Self::Sum | Self::Min | Self::Max | Self::Rate => 2,
             Self::Moments | Self::Runs => 3,
             Self::Trend => 6,
+            Self::Resid => 8,
+            Self::Sketch => POINTS + POINTS / 2 + 1,
             Self::Rises => 1,
             Self::Held
             | Self::Seen
@@ -467,6 +497,7 @@ impl Family {
             | Self::Total
             | Self::Sample(_)
             | Self::Baseline
+            | Self::Tail
             | Self::Cusum
             | Self::Last
             | Self::Ewma => 0,
@@ -494,6 +525,9 @@ impl Family {
             Self::Ewma => "ewma",
             Self::Baseline => "baseline",
             Self::Cusum => "cusum",
+            Self::Tail => "tail",
+            Self::Sketch => "sketch",
+            Self::Resid => "resid",
         }
     }
 

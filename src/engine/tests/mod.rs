@@ -11,6 +11,7 @@ mod presence;
 mod runs;
 mod samples;
 mod sequence;
+mod shape;
 mod shipped;
 mod time;
 mod values;

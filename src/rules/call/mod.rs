@@ -25,6 +25,10 @@
 //! | `cusum(m, k, h, NAME)` `cusum_low(m, k, h, NAME)` | whether a small shift up (down) has lasted; without `h` its sum |
 //! | `t2(NAME)` | how far several signals together are from what is usual |
 //! | `max(m)` `min` `mean` `spread` `median` `argmin` `argmax` `count(e)` | over the components that `m` reads, unknown ones left out |
+//! | `quantile(m, q, w)` | the value that a share `q` of the last `w` lies below; rank within 0.02 |
+//! | `resid(m, w)` | how far the newest sample is from a parabola through those before it |
+//! | `evt(m, q)` `evt(m, q, w)` | what `m` exceeds by chance in a share `q` of its samples (SPOT); calibrates for 256 samples and `w` |
+//! | `sqrt(a)` `ln(a)` `exp(a)` | of plain numbers |
 //! | `min(a, b)` `max(a, b)` `abs(a)` | of plain values |
 //!
 //! `min(m, 1h)` is a window unless `m` is itself a computed duration, as in `min(time_to(…), 7d)`.
@@ -36,6 +40,7 @@ mod evidence;
 mod fold;
 mod instant;
 mod runs;
+mod shape;
 mod trend;
 mod window;
 
@@ -72,6 +77,7 @@ const GROUPS: &[&[Call]] = &[
     counter::CALLS,
     instant::CALLS,
     evidence::CALLS,
+    shape::CALLS,
 ];
 
 impl Checker<'_> {
