@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::counts::Counts;
 use super::look::Look;
 use super::ops::{self, word};
+use super::past::Past;
 use super::profile::Profile;
+use super::skew::Skew;
 use super::trace::Turn;
 use super::vm::{Stack, View, run};
 use crate::domain::{Detection, DeviceId};
@@ -55,6 +58,10 @@ pub(super) struct Device {
     pub(super) texts: Vec<(u16, Arc<str>)>,
     /// By device time.
     pub(super) waiting: Vec<Sample>,
+    /// Only of models that want it learned.
+    pub(super) skew: Option<Box<Skew>>,
+    /// As it was before the last gap, while history of it may come.
+    pub(super) past: Option<Box<Past>>,
 }
 
 /// The clocks of a device.
@@ -64,6 +71,8 @@ pub(super) struct Life {
     pub(super) clock: i64,
     /// Healthy time of the shard when that was.
     pub(super) anchor: i64,
+    /// Healthy time of the shard when our last outage ended.
+    pub(super) steady: i64,
     /// Newest device time seen, worked in or waiting.
     pub(super) newest: i64,
     /// Healthy time of the newest message that was not retained.
@@ -74,6 +83,8 @@ pub(super) struct Life {
     /// Thresholds of silence up to this healthy time are done.
     pub(super) silent_done: i64,
     pub(super) historical: bool,
+    /// This is the copy on which history runs, not the device as it is now.
+    pub(super) is_past: bool,
     /// How often its clock ran ahead (T1).
     pub(super) skewed: u32,
     /// Late samples (T3).
@@ -93,13 +104,14 @@ pub(super) struct Scratch {
     pub(super) stack: Stack,
     ops: Vec<u64>,
     rules: Vec<u64>,
+    pub(super) counts: Counts,
     /// See [`super::Engine::trace`].
     pub(super) turns: Option<Vec<Turn>>,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { stack: [0.0; MAX_STACK], ops: Vec::new(), rules: Vec::new(), turns: None }
+        Self { stack: [0.0; MAX_STACK], ops: Vec::new(), rules: Vec::new(), counts: Counts::default(), turns: None }
     }
 }
 
@@ -108,12 +120,14 @@ impl Life {
         Self {
             clock: i64::MIN,
             anchor: healthy,
+            steady: 0,
             newest: i64::MIN,
             heard: healthy,
             received_at: 0,
             done: i64::MIN,
             silent_done: i64::MIN,
             historical: false,
+            is_past: false,
             skewed: 0,
             late: 0,
         }
@@ -133,6 +147,8 @@ impl Device {
             recent: VecDeque::new(),
             texts: Vec::new(),
             waiting: Vec::new(),
+            skew: program.model.learn_skew.then(Box::default),
+            past: None,
         }
     }
 
@@ -180,13 +196,18 @@ impl Device {
 
     fn take(&mut self, work: &mut Work<'_>, sample: &Sample) {
         if sample.at < self.life.clock {
+            if !self.take_past(work, sample) {
+                self.life.late = self.life.late.saturating_add(1);
+                work.scratch.counts.one("forewarn_late_total", [("model", work.program.model.id.as_str())]);
+            }
             self.take_late(work, sample);
         } else {
             self.take_in_order(work, sample);
         }
     }
 
-    fn take_in_order(&mut self, work: &mut Work<'_>, sample: &Sample) {
+    pub(super) fn take_in_order(&mut self, work: &mut Work<'_>, sample: &Sample) {
+        self.mind_the_gap(work, sample);
         if self.next < sample.at {
             self.run_timers(work, sample.at - 1, sample.received_at, false);
         }
@@ -243,7 +264,6 @@ impl Device {
 
     /// A late sample reaches the windows that are still open and nothing else (T3).
     fn take_late(&mut self, work: &mut Work<'_>, sample: &Sample) {
-        self.life.late = self.life.late.saturating_add(1);
         let mut row = vec![f64::NAN.to_bits(); 2 * work.program.slots.len()];
         for (slot, value) in &sample.values {
             row[2 * usize::from(*slot)] = value.to_bits();

@@ -16,6 +16,7 @@ pub(super) struct Emit {
     pub(super) level: u8,
     pub(super) started_at: i64,
     pub(super) seq: u32,
+    pub(super) latched: bool,
     /// Device time of the sample or timer.
     pub(super) now: i64,
 }
@@ -68,6 +69,8 @@ pub(super) fn emit(
         event_at: At::from_micros(what.now),
         received_at: At::from_micros(device.life.received_at),
         historical: device.life.historical && rule.on_backfill != OnBackfill::Act,
+        late_by: device.life.historical.then(|| Span::from_micros((device.life.received_at - what.now).max(0))),
+        latched: what.latched,
     }
 }
 

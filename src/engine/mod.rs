@@ -12,13 +12,17 @@
 //! most [`Settings::mark_gap`] apart; a longer gap is our own outage and does not count, and after it no timer fires
 //! for [`Settings::grace`]. Silence and the running-on of device clocks are measured in this time (T5).
 
+mod bars;
 mod census;
+mod counts;
 mod device;
 mod emit;
 mod level;
 mod look;
 mod ops;
+mod past;
 mod profile;
+mod skew;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -38,10 +42,12 @@ use crate::decode;
 use crate::domain::{At, Detection, DeviceId, Registry, SHARDS, Span, Value, shard_of};
 use crate::model::{Binding, Message, ReadingValue};
 use crate::rules::{ModelProgram, Program, text_value};
+use counts::Counts;
 use device::{Device, Sample, Scratch, Work};
 use profile::Profiles;
 
 pub use census::watched;
+pub use counts::Count;
 pub use level::Phase;
 pub use state::Error;
 pub use trace::Turn;
@@ -108,6 +114,8 @@ struct ShardClock {
     healthy: i64,
     /// No timer fires before.
     grace_until: i64,
+    /// Healthy time when our last outage ended.
+    steady: i64,
 }
 
 impl Engine {
@@ -186,6 +194,7 @@ impl Engine {
             }
         };
         let device = &mut shard.devices[ix];
+        device.life.steady = shard.clock.steady;
         let presence = message.presence.filter(|_| message.event_at.is_none() && message.readings.is_empty());
         if let Some(online) = presence {
             let sample = &mut self.sample;
@@ -198,12 +207,24 @@ impl Engine {
             shard.schedule(ix, model);
             return;
         }
-        let stamp = Stamp::of(model, message.event_at, received_at.as_micros(), device);
+        let sent = message.event_at.map(At::as_micros).filter(|te| *te >= OLDEST);
         // Without a time of its own a message cannot be told from the next one that says the same.
-        if let Some(te) = stamp.sent
+        if let Some(te) = sent
             && device.is_repeated(received_at.as_micros(), xxh3_64_with_seed(&te.to_le_bytes(), fingerprint))
         {
             return;
+        }
+        let skew = device.skew.as_mut().map_or(0, |skew| {
+            // What is retained was sent at any time before.
+            if let Some(te) = sent.filter(|_| !retained) {
+                skew.learn(te, received_at.as_micros());
+            }
+            skew.offset
+        });
+        let stamp = Stamp::of(model, sent.map(|te| te - skew), received_at.as_micros());
+        if stamp.ahead {
+            device.life.skewed = device.life.skewed.saturating_add(1);
+            self.scratch.counts.one("forewarn_clock_skew_total", [("model", model.model.id.as_str())]);
         }
         // A will is the broker's word, not the device's.
         if !retained && message.presence != Some(false) {
@@ -216,9 +237,9 @@ impl Engine {
         let clock = device.life.clock;
         sample.healthy =
             if retained && clock != i64::MIN { device.life.anchor.saturating_add(stamp.at - clock) } else { healthy };
-        sample.historical = stamp.historical;
-        reduce(model, message, sample);
-        if retained && stamp.sent.is_none() {
+        sample.historical = stamp.historical || message.historical;
+        reduce(model, message, sample, &mut self.scratch.counts);
+        if retained && sent.is_none() {
             device.fill(sample);
         } else {
             device.accept(&mut Work { program: model, scratch: &mut self.scratch, out }, sample);
@@ -239,6 +260,7 @@ impl Engine {
             }
             for ix in shard.due() {
                 let device = &mut shard.devices[ix];
+                device.life.steady = shard.clock.steady;
                 let model = &program.models[usize::from(device.model)];
                 let mut work = Work { program: model, scratch: &mut self.scratch, out };
                 device.advance(&mut work, shard.clock.healthy, at.as_micros());
@@ -375,6 +397,7 @@ impl ShardClock {
                 self.healthy += elapsed;
             } else {
                 self.grace_until = at.saturating_add(settings.grace.as_micros());
+                self.steady = self.healthy;
             }
         }
         self.mark = at;
@@ -386,32 +409,31 @@ impl ShardClock {
 struct Stamp {
     /// Device time to use.
     at: i64,
-    /// Device time as sent, if it says anything.
-    sent: Option<i64>,
+    /// The device time ran ahead of us by too much to be used.
+    ahead: bool,
     historical: bool,
 }
 
 impl Stamp {
-    fn of(program: &ModelProgram, sent: Option<At>, received_at: i64, device: &mut Device) -> Self {
-        let sent = sent.map(At::as_micros).filter(|te| *te >= OLDEST);
-        let at = match sent {
-            Some(te) if te > received_at.saturating_add(program.model.max_future.as_micros()) => {
-                device.life.skewed = device.life.skewed.saturating_add(1);
-                received_at
-            }
-            Some(te) => te,
-            None => received_at,
-        };
+    fn of(program: &ModelProgram, sent: Option<i64>, received_at: i64) -> Self {
+        let latest = received_at.saturating_add(program.model.max_future.as_micros());
+        let ahead = sent.is_some_and(|te| te > latest);
+        let at = sent.filter(|_| !ahead).unwrap_or(received_at);
         let backfill = program.model.backfill_after.map_or(i64::MAX, Span::as_micros);
-        Self { at, sent, historical: received_at.saturating_sub(at) > backfill }
+        Self { at, ahead, historical: received_at.saturating_sub(at) > backfill }
     }
 }
 
 /// Keeps of a message what rules and facts of its model read.
-fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample) {
+fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample, counts: &mut Counts) {
     sample.values.clear();
     sample.texts.clear();
     for reading in &message.readings {
+        if let ReadingValue::Bad(why) = reading.value {
+            let signal = program.model.signals.get(usize::from(reading.signal.0)).map_or("", |s| s.name.as_str());
+            let labels = [("model", program.model.id.as_str()), ("signal", signal), ("reason", why.as_str())];
+            counts.one("forewarn_bad_value_total", labels);
+        }
         let slot = program.slot_of.get(usize::from(reading.signal.0)).copied().flatten();
         let Some(slot) = slot.filter(|_| reading.component == 0) else { continue };
         let value = match &reading.value {

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::ops::{Op, micros};
 use super::vm::run_static;
 use crate::domain::{Device, Dimension, Unit, Value};
 use crate::model::{Literal, Param, literal};
-use crate::rules::{Const, ModelProgram, OpSpec, text_value};
+use crate::rules::{Const, ModelProgram, OpSpec, text_value, zone};
 
 /// Shared by all devices of a model for which it is the same.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +21,8 @@ pub(super) struct Profile {
     pub(super) enabled: Vec<bool>,
     /// Windows of `silent` in rules that watch this device, in microseconds, shortest first.
     pub(super) silents: Vec<i64>,
+    /// Where the devices are.
+    pub(super) zone: TimeZone,
 }
 
 /// All profiles of a model.
@@ -30,12 +34,12 @@ impl Profiles {
     pub(super) fn of(&mut self, program: &ModelProgram, device: Option<&Device>) -> Arc<Profile> {
         let consts: Vec<f64> = program.consts.iter().map(|c| value(program, c, device)).collect();
         let key = consts.iter().map(|c| c.to_bits()).collect();
-        self.0.entry(key).or_insert_with(|| Arc::new(Profile::new(program, consts))).clone()
+        self.0.entry(key).or_insert_with(|| Arc::new(Profile::new(program, consts, device))).clone()
     }
 }
 
 impl Profile {
-    fn new(program: &ModelProgram, consts: Vec<f64>) -> Self {
+    fn new(program: &ModelProgram, consts: Vec<f64>, device: Option<&Device>) -> Self {
         let window = |c: Option<u16>| c.map_or(0, |c| micros(consts[usize::from(c)]));
         let windows = program.ops.iter().map(|op| window(op.window)).collect();
         // Only what is true watches: an unknown attribute does not.
@@ -54,7 +58,9 @@ impl Profile {
             .collect();
         silents.sort_unstable();
         silents.dedup();
-        Self { consts, windows, enabled, silents }
+        // Read only by schedules, which see to it that devices of other zones have another profile.
+        let zone = device.and_then(|d| zone(&d.tz)).unwrap_or(TimeZone::UTC);
+        Self { consts, windows, enabled, silents, zone }
     }
 
     /// The operator with this index, as it is for these devices.

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::device::{Device, Life, Sample, empty_row};
 use super::emit::{episode, facts};
 use super::look::Head;
+use super::past::{Past, Stay};
+use super::skew::Skew;
 use super::{Engine, Shard, ShardClock};
 use crate::domain::{At, Change, Detection, DeviceId, FaultName, Mode, RuleId};
 use crate::rules::{ModelProgram, RULE_WORDS};
 
 /// First byte of a snapshot.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why a snapshot cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +71,8 @@ struct DeviceState {
     recent: Vec<(i64, u64)>,
     texts: Vec<(u16, std::sync::Arc<str>)>,
     waiting: Vec<Sample>,
+    skew: Option<Skew>,
+    past: Option<Box<(DeviceState, Stay)>>,
 }
 
 impl Shard {
@@ -81,19 +85,24 @@ impl Shard {
         let mut devices: Vec<&Device> = self.devices.iter().collect();
         devices.sort_by(|a, b| (a.model, &a.id).cmp(&(b.model, &b.id)));
         let place = |model| u16::try_from(used.iter().position(|m| *m == model).unwrap_or(0)).unwrap_or(0);
-        let devices = devices
-            .into_iter()
-            .map(|d| DeviceState {
-                id: d.id.clone(),
-                model: place(d.model),
-                life: d.life,
-                row: d.row.to_vec(),
-                recent: d.recent.iter().copied().collect(),
-                texts: d.texts.clone(),
-                waiting: d.waiting.clone(),
-            })
-            .collect();
+        let devices = devices.into_iter().map(|d| DeviceState::of(d, place(d.model))).collect();
         ShardState { clock: self.clock, models, devices }
+    }
+}
+
+impl DeviceState {
+    fn of(device: &Device, model: u16) -> Self {
+        Self {
+            id: device.id.clone(),
+            model,
+            life: device.life,
+            row: device.row.to_vec(),
+            recent: device.recent.iter().copied().collect(),
+            texts: device.texts.clone(),
+            waiting: device.waiting.clone(),
+            skew: device.skew.as_deref().copied(),
+            past: device.past.as_ref().map(|past| Box::new((Self::of(&past.device, model), past.stay))),
+        }
     }
 }
 
@@ -255,6 +264,15 @@ impl Engine {
             sample.values = sample.values.iter().filter_map(|(s, v)| Some((carry.slot(*s)?, *v))).collect();
             sample.texts = sample.texts.iter().filter_map(|(s, t)| Some((carry.slot(*s)?, t.clone()))).collect();
         }
+        if program.model.learn_skew {
+            device.skew = old.skew.map(Box::new).or(device.skew);
+        }
+        device.past = old.past.filter(|past| past.0.row.len() == carry.from.words()).map(|past| {
+            let (state, stay) = *past;
+            let mut device = self.carry_device(carry, model, program, state);
+            clear_disabled(&mut device, program);
+            Box::new(Past { device, stay })
+        });
         device.rearm(program);
         device
     }
@@ -266,6 +284,9 @@ fn clear_disabled(device: &mut Device, program: &ModelProgram) {
         if !device.profile.enabled[ix] {
             let words = RULE_WORDS + rule.levels.len() * crate::rules::LEVEL_WORDS;
             device.row[rule.offset..rule.offset + words].fill(0);
+            if let Some(bars) = &rule.bars {
+                device.row[bars.offset..bars.offset + bars.words()].fill(0);
+            }
         }
     }
 }
@@ -296,5 +317,7 @@ fn removed(
         event_at: At::from_micros(life.clock),
         received_at: At::from_micros(life.received_at),
         historical: false,
+        late_by: None,
+        latched: head.latched,
     }
 }

@@ -1,5 +1,6 @@
 //! What time alone does to a device: samples that have waited long enough, ends of waits, silence, values that expire.
 
+use super::bars::Bar;
 use super::device::{Device, Work};
 use super::level::Track;
 use super::look::{Head, Look};
@@ -90,6 +91,11 @@ impl Device {
         }
         if !by_clock {
             return first;
+        }
+        if let Some(bars) = spec.bars.as_ref().filter(|_| clock || spec.uses.known)
+            && let Bar::Until(at) = self.bar(program, bars, self.life.clock.max(self.life.done))
+        {
+            first = first.min(at);
         }
         let firing = head.level != 0;
         if firing && head.unknown_since != 0 && !head.stale {

@@ -7,11 +7,12 @@ use super::check::{Checker, Typed};
 use super::expr::parse;
 use super::logic::{Oddity, oddities};
 use super::program::{
-    BUCKETS, Gap, Item, LEVEL_WORDS, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, RuleInfo,
-    RuleProgram, Shown, Uses,
+    BUCKETS, Bars, Const, Gap, Item, LEVEL_WORDS, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS,
+    RuleInfo, RuleProgram, Shown, Uses,
 };
 use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
+use super::schedule::Schedule;
 use super::tables::{Tables, default_gap};
 use crate::domain::{FaultName, Mode, RuleId};
 use crate::model::{Model, Models};
@@ -42,6 +43,8 @@ pub fn load(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>) -> P
             lead: rule.lead,
             severities: rule.levels.iter().map(|l| l.severity).collect(),
             confidence: rule.confidence,
+            breaker: rule.limits.breaker.clone(),
+            parent: rule.limits.parent.clone(),
             place: rule.fault.as_ref().unwrap_or(&rule.id).place.clone(),
         })
         .collect();
@@ -161,6 +164,9 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
         for level in &rule.levels {
             take(format!("rule {} level {}", rule.id, level.name), LEVEL_WORDS);
         }
+        if let Some(bars) = &mut rule.bars {
+            bars.offset = take(format!("rule {} bars {}", rule.id, bars.words()), bars.words());
+        }
     }
     p.items = items;
     p.words = next;
@@ -212,6 +218,7 @@ impl RuleCompiler<'_> {
         let mut uses = Uses::default();
         levels.iter().for_each(|(_, u)| uses.add(u));
         self.warn_deaf(&uses);
+        let bars = self.bars(&mut uses)?;
         let evidence = self.evidence(&uses);
         Some(RuleProgram {
             id: RuleId::from(&*rule.id.value),
@@ -226,9 +233,39 @@ impl RuleCompiler<'_> {
             gap: self.gap(!uses.silents.is_empty()),
             on_backfill: rule.on_backfill,
             stale_after: rule.stale_after.as_micros(),
+            bars,
             uses,
             offset: 0,
         })
+    }
+
+    /// What may keep the rule from raising: `Some(None)` for nothing, `None` after an error.
+    #[expect(clippy::option_option, reason = "absent and refused differ")]
+    fn bars(&mut self, uses: &mut Uses) -> Option<Option<Bars>> {
+        let raw = &self.rule.limits;
+        let expected_off = match &raw.expected_off {
+            Some(source) => {
+                let names = self.names();
+                let typed = self.checker(&source.text, &names).condition(&source.expr)?;
+                uses.add(&typed.uses);
+                Some(typed.code)
+            }
+            None => None,
+        };
+        if raw.active.as_ref().is_some_and(Schedule::is_local) {
+            // Devices of different zones are different.
+            self.tables.constant(Const::Attr { name: "tz".into(), number: false });
+        }
+        let bars = Bars {
+            active: raw.active.clone(),
+            ingest_healthy: raw.ingest_healthy.as_micros(),
+            expected_off,
+            cooldown: raw.cooldown.as_micros(),
+            flap: raw.flap,
+            offset: 0,
+        };
+        let any = bars.active.is_some() || bars.expected_off.is_some() || bars.flap.is_some();
+        Some((any || bars.ingest_healthy > 0 || bars.cooldown > 0).then_some(bars))
     }
 
     /// Rules are looked at when something they read arrives.

@@ -5,6 +5,7 @@
 //! expr     text of a condition to a tree
 //! check    tree to typed code for one model: names, units, constants; finds the operators
 //! call     the functions that conditions can call, with their types
+//! limits   schedules, gates and limits of rules
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
 //! load     all of it, for every model that a rule names
@@ -16,21 +17,25 @@
 mod call;
 mod check;
 pub mod expr;
+mod limits;
 mod load;
 mod logic;
 mod program;
 mod raw;
+mod schedule;
 mod tables;
 mod types;
 
+pub use limits::Breaker;
 pub use load::load;
 pub use program::{BUCKETS, Program, RuleInfo};
 
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
-    Const, Family, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece, RULE_WORDS,
-    Read, RuleProgram, Shown, text_value,
+    BAR_WORDS, Bars, Const, Family, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec,
+    Piece, RULE_WORDS, Read, RuleProgram, Shown, text_value,
 };
+pub(crate) use schedule::{Window, zone};
 
 use crate::source::{Diagnostic, Diagnostics};
 

@@ -4,6 +4,7 @@ use crate::domain::{Mode, Severity, Span};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Text};
 
 use super::expr::{Expr, parse};
+use super::limits::{self, RawLimits};
 use super::program::{OnBackfill, OnGap};
 
 /// Most levels of a rule.
@@ -34,6 +35,7 @@ pub(super) struct RawRule {
     pub(super) on_backfill: OnBackfill,
     pub(super) stale_after: Span,
     pub(super) title: Option<Text>,
+    pub(super) limits: RawLimits,
 }
 
 /// `max_gap` as written.
@@ -99,6 +101,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         on_backfill: OnBackfill::Record,
         stale_after: Span::from_hours(1),
         title,
+        limits: limits::read(diags, &table),
     };
     if let Some(data) = table.table(diags, "data") {
         read_data(diags, data, &mut raw);
@@ -211,7 +214,7 @@ fn level(diags: &mut Diagnostics, table: &Table<'_>, name: String, severity: Sev
 }
 
 /// An expression; a mistake in its shape is reported here.
-fn source(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Source> {
+pub(super) fn source(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Source> {
     let text = table.text(diags, key)?;
     match parse(&text.value) {
         Ok(expr) => Some(Source { text, expr }),
@@ -223,7 +226,7 @@ fn source(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Sourc
     }
 }
 
-fn duration(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Item<Span>> {
+pub(super) fn duration(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Item<Span>> {
     let span = table.parsed::<Span>(diags, key, "a duration such as 30s, 10m or 7d")?;
     if span.value < Span::ZERO {
         diags.push(Diagnostic::error("R004", format!("`{key}` is negative")).at(span.place, ""));

@@ -134,6 +134,9 @@ impl ShardThread {
             if !self.reload(now, &mut memory) || !self.forward_facts(&mut memory) {
                 return;
             }
+            for ((name, labels), n) in self.engine.take_counts() {
+                metrics::counter!(name, &labels).increment(n);
+            }
             if now >= memory.next_at {
                 memory.next_at = now + pause;
                 let shard = mine[memory.next_shard % mine.len()];

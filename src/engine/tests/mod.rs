@@ -1,5 +1,7 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
+mod bars;
+mod history;
 mod levels;
 mod lifecycle;
 mod operators;
