@@ -7,6 +7,7 @@
 use super::Engine;
 use super::device::{Device, Work};
 use super::emit::{Emit, emit};
+use super::fold::Memo;
 use super::look::Head;
 use super::ops::{time, word};
 use super::vm::run;
@@ -37,7 +38,7 @@ impl Bar {
 
 impl Device {
     /// Whether a rule with `bars` may raise at device time `now`.
-    pub(super) fn bar(&self, program: &ModelProgram, bars: &Bars, now: i64) -> Bar {
+    pub(super) fn bar(&self, program: &ModelProgram, bars: &Bars, part: Option<usize>, now: i64) -> Bar {
         let mut bar = Bar::Open { since: i64::MIN };
         if let Some(schedule) = &bars.active {
             bar = bar.and(match schedule.at(At::from_micros(now), &self.profile.zone) {
@@ -47,25 +48,27 @@ impl Device {
         }
         if bars.ingest_healthy > 0 {
             // The clock of the device runs on with healthy time from its last sample.
-            let outage = self.life.clock.saturating_add(self.life.steady - self.life.anchor);
+            let outage = self.life.clock.saturating_add(self.aside.as_ref().map_or(0, |a| a.steady) - self.life.anchor);
             bar = bar.and(from(outage.saturating_add(bars.ingest_healthy), now));
         }
-        let ended_at = time(self.row.get(bars.offset).copied().unwrap_or(0));
+        let ended_at = time(self.row(part)[bars.offset]);
         if bars.cooldown > 0 && ended_at != 0 {
             bar = bar.and(from(ended_at.saturating_add(bars.cooldown), now));
         }
-        if let Some(code) = &bars.expected_off
-            && run(&self.view(program, now), code, &mut [0.0; MAX_STACK]) == 1.0
-        {
-            bar = bar.and(Bar::Until(now.saturating_add(LOOK_AGAIN)));
+        if let Some(code) = &bars.expected_off {
+            let mut memo = Memo::default();
+            memo.renew(program.folds.len());
+            if run(&self.view(program, &memo, part, now), code, &mut [0.0; MAX_STACK]) == 1.0 {
+                bar = bar.and(Bar::Until(now.saturating_add(LOOK_AGAIN)));
+            }
         }
         bar
     }
 
     /// Notes a raise; whether it is one too many.
-    pub(super) fn flaps(&mut self, bars: &Bars, now: i64) -> bool {
+    pub(super) fn flaps(&mut self, bars: &Bars, part: Option<usize>, now: i64) -> bool {
         let Some(flap) = bars.flap else { return false };
-        let raises = &mut self.row[bars.offset + BAR_WORDS..bars.offset + bars.words()];
+        let raises = &mut self.row_mut(part)[bars.offset + BAR_WORDS..bars.offset + bars.words()];
         let Some(oldest) = raises.iter_mut().min_by_key(|w| time(**w)) else { return false };
         let too_many = *oldest != 0 && now - time(*oldest) < flap.per;
         *oldest = word(now);
@@ -73,22 +76,25 @@ impl Device {
     }
 
     /// Ends a latched episode, because a person says so. Everything of the rule begins anew.
-    fn unlatch(&mut self, work: &mut Work<'_>, rule: &RuleProgram) {
+    fn unlatch(&mut self, work: &mut Work<'_>, rule: &RuleProgram, part: Option<usize>) {
         let base = rule.offset;
-        let head = Head::load(&self.row[base..]);
+        let clock = self.life.clock;
+        let row = self.row_mut(part);
+        let head = Head::load(&row[base..]);
         if !head.latched {
             return;
         }
-        self.row[base + RULE_WORDS..base + RULE_WORDS + rule.levels.len() * LEVEL_WORDS].fill(0);
+        row[base + RULE_WORDS..base + RULE_WORDS + rule.levels.len() * LEVEL_WORDS].fill(0);
         if let Some(bars) = &rule.bars {
-            self.row[bars.offset..bars.offset + bars.words()].fill(0);
-            self.row[bars.offset] = word(self.life.clock);
+            row[bars.offset..bars.offset + bars.words()].fill(0);
+            row[bars.offset] = word(clock);
         }
+        work.scratch.memo.renew(work.program.folds.len());
         let head = Head { seq: head.seq.saturating_add(1), level: 0, latched: false, ..head };
-        head.store(&mut self.row[base..]);
-        let (started_at, seq, now) = (head.started_at, head.seq, self.life.clock);
-        let what = Emit { change: Change::Cleared, level: 0, started_at, seq, latched: false, now };
-        let detection = emit(self, work.program, rule, what, &mut work.scratch.stack);
+        head.store(&mut row[base..]);
+        let (started_at, seq, now) = (head.started_at, head.seq, clock);
+        let what = Emit { part, change: Change::Cleared, level: 0, started_at, seq, latched: false, now };
+        let detection = emit(self, work.program, rule, what, work.scratch);
         work.out.push(detection);
     }
 }
@@ -108,7 +114,9 @@ impl Engine {
             device.life.received_at = at.as_micros();
             device.life.historical = false;
             let mut work = Work { program: model, scratch: &mut self.scratch, out };
-            model.rules.iter().filter(|r| r.id == *rule).for_each(|r| device.unlatch(&mut work, r));
+            for rule in model.rules.iter().filter(|r| r.id == *rule) {
+                device.seats(rule.lane).for_each(|part| device.unlatch(&mut work, rule, part));
+            }
         }
     }
 }

@@ -23,8 +23,15 @@ impl Counts {
 
 impl Device {
     /// Counts that a bar has kept a rule from raising: once from when its condition becomes true.
-    pub(super) fn count_kept(&mut self, work: &mut Work<'_>, rule: &RuleProgram, bars: &Bars, kept: bool) {
-        let told = &mut self.row[bars.offset + 1];
+    pub(super) fn count_kept(
+        &mut self,
+        work: &mut Work<'_>,
+        rule: &RuleProgram,
+        bars: &Bars,
+        part: Option<usize>,
+        kept: bool,
+    ) {
+        let told = &mut self.row_mut(part)[bars.offset + 1];
         if kept && *told == 0 {
             work.scratch.counts.one("forewarn_raises_barred_total", [("rule", rule.id.as_str())]);
         }

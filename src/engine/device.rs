@@ -7,14 +7,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
+use super::fold::Memo;
 use super::look::Look;
 use super::ops::{self, word};
+use super::part::{PartValue, Parts, empty_row, keep_text};
 use super::past::Past;
 use super::profile::Profile;
 use super::skew::Skew;
 use super::trace::Turn;
 use super::vm::{Stack, View, run};
-use crate::domain::{Detection, DeviceId};
+use crate::domain::{Component, Detection, DeviceId};
 use crate::rules::{MAX_STACK, ModelProgram};
 
 /// Most samples that wait to be put in order (T2).
@@ -37,6 +39,9 @@ pub(super) struct Sample {
     pub(super) historical: bool,
     /// Slot and value.
     pub(super) values: Vec<(u16, f64)>,
+    /// Slots of which there is a whole list.
+    pub(super) lists: Vec<u16>,
+    pub(super) parts: Vec<PartValue>,
     /// Slot and text of slots that keep theirs.
     pub(super) texts: Vec<(u16, Arc<str>)>,
 }
@@ -48,6 +53,7 @@ pub(super) struct Device {
     pub(super) model: u16,
     pub(super) profile: Arc<Profile>,
     pub(super) row: Box<[u64]>,
+    pub(super) parts: Parts,
     pub(super) life: Life,
     /// No timer of a rule is due before this device time.
     pub(super) next: i64,
@@ -58,10 +64,19 @@ pub(super) struct Device {
     pub(super) texts: Vec<(u16, Arc<str>)>,
     /// By device time.
     pub(super) waiting: Vec<Sample>,
-    /// Only of models that want it learned.
-    pub(super) skew: Option<Box<Skew>>,
-    /// As it was before the last gap, while history of it may come.
-    pub(super) past: Option<Box<Past>>,
+    /// What few devices need.
+    pub(super) aside: Option<Box<Aside>>,
+}
+
+/// What only devices of some models need, and some only for a while.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    /// If the model wants it learned.
+    pub(super) skew: Option<Skew>,
+    /// The device as it was before its last gap, while history may come.
+    pub(super) past: Option<Past>,
+    /// Healthy time of the shard when our last outage ended.
+    pub(super) steady: i64,
 }
 
 /// The clocks of a device.
@@ -71,8 +86,6 @@ pub(super) struct Life {
     pub(super) clock: i64,
     /// Healthy time of the shard when that was.
     pub(super) anchor: i64,
-    /// Healthy time of the shard when our last outage ended.
-    pub(super) steady: i64,
     /// Newest device time seen, worked in or waiting.
     pub(super) newest: i64,
     /// Healthy time of the newest message that was not retained.
@@ -85,10 +98,6 @@ pub(super) struct Life {
     pub(super) historical: bool,
     /// This is the copy on which history runs, not the device as it is now.
     pub(super) is_past: bool,
-    /// How often its clock ran ahead (T1).
-    pub(super) skewed: u32,
-    /// Late samples (T3).
-    pub(super) late: u32,
 }
 
 /// What is lent to a device while it works: tables, buffers and the way out.
@@ -102,6 +111,7 @@ pub(super) struct Work<'a> {
 #[derive(Debug)]
 pub(super) struct Scratch {
     pub(super) stack: Stack,
+    pub(super) memo: Memo,
     ops: Vec<u64>,
     rules: Vec<u64>,
     pub(super) counts: Counts,
@@ -111,7 +121,38 @@ pub(super) struct Scratch {
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { stack: [0.0; MAX_STACK], ops: Vec::new(), rules: Vec::new(), counts: Counts::default(), turns: None }
+        Self {
+            stack: [0.0; MAX_STACK],
+            memo: Memo::default(),
+            ops: Vec::new(),
+            rules: Vec::new(),
+            counts: Counts::default(),
+            turns: None,
+        }
+    }
+}
+
+impl Scratch {
+    /// Marks the operators and rules that read a slot.
+    fn touch(&mut self, program: &ModelProgram, slot: u16) {
+        let at = usize::from(slot);
+        program.ops_by_slot[at].iter().for_each(|op| set(&mut self.ops, *op));
+        program.rules_by_slot[at].iter().for_each(|rule| set(&mut self.rules, *rule));
+    }
+}
+
+impl Sample {
+    /// Whether it says anything of a slot.
+    fn has(&self, slot: u16) -> bool {
+        self.lists.contains(&slot) || self.values.iter().any(|(s, _)| *s == slot)
+    }
+}
+
+impl Aside {
+    fn of(program: &ModelProgram) -> Option<Box<Self>> {
+        let gated = program.rules.iter().filter_map(|r| r.bars.as_ref()).any(|b| b.ingest_healthy > 0);
+        let skew = program.model.learn_skew.then(Skew::default);
+        (gated || skew.is_some()).then(|| Box::new(Self { skew, ..Self::default() }))
     }
 }
 
@@ -120,7 +161,6 @@ impl Life {
         Self {
             clock: i64::MIN,
             anchor: healthy,
-            steady: 0,
             newest: i64::MIN,
             heard: healthy,
             received_at: 0,
@@ -128,8 +168,6 @@ impl Life {
             silent_done: i64::MIN,
             historical: false,
             is_past: false,
-            skewed: 0,
-            late: 0,
         }
     }
 }
@@ -140,15 +178,15 @@ impl Device {
             id,
             model,
             profile,
-            row: empty_row(program),
+            row: empty_row(program, 0),
+            parts: Parts::default(),
             life: Life::new(healthy),
             next: i64::MAX,
             queued: i64::MAX,
             recent: VecDeque::new(),
             texts: Vec::new(),
             waiting: Vec::new(),
-            skew: program.model.learn_skew.then(Box::default),
-            past: None,
+            aside: Aside::of(program),
         }
     }
 
@@ -197,7 +235,6 @@ impl Device {
     fn take(&mut self, work: &mut Work<'_>, sample: &Sample) {
         if sample.at < self.life.clock {
             if !self.take_past(work, sample) {
-                self.life.late = self.life.late.saturating_add(1);
                 work.scratch.counts.one("forewarn_late_total", [("model", work.program.model.id.as_str())]);
             }
             self.take_late(work, sample);
@@ -226,16 +263,18 @@ impl Device {
         scratch.rules.clear();
         scratch.rules.resize(work.program.rules.len().div_ceil(64), 0);
         for (slot, value) in &sample.values {
-            let at = usize::from(*slot);
-            self.row[2 * at] = value.to_bits();
-            self.row[2 * at + 1] = word(sample.at);
-            work.program.ops_by_slot[at].iter().for_each(|op| set(&mut scratch.ops, *op));
-            work.program.rules_by_slot[at].iter().for_each(|rule| set(&mut scratch.rules, *rule));
+            self.set(work.program, *slot, *value, sample.at);
+            scratch.touch(work.program, *slot);
+        }
+        if !sample.lists.is_empty() {
+            self.parts.keep(work.program, &sample.lists, &sample.parts, sample.at);
+            sample.lists.iter().for_each(|slot| scratch.touch(work.program, *slot));
         }
         work.program.rules_always.iter().for_each(|rule| set(&mut scratch.rules, *rule));
         for (slot, text) in &sample.texts {
-            self.keep_text(*slot, text.clone());
+            keep_text(&mut self.texts, *slot, text);
         }
+        scratch.memo.renew(work.program.folds.len());
         self.update_operators(work, sample.at);
         for block in 0..work.scratch.rules.len() {
             let mut bits = work.scratch.rules[block];
@@ -252,55 +291,73 @@ impl Device {
             while bits != 0 {
                 let ix = block * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                let op = &work.program.ops[ix];
-                let value = run(&self.view(work.program, at), &op.input, &mut work.scratch.stack);
-                if !value.is_nan() {
-                    let op = self.profile.op(ix, op);
-                    ops::update(op, &mut self.row[op.spec.offset..], value, at);
+                let lane = work.program.ops[ix].lane;
+                if lane == 0 {
+                    self.update_operator(work, ix, None, at);
+                } else {
+                    self.parts.range(lane).for_each(|part| self.update_operator(work, ix, Some(part), at));
                 }
             }
         }
     }
 
+    fn update_operator(&mut self, work: &mut Work<'_>, ix: usize, part: Option<usize>, at: i64) {
+        let spec = &work.program.ops[ix];
+        let view = self.view(work.program, &work.scratch.memo, part, at);
+        let value = run(&view, &spec.input, &mut work.scratch.stack);
+        if !value.is_nan() {
+            let words = row_of(&mut self.row, &mut self.parts, part);
+            ops::update(self.profile.op(ix, spec), &mut words[spec.offset..], value, at);
+        }
+    }
+
     /// A late sample reaches the windows that are still open and nothing else (T3).
     fn take_late(&mut self, work: &mut Work<'_>, sample: &Sample) {
-        let mut row = vec![f64::NAN.to_bits(); 2 * work.program.slots.len()];
+        let program = work.program;
+        // What the device would be if this were all that it ever said.
+        let mut row = empty_row(program, 0);
         for (slot, value) in &sample.values {
-            row[2 * usize::from(*slot)] = value.to_bits();
-            row[2 * usize::from(*slot) + 1] = word(sample.at);
+            let offset = program.slots[usize::from(*slot)].offset;
+            row[offset] = value.to_bits();
+            row[offset + 1] = word(sample.at);
         }
-        for (ix, op) in work.program.ops.iter().enumerate().filter(|(_, op)| op.plain) {
-            if !op.slots.iter().all(|s| sample.values.iter().any(|(slot, _)| slot == s)) {
+        let mut parts = Parts::default();
+        parts.keep(program, &sample.lists, &sample.parts, sample.at);
+        work.scratch.memo.renew(program.folds.len());
+        for (ix, op) in program.ops.iter().enumerate().filter(|(_, op)| op.plain) {
+            if !op.slots.iter().all(|slot| sample.has(*slot)) {
                 continue;
             }
-            let view = View {
-                program: work.program,
-                consts: &self.profile.consts,
-                windows: &self.profile.windows,
-                row: &row,
-                now: sample.at,
-                silence: 0,
-            };
-            let value = run(&view, &op.input, &mut work.scratch.stack);
-            if !value.is_nan() {
-                let op = self.profile.op(ix, op);
-                ops::update_late(op, &mut self.row[op.spec.offset..], value, sample.at);
+            let seats = if op.lane == 0 { vec![None] } else { parts.range(op.lane).map(Some).collect() };
+            for seat in seats {
+                let memo = &work.scratch.memo;
+                let view = View {
+                    row: &row,
+                    parts: &parts.0,
+                    part: seat.unwrap_or(usize::MAX),
+                    ..self.view(program, memo, None, sample.at)
+                };
+                let value = run(&view, &op.input, &mut work.scratch.stack);
+                let own = seat.map(|ix| self.parts.find(op.lane, &parts.0[ix].key).ok());
+                if !value.is_nan() && own != Some(None) {
+                    let words = row_of(&mut self.row, &mut self.parts, own.flatten());
+                    ops::update_late(self.profile.op(ix, op), &mut words[op.offset..], value, sample.at);
+                }
             }
         }
     }
 
     /// A retained message without a time of its own: fills what is not known yet, and moves nothing.
-    pub(super) fn fill(&mut self, sample: &Sample) {
+    pub(super) fn fill(&mut self, program: &ModelProgram, sample: &Sample) {
         for (slot, value) in &sample.values {
-            let at = usize::from(*slot);
-            if self.row[2 * at + 1] == 0 {
-                self.row[2 * at] = value.to_bits();
-                self.row[2 * at + 1] = word(sample.at);
+            if self.row[program.slots[usize::from(*slot)].offset + 1] == 0 {
+                self.set(program, *slot, *value, sample.at);
             }
         }
+        self.parts.fill(program, &sample.parts, sample.at);
         for (slot, text) in &sample.texts {
             if !self.texts.iter().any(|(s, _)| s == slot) {
-                self.keep_text(*slot, text.clone());
+                keep_text(&mut self.texts, *slot, text);
             }
         }
     }
@@ -312,7 +369,7 @@ impl Device {
             // Nobody knows yet what time the device has. There is nothing to look at either.
             sample.at = sample.received_at;
             for (slot, value) in &sample.values {
-                self.set(*slot, *value, sample.at);
+                self.set(work.program, *slot, *value, sample.at);
             }
             return;
         }
@@ -322,36 +379,64 @@ impl Device {
         self.work_in(work, sample);
     }
 
-    fn set(&mut self, slot: u16, value: f64, at: i64) {
-        let words = 2 * usize::from(slot);
-        self.row[words] = value.to_bits();
-        self.row[words + 1] = word(at);
+    fn set(&mut self, program: &ModelProgram, slot: u16, value: f64, at: i64) {
+        let offset = program.slots[usize::from(slot)].offset;
+        self.row[offset] = value.to_bits();
+        self.row[offset + 1] = word(at);
     }
 
-    fn keep_text(&mut self, slot: u16, text: Arc<str>) {
-        match self.texts.iter_mut().find(|(s, _)| *s == slot) {
-            Some(kept) => kept.1 = text,
-            None => self.texts.push((slot, text)),
-        }
+    /// Where what belongs to `lane` has its words: with the device (`None`) or with each part.
+    pub(super) fn seats(&self, lane: u16) -> impl Iterator<Item = Option<usize>> + use<> {
+        let parts = if lane == 0 { 0..0 } else { self.parts.range(lane) };
+        (lane == 0).then_some(None).into_iter().chain(parts.map(Some))
     }
 
-    pub(super) fn view<'a>(&'a self, program: &'a ModelProgram, now: i64) -> View<'a> {
+    /// The name of a part.
+    pub(super) fn component(&self, program: &ModelProgram, part: Option<usize>) -> Option<Component> {
+        let part = &self.parts.0[part?];
+        Some(part.key.component(&program.lanes[usize::from(part.lane)].name))
+    }
+
+    pub(super) fn row(&self, part: Option<usize>) -> &[u64] {
+        part.map_or(&self.row, |ix| &self.parts.0[ix].row)
+    }
+
+    pub(super) fn row_mut(&mut self, part: Option<usize>) -> &mut [u64] {
+        row_of(&mut self.row, &mut self.parts, part)
+    }
+
+    pub(super) fn view<'a>(
+        &'a self,
+        program: &'a ModelProgram,
+        memo: &'a Memo,
+        part: Option<usize>,
+        now: i64,
+    ) -> View<'a> {
         let silence = if self.life.clock == i64::MIN {
             0
         } else {
             (now.saturating_sub(self.life.clock)).saturating_add(self.life.anchor) - self.life.heard
         };
-        View { program, consts: &self.profile.consts, windows: &self.profile.windows, row: &self.row, now, silence }
+        View {
+            program,
+            consts: &self.profile.consts,
+            windows: &self.profile.windows,
+            row: &self.row,
+            parts: &self.parts.0,
+            part: part.unwrap_or(usize::MAX),
+            memo,
+            now,
+            silence,
+        }
     }
 }
 
-/// A row that has seen nothing.
-pub(super) fn empty_row(program: &ModelProgram) -> Box<[u64]> {
-    let mut row = vec![0; program.words].into_boxed_slice();
-    for slot in 0..program.slots.len() {
-        row[2 * slot] = f64::NAN.to_bits();
+/// The row of the device or of one of its parts, while other fields are in use.
+fn row_of<'a>(row: &'a mut [u64], parts: &'a mut Parts, part: Option<usize>) -> &'a mut [u64] {
+    match part {
+        None => row,
+        Some(ix) => &mut parts.0[ix].row,
     }
-    row
 }
 
 fn set(bits: &mut [u64], ix: u16) {

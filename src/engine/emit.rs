@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::device::Device;
-use super::vm::{Stack, run};
-use crate::domain::{At, Change, Detection, EpisodeId, Evidence, Level, Span, Unit, Value};
+use super::device::{Device, Scratch};
+use super::vm::run;
+use crate::domain::{At, Change, Component, Detection, EpisodeId, Evidence, Level, Span, Unit, Value};
 use crate::rules::{ModelProgram, OnBackfill, Piece, RuleProgram, Shown};
 
 /// What happened, in the words of the row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Emit {
+    /// Of which part; `None` for the device.
+    pub(super) part: Option<usize>,
     pub(super) change: Change,
     /// 0 for none, else the index of the level plus 1.
     pub(super) level: u8,
@@ -26,12 +28,14 @@ pub(super) fn emit(
     program: &ModelProgram,
     rule: &RuleProgram,
     what: Emit,
-    stack: &mut Stack,
+    scratch: &mut Scratch,
 ) -> Detection {
-    let view = device.view(program, what.now);
+    let component = device.component(program, what.part);
+    let view = device.view(program, &scratch.memo, what.part, what.now);
+    let stack = &mut scratch.stack;
     let mut value = |code: &[_], shown: &Shown, slot: Option<u16>| {
         let raw = run(&view, code, stack);
-        of(device, raw, shown, slot)
+        of(device, what.part, raw, shown, slot)
     };
     let evidence = rule
         .evidence
@@ -46,19 +50,21 @@ pub(super) fn emit(
     for piece in &rule.title {
         match piece {
             Piece::Text(text) => title.push_str(text),
+            Piece::Component => title.extend(component.as_ref().map(Component::as_str)),
+            Piece::Key => title.extend(what.part.map(|ix| device.parts.0[ix].key.to_string())),
             Piece::Value(code, shown, slot) => title.push_str(&for_people(&value(code, shown, *slot), shown)),
         }
     }
     let level = usize::from(what.level).checked_sub(1).and_then(|ix| rule.levels.get(ix));
     Detection {
-        episode: episode(rule.id.as_str(), device.id.as_str(), what.started_at),
+        episode: episode(rule.id.as_str(), device.id.as_str(), component.as_ref(), what.started_at),
         seq: what.seq,
         rule: rule.id.clone(),
         rule_rev: rule.rev,
         mode: rule.mode,
         fault: rule.fault.clone(),
         device: device.id.clone(),
-        component: None,
+        component,
         change: what.change,
         level: level.map(|l| Level { name: l.name.clone(), severity: l.severity }),
         confidence: rule.confidence,
@@ -75,15 +81,16 @@ pub(super) fn emit(
 }
 
 /// The identity of an episode: the same after every replay.
-pub(super) fn episode(rule: &str, device: &str, started_at: i64) -> EpisodeId {
-    EpisodeId::of(&[rule.as_bytes(), device.as_bytes(), b"", &started_at.to_le_bytes()])
+pub(super) fn episode(rule: &str, device: &str, component: Option<&Component>, started_at: i64) -> EpisodeId {
+    let component = component.map_or("", Component::as_str);
+    EpisodeId::of(&[rule.as_bytes(), device.as_bytes(), component.as_bytes(), &started_at.to_le_bytes()])
 }
 
 /// What the device last said of the facts of its model, however old.
 pub(super) fn facts(device: &Device, program: &ModelProgram) -> BTreeMap<String, Value> {
     let fact = |slot: u16| {
-        let raw = f64::from_bits(device.row[2 * usize::from(slot)]);
-        of(device, raw, &program.slots[usize::from(slot)].shown, Some(slot))
+        let spec = &program.slots[usize::from(slot)];
+        of(device, None, f64::from_bits(device.row[spec.offset]), &spec.shown, Some(slot))
     };
     program
         .facts
@@ -93,7 +100,7 @@ pub(super) fn facts(device: &Device, program: &ModelProgram) -> BTreeMap<String,
         .collect()
 }
 
-fn of(device: &Device, raw: f64, shown: &Shown, slot: Option<u16>) -> Value {
+fn of(device: &Device, part: Option<usize>, raw: f64, shown: &Shown, slot: Option<u16>) -> Value {
     if raw.is_nan() {
         return Value::Unknown;
     }
@@ -106,7 +113,8 @@ fn of(device: &Device, raw: f64, shown: &Shown, slot: Option<u16>) -> Value {
             texts.get(ix).map_or(Value::Unknown, |t| Value::Text(t.clone()))
         }
         Shown::Text => {
-            let text = slot.and_then(|slot| device.texts.iter().find(|(s, _)| *s == slot));
+            let own = part.map_or(&[][..], |ix| &device.parts.0[ix].texts);
+            let text = slot.and_then(|slot| own.iter().chain(&device.texts).find(|(s, _)| *s == slot));
             text.map_or(Value::Unknown, |(_, t)| Value::Text(t.clone()))
         }
     }

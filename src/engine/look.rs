@@ -20,6 +20,13 @@ pub(super) enum Look {
 impl Device {
     /// Looks at a rule at device time `now`: steps its levels and tells what changed.
     pub(super) fn look(&mut self, work: &mut Work<'_>, rule: usize, now: i64, why: Look) {
+        for part in self.seats(work.program.rules[rule].lane) {
+            self.look_at(work, rule, part, now, why);
+        }
+    }
+
+    /// As [`Self::look`], for the device (`None`) or one of its parts.
+    pub(super) fn look_at(&mut self, work: &mut Work<'_>, rule: usize, part: Option<usize>, now: i64, why: Look) {
         let program = work.program;
         let spec = &program.rules[rule];
         if !self.profile.enabled[rule] || self.skips(spec) {
@@ -27,29 +34,31 @@ impl Device {
         }
         // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
         let clock = !spec.uses.silents.is_empty();
-        let last = Head::load(&self.row[spec.offset..]).last;
-        let step = Step { last, now, sample: why == Look::Sample || clock || spec.uses.known, clock };
-        let ended = self.step_levels(work, rule, step, u8::MAX);
-        if ended != 0 && step.sample && Head::load(&self.row[spec.offset..]).level == 0 {
+        let last = Head::load(&self.row(part)[spec.offset..]).last;
+        let timed = spec.sequence.as_ref().is_some_and(|s| s.timeouts);
+        let step = Step { last, now, sample: why == Look::Sample || clock || spec.uses.known || timed, clock };
+        let ended = self.step_levels(work, rule, part, step, u8::MAX);
+        if ended != 0 && step.sample && Head::load(&self.row(part)[spec.offset..]).level == 0 {
             // The sample that ends an episode may begin the next: `clear = "true"` gives one for each true sample.
-            self.step_levels(work, rule, Step { last: now, ..step }, ended);
+            self.step_levels(work, rule, part, Step { last: now, ..step }, ended);
         }
-        self.next = self.next.min(self.deadline(program, rule, true));
+        self.next = self.next.min(self.deadline(program, rule, part, true));
     }
 
     /// Steps those levels of a rule that are in the mask `only`, tells what changed, and returns the mask of the levels
     /// that have ended.
-    fn step_levels(&mut self, work: &mut Work<'_>, rule: usize, step: Step, only: u8) -> u8 {
+    fn step_levels(&mut self, work: &mut Work<'_>, rule: usize, part: Option<usize>, step: Step, only: u8) -> u8 {
         let program = work.program;
         let spec = &program.rules[rule];
         let base = spec.offset;
-        let mut head = Head::load(&self.row[base..]);
+        let mut head = Head::load(&self.row(part)[base..]);
         let before = head;
-        let bar = spec.bars.as_ref().map_or(Bar::Open { since: i64::MIN }, |bars| self.bar(program, bars, step.now));
+        let bar =
+            spec.bars.as_ref().map_or(Bar::Open { since: i64::MIN }, |bars| self.bar(program, bars, part, step.now));
         let (mut reached, mut from, mut unknown, mut ended, mut kept) = (0, step.now, false, 0, false);
         for (ix, level) in spec.levels.iter().enumerate().filter(|(ix, _)| only >> ix & 1 == 1) {
             let words = base + RULE_WORDS + ix * LEVEL_WORDS;
-            let mut track = Track::load(&self.row[words..]);
+            let mut track = Track::load(&self.row(part)[words..]);
             let old = track;
             if let Bar::Open { since } = bar
                 && track.phase == Phase::Pending
@@ -57,7 +66,7 @@ impl Device {
             {
                 track = Track::load(&[0; LEVEL_WORDS]);
             }
-            let view = self.view(program, step.now);
+            let view = self.view(program, &work.scratch.memo, part, step.now);
             let value = match &level.clear {
                 _ if track.in_force() && head.latched => 0.0,
                 Some(clear) if track.in_force() => run(&view, clear, &mut work.scratch.stack),
@@ -72,11 +81,11 @@ impl Device {
             }
             track.step(level, spec.gap, step, value);
             if track != old {
-                track.store(&mut self.row[words..]);
+                track.store(&mut self.row_mut(part)[words..]);
                 if let Some(turns) = work.scratch.turns.as_mut().filter(|_| track.phase != old.phase) {
                     turns.push(Turn {
                         device: self.id.clone(),
-                        component: None,
+                        component: self.component(program, part),
                         rule: spec.id.clone(),
                         level: level.name.clone(),
                         phase: track.phase,
@@ -86,7 +95,7 @@ impl Device {
             }
             if reached == 0 && track.in_force() {
                 reached = u8::try_from(ix + 1).unwrap_or(u8::MAX);
-                from = track.from;
+                from = self.began(program, spec, part, step.now).unwrap_or(track.from);
             }
             if old.in_force() && !track.in_force() {
                 ended |= 1 << ix;
@@ -96,7 +105,7 @@ impl Device {
             head.last = step.now;
         }
         if let Some(bars) = spec.bars.as_ref().filter(|_| step.sample) {
-            self.count_kept(work, spec, bars, kept);
+            self.count_kept(work, spec, bars, part, kept);
         }
         let told = head.moves(reached, from, step.now, unknown, spec.stale_after);
         let live = step.sample && !unknown && !self.life.historical;
@@ -105,16 +114,17 @@ impl Device {
         head.muted &= head.level != 0;
         if let Some(bars) = &spec.bars {
             match change {
-                Some(Change::Raised) => head.latched = self.flaps(bars, step.now),
-                Some(Change::Cleared) => self.row[bars.offset] = word(step.now),
+                Some(Change::Raised) => head.latched = self.flaps(bars, part, step.now),
+                Some(Change::Cleared) => self.row_mut(part)[bars.offset] = word(step.now),
                 _ => {}
             }
         }
         if head != before {
-            head.store(&mut self.row[base..]);
+            head.store(&mut self.row_mut(part)[base..]);
         }
         if let Some(change) = change.filter(|_| !muted) {
             let emission = Emit {
+                part,
                 change,
                 level: head.level,
                 started_at: head.started_at,
@@ -122,7 +132,7 @@ impl Device {
                 latched: head.latched,
                 now: step.now,
             };
-            let detection = emit(self, program, spec, emission, &mut work.scratch.stack);
+            let detection = emit(self, program, spec, emission, work.scratch);
             work.out.push(detection);
         }
         ended

@@ -13,17 +13,21 @@
 //! for [`Settings::grace`]. Silence and the running-on of device clocks are measured in this time (T5).
 
 mod bars;
+mod carry;
 mod census;
 mod counts;
 mod device;
 mod emit;
+mod fold;
 mod level;
 mod look;
 mod ops;
+mod part;
 mod past;
 mod profile;
 mod skew;
 mod state;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -38,12 +42,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::decode;
-use crate::domain::{At, Detection, DeviceId, Registry, SHARDS, Span, Value, shard_of};
-use crate::model::{Binding, Message, ReadingValue};
+use crate::decode::{self, Messages, sparkplug};
+use crate::domain::{At, Detection, DeviceId, ModelId, Registry, SHARDS, Span, Value, shard_of};
+use crate::model::{Binding, Message, ReadingValue, Subject};
 use crate::rules::{ModelProgram, Program, text_value};
 use counts::Counts;
 use device::{Device, Sample, Scratch, Work};
+use part::{Key, PartValue};
 use profile::Profiles;
 
 pub use census::watched;
@@ -91,7 +96,8 @@ pub struct Engine {
     changed: BTreeSet<DeviceId>,
     scratch: Scratch,
     sample: Sample,
-    message: Message,
+    messages: Messages,
+    births_wanted: Vec<Arc<str>>,
 }
 
 /// The devices of one of the 256 shards.
@@ -101,6 +107,8 @@ struct Shard {
     /// By model: device to index in `devices`.
     index: Vec<HashMap<DeviceId, u32, BuildHasherDefault<IdHasher>>>,
     devices: Vec<Device>,
+    /// Sparkplug edge nodes, by model and `group/edge`.
+    nodes: BTreeMap<(ModelId, String), sparkplug::Node>,
     /// Healthy time and device. An entry that a device does not know as its own is out of date.
     queue: BinaryHeap<Reverse<(i64, u32)>>,
 }
@@ -134,7 +142,8 @@ impl Engine {
             changed: BTreeSet::new(),
             scratch: Scratch::default(),
             sample: Sample::default(),
-            message: Message::default(),
+            messages: Messages::default(),
+            births_wanted: Vec::new(),
         }
     }
 
@@ -155,19 +164,33 @@ impl Engine {
         out: &mut Vec<Detection>,
     ) -> Result<(), decode::Error> {
         let Some(model) = self.program.models.get(binding.model).map(|p| p.model.clone()) else { return Ok(()) };
-        let mut message = std::mem::take(&mut self.message);
-        let decoded = match &model.presence {
-            Some(presence) if binding.presence => {
-                presence.decode(payload, &mut message);
-                Ok(())
+        let fingerprint = xxh3_64(payload);
+        if let Subject::Edge(edge) = binding.subject {
+            let shard = &mut self.shards[usize::from(shard_of(binding.device.as_str()))];
+            let name = sparkplug::node_of(binding.device.as_str());
+            let node = shard.nodes.entry((model.id.clone(), name.into())).or_default();
+            let taken = node.take(&model, &binding.device, edge, payload, received_at)?;
+            if taken.ask {
+                self.births_wanted.push(name.into());
             }
-            _ => decode::json(&model, payload, &mut message),
-        };
-        if decoded.is_ok() {
-            self.apply(binding, &message, xxh3_64(payload), received_at, retained, out);
+            for (i, (device, message)) in (0..).zip(taken.said) {
+                let binding = Binding { device, ..binding.clone() };
+                self.apply(&binding, &message, fingerprint ^ i, received_at, retained, out);
+            }
+            return Ok(());
         }
-        self.message = message;
+        let mut messages = std::mem::take(&mut self.messages);
+        let decoded = decode::decode(&model, binding, payload, received_at, &mut messages);
+        for (i, message) in (0..).zip(messages.as_slice()) {
+            self.apply(binding, message, fingerprint ^ i, received_at, retained, out);
+        }
+        self.messages = messages;
         decoded
+    }
+
+    /// The Sparkplug nodes (`group/edge`) that must be asked for a birth, since the last call.
+    pub fn births_wanted(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.births_wanted)
     }
 
     /// Takes in a decoded message. `fingerprint` tells messages of one device and device time apart (D1).
@@ -194,13 +217,14 @@ impl Engine {
             }
         };
         let device = &mut shard.devices[ix];
-        device.life.steady = shard.clock.steady;
-        let presence = message.presence.filter(|_| message.event_at.is_none() && message.readings.is_empty());
-        if let Some(online) = presence {
+        if let Some(aside) = &mut device.aside {
+            aside.steady = shard.clock.steady;
+        }
+        if message.is_aside() {
             let sample = &mut self.sample;
             *sample = Sample { received_at: received_at.as_micros(), healthy, ..Sample::default() };
-            sample.values.extend(model.online.map(|slot| (slot, f64::from(u8::from(online)))));
-            if online && !retained {
+            reduce(model, message, sample, &mut self.scratch.counts);
+            if message.presence == Some(true) && !retained {
                 device.life.heard = healthy;
             }
             device.presence(&mut Work { program: model, scratch: &mut self.scratch, out }, sample);
@@ -214,7 +238,7 @@ impl Engine {
         {
             return;
         }
-        let skew = device.skew.as_mut().map_or(0, |skew| {
+        let skew = device.aside.as_mut().and_then(|a| a.skew.as_mut()).map_or(0, |skew| {
             // What is retained was sent at any time before.
             if let Some(te) = sent.filter(|_| !retained) {
                 skew.learn(te, received_at.as_micros());
@@ -223,7 +247,6 @@ impl Engine {
         });
         let stamp = Stamp::of(model, sent.map(|te| te - skew), received_at.as_micros());
         if stamp.ahead {
-            device.life.skewed = device.life.skewed.saturating_add(1);
             self.scratch.counts.one("forewarn_clock_skew_total", [("model", model.model.id.as_str())]);
         }
         // A will is the broker's word, not the device's.
@@ -239,8 +262,13 @@ impl Engine {
             if retained && clock != i64::MIN { device.life.anchor.saturating_add(stamp.at - clock) } else { healthy };
         sample.historical = stamp.historical || message.historical;
         reduce(model, message, sample, &mut self.scratch.counts);
+        if retained {
+            // What happened once does not happen again because the broker remembers it.
+            sample.values.retain(|(slot, _)| !model.is_event(*slot));
+            sample.parts.retain(|said| !model.is_event(said.slot));
+        }
         if retained && sent.is_none() {
-            device.fill(sample);
+            device.fill(model, sample);
         } else {
             device.accept(&mut Work { program: model, scratch: &mut self.scratch, out }, sample);
         }
@@ -260,7 +288,9 @@ impl Engine {
             }
             for ix in shard.due() {
                 let device = &mut shard.devices[ix];
-                device.life.steady = shard.clock.steady;
+                if let Some(aside) = &mut device.aside {
+                    aside.steady = shard.clock.steady;
+                }
                 let model = &program.models[usize::from(device.model)];
                 let mut work = Work { program: model, scratch: &mut self.scratch, out };
                 device.advance(&mut work, shard.clock.healthy, at.as_micros());
@@ -321,13 +351,6 @@ impl Engine {
     pub fn device_count(&self) -> usize {
         self.shards.iter().map(|s| s.devices.len()).sum()
     }
-
-    /// Samples that came too late to move a level (T3), and times that ran ahead (T1), over all devices.
-    #[must_use]
-    pub fn late_and_skewed(&self) -> (u64, u64) {
-        let lives = self.shards.iter().flat_map(|s| s.devices.iter().map(|d| d.life));
-        lives.fold((0, 0), |(l, s), life| (l + u64::from(life.late), s + u64::from(life.skewed)))
-    }
 }
 
 impl Shard {
@@ -336,6 +359,7 @@ impl Shard {
             clock: ShardClock::default(),
             index: (0..models).map(|_| HashMap::default()).collect(),
             devices: Vec::new(),
+            nodes: BTreeMap::new(),
             queue: BinaryHeap::new(),
         }
     }
@@ -428,6 +452,8 @@ impl Stamp {
 fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample, counts: &mut Counts) {
     sample.values.clear();
     sample.texts.clear();
+    sample.lists.clear();
+    sample.parts.clear();
     for reading in &message.readings {
         if let ReadingValue::Bad(why) = reading.value {
             let signal = program.model.signals.get(usize::from(reading.signal.0)).map_or("", |s| s.name.as_str());
@@ -435,18 +461,27 @@ fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample, counts
             counts.one("forewarn_bad_value_total", labels);
         }
         let slot = program.slot_of.get(usize::from(reading.signal.0)).copied().flatten();
-        let Some(slot) = slot.filter(|_| reading.component == 0) else { continue };
+        let Some(slot) = slot else { continue };
+        let mut kept = None;
         let value = match &reading.value {
             ReadingValue::Number(n) => *n,
             ReadingValue::Bool(b) => f64::from(u8::from(*b)),
             ReadingValue::Enum(ix) => f64::from(*ix),
             ReadingValue::Text(text) => {
-                sample.texts.push((slot, text.clone()));
+                kept = Some(text.clone());
                 text_value(text)
             }
             ReadingValue::Bad(_) => f64::NAN,
         };
-        sample.values.push((slot, value));
+        if program.slots[usize::from(slot)].lane == 0 {
+            sample.texts.extend(kept.map(|text| (slot, text)));
+            sample.values.push((slot, value));
+        } else {
+            if sample.lists.last() != Some(&slot) {
+                sample.lists.push(slot);
+            }
+            sample.parts.push(PartValue { slot, key: Key::Index(reading.component), value, text: kept });
+        }
     }
     if let Some((slot, online)) = program.online.zip(message.presence) {
         sample.values.push((slot, f64::from(u8::from(online))));

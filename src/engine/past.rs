@@ -43,7 +43,7 @@ impl Device {
         let limit = work.program.model.backfill_after.map_or(i64::MAX, Span::as_micros);
         let gap = clock != i64::MIN && !sample.historical && sample.at.saturating_sub(clock) > limit;
         let over = |past: &Past| sample.received_at.saturating_sub(past.stay.used_at) > PATIENCE;
-        if gap || self.past.as_deref().is_some_and(over) {
+        if gap || self.aside.as_ref().and_then(|a| a.past.as_ref()).is_some_and(over) {
             self.leave_past(work);
         }
         if gap && !work.program.rules.is_empty() {
@@ -52,32 +52,35 @@ impl Device {
                 model: self.model,
                 profile: self.profile.clone(),
                 row: self.row.clone(),
+                parts: self.parts.clone(),
                 life: self.life,
                 next: self.next,
                 queued: i64::MAX,
                 recent: std::collections::VecDeque::new(),
                 texts: self.texts.clone(),
                 waiting: Vec::new(),
-                skew: None,
-                past: None,
+                aside: None,
             };
             device.life.is_past = true;
             device.mute(work.program);
             let stay = Stay { until: sample.at, used_at: sample.received_at };
-            self.past = Some(Box::new(Past { device, stay }));
+            self.aside.get_or_insert_default().past = Some(Past { device, stay });
         }
     }
 
     fn mute(&mut self, program: &ModelProgram) {
         for rule in &program.rules {
-            let head = Head::load(&self.row[rule.offset..]);
-            Head { muted: head.level != 0, ..head }.store(&mut self.row[rule.offset..]);
+            for part in self.seats(rule.lane) {
+                let words = &mut self.row_mut(part)[rule.offset..];
+                let head = Head::load(words);
+                Head { muted: head.level != 0, ..head }.store(words);
+            }
         }
     }
 
     /// Works a sample that is older than the device's clock into the copy; whether it belongs there.
     pub(super) fn take_past(&mut self, work: &mut Work<'_>, sample: &Sample) -> bool {
-        let Some(past) = &mut self.past else { return false };
+        let Some(past) = self.aside.as_mut().and_then(|a| a.past.as_mut()) else { return false };
         if sample.at < past.device.life.clock || sample.at >= past.stay.until {
             return false;
         }
@@ -92,14 +95,17 @@ impl Device {
 
     /// Drops the copy; what is open on it ends, because from here on the live state says how things are.
     fn leave_past(&mut self, work: &mut Work<'_>) {
-        let Some(past) = self.past.take() else { return };
+        let Some(past) = self.aside.as_mut().and_then(|a| a.past.take()) else { return };
         let device = past.device;
-        for rule in &work.program.rules {
-            let head = Head::load(&device.row[rule.offset..]);
+        work.scratch.memo.renew(work.program.folds.len());
+        for (rule, part) in device.seats_of_rules(work.program) {
+            let rule = &work.program.rules[rule];
+            let head = Head::load(&device.row(part)[rule.offset..]);
             if head.level == 0 || head.muted {
                 continue;
             }
             let what = Emit {
+                part,
                 change: Change::Cleared,
                 level: 0,
                 started_at: head.started_at,
@@ -107,7 +113,7 @@ impl Device {
                 latched: false,
                 now: device.life.clock,
             };
-            let detection = emit(&device, work.program, rule, what, &mut work.scratch.stack);
+            let detection = emit(&device, work.program, rule, what, work.scratch);
             work.out.push(detection);
         }
     }

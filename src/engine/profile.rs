@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::ops::{Op, micros};
+use super::ops::{Op, micros, seconds};
 use super::vm::run_static;
-use crate::domain::{Device, Dimension, Unit, Value};
+use crate::domain::{At, Device, Dimension, Unit, Value};
 use crate::model::{Literal, Param, literal};
 use crate::rules::{Const, ModelProgram, OpSpec, text_value, zone};
 
@@ -79,6 +80,7 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
             // Not rescaled when the units are the same, so that the value stays bit for bit as written.
             if (*factor, *offset) == (1.0, 0.0) { raw } else { raw * factor + offset }
         }
+        Const::Instant { name } => instant(device, name).unwrap_or(f64::NAN),
         Const::Attr { name, number } => {
             let Some(text) = device.and_then(|d| attribute(d, name)) else { return f64::NAN };
             if *number {
@@ -88,6 +90,20 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
             }
         }
     }
+}
+
+/// Seconds since 1970. A date is its midnight where the device stands.
+fn instant(device: Option<&Device>, name: &str) -> Option<f64> {
+    let device = device?;
+    let text = attribute(device, name)?.trim();
+    let date = || {
+        let zone = zone(&device.tz).unwrap_or(TimeZone::UTC);
+        let midnight = text.parse::<Date>().ok()?.to_zoned(zone).ok()?;
+        Some(At::from_micros(midnight.timestamp().as_microsecond()))
+    };
+    // A date alone would also be read as an instant, of midnight in UTC.
+    let at = if text.len() > 10 { text.parse::<At>().ok()? } else { date()? };
+    Some(seconds(at.as_micros()))
 }
 
 fn attribute<'a>(device: &'a Device, name: &str) -> Option<&'a str> {

@@ -5,7 +5,7 @@ use super::device::{Device, Work};
 use super::level::Track;
 use super::look::{Head, Look};
 use super::ops::time;
-use crate::rules::{LEVEL_WORDS, ModelProgram, RULE_WORDS};
+use crate::rules::{LEVEL_WORDS, ModelProgram, OnGap, RULE_WORDS};
 
 impl Device {
     /// What the shard's clock has reached: samples that have waited long enough, timers, silence (T5).
@@ -27,22 +27,31 @@ impl Device {
     pub(super) fn run_timers(&mut self, work: &mut Work<'_>, until: i64, received_at: i64, by_clock: bool) {
         self.life.received_at = received_at;
         loop {
-            let rules = 0..work.program.rules.len();
-            let first = rules.map(|r| (self.deadline(work.program, r, by_clock), r)).min().unwrap_or((i64::MAX, 0));
+            let first = self.first_deadline(work.program, by_clock);
             let silent = if by_clock { self.next_silence() } else { i64::MAX };
-            if silent <= until && silent <= first.0 {
+            work.scratch.memo.renew(work.program.folds.len());
+            if silent <= until && silent <= first {
                 self.life.silent_done = self.life.anchor + (silent - self.life.clock);
                 for ix in 0..work.program.rules_silent.len() {
                     let rule = usize::from(work.program.rules_silent[ix]);
                     self.look(work, rule, silent, Look::Timer);
                 }
-            } else if first.0 <= until {
+            } else if first <= until {
+                // All at once, or what the first has seen to would not be there for the others.
+                let due: Vec<(usize, Option<usize>)> = self
+                    .seats_of_rules(work.program)
+                    .filter(|(rule, part)| self.deadline(work.program, *rule, *part, by_clock) == first)
+                    .collect();
                 if by_clock {
-                    self.life.done = self.life.done.max(first.0);
+                    self.life.done = self.life.done.max(first);
                 }
-                self.look(work, first.1, first.0.max(self.life.clock), Look::Timer);
+                let now = first.max(self.life.clock);
+                for (rule, part) in due {
+                    self.look_at(work, rule, part, now, Look::Timer);
+                    self.forget_missed(work.program, rule, part, now);
+                }
             } else {
-                self.next = if by_clock { first.0 } else { self.next_timer(work.program) };
+                self.next = if by_clock { first } else { self.first_deadline(work.program, true) };
                 return;
             }
         }
@@ -69,31 +78,47 @@ impl Device {
         waiting.min(timer)
     }
 
-    fn next_timer(&self, program: &ModelProgram) -> i64 {
-        (0..program.rules.len()).map(|r| self.deadline(program, r, true)).min().unwrap_or(i64::MAX)
+    /// Every rule with the device or each of the parts that it watches.
+    pub(super) fn seats_of_rules<'a>(
+        &'a self,
+        program: &'a ModelProgram,
+    ) -> impl Iterator<Item = (usize, Option<usize>)> + 'a {
+        let rules = program.rules.iter().enumerate();
+        rules.flat_map(|(ix, rule)| self.seats(rule.lane).map(move |part| (ix, part)))
+    }
+
+    fn first_deadline(&self, program: &ModelProgram, by_clock: bool) -> i64 {
+        let seats = self.seats_of_rules(program);
+        seats.map(|(rule, part)| self.deadline(program, rule, part, by_clock)).min().unwrap_or(i64::MAX)
     }
 
     /// The next device time at which the rule may change without a sample of its own, as far as the shard's clock
     /// (`by_clock`) or a sample of the device can tell; `i64::MAX` for none.
-    pub(super) fn deadline(&self, program: &ModelProgram, rule: usize, by_clock: bool) -> i64 {
+    pub(super) fn deadline(&self, program: &ModelProgram, rule: usize, part: Option<usize>, by_clock: bool) -> i64 {
         let spec = &program.rules[rule];
         let clock = !spec.uses.silents.is_empty();
         if !self.profile.enabled[rule] || clock && !by_clock {
             return i64::MAX;
         }
-        let head = Head::load(&self.row[spec.offset..]);
+        let row = self.row(part);
+        let head = Head::load(&row[spec.offset..]);
         let mut first = i64::MAX;
         for (ix, level) in spec.levels.iter().enumerate() {
-            let track = Track::load(&self.row[spec.offset + RULE_WORDS + ix * LEVEL_WORDS..]);
+            let track = Track::load(&row[spec.offset + RULE_WORDS + ix * LEVEL_WORDS..]);
             if let Some(at) = track.deadline(level, spec.gap, head.last, clock) {
                 first = first.min(at);
             }
+        }
+        if let Some(at) = self.missed_at(program, spec, part).filter(|_| head.level == 0) {
+            // Between two samples that are too far apart the step may have come and been lost.
+            let covered = at.saturating_sub(head.last) <= spec.gap.max || spec.gap.policy == OnGap::Count;
+            first = if by_clock || covered { first.min(at) } else { first };
         }
         if !by_clock {
             return first;
         }
         if let Some(bars) = spec.bars.as_ref().filter(|_| clock || spec.uses.known)
-            && let Bar::Until(at) = self.bar(program, bars, self.life.clock.max(self.life.done))
+            && let Bar::Until(at) = self.bar(program, bars, part, self.life.clock.max(self.life.done))
         {
             first = first.min(at);
         }
@@ -102,12 +127,16 @@ impl Device {
             first = first.min(head.unknown_since.saturating_add(spec.stale_after));
         }
         if spec.uses.known || firing && head.unknown_since == 0 {
-            for slot in &spec.uses.slots {
-                let at = usize::from(*slot);
-                let (set_at, ttl) = (time(self.row[2 * at + 1]), program.slots[at].ttl);
-                let ends = set_at.saturating_add(ttl).saturating_add(1);
-                if set_at != 0 && ttl != i64::MAX && ends > self.life.done {
-                    first = first.min(ends);
+            for slot in spec.uses.slots.iter().map(|s| &program.slots[usize::from(*s)]).filter(|s| s.ttl != i64::MAX) {
+                // A part looks at itself and the device; a fold at all parts.
+                let own = part.filter(|_| slot.lane == spec.lane);
+                let seats = own.map(|ix| ix..ix + 1).unwrap_or_else(|| self.parts.range(slot.lane));
+                let rows = seats.map(|ix| self.row(Some(ix))).chain((slot.lane == 0).then_some(&*self.row));
+                for set_at in rows.map(|row| time(row[slot.offset + 1])) {
+                    let ends = set_at.saturating_add(slot.ttl).saturating_add(1);
+                    if set_at != 0 && ends > self.life.done {
+                        first = first.min(ends);
+                    }
                 }
             }
         }
@@ -116,7 +145,7 @@ impl Device {
 
     /// Works out anew when the next timer is due, after the state was loaded.
     pub(super) fn rearm(&mut self, program: &ModelProgram) {
-        self.next = self.next_timer(program);
+        self.next = self.first_deadline(program, true);
         self.queued = i64::MAX;
     }
 }

@@ -1,6 +1,8 @@
 //! Runs compiled expressions. Values are `f64` with NaN for unknown; see `rules::program`.
 
+use super::fold::{self, Memo};
 use super::ops::{self, Op};
+use super::part::Part;
 use crate::rules::{Ins, MAX_STACK, ModelProgram};
 
 /// The stack of the machine, kept by the caller so that no call has to make one.
@@ -14,10 +16,26 @@ pub(super) struct View<'a> {
     /// By operator, in microseconds.
     pub(super) windows: &'a [i64],
     pub(super) row: &'a [u64],
+    pub(super) parts: &'a [Part],
+    /// Index of the part that looks; `usize::MAX` for none.
+    pub(super) part: usize,
+    pub(super) memo: &'a Memo,
     /// Device time.
     pub(super) now: i64,
     /// For how long nothing was heard, outages of our own left out.
     pub(super) silence: i64,
+}
+
+impl<'a> View<'a> {
+    /// What the part with this index sees: itself and its device.
+    pub(super) fn of(self, part: usize) -> Self {
+        Self { part, ..self }
+    }
+
+    /// The row in which the words of a lane are.
+    fn words(&self, lane: u16) -> &'a [u64] {
+        if lane == 0 { self.row } else { &self.parts[self.part].row }
+    }
 }
 
 /// The value of `code`.
@@ -73,10 +91,12 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             Ins::SkipIfFalse(n) => at += if stack[top - 1] == 0.0 { usize::from(n) } else { 0 },
             Ins::SkipIfTrue(n) => at += if stack[top - 1] == 1.0 { usize::from(n) } else { 0 },
             Ins::Age(s) => push!(age(view, s)),
+            Ins::Now => push!(ops::seconds(view.now)),
             Ins::Silent(c) => {
                 let limit = view.consts[usize::from(c)];
                 push!(if limit.is_nan() { f64::NAN } else { from_bool(view.silence >= ops::micros(limit)) });
             }
+            Ins::Fold(ix) => push!(fold::value(view, ix)),
             Ins::Read(read, op) => {
                 let ix = usize::from(op);
                 let spec = &view.program.ops[ix];
@@ -87,7 +107,7 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
                 } else {
                     0.0
                 };
-                push!(finite(ops::read(read, op, &view.row[spec.offset..], view.now, limit)));
+                push!(finite(ops::read(read, op, &view.words(spec.lane)[spec.offset..], view.now, limit)));
             }
         }
     }
@@ -96,15 +116,17 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
 
 /// A signal, unknown once it is older than its time to live (V1).
 fn slot(view: &View<'_>, slot: u16) -> f64 {
-    let at = usize::from(slot);
-    let (value, time) = (view.row[2 * at], view.row[2 * at + 1]);
-    let fresh = view.now.saturating_sub(ops::time(time)) <= view.program.slots[at].ttl;
+    let spec = &view.program.slots[usize::from(slot)];
+    let words = &view.words(spec.lane)[spec.offset..];
+    let (value, time) = (words[0], words[1]);
+    let fresh = view.now.saturating_sub(ops::time(time)) <= spec.ttl;
     if fresh { f64::from_bits(value) } else { f64::NAN }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds of 285 years fit well enough")]
 fn age(view: &View<'_>, slot: u16) -> f64 {
-    match view.row[2 * usize::from(slot) + 1] {
+    let spec = &view.program.slots[usize::from(slot)];
+    match view.words(spec.lane)[spec.offset + 1] {
         0 => f64::NAN,
         time => (view.now - ops::time(time)).max(0) as f64 / 1e6,
     }
@@ -151,6 +173,8 @@ fn choose(condition: f64, yes: f64, no: f64) -> f64 {
 
 /// The result of a static condition for a device without a row.
 pub(super) fn run_static(program: &ModelProgram, consts: &[f64], code: &[Ins]) -> f64 {
-    let view = View { program, consts, windows: &[], row: &[], now: 0, silence: 0 };
+    let memo = Memo::default();
+    let view =
+        View { program, consts, windows: &[], row: &[], parts: &[], part: usize::MAX, memo: &memo, now: 0, silence: 0 };
     run(&view, code, &mut [0.0; MAX_STACK])
 }

@@ -7,9 +7,12 @@
 //! ```
 
 mod episode;
+pub mod labels;
 mod play;
 pub mod proof;
 pub mod recording;
+pub mod report;
+pub mod score;
 
 pub use episode::{Episode, episodes};
 pub use play::{PlayError, Played, Seen, play};

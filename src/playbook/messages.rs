@@ -1,6 +1,7 @@
-//! The texts people hear and read: `<locale>/<script>.<part>`, with a fall-back from `de-AT` over `de` to `en`.
+//! The texts people hear and read: `<locale>/<script>.<part>`, with a fall-back from `de-AT` over `de` to `en`, and what
+//! they share in `layout/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,10 +10,12 @@ use minijinja::Environment;
 use super::names::{Audience, check_name};
 use super::template::{environment, values};
 use super::{Template, TemplateError};
-use crate::source::{Diagnostic, Diagnostics, FileId, Place};
+use crate::source::{Diagnostic, Diagnostics, FileId, Place, did_you_mean};
 
 /// The last resort of every fall-back.
 const FALLBACK: &str = "en";
+/// The directory of what texts share (`{% extends "layout/mail.email.html" %}`): no locale.
+const LAYOUT: &str = "layout";
 
 /// One text of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +92,9 @@ impl Messages {
             match env.add_template_owned(format!("{locale}/{script}.{}", part.suffix()), source) {
                 Ok(()) => {
                     check_names(diags, *file, &text);
+                    if locale == LAYOUT {
+                        continue;
+                    }
                     known.entry(script.into()).or_default().entry(locale.into()).or_default().push(part);
                 }
                 Err(e) => {
@@ -99,6 +105,10 @@ impl Messages {
                 }
             }
         }
+        for file in files {
+            check_layout(diags, *file, &env);
+        }
+        warn_gaps(diags, files, &known);
         Self { env: Arc::new(env), known }
     }
 
@@ -139,13 +149,49 @@ impl Messages {
             return Err(TemplateError { message, span: None });
         };
         let template = self.env.get_template(&format!("{locale}/{script}.{}", part.suffix()))?;
-        let text = template.render(values(facts))?;
+        let text = template.render(minijinja::context! { locale => locale, ..values(facts) })?;
         let text = match part {
             // Speech and one-line texts: line breaks of the file are not line breaks of the message.
             Part::Voice | Part::Subject | Part::Sms => text.split_whitespace().collect::<Vec<_>>().join(" "),
             Part::Text | Part::Html => text,
         };
         Ok((locale.to_owned(), text))
+    }
+}
+
+/// A layout that is not there would show only when the message is due.
+fn check_layout(diags: &mut Diagnostics, file: FileId, env: &Environment<'_>) {
+    const EXTENDS: &str = "{% extends \"";
+    let text = diags.text(file).clone();
+    let Some(start) = text.find(EXTENDS).map(|at| at + EXTENDS.len()) else { return };
+    let Some(len) = text[start..].find('"') else { return };
+    let name = &text[start..start + len];
+    if env.get_template(name).is_err() {
+        let near = did_you_mean(name, env.templates().map(|(n, _)| n).filter(|n| n.starts_with(LAYOUT)));
+        let finding = Diagnostic::error("P021", format!("there is no layout `{name}`"));
+        let place = Place { file, span: start..start + len };
+        diags.push(finding.at(place, "").maybe_hint(near.map(|n| format!("did you mean `{n}`?"))));
+    }
+}
+
+/// A locale that lacks a text which the last resort has: its people are written to in two languages.
+fn warn_gaps(diags: &mut Diagnostics, files: &[FileId], known: &BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<Part>>>) {
+    let locales: BTreeSet<&Arc<str>> = known.values().flat_map(BTreeMap::keys).collect();
+    for (script, texts) in known {
+        let Some(full) = texts.get(FALLBACK) else { continue };
+        for locale in locales.iter().filter(|l| !l.contains(['-', '_'])) {
+            let has = texts.get(&***locale);
+            for part in full.iter().filter(|p| has.is_none_or(|h| !h.contains(p))) {
+                let name = format!("{script}.{}", part.suffix());
+                let origin = files.iter().find(|f| diags.path(**f).ends_with(&format!("{FALLBACK}/{name}"))).copied();
+                let finding = Diagnostic::warning("P023", format!("`{locale}/{name}` is missing"));
+                let finding = finding.hint(format!("whoever speaks `{locale}` gets this one in `{FALLBACK}`"));
+                diags.push(match origin {
+                    Some(file) => finding.at(Place { file, span: 0..0 }, "translate this"),
+                    None => finding,
+                });
+            }
+        }
     }
 }
 

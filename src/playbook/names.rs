@@ -3,8 +3,8 @@
 use crate::source::did_you_mean;
 
 /// Every name that a text may use, except `device.<fact or column>`. Names of one reader only: `customer` for texts to
-/// customers, `page` for texts to the people of a queue, `action` for commands.
-pub const TEXT_NAMES: [&str; 33] = [
+/// customers, `locale` (that of the text) for all messages, `page` for texts to the people of a queue, `action` for commands.
+pub const TEXT_NAMES: [&str; 34] = [
     "case.id",
     "case.full_id",
     "case.title",
@@ -32,6 +32,7 @@ pub const TEXT_NAMES: [&str; 33] = [
     "dispatch.truck",
     "ticket.open",
     "ticket.id",
+    "locale",
     "customer.name",
     "customer.locale",
     "page.queue",
@@ -54,7 +55,7 @@ pub(super) enum Audience {
 impl Audience {
     fn hears(self, name: &str) -> bool {
         match name.split('.').next().unwrap_or(name) {
-            "customer" | "page" => self == Self::Message,
+            "customer" | "page" | "locale" => self == Self::Message,
             "action" => self == Self::Command,
             _ => true,
         }

@@ -178,10 +178,21 @@ fn messages_fall_back_and_stay_strict() {
         diags.add_file("m/en/x.email.html", "<b>{{ device.name }}</b>"),
         diags.add_file("m/en/x.pdf", ""),
         diags.add_file("m/en/y.sms.txt", "{% if %}"),
+        diags.add_file("m/layout/mail.email.html", "<html lang={{ locale }}>{% block body %}{% endblock %}"),
+        diags.add_file(
+            "m/de/x.email.html",
+            "{% extends \"layout/mail.email.html\" %}{% block body %}Guten Tag{% endblock %}",
+        ),
+        diags.add_file("m/de/x.email.txt", "{% extends \"layout/male.email.html\" %}"),
+        diags.add_file("m/de-CH/x.voice.txt", "Velo"),
+        diags.add_file("m/en/x.sms.txt", "x"),
     ];
     let messages = Messages::load(&mut diags, &files);
-    let codes: Vec<&str> = diags.list().iter().map(|d| d.code).collect();
-    assert_eq!(codes, ["P020", "P021"]);
+    let found: Vec<String> = diags.list().iter().map(|d| format!("{} {}", d.code, d.message)).collect();
+    assert_eq!(found[0], "P020 `m/en/x.pdf` is not a message file");
+    assert!(found[1].starts_with("P021"), "{found:?}");
+    assert_eq!(found[2..], ["P021 there is no layout `layout/male.email.html`", "P023 `de/x.sms.txt` is missing"]);
+    assert_eq!(messages.render("x", Part::Html, "de", &serde_json::json!({})).unwrap().1, "<html lang=de>Guten Tag");
     let facts = serde_json::json!({ "device": { "n": 24, "name": "<i>" } });
     let say = |locale: &str| messages.render("x", Part::Voice, locale, &facts).unwrap();
     assert_eq!(say("de-AT"), ("de".to_owned(), "In 24 Minuten.".to_owned()));

@@ -9,7 +9,7 @@ use super::program::{Const, Family, Ins, Shown, Uses, text_value};
 use super::tables::{Tables, type_of};
 use super::types::{Nature, Ty, product, quotient, step_of};
 use crate::domain::{Dimension, Unit, Value};
-use crate::model::SignalIx;
+use crate::model::{SignalIx, SignalKind};
 use crate::source::{Diagnostic, Diagnostics, Text, did_you_mean};
 
 /// Longest code of one expression, its `let`s included.
@@ -56,6 +56,16 @@ pub(super) struct Checker<'a> {
     pub(super) lets: &'a BTreeMap<Arc<str>, Option<Typed>>,
     /// All `let`s of the rule, for those that come later.
     pub(super) let_names: &'a [Arc<str>],
+    pub(super) scope: Scope,
+}
+
+/// Whose values an expression may read beside those of the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Those of the part that the rule watches; 0 if it watches the device.
+    Rule(u16),
+    /// Those of the part that a fold has come to: of the kind that is read first.
+    Fold(Option<u16>),
 }
 
 impl Checker<'_> {
@@ -127,13 +137,13 @@ impl Checker<'_> {
     }
 
     /// A constant; without `text` it is named by its value.
-    fn constant(&mut self, value: Const, ty: Ty, text: Option<String>) -> Typed {
+    pub(super) fn constant(&mut self, value: Const, ty: Ty, text: Option<String>) -> Typed {
         let text = text.unwrap_or_else(|| match (&value, &ty) {
             (Const::Num(n), Ty::Num(u, _)) if !u.text.is_empty() => format!("{n}[{u}]"),
             (Const::Num(n), Ty::Bool) => (*n == 1.0).to_string(),
             (Const::Num(n), _) => n.to_string(),
             (Const::Param { name, .. }, _) => format!("param.{name}"),
-            (Const::Attr { name, .. }, _) => format!("device.{name}"),
+            (Const::Attr { name, .. } | Const::Instant { name }, _) => format!("device.{name}"),
         });
         let code = vec![Ins::Const(self.tables.constant(value.clone()))];
         Typed { ty, text, code, konst: Some(value), literal: None, slot: None, uses: Uses::default() }
@@ -142,19 +152,22 @@ impl Checker<'_> {
     fn name(&mut self, name: &Arc<str>, e: &Expr) -> Option<Typed> {
         if let Some(known) = self.lets.get(name) {
             // A let that could not be checked has been reported where it stands.
-            return known.clone();
+            let known = known.clone()?;
+            return self.may_read(known.uses.lane, name, e).then_some(known);
         }
         let model = self.tables.program.model.clone();
         if let Some(at) = model.signals.iter().position(|s| s.name.as_str() == &**name) {
             let signal = &model.signals[at];
-            if let Some(each) = &signal.each {
-                let message = format!("'{name}' has a value for each {each}; a rule can read only single values");
-                self.report(Diagnostic::error("R012", message).related(signal.place.clone(), "defined here"), e, "");
+            let slot = self.tables.slot(SignalIx(u16::try_from(at).unwrap_or(u16::MAX)));
+            let lane = self.tables.program.slots[usize::from(slot)].lane;
+            if !self.may_read(lane, name, e) {
                 return None;
             }
-            let slot = self.tables.slot(SignalIx(u16::try_from(at).unwrap_or(u16::MAX)));
-            let mut uses = Uses::default();
+            let mut uses = Uses { lane, ..Uses::default() };
             uses.slots.insert(slot);
+            if signal.kind == SignalKind::Event {
+                uses.events.insert(slot);
+            }
             let text = format!("{name}[{}]", signal.unit);
             let code = vec![Ins::Slot(slot)];
             return Some(Typed { ty: type_of(signal), text, code, konst: None, literal: None, slot: Some(slot), uses });
@@ -189,6 +202,42 @@ impl Checker<'_> {
             Diagnostic::error("R012", format!("model '{}' has no signal '{name}'", model.id)).maybe_hint(hint);
         self.report(finding, e, "neither a signal nor a let");
         None
+    }
+
+    /// Whether a value of a part may be read here.
+    fn may_read(&mut self, lane: u16, name: &str, e: &Expr) -> bool {
+        let kind = |c: &Self, lane: u16| c.tables.program.lanes[usize::from(lane)].name.clone();
+        match self.scope {
+            _ if lane == 0 => true,
+            Scope::Rule(own) | Scope::Fold(Some(own)) if own == lane => true,
+            Scope::Fold(None) => {
+                self.scope = Scope::Fold(Some(lane));
+                true
+            }
+            Scope::Fold(Some(other)) => {
+                let (this, other) = (kind(self, lane), kind(self, other));
+                let message = format!("'{name}' has a value for each {this}, and the rest here for each {other}");
+                let hint = "one function goes over one kind of component; take two: max(a) - max(b)";
+                self.report(Diagnostic::error("R051", message).hint(hint), e, format!("for each {this}"));
+                false
+            }
+            Scope::Rule(_) => {
+                let each = kind(self, lane);
+                let message = format!("'{name}' has a value for each {each}");
+                let hint = format!(
+                    "use max({name}), min({name}), mean({name}) or count(…), or `each = \"{each}\"` on the rule"
+                );
+                let model = self.tables.program.model.clone();
+                let finding = Diagnostic::error("R012", message).hint(hint);
+                let signal = model.signals.iter().find(|s| s.name.as_str() == name);
+                let finding = match signal {
+                    Some(signal) => finding.related(signal.place.clone(), "defined here"),
+                    None => finding,
+                };
+                self.report(finding, e, "not a single value");
+                false
+            }
+        }
     }
 
     fn field(&mut self, base: &Word, field: &Word) -> Option<Typed> {
@@ -561,7 +610,7 @@ fn logic(o: Operator, left: Typed, right: Typed) -> Typed {
 }
 
 /// The most values that stand on the stack while `code` runs. Skips only leave less.
-fn stack_of(code: &[Ins]) -> usize {
+pub(super) fn stack_of(code: &[Ins]) -> usize {
     let (mut now, mut most) = (0_usize, 0);
     for count in code.iter().filter_map(|ins| ins.pops()) {
         now = now.saturating_sub(count) + 1;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::check::{Checker, Typed};
+use super::check::{Checker, Scope, Typed};
 use super::expr::parse;
 use super::logic::{Oddity, oddities};
 use super::program::{
-    BUCKETS, Bars, Const, Gap, Item, LEVEL_WORDS, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS,
+    BUCKETS, Bars, Const, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS,
     RuleInfo, RuleProgram, Shown, Uses,
 };
 use super::push_once;
@@ -109,22 +109,22 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
     let mut tables = Tables::new(ModelProgram {
         model: model.clone(),
         slots: Vec::new(),
+        lanes: vec![Lane::new("".into())],
         slot_of: vec![None; model.signals.len()],
         online: None,
         consts: Vec::new(),
         ops: Vec::new(),
+        folds: Vec::new(),
         rules: Vec::new(),
         ops_by_slot: Vec::new(),
         rules_by_slot: Vec::new(),
         rules_always: Vec::new(),
         rules_silent: Vec::new(),
-        items: Vec::new(),
-        words: 0,
         facts: Vec::new(),
         texts: false,
     });
     for (rule, rev) in rules.iter().filter(|(r, _)| watches(r, model)) {
-        let compiled = RuleCompiler { diags, tables: &mut tables, rule, lets: BTreeMap::new() }.compile(*rev);
+        let compiled = RuleCompiler { diags, tables: &mut tables, rule, lets: BTreeMap::new(), lane: 0 }.compile(*rev);
         if let Some(compiled) = compiled.filter(|c| c.mode != Mode::Off) {
             tables.program.rules.push(compiled);
         }
@@ -146,30 +146,29 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
 
 /// Gives every slot, operator and rule its words, and says what a sample of a slot touches.
 fn lay_out(mut p: ModelProgram) -> ModelProgram {
-    let mut next = 0;
-    let mut items = Vec::new();
-    let mut take = |key: String, words: usize| {
-        items.push(Item { key, offset: next, words });
-        next += words;
-        next - words
+    let mut lanes = std::mem::take(&mut p.lanes);
+    let mut take = |lane: u16, key: String, words: usize| {
+        let lane = &mut lanes[usize::from(lane)];
+        lane.items.push(Item { key, offset: lane.words, words });
+        lane.words += words;
+        lane.words - words
     };
-    for slot in &p.slots {
-        take(format!("signal {}", slot_key(&p.model, slot)), 2);
+    for slot in &mut p.slots {
+        slot.offset = take(slot.lane, format!("signal {}", slot_key(&p.model, slot)), 2);
     }
     for op in &mut p.ops {
-        op.offset = take(format!("op {}", op.key), op.family.head() + op.family.bucket() * BUCKETS);
+        op.offset = take(op.lane, format!("op {}", op.key), op.family.head() + op.family.bucket() * BUCKETS);
     }
     for rule in &mut p.rules {
-        rule.offset = take(format!("rule {}", rule.id), RULE_WORDS);
+        rule.offset = take(rule.lane, format!("rule {}", rule.id), RULE_WORDS);
         for level in &rule.levels {
-            take(format!("rule {} level {}", rule.id, level.name), LEVEL_WORDS);
+            take(rule.lane, format!("rule {} level {}", rule.id, level.name), LEVEL_WORDS);
         }
         if let Some(bars) = &mut rule.bars {
-            bars.offset = take(format!("rule {} bars {}", rule.id, bars.words()), bars.words());
+            bars.offset = take(rule.lane, format!("rule {} bars {}", rule.id, bars.words()), bars.words());
         }
     }
-    p.items = items;
-    p.words = next;
+    p.lanes = lanes;
     p.texts = p.slots.iter().any(|s| s.keeps_text);
     p.ops_by_slot = vec![Vec::new(); p.slots.len()];
     for (ix, op) in (0_u16..).zip(&p.ops) {
@@ -200,34 +199,48 @@ pub(super) fn slot_key(model: &Model, slot: &super::program::Slot) -> String {
     }
 }
 
-struct RuleCompiler<'a> {
-    diags: &'a mut Diagnostics,
-    tables: &'a mut Tables,
-    rule: &'a RawRule,
+pub(super) struct RuleCompiler<'a> {
+    pub(super) diags: &'a mut Diagnostics,
+    pub(super) tables: &'a mut Tables,
+    pub(super) rule: &'a RawRule,
     lets: BTreeMap<Arc<str>, Option<Typed>>,
+    /// What the rule watches: the device or one kind of part.
+    pub(super) lane: u16,
 }
 
 impl RuleCompiler<'_> {
     fn compile(mut self, rev: u64) -> Option<RuleProgram> {
+        self.lane = self.watched()?;
         self.check_lets();
         let rule = self.rule;
         let filter = rule.filter.as_ref().map(|source| self.filter(source));
-        let levels: Vec<Option<(LevelProgram, Uses)>> = rule.levels.iter().map(|l| self.level(l)).collect();
+        let (levels, sequence) = match (&rule.sequence, rule.levels.as_slice()) {
+            (Some(steps), [level]) => match self.sequence(steps, level) {
+                Some((level, uses, sequence)) => (vec![Some((level, uses))], Some(sequence)),
+                None => (vec![None], None),
+            },
+            (_, levels) => (levels.iter().map(|l| self.level(l)).collect(), None),
+        };
         let title = self.title();
         let levels: Vec<(LevelProgram, Uses)> = levels.into_iter().collect::<Option<_>>()?;
         let mut uses = Uses::default();
         levels.iter().for_each(|(_, u)| uses.add(u));
         self.warn_deaf(&uses);
         let bars = self.bars(&mut uses)?;
-        let evidence = self.evidence(&uses);
+        let mut evidence = self.evidence(&uses);
+        if let Some(sequence) = &sequence {
+            evidence.splice(0..0, sequence.evidence.iter().cloned());
+        }
         Some(RuleProgram {
             id: RuleId::from(&*rule.id.value),
+            lane: self.lane,
             mode: rule.mode,
             fault: fault_of(rule),
             rev,
             confidence: rule.confidence,
             filter: filter.unwrap_or(Some(None))?,
             levels: levels.into_iter().map(|(l, _)| l).collect(),
+            sequence,
             evidence,
             title: title?,
             gap: self.gap(!uses.silents.is_empty()),
@@ -268,19 +281,35 @@ impl RuleCompiler<'_> {
         Some((any || bars.ingest_healthy > 0 || bars.cooldown > 0).then_some(bars))
     }
 
+    /// What `each` names: the lane of a kind of part, or 0 for the device.
+    fn watched(&mut self) -> Option<u16> {
+        let Some(each) = self.rule.each.as_ref().filter(|e| &*e.value != "device") else { return Some(0) };
+        let model = self.tables.program.model.clone();
+        let kinds: Vec<&Arc<str>> = model.signals.iter().filter_map(|s| s.each.as_ref()).collect();
+        if kinds.contains(&&each.value) {
+            return Some(self.tables.lane(&each.value));
+        }
+        let hint = did_you_mean(&each.value, kinds.iter().map(|k| &***k).chain(["device"]));
+        let finding = Diagnostic::error("R050", format!("model '{}' has no component '{}'", model.id, each.value));
+        let finding = finding.maybe_hint(hint.map(|n| format!("did you mean `{n}`?")));
+        push_once(self.diags, finding.at(each.place.clone(), "no signal has `each` of this name"));
+        None
+    }
+
     /// Rules are looked at when something they read arrives.
     fn warn_deaf(&mut self, uses: &Uses) {
-        if uses.slots.is_empty() && uses.silents.is_empty() {
+        if uses.slots.is_empty() && uses.silents.is_empty() && !uses.age {
             let finding = Diagnostic::warning("R208", format!("rule '{}' reads no signal", self.rule.id.value));
             push_once(self.diags, finding.at(self.rule.id.place.clone(), "never looked at"));
         }
     }
 
-    fn checker<'b>(&'b mut self, source: &'b Text, names: &'b [Arc<str>]) -> Checker<'b> {
-        Checker { diags: self.diags, tables: self.tables, source, base: 0, lets: &self.lets, let_names: names }
+    pub(super) fn checker<'b>(&'b mut self, source: &'b Text, names: &'b [Arc<str>]) -> Checker<'b> {
+        let scope = Scope::Rule(self.lane);
+        Checker { diags: self.diags, tables: self.tables, source, base: 0, lets: &self.lets, let_names: names, scope }
     }
 
-    fn names(&self) -> Vec<Arc<str>> {
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
         self.rule.lets.iter().map(|(n, _)| n.value.clone()).collect()
     }
 
@@ -411,8 +440,20 @@ impl RuleCompiler<'_> {
         }
         for slot in slots {
             let spec = &self.tables.program.slots[usize::from(slot)];
+            // What only a fold reads has no single value; the fold has.
+            if spec.lane != 0 && spec.lane != self.lane {
+                continue;
+            }
             let code = vec![super::program::Ins::Slot(slot)];
             list.push((spec.name.to_string(), code, spec.shown.clone(), Some(slot)));
+        }
+        for ix in &uses.folds {
+            let fold = &self.tables.program.folds[usize::from(*ix)];
+            let code = vec![super::program::Ins::Fold(*ix)];
+            if list.iter().any(|(_, known, ..)| *known == code) {
+                continue;
+            }
+            list.push((fold.text.clone(), code, fold.shown.clone(), None));
         }
         list
     }
@@ -444,7 +485,7 @@ impl RuleCompiler<'_> {
                 };
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
                 match self.placeholder(title, at + 1, &rest[1..len], &names) {
-                    Some(t) => pieces.push(Piece::Value(t.code.clone(), t.shown(), t.slot)),
+                    Some(piece) => pieces.push(piece),
                     None => sound = false,
                 }
                 at += len + 1;
@@ -454,12 +495,18 @@ impl RuleCompiler<'_> {
         sound.then_some(pieces)
     }
 
-    fn placeholder(&mut self, title: &Text, base: usize, inner: &str, names: &[Arc<str>]) -> Option<Typed> {
+    fn placeholder(&mut self, title: &Text, base: usize, inner: &str, names: &[Arc<str>]) -> Option<Piece> {
+        let watched = &self.tables.program.lanes[usize::from(self.lane)].name;
+        match inner.trim() {
+            "component" if self.lane != 0 => return Some(Piece::Component),
+            word if self.lane != 0 && *word == **watched => return Some(Piece::Key),
+            _ => {}
+        }
         match parse(inner) {
             Ok(expr) => {
                 let mut checker = self.checker(title, names);
                 checker.base = base;
-                checker.check(&expr)
+                checker.check(&expr).map(|t| Piece::Value(t.code.clone(), t.shown(), t.slot))
             }
             Err(e) => {
                 let place = title.inner(self.diags, base + e.span.start..base + e.span.end);

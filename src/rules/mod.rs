@@ -8,6 +8,7 @@
 //! limits   schedules, gates and limits of rules
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
+//! sequence steps in order: A, then B in time, unless C
 //! load     all of it, for every model that a rule names
 //! ```
 //! `clear` defaults to *not `when`*; `clear = "true"` makes every true sample an episode of its own. `fault` defaults to
@@ -23,6 +24,7 @@ mod logic;
 mod program;
 mod raw;
 mod schedule;
+mod sequence;
 mod tables;
 mod types;
 
@@ -32,8 +34,8 @@ pub use program::{BUCKETS, Program, RuleInfo};
 
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
-    BAR_WORDS, Bars, Const, Family, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec,
-    Piece, RULE_WORDS, Read, RuleProgram, Shown, text_value,
+    BAR_WORDS, Bars, Const, Family, Fold, FoldSpec, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill,
+    OnGap, OpSpec, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
 };
 pub(crate) use schedule::{Window, zone};
 

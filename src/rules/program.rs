@@ -5,9 +5,10 @@
 //! enumeration is its index and a text is a 52-bit hash of itself; two different texts are taken for the same once in
 //! 4 million billion comparisons.
 //!
-//! A device's state is one row of 64-bit words. The words of a signal, an operator and a rule stand at offsets fixed
-//! here, each [`Item`] under a name that does not depend on the others, so that a reload or a restart with other rules
-//! finds again what is the same.
+//! A device's state is a row of 64-bit words for itself and one for each of its parts: the cells, doors or trouble codes
+//! that its rules follow. Which row something stands in is its *lane*: 0 is the device, each kind of part has one more.
+//! The words of a signal, an operator and a rule stand at offsets fixed here, each [`Item`] under a name that does not
+//! depend on the others, so that a reload or a restart with other rules finds again what is the same.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -86,7 +87,10 @@ impl Program {
             .models
             .iter()
             .filter(|m| !m.rules.is_empty())
-            .map(|m| format!("{} {}", m.model.id, m.words * 8))
+            .map(|m| {
+                let parts = m.lanes[1..].iter().map(|l| format!(" + {} a {}", l.words * 8, l.name));
+                format!("{} {}{}", m.model.id, m.lanes[0].words * 8, parts.collect::<String>())
+            })
             .collect();
         format!(
             "{} rules ({} live, {} shadow, {} off), {operators} operators; bytes of state a device: {}",
@@ -105,11 +109,14 @@ pub(crate) struct ModelProgram {
     pub(crate) model: Arc<Model>,
     /// Signals that rules or facts need.
     pub(crate) slots: Vec<Slot>,
+    /// The device itself, then each kind of part.
+    pub(crate) lanes: Vec<Lane>,
     /// By [`SignalIx`].
     pub(crate) slot_of: Vec<Option<u16>>,
     pub(crate) consts: Vec<Const>,
     /// Inner operators before those that use them.
     pub(crate) ops: Vec<OpSpec>,
+    pub(crate) folds: Vec<FoldSpec>,
     pub(crate) rules: Vec<RuleProgram>,
     /// The slot of `online`, if a rule reads it.
     pub(crate) online: Option<u16>,
@@ -121,14 +128,17 @@ pub(crate) struct ModelProgram {
     pub(crate) rules_always: Vec<u16>,
     /// Rules that read `silent`.
     pub(crate) rules_silent: Vec<u16>,
-    /// What the words of a device's row hold.
-    pub(crate) items: Vec<Item>,
-    /// Length of the row.
-    pub(crate) words: usize,
     /// Facts: name and slot, by name.
     pub(crate) facts: Vec<(Arc<str>, u16)>,
     /// Whether any slot keeps its text.
     pub(crate) texts: bool,
+}
+
+impl ModelProgram {
+    /// Whether a slot is known only at the instants of its messages.
+    pub(crate) fn is_event(&self, slot: u16) -> bool {
+        self.slots[usize::from(slot)].ttl == 0
+    }
 }
 
 /// A value that is kept: two words, value and time.
@@ -136,12 +146,60 @@ pub(crate) struct ModelProgram {
 pub(crate) struct Slot {
     /// `None`: whether the device is there.
     pub(crate) signal: Option<SignalIx>,
+    pub(crate) lane: u16,
+    /// Where its words start.
+    pub(crate) offset: usize,
     pub(crate) name: SignalName,
     /// Microseconds; `i64::MAX` for never.
     pub(crate) ttl: i64,
     pub(crate) shown: Shown,
     /// The texts of it are kept beside the row, for people.
     pub(crate) keeps_text: bool,
+}
+
+/// The device itself, or one kind of part of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Lane {
+    /// What a part is called (`cell`); empty for the device.
+    pub(crate) name: Arc<str>,
+    /// What the words of a row hold.
+    pub(crate) items: Vec<Item>,
+    /// Length of a row.
+    pub(crate) words: usize,
+}
+
+impl Lane {
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        Self { name, items: Vec::new(), words: 0 }
+    }
+}
+
+/// One value out of those of all parts of a lane: `max(cell_v)`.
+#[derive(Debug, Clone)]
+pub(crate) struct FoldSpec {
+    pub(crate) kind: Fold,
+    pub(crate) lane: u16,
+    /// What is folded, as seen by one part.
+    pub(crate) code: Vec<Ins>,
+    /// Canonical text.
+    pub(crate) text: String,
+    pub(crate) shown: Shown,
+}
+
+/// How values of parts become one. Parts whose value is unknown are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fold {
+    Max,
+    Min,
+    Mean,
+    /// Highest minus lowest.
+    Spread,
+    Median,
+    /// How many are true.
+    Count,
+    /// Index of the part with the lowest value; the first of several.
+    Argmin,
+    Argmax,
 }
 
 /// How a number is shown to people.
@@ -171,6 +229,10 @@ pub(crate) enum Const {
     Attr {
         name: Arc<str>,
         number: bool,
+    },
+    /// `device.x` as an instant, in seconds since 1970.
+    Instant {
+        name: Arc<str>,
     },
 }
 
@@ -208,9 +270,12 @@ pub(crate) enum Ins {
     /// The same for `||` and true.
     SkipIfTrue(u16),
     Age(u16),
+    /// Device time in seconds since 1970.
+    Now,
     /// Whether nothing was heard for `consts[.0]` seconds.
     Silent(u16),
     Read(Read, u16),
+    Fold(u16),
 }
 
 impl Ins {
@@ -218,7 +283,7 @@ impl Ins {
     pub(crate) fn pops(self) -> Option<usize> {
         Some(match self {
             Self::SkipIfFalse(_) | Self::SkipIfTrue(_) => return None,
-            Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Silent(_) => 0,
+            Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
             Self::Read(Read::TimeTo, _) => 1,
             Self::Read(..) => 0,
             Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known => 1,
@@ -256,8 +321,28 @@ pub(crate) enum Read {
     /// Pops the limit.
     TimeTo,
     Rate,
+    /// The first sample in the window.
+    First,
+    /// The newest sample in the window.
+    Newest,
+    /// Newest minus first.
+    Delta,
     Rises,
     Held,
+    /// Time since it was last true (or became so).
+    Since,
+    /// How long it was true.
+    TimeTrue,
+    /// The share of that.
+    Duty,
+    /// The mean length of a run of true.
+    MeanOn,
+    /// All steps have been taken, at this instant the last.
+    Complete,
+    /// The time of a step has run out.
+    Missed,
+    /// Time since a step was taken.
+    Step(u8),
     Prev,
     Changed,
     Ewma,
@@ -282,6 +367,14 @@ pub(crate) enum Family {
     Rises,
     /// Start of the current run of true.
     Held,
+    /// The newest true sample.
+    Seen,
+    /// When it last became true.
+    Rose,
+    /// True time and runs of true a bucket.
+    Runs,
+    /// Partial matches of steps.
+    Sequence(Steps),
     /// The newest sample and the one before.
     Last,
     /// Running mean.
@@ -293,8 +386,10 @@ impl Family {
     pub(crate) fn head(self) -> usize {
         match self {
             Self::Sum | Self::Min | Self::Max | Self::Moments | Self::Trend => 2,
-            Self::Rate | Self::Rises => 3,
-            Self::Held => 2,
+            Self::Rate | Self::Rises | Self::Runs => 3,
+            Self::Held | Self::Rose => 2,
+            Self::Seen => 1,
+            Self::Sequence(steps) => 2 + usize::from(steps.count) * (1 + usize::from(steps.overlap)),
             Self::Last | Self::Ewma => 4,
         }
     }
@@ -303,10 +398,10 @@ impl Family {
     pub(crate) fn bucket(self) -> usize {
         match self {
             Self::Sum | Self::Min | Self::Max | Self::Rate => 2,
-            Self::Moments => 3,
+            Self::Moments | Self::Runs => 3,
             Self::Trend => 6,
             Self::Rises => 1,
-            Self::Held | Self::Last | Self::Ewma => 0,
+            Self::Held | Self::Seen | Self::Rose | Self::Sequence(_) | Self::Last | Self::Ewma => 0,
         }
     }
 
@@ -320,6 +415,10 @@ impl Family {
             Self::Rate => "rate",
             Self::Rises => "rises",
             Self::Held => "held",
+            Self::Seen => "seen",
+            Self::Rose => "rose",
+            Self::Runs => "runs",
+            Self::Sequence(_) => "sequence",
             Self::Last => "last",
             Self::Ewma => "ewma",
         }
@@ -332,17 +431,42 @@ impl Family {
     }
 }
 
+/// The shape of a sequence.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Steps {
+    pub(crate) count: u8,
+    /// Most partial matches.
+    pub(crate) overlap: u8,
+    /// Each true sample of the first step begins a match, not only the first of a run.
+    pub(crate) every: bool,
+}
+
+/// The steps of a rule that has them.
+#[derive(Debug, Clone)]
+pub(crate) struct SequenceProgram {
+    pub(crate) op: u16,
+    /// A step that does not come in time raises the rule.
+    pub(crate) timeouts: bool,
+    /// How long ago each step was taken.
+    pub(crate) evidence: Vec<(String, Vec<Ins>, Shown, Option<u16>)>,
+}
+
 /// A streaming operator.
 #[derive(Debug, Clone)]
 pub(crate) struct OpSpec {
     pub(crate) family: Family,
+    /// Where its words are: with the device or with each part.
+    pub(crate) lane: u16,
     /// Canonical text: what makes two operators the same.
     pub(crate) key: String,
     pub(crate) input: Vec<Ins>,
-    /// The slots of `input`, directly and through inner operators.
+    /// The slots that bring it a sample: those of `input`, directly and through inner operators; of an `input` that reads
+    /// events these alone.
     pub(crate) slots: BTreeSet<u16>,
     /// Whether `input` reads slots and constants only, so that a late sample can be worked in (T3).
     pub(crate) plain: bool,
+    /// `input` reads events: nothing is missing between two of them, and one is enough (V5).
+    pub(crate) events: bool,
     /// The window or time constant, in seconds.
     pub(crate) window: Option<u16>,
     /// Further constants that the family asks for.
@@ -358,6 +482,13 @@ pub(crate) struct OpSpec {
 pub(crate) struct Uses {
     pub(crate) slots: BTreeSet<u16>,
     pub(crate) ops: BTreeSet<u16>,
+    /// Those of `slots` that are events, unless an operator made a level of them.
+    pub(crate) events: BTreeSet<u16>,
+    /// Reads `changed`, which like an event is true at an instant.
+    pub(crate) changed: bool,
+    pub(crate) folds: BTreeSet<u16>,
+    /// The lane of the part whose values it reads; 0 if it reads none outside of a fold.
+    pub(crate) lane: u16,
     /// Constants that are the windows of `silent`.
     pub(crate) silents: BTreeSet<u16>,
     /// Reads `age`, so time alone changes it.
@@ -370,6 +501,10 @@ impl Uses {
     pub(crate) fn add(&mut self, other: &Self) {
         self.slots.extend(&other.slots);
         self.ops.extend(&other.ops);
+        self.events.extend(&other.events);
+        self.changed |= other.changed;
+        self.folds.extend(&other.folds);
+        self.lane = self.lane.max(other.lane);
         self.silents.extend(&other.silents);
         self.age |= other.age;
         self.known |= other.known;
@@ -380,6 +515,8 @@ impl Uses {
 #[derive(Debug, Clone)]
 pub(crate) struct RuleProgram {
     pub(crate) id: RuleId,
+    /// Whose levels these are: the device's, or those of each part of a lane.
+    pub(crate) lane: u16,
     pub(crate) mode: Mode,
     pub(crate) fault: FaultName,
     pub(crate) rev: u64,
@@ -388,6 +525,8 @@ pub(crate) struct RuleProgram {
     pub(crate) filter: Option<Vec<Ins>>,
     /// Highest first.
     pub(crate) levels: Vec<LevelProgram>,
+    /// A rule with steps has one level, which they raise.
+    pub(crate) sequence: Option<SequenceProgram>,
     pub(crate) evidence: Vec<(String, Vec<Ins>, Shown, Option<u16>)>,
     pub(crate) title: Vec<Piece>,
     pub(crate) gap: Gap,
@@ -470,6 +609,10 @@ pub(crate) enum Piece {
     Text(String),
     /// Code, how to show it, and the slot if it is a bare signal.
     Value(Vec<Ins>, Shown, Option<u16>),
+    /// The part that the rule watches: `cell[3]`.
+    Component,
+    /// What tells it apart from the others of its kind: `3`.
+    Key,
 }
 
 /// A stretch of the row with a name of its own.

@@ -6,6 +6,7 @@ use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Te
 use super::expr::{Expr, parse};
 use super::limits::{self, RawLimits};
 use super::program::{OnBackfill, OnGap};
+use super::sequence::{self, RawSequence};
 
 /// Most levels of a rule.
 const MAX_LEVELS: usize = 8;
@@ -23,6 +24,8 @@ pub(super) struct RawRule {
     pub(super) place: Place,
     pub(super) id: Text,
     pub(super) models: Vec<Text>,
+    /// Watched one by one: a component, or `device`.
+    pub(super) each: Option<Text>,
     pub(super) filter: Option<Source>,
     pub(super) mode: Mode,
     pub(super) fault: Option<Text>,
@@ -30,6 +33,7 @@ pub(super) struct RawRule {
     pub(super) confidence: f64,
     pub(super) lets: Vec<(Text, Option<Source>)>,
     pub(super) levels: Vec<RawLevel>,
+    pub(super) sequence: Option<RawSequence>,
     pub(super) max_gap: Option<MaxGap>,
     pub(super) on_gap: OnGap,
     pub(super) on_backfill: OnBackfill,
@@ -73,13 +77,18 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
     table.need(diags, "models");
     let models = table.texts(diags, "models");
     let filter = source(diags, &table, "where");
+    let each = table.text(diags, "each");
     let mode = one_of(diags, &table, "mode", &[("live", Mode::Live), ("shadow", Mode::Shadow), ("off", Mode::Off)]);
     let fault = table.text(diags, "fault").filter(|f| is_name(diags, f));
     let lead = lead(diags, &table);
     let severity = severity(diags, &table);
     let confidence = confidence(diags, &table);
     let lets = lets(diags, &table);
-    let levels = levels(diags, &table, severity);
+    let steps = sequence::read(diags, &table);
+    let (sequence, levels) = match steps {
+        Some((sequence, clear)) => (Some(sequence), vec![last_step(diags, &table, severity, clear)]),
+        None => (None, levels(diags, &table, severity)),
+    };
     let title = table.table(diags, "case").and_then(|case| {
         let title = case.need_text(diags, "title");
         case.finish(diags);
@@ -89,6 +98,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         place,
         id: id.clone().unwrap_or_else(|| Item { value: "".into(), place: table.place() }),
         models,
+        each,
         filter,
         mode: mode.unwrap_or(Mode::Live),
         fault,
@@ -96,6 +106,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         confidence,
         lets,
         levels,
+        sequence,
         max_gap: None,
         on_gap: OnGap::Pause,
         on_backfill: OnBackfill::Record,
@@ -150,16 +161,32 @@ fn lets(diags: &mut Diagnostics, table: &Table<'_>) -> Vec<(Text, Option<Source>
     list
 }
 
+fn need_severity(diags: &mut Diagnostics, table: &Table<'_>, severity: Option<Severity>) -> Severity {
+    if severity.is_none() && !table.has("severity") {
+        let finding = Diagnostic::error("R004", "the rule has no severity");
+        diags.push(finding.at(table.place(), "needs `severity`").hint("one of minor, warning, major, critical"));
+    }
+    severity.unwrap_or(Severity::Minor)
+}
+
+/// The level that the last step of a sequence raises; its `clear` may stand on the rule as well.
+fn last_step(
+    diags: &mut Diagnostics,
+    table: &Table<'_>,
+    severity: Option<Severity>,
+    clear: Option<Source>,
+) -> RawLevel {
+    let severity = need_severity(diags, table, severity);
+    let level = level(diags, table, severity.to_string(), severity);
+    RawLevel { when: None, clear: clear.or(level.clear), ..level }
+}
+
 /// `[[rule.level]]`, or one level directly on the rule.
 fn levels(diags: &mut Diagnostics, table: &Table<'_>, severity: Option<Severity>) -> Vec<RawLevel> {
     let tables = table.tables(diags, "level");
     if !table.has("level") {
         table.need(diags, "when");
-        if severity.is_none() && !table.has("severity") {
-            let finding = Diagnostic::error("R004", "the rule has no severity");
-            diags.push(finding.at(table.place(), "needs `severity`").hint("one of minor, warning, major, critical"));
-        }
-        let severity = severity.unwrap_or(Severity::Minor);
+        let severity = need_severity(diags, table, severity);
         return vec![level(diags, table, severity.to_string(), severity)];
     }
     if let Some(key) = table.keys().find(|k| ["when", "hold", "confirm", "clear", "clear_hold"].contains(&&*k.value)) {
@@ -262,7 +289,7 @@ fn lead(diags: &mut Diagnostics, table: &Table<'_>) -> Option<(i64, i64)> {
     }
 }
 
-fn one_of<T: Copy>(diags: &mut Diagnostics, table: &Table<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+pub(super) fn one_of<T: Copy>(diags: &mut Diagnostics, table: &Table<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
     let text = table.text(diags, key)?;
     let found = words.iter().find(|(word, _)| *word == &*text.value);
     if found.is_none() {
@@ -275,7 +302,7 @@ fn one_of<T: Copy>(diags: &mut Diagnostics, table: &Table<'_>, key: &str, words:
     found.map(|f| f.1)
 }
 
-fn is_name(diags: &mut Diagnostics, text: &Text) -> bool {
+pub(super) fn is_name(diags: &mut Diagnostics, text: &Text) -> bool {
     let good = !text.value.is_empty()
         && text.value.len() <= 100
         && text.value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));

@@ -1,9 +1,10 @@
 //! The tables of a model that grow while its rules are checked: slots, constants, operators.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::check::Typed;
-use super::program::{Const, Family, Gap, ModelProgram, OpSpec, Shown, Slot};
+use super::program::{Const, Family, FoldSpec, Gap, Lane, ModelProgram, OpSpec, Shown, Slot};
 use super::types::Ty;
 use crate::model::{Model, SignalIx, SignalType};
 
@@ -12,11 +13,12 @@ use crate::model::{Model, SignalIx, SignalType};
 pub(super) struct Tables {
     pub(super) program: ModelProgram,
     by_key: BTreeMap<String, u16>,
+    folds_by_text: BTreeMap<String, u16>,
 }
 
 impl Tables {
     pub(super) fn new(program: ModelProgram) -> Self {
-        Self { program, by_key: BTreeMap::new() }
+        Self { program, by_key: BTreeMap::new(), folds_by_text: BTreeMap::new() }
     }
 
     pub(super) fn slot(&mut self, ix: SignalIx) -> u16 {
@@ -24,11 +26,15 @@ impl Tables {
         if let Some(slot) = self.program.slot_of[at] {
             return slot;
         }
-        let signal = &self.program.model.signals[at];
+        let model = self.program.model.clone();
+        let signal = &model.signals[at];
         let shown = type_of(signal).shown();
+        let lane = signal.each.as_ref().map_or(0, |each| self.lane(each));
         let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
         self.program.slots.push(Slot {
             signal: Some(ix),
+            lane,
+            offset: 0,
             name: signal.name.clone(),
             ttl: signal.ttl.map_or(i64::MAX, |t| t.as_micros()),
             keeps_text: shown == Shown::Text,
@@ -38,6 +44,26 @@ impl Tables {
         slot
     }
 
+    /// The lane of a kind of part.
+    pub(super) fn lane(&mut self, name: &Arc<str>) -> u16 {
+        let ix = self.program.lanes.iter().position(|l| l.name == *name).unwrap_or_else(|| {
+            self.program.lanes.push(Lane::new(name.clone()));
+            self.program.lanes.len() - 1
+        });
+        u16::try_from(ix).unwrap_or(u16::MAX)
+    }
+
+    /// The fold with this text, shared if it is there already.
+    pub(super) fn fold(&mut self, spec: FoldSpec) -> u16 {
+        if let Some(ix) = self.folds_by_text.get(&spec.text) {
+            return *ix;
+        }
+        let ix = u16::try_from(self.program.folds.len()).unwrap_or(u16::MAX);
+        self.folds_by_text.insert(spec.text.clone(), ix);
+        self.program.folds.push(spec);
+        ix
+    }
+
     /// The slot that says whether the device is there.
     pub(super) fn online(&mut self) -> u16 {
         if let Some(slot) = self.program.online {
@@ -45,7 +71,8 @@ impl Tables {
         }
         let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
         let name = crate::domain::SignalName::from("online");
-        self.program.slots.push(Slot { signal: None, name, ttl: i64::MAX, shown: Shown::Bool, keeps_text: false });
+        let (ttl, shown) = (i64::MAX, Shown::Bool);
+        self.program.slots.push(Slot { signal: None, lane: 0, offset: 0, name, ttl, shown, keeps_text: false });
         self.program.online = Some(slot);
         slot
     }
@@ -70,18 +97,23 @@ impl Tables {
             return *ix;
         }
         let ix = u16::try_from(self.program.ops.len()).unwrap_or(u16::MAX);
-        let mut slots = input.uses.slots.clone();
-        for op in &input.uses.ops {
+        let uses = &input.uses;
+        let events = !uses.events.is_empty();
+        let mut slots = if events { uses.events.clone() } else { uses.slots.clone() };
+        for op in uses.ops.iter().filter(|_| !events) {
             slots.extend(&self.program.ops[usize::from(*op)].slots);
         }
+        let plain = uses.ops.is_empty() && !uses.age && !uses.known && (!events || uses.events == uses.slots);
         let window = window.and_then(|w| w.konst.clone()).map(|w| self.constant(w));
         let args = args.iter().filter_map(|a| a.konst.clone()).map(|a| self.constant(a)).collect();
         self.program.ops.push(OpSpec {
             family,
+            lane: input.uses.lane,
             key: key.clone(),
             input: input.code.clone(),
             slots,
-            plain: input.uses.ops.is_empty() && !input.uses.age && !input.uses.known,
+            plain,
+            events,
             window,
             args,
             covers: default_gap(&self.program.model).max,

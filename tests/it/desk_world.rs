@@ -181,8 +181,10 @@ pub(crate) fn start() -> At {
 /// The shipped playbooks and texts, with providers and people of a test.
 pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     let mut diags = Diagnostics::default();
-    let messages: Vec<FileId> =
-        ["en", "de"].iter().flat_map(|l| add_files(&mut diags, &format!("config/messages/{l}"))).collect();
+    let messages: Vec<FileId> = ["layout", "en", "de", "pl", "ru", "uk"]
+        .iter()
+        .flat_map(|l| add_files(&mut diags, &format!("config/messages/{l}")))
+        .collect();
     let messages = Messages::load(&mut diags, &messages);
     let provider = |kind| Provider { kind, per_second: None, per_hour: None, concurrency: None };
     let mut config = Config {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod backtest;
 mod broker;
 mod channels;
 mod check;
@@ -14,6 +15,7 @@ mod desk_world;
 mod durability;
 mod examples;
 mod fleet_world;
+mod formats;
 mod http;
 mod lookup;
 mod mqtt;

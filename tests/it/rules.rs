@@ -24,6 +24,7 @@ ignition = { path = "ign", type = "bool" }
 charging = { path = "chg", type = "enum", values = ["no", "ac", "dc"] }
 vin = { path = "vin", type = "text" }
 cell_v = { path = "cells", unit = "V", each = "cell" }
+cell_t = { path = "temps", unit = "degC", each = "probe" }
 [params]
 coolant_max = "108[degC]"
 "#,
@@ -105,6 +106,11 @@ fn conditions() {
         ("age_of_an_expression", "age(coolant_temp - 5[K]) > 10m"),
         ("silence_in_a_window", "rises(silent(5m), 1h) > 3"),
         ("component_signal", "cell_v < 2.8[V]"),
+        ("components_of_two_kinds", "max(cell_v * 10[K/V] - (cell_t - 0[degC])) > 5[K]"),
+        ("fold_of_one_value", "mean(oil_pressure) > 2[bar]"),
+        ("extreme_of_one_value", "max(oil_pressure) > 2[bar]"),
+        ("count_of_numbers", "count(cell_v) > 2"),
+        ("fold_in_the_unit_of_another", "spread(cell_t) > 8[degC]"),
         ("choice_of_two_kinds", "(ignition ? 5[bar] : 5[V]) > 3[bar]"),
         ("default_of_another_kind", "(oil_pressure ?? 5[K]) > 3[bar]"),
         ("empty_list", "charging in []"),

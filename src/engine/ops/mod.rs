@@ -3,6 +3,8 @@
 //! ```text
 //! window   buckets; sums, extremes and moments over them
 //! trend    lines and rates
+//! sequence steps in order
+//! runs     for how much of the time something was true
 //! edges    what became true, for how long, and what came before
 //! ewma     the running mean
 //! ```
@@ -10,6 +12,8 @@
 
 mod edges;
 mod ewma;
+mod runs;
+pub(super) mod sequence;
 mod trend;
 mod window;
 
@@ -31,8 +35,8 @@ pub(super) fn micros(seconds: f64) -> i64 {
     (seconds * 1e6).round() as i64
 }
 
-#[expect(clippy::cast_precision_loss, reason = "differences of times are far below 2^53 microseconds")]
-fn seconds(micros: i64) -> f64 {
+#[expect(clippy::cast_precision_loss, reason = "times of this age are below 2^53 microseconds")]
+pub(super) fn seconds(micros: i64) -> f64 {
     micros as f64 / 1e6
 }
 
@@ -60,10 +64,14 @@ impl Op<'_> {
 pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
     match op.spec.family {
         Family::Held => edges::held(words, value, at),
+        Family::Sequence(_) => sequence::update(op, words, value, at),
+        Family::Seen => edges::seen(words, value, at),
+        Family::Rose => edges::rose(words, value, at),
         Family::Last => edges::last(words, value, at),
         Family::Ewma => ewma::update(words, value, at, op.window),
         _ if op.window <= 0 => {}
         Family::Rises => edges::rises(op, words, value, at),
+        Family::Runs => runs::update(op, words, value, at),
         Family::Rate => trend::rate(op, words, value, at),
         family => window::update(op, words, at, |bucket| add(family, bucket, value, at, op.window)),
     }
@@ -73,6 +81,10 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
 /// covers its bucket: what lay between it and its neighbours can no longer be told.
 pub(super) fn update_late(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
     let family = op.spec.family;
+    if family == Family::Seen {
+        edges::seen(words, value, at);
+        return;
+    }
     let any_order = matches!(family, Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Trend);
     if any_order && op.window > 0 {
         window::update_late(op, words, at, |bucket| add(family, bucket, value, at, op.window));
@@ -87,7 +99,8 @@ fn add(family: Family, bucket: &mut [u64], value: f64, at: i64, window: i64) {
         Family::Max => window::extreme(bucket, value, f64::max),
         Family::Moments => window::moments(bucket, value),
         Family::Trend => trend::line(bucket, value, at, window),
-        Family::Rate | Family::Rises | Family::Held | Family::Last | Family::Ewma => {}
+        // The others are updated by functions of their own.
+        _ => {}
     }
 }
 
@@ -96,13 +109,16 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, limit: f64) 
     let covered = || window::covered(op, words, now);
     match read {
         Read::Held => edges::read_held(words, now),
+        Read::Complete | Read::Missed | Read::Step(_) => sequence::read(read, op, words, now),
+        Read::Since => edges::read_since(words, now),
         Read::Prev => edges::read_prev(words),
         Read::Changed => edges::read_changed(words, now),
         Read::Ewma => ewma::read(words),
         _ if op.window <= 0 => f64::NAN,
-        Read::Rate => trend::read_rate(words, now, op.window),
+        Read::Rate | Read::Delta | Read::First | Read::Newest => trend::read_ends(read, words, now, op.window),
         Read::Count => window::count(op, words, now),
         _ if !covered() => f64::NAN,
+        Read::TimeTrue | Read::Duty | Read::MeanOn => runs::read(read, op, words, now),
         Read::Rises => edges::read_rises(op, words, now),
         Read::Sum => window::total(op, words, now).0,
         Read::Avg => {

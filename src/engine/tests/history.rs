@@ -61,7 +61,7 @@ fn t4_history_that_has_caught_up_ends_what_it_began() {
     assert_eq!(w.told(), ["Raised major 1900 from 1900 historical", "Cleared - 1990 historical"]);
     late(&mut w, 1800, 1800, "\"x\":6");
     assert_eq!(w.told(), [""; 0], "the copy is gone: late");
-    assert_eq!(w.engine.late_and_skewed().0, 1);
+    assert_eq!(w.counted("forewarn_late_total"), 1);
 }
 
 #[test]

@@ -262,7 +262,7 @@ fn a_device_with_ten_simple_rules_takes_a_kilobyte() {
         })
         .collect();
     let p = program(&model(HEAD), &rules);
-    let row = p.models[0].words * 8;
+    let row = p.models[0].lanes[0].words * 8;
     // Beside the row: the device itself, its last hashes, its name, and its places in the index and the queue.
     let whole = row + size_of::<super::super::device::Device>() + 4 * 16 + 32 + 48 + 16;
     assert!(whole <= 1024, "{whole} bytes, {row} of them the row");

@@ -31,6 +31,14 @@ volt = {{ path = "volt", unit = "V", ttl = "never" }}
 on = {{ path = "on", type = "bool", ttl = "never" }}
 mode = {{ path = "mode", type = "enum", values = ["no", "ac", "dc"], ttl = "never" }}
 word = {{ path = "word", type = "text", ttl = "never" }}
+code = {{ path = "code", type = "text", kind = "event" }}
+litres = {{ path = "litres", kind = "event" }}
+km = {{ path = "km", unit = "km", kind = "counter" }}
+ticks = {{ path = "ticks", kind = "counter", rollover = 65536 }}
+cell_v = {{ path = "cells", unit = "V", each = "cell", valid = "0 <= _ <= 5" }}
+cell_t = {{ path = "temps", unit = "degC", each = "probe" }}
+door = {{ path = "doors", values = ["open", "closing", "reopening"], each = "door", ttl = "never" }}
+part_no = {{ path = "part_no", type = "text", each = "door", ttl = "never" }}
 [params]
 limit = "5"
 wait = "30s"
@@ -148,6 +156,11 @@ impl World {
             }
             self.run_to(next);
         }
+    }
+
+    /// How often `name` has been counted since this was last asked.
+    pub(super) fn counted(&mut self, name: &str) -> u64 {
+        self.engine.take_counts().into_iter().filter(|((n, _), _)| *n == name).map(|(_, n)| n).sum()
     }
 
     /// `(change, level, device time)` of what was detected since the last call.

@@ -9,19 +9,31 @@ use crate::domain::Dimension;
 
 pub(super) const CALLS: &[Call] = &[
     windowed("avg", "avg(value, 10m)"),
-    Call { name: "min", usage: "min(value, 10m)", takes: 2..=2, check: |c, name, a| c.min_max(name, &a[0], &a[1]) },
-    Call { name: "max", usage: "max(value, 10m)", takes: 2..=2, check: |c, name, a| c.min_max(name, &a[0], &a[1]) },
+    extreme("min", "min(value, 10m)"),
+    extreme("max", "max(value, 10m)"),
     windowed("sum", "sum(value, 10m)"),
     windowed("n", "n(value, 10m)"),
     windowed("stddev", "stddev(value, 10m)"),
     windowed("rate", "rate(value, 10m)"),
     windowed("slope", "slope(value, 10m)"),
     windowed("r2", "r2(value, 10m)"),
+    windowed("delta", "delta(value, 24h)"),
     windowed("ewma", "ewma(value, 1h)"),
+    Call { name: "first", usage: "first(value, 24h)", takes: 2..=2, check: |c, name, a| c.end(name, &a[0], &a[1]) },
+    Call { name: "last", usage: "last(value, 24h)", takes: 2..=2, check: |c, name, a| c.end(name, &a[0], &a[1]) },
 ];
 
 const fn windowed(name: &'static str, usage: &'static str) -> Call {
     Call { name, usage, takes: 2..=2, check: |c, name, a| c.windowed(name, &a[0], &a[1]) }
+}
+
+/// Of components, over time, or of two values.
+const fn extreme(name: &'static str, usage: &'static str) -> Call {
+    let check = |c: &mut Checker<'_>, name: &Word, a: &[Expr]| match a {
+        [over] => c.fold(name, over),
+        _ => c.min_max(name, &a[0], &a[1]),
+    };
+    Call { name, usage, takes: 1..=2, check }
 }
 
 impl Checker<'_> {
@@ -46,6 +58,16 @@ impl Checker<'_> {
         Some(join(ty, text, [left, right], &[if lowest { Ins::Min } else { Ins::Max }]))
     }
 
+    /// The first or the last sample of a window, of any type.
+    fn end(&mut self, name: &Word, m: &Expr, w: &Expr) -> Option<Typed> {
+        let (input, window) = (self.check(m), self.window(w));
+        let (input, window) = (self.streamable(input?, m)?, window?);
+        let op = self.operator(Family::Rate, &input, Some(&window), &[]);
+        let read = if &*name.text == "first" { Read::First } else { Read::Newest };
+        let ty = input.ty.clone();
+        Some(self.read(read, op, ty, &input, Some(&window)))
+    }
+
     fn windowed(&mut self, name: &Word, m: &Expr, w: &Expr) -> Option<Typed> {
         let (input, window) = (self.check(m), self.window(w));
         let input = self.need_number(input?, m, &format!("the first argument of {}", name.text))?;
@@ -62,6 +84,7 @@ impl Checker<'_> {
             "n" => (Family::Sum, Read::Count, Ty::plain()),
             "stddev" => (Family::Moments, Read::Stddev, Ty::Num(step, delta)),
             "rate" => (Family::Rate, Read::Rate, Ty::Num(per_second(&unit), Nature::Linear)),
+            "delta" => (Family::Rate, Read::Delta, Ty::Num(step, delta)),
             "slope" => (Family::Trend, Read::Slope, Ty::Num(per_second(&unit), Nature::Linear)),
             "r2" => (Family::Trend, Read::R2, Ty::plain()),
             _ => (Family::Ewma, Read::Ewma, input.ty.clone()),
