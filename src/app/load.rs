@@ -13,7 +13,7 @@ use crate::channels::ProviderSettings;
 use crate::domain::{AdapterName, Registry};
 use crate::model::{self, Models, RegistryFiles};
 use crate::playbook::{self, Messages, ProviderKind, Surroundings, Verb};
-use crate::rules::Program;
+use crate::rules::{Fleet, Program};
 use crate::runtime::Rules;
 use crate::source::{Diagnostic, Diagnostics, FileId};
 use crate::{desk, http, rules};
@@ -103,7 +103,9 @@ fn rulebook(diags: &mut Diagnostics, settings: &Settings, base: &Path) -> (Progr
     let models = files(diags, &dir, "toml", true);
     let models = Arc::new(model::load(diags, &models));
     let rule_files = files(diags, &base.join(&settings.files.rules), "toml", true);
-    let program = rules::load(diags, &rule_files, models.clone());
+    let baselines = files(diags, &base.join(&settings.files.baselines), "toml", false);
+    let fleet = Fleet::load(diags, &baselines);
+    let program = rules::load_with(diags, &rule_files, models.clone(), &fleet);
     let registry = Arc::new(registry(diags, &base.join(&settings.files.registry), &models));
     (program, registry)
 }

@@ -65,6 +65,8 @@ pub struct FilesSettings {
     pub models: PathBuf,
     /// Rules, `*.toml`.
     pub rules: PathBuf,
+    /// What `forewarn fit` has learned of the fleet, `*.toml`; may be missing.
+    pub baselines: PathBuf,
     /// Playbooks, `*.toml`.
     pub playbooks: PathBuf,
     /// `devices.csv`, `customers.csv`, `endpoints.csv`, `consents.csv`.
@@ -80,6 +82,7 @@ impl Default for FilesSettings {
         Self {
             models: "models".into(),
             rules: "rules".into(),
+            baselines: "baselines".into(),
             playbooks: "playbooks".into(),
             registry: "registry".into(),
             messages: "messages".into(),
@@ -102,6 +105,9 @@ pub struct Queue {
 pub struct EngineSettings {
     /// Shard threads; 0: one a core.
     pub threads: usize,
+    /// Sparkplug nodes whose values cannot be understood are asked for a birth; needs the right to publish on
+    /// `spBv1.0/+/NCMD/+`.
+    pub request_births: bool,
 }
 
 /// The sections that a settings file may have.

@@ -351,6 +351,14 @@ impl Engine {
     pub fn device_count(&self) -> usize {
         self.shards.iter().map(|s| s.devices.len()).sum()
     }
+
+    /// Resets and glitches of the counters that rules read, over all devices (V6).
+    #[must_use]
+    pub fn resets_and_glitches(&self) -> (u64, u64) {
+        let devices = self.shards.iter().flat_map(|s| &s.devices);
+        let faults = devices.flat_map(|d| d.counter_faults(&self.program.models[usize::from(d.model)]));
+        faults.fold((0, 0), |(r, g), (resets, glitches)| (r + resets, g + glitches))
+    }
 }
 
 impl Shard {

@@ -66,7 +66,7 @@ impl Profile {
 
     /// The operator with this index, as it is for these devices.
     pub(super) fn op<'a>(&'a self, ix: usize, spec: &'a OpSpec) -> Op<'a> {
-        Op { spec, window: self.windows[ix], consts: &self.consts }
+        Op { spec, window: self.windows[ix], consts: &self.consts, frozen: false }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::fold::{self, Memo};
 use super::ops::{self, Op};
 use super::part::Part;
-use crate::rules::{Ins, MAX_STACK, ModelProgram};
+use crate::rules::{Ins, MAX_STACK, ModelProgram, regime};
 
 /// The stack of the machine, kept by the caller so that no call has to make one.
 pub(super) type Stack = [f64; MAX_STACK];
@@ -96,22 +96,38 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
                 let limit = view.consts[usize::from(c)];
                 push!(if limit.is_nan() { f64::NAN } else { from_bool(view.silence >= ops::micros(limit)) });
             }
+            Ins::Cut(cut) => stack[top - 1] = group(&view.program.cuts[usize::from(cut)], stack[top - 1]),
+            Ins::Regime(count) => {
+                top -= usize::from(count);
+                push!(regime(&stack[top..top + usize::from(count)]));
+            }
             Ins::Fold(ix) => push!(fold::value(view, ix)),
             Ins::Read(read, op) => {
                 let ix = usize::from(op);
                 let spec = &view.program.ops[ix];
-                let op = Op { spec, window: view.windows[ix], consts: view.consts };
-                let limit = if read == crate::rules::Read::TimeTo {
-                    top -= 1;
-                    stack[top]
-                } else {
-                    0.0
-                };
-                push!(finite(ops::read(read, op, &view.words(spec.lane)[spec.offset..], view.now, limit)));
+                let op = Op { spec, window: view.windows[ix], consts: view.consts, frozen: false };
+                top -= read.pops();
+                let words = &view.words(spec.lane)[spec.offset..];
+                let ahead = spec.fed_by.and_then(|sample| ahead(view, op, usize::from(sample)));
+                push!(finite(ops::read(read, op, ahead.as_deref().unwrap_or(words), view.now, &stack[top..])));
             }
         }
     }
     if top == 0 { f64::NAN } else { stack[top - 1] }
+}
+
+/// The words of an operator over a derived sample, with the point of the period under way worked in.
+fn ahead(view: &View<'_>, op: Op<'_>, sample: usize) -> Option<Vec<u64>> {
+    let sample = &view.program.ops[sample];
+    let at = ops::sample::open(&view.words(sample.lane)[sample.offset..])?;
+    let start = op.spec.offset;
+    let mut words = view.words(op.spec.lane)[start..start + op.spec.words()].to_vec();
+    let mut stack = [0.0; MAX_STACK];
+    let value = run(&View { now: at, ..*view }, &op.spec.input, &mut stack);
+    if !value.is_nan() {
+        ops::update(op, &mut words, &stack[..op.spec.inputs()], at);
+    }
+    Some(words)
 }
 
 /// A signal, unknown once it is older than its time to live (V1).
@@ -130,6 +146,12 @@ fn age(view: &View<'_>, slot: u16) -> f64 {
         0 => f64::NAN,
         time => (view.now - ops::time(time)).max(0) as f64 / 1e6,
     }
+}
+
+/// How many of `edges`, which ascend, do not lie above `value`.
+#[expect(clippy::cast_precision_loss, reason = "a few edges")]
+fn group(edges: &[f64], value: f64) -> f64 {
+    if value.is_nan() { f64::NAN } else { edges.partition_point(|edge| *edge <= value) as f64 }
 }
 
 /// Overflow and division by zero are unknown (V4).

@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::expr::{Expr, Kind, Operator, Word};
+use super::fleet::Fleet;
 use super::program::{Const, Family, Ins, Shown, Uses, text_value};
+use super::raw::RawRule;
 use super::tables::{Tables, type_of};
 use super::types::{Nature, Ty, product, quotient, step_of};
 use crate::domain::{Dimension, Unit, Value};
@@ -56,6 +58,8 @@ pub(super) struct Checker<'a> {
     pub(super) lets: &'a BTreeMap<Arc<str>, Option<Typed>>,
     /// All `let`s of the rule, for those that come later.
     pub(super) let_names: &'a [Arc<str>],
+    pub(super) rule: &'a RawRule,
+    pub(super) fleet: &'a Fleet,
     pub(super) scope: Scope,
 }
 
@@ -77,11 +81,17 @@ impl Checker<'_> {
 
     pub(super) fn check(&mut self, e: &Expr) -> Option<Typed> {
         let typed = self.inner(e)?;
+        self.fits(&typed, e)?;
+        Some(typed)
+    }
+
+    /// `None`, and a finding, for code that the machine has no room for.
+    pub(super) fn fits(&mut self, typed: &Typed, e: &Expr) -> Option<()> {
         if typed.code.len() > MAX_CODE || stack_of(&typed.code) > MAX_STACK {
             self.report(Diagnostic::error("R035", "this expression is too large once its lets are filled in"), e, "");
             return None;
         }
-        Some(typed)
+        Some(())
     }
 
     fn inner(&mut self, e: &Expr) -> Option<Typed> {
@@ -310,6 +320,8 @@ impl Checker<'_> {
     }
 
     fn sum(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
+        let (left, right) = (self.settle(left, &right.ty), right);
+        let right = self.settle(right, &left.ty);
         let left = self.need_number(left, a, &format!("the left side of '{}'", o.as_str()))?;
         let right = self.need_number(right, b, &format!("the right side of '{}'", o.as_str()))?;
         let (Ty::Num(u, un), Ty::Num(v, vn)) = (left.ty.clone(), right.ty.clone()) else { return None };
@@ -504,7 +516,7 @@ impl Checker<'_> {
         self.convert(typed, unit)
     }
 
-    fn mismatch<T>(&mut self, left: &Typed, right: &Typed, a: &Expr, b: &Expr) -> Option<T> {
+    pub(super) fn mismatch<T>(&mut self, left: &Typed, right: &Typed, a: &Expr, b: &Expr) -> Option<T> {
         let plain = |t: &Ty| matches!(t, Ty::Num(u, _) if u.dimension == Dimension::NONE);
         let unit = |t: &Ty| if let Ty::Num(u, _) = t { u.text.to_string() } else { String::new() };
         let hint = match (&a.kind, &b.kind) {
@@ -583,7 +595,7 @@ impl Checker<'_> {
 }
 
 /// Concatenates the code of `parts` and `end`.
-pub(super) fn join<const N: usize>(ty: Ty, text: String, parts: [Typed; N], end: &[Ins]) -> Typed {
+pub(super) fn join(ty: Ty, text: String, parts: impl IntoIterator<Item = Typed>, end: &[Ins]) -> Typed {
     let mut code = Vec::new();
     let mut uses = Uses::default();
     for part in parts {

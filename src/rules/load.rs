@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use super::check::{Checker, Scope, Typed};
 use super::expr::parse;
+use super::fleet::Fleet;
 use super::logic::{Oddity, oddities};
 use super::program::{
-    BUCKETS, Bars, Const, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS,
-    RuleInfo, RuleProgram, Shown, Uses,
+    Bars, Const, Family, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS,
+    Read, RuleInfo, RuleProgram, Shown, Uses,
 };
 use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
 use super::schedule::Schedule;
 use super::tables::{Tables, default_gap};
-use crate::domain::{FaultName, Mode, RuleId};
+use crate::domain::{FaultName, Mode, RuleId, Unit};
 use crate::model::{Model, Models};
 use crate::source::{Diagnostic, Diagnostics, FileId, Text, did_you_mean};
 
@@ -25,13 +26,19 @@ const MAX_TABLE: usize = 60_000;
 /// then holds what is sound and must not be used if there are errors.
 #[must_use]
 pub fn load(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>) -> Program {
+    load_with(diags, files, models, &Fleet::default())
+}
+
+/// As [`load`], for rules that read what has been learned of the fleet.
+#[must_use]
+pub fn load_with(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>, fleet: &Fleet) -> Program {
     let rules: Vec<(RawRule, u64)> = files.iter().flat_map(|file| read_with_rev(diags, *file)).collect();
     report_doubles(diags, &rules);
     let list = models.list.clone();
     for (rule, _) in &rules {
         report_globs(diags, rule, &list);
     }
-    let compiled = list.iter().map(|model| compile(diags, model, &rules)).collect();
+    let compiled = list.iter().map(|model| compile(diags, model, &rules, fleet)).collect();
     let infos = rules
         .iter()
         .map(|(rule, rev)| RuleInfo {
@@ -105,7 +112,7 @@ fn fault_of(rule: &RawRule) -> FaultName {
     FaultName::from(rule.fault.as_ref().map_or(&*rule.id.value, |f| &*f.value))
 }
 
-fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]) -> ModelProgram {
+fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)], fleet: &Fleet) -> ModelProgram {
     let mut tables = Tables::new(ModelProgram {
         model: model.clone(),
         slots: Vec::new(),
@@ -113,6 +120,7 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         slot_of: vec![None; model.signals.len()],
         online: None,
         consts: Vec::new(),
+        cuts: Vec::new(),
         ops: Vec::new(),
         folds: Vec::new(),
         rules: Vec::new(),
@@ -124,7 +132,9 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         texts: false,
     });
     for (rule, rev) in rules.iter().filter(|(r, _)| watches(r, model)) {
-        let compiled = RuleCompiler { diags, tables: &mut tables, rule, lets: BTreeMap::new(), lane: 0 }.compile(*rev);
+        tables.baselines.clear();
+        let compiled =
+            RuleCompiler { diags, tables: &mut tables, rule, fleet, lets: BTreeMap::new(), lane: 0 }.compile(*rev);
         if let Some(compiled) = compiled.filter(|c| c.mode != Mode::Off) {
             tables.program.rules.push(compiled);
         }
@@ -157,7 +167,7 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
         slot.offset = take(slot.lane, format!("signal {}", slot_key(&p.model, slot)), 2);
     }
     for op in &mut p.ops {
-        op.offset = take(op.lane, format!("op {}", op.key), op.family.head() + op.family.bucket() * BUCKETS);
+        op.offset = take(op.lane, format!("op {}", op.key), op.words());
     }
     for rule in &mut p.rules {
         rule.offset = take(rule.lane, format!("rule {}", rule.id), RULE_WORDS);
@@ -168,11 +178,21 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
             bars.offset = take(rule.lane, format!("rule {} bars {}", rule.id, bars.words()), bars.words());
         }
     }
+    for op in &mut p.ops {
+        let owner = op.baseline.as_ref().filter(|b| b.own().is_some_and(|own| own.freeze)).map(|b| &b.rule);
+        let place = owner.and_then(|id| p.rules.iter().position(|r| r.id.as_str() == &**id));
+        op.frozen_by = place.and_then(|ix| u16::try_from(ix).ok());
+    }
     p.lanes = lanes;
     p.texts = p.slots.iter().any(|s| s.keeps_text);
     p.ops_by_slot = vec![Vec::new(); p.slots.len()];
     for (ix, op) in (0_u16..).zip(&p.ops) {
         op.slots.iter().for_each(|s| p.ops_by_slot[usize::from(*s)].push(ix));
+    }
+    for ix in 0..p.ops.len() {
+        if let (Some(sample), Ok(fed)) = (p.ops[ix].fed_by, u16::try_from(ix)) {
+            p.ops[usize::from(sample)].feeds.push(fed);
+        }
     }
     p.rules_by_slot = vec![Vec::new(); p.slots.len()];
     for (ix, rule) in (0_u16..).zip(&p.rules) {
@@ -203,6 +223,7 @@ pub(super) struct RuleCompiler<'a> {
     pub(super) diags: &'a mut Diagnostics,
     pub(super) tables: &'a mut Tables,
     pub(super) rule: &'a RawRule,
+    fleet: &'a Fleet,
     lets: BTreeMap<Arc<str>, Option<Typed>>,
     /// What the rule watches: the device or one kind of part.
     pub(super) lane: u16,
@@ -212,6 +233,7 @@ impl RuleCompiler<'_> {
     fn compile(mut self, rev: u64) -> Option<RuleProgram> {
         self.lane = self.watched()?;
         self.check_lets();
+        self.check_baselines();
         let rule = self.rule;
         let filter = rule.filter.as_ref().map(|source| self.filter(source));
         let (levels, sequence) = match (&rule.sequence, rule.levels.as_slice()) {
@@ -305,16 +327,30 @@ impl RuleCompiler<'_> {
     }
 
     pub(super) fn checker<'b>(&'b mut self, source: &'b Text, names: &'b [Arc<str>]) -> Checker<'b> {
-        let scope = Scope::Rule(self.lane);
-        Checker { diags: self.diags, tables: self.tables, source, base: 0, lets: &self.lets, let_names: names, scope }
+        Checker {
+            diags: self.diags,
+            tables: self.tables,
+            source,
+            base: 0,
+            lets: &self.lets,
+            let_names: names,
+            rule: self.rule,
+            fleet: self.fleet,
+            scope: Scope::Rule(self.lane),
+        }
     }
 
     pub(super) fn names(&self) -> Vec<Arc<str>> {
-        self.rule.lets.iter().map(|(n, _)| n.value.clone()).collect()
+        let samples = self.rule.samples.iter().map(|s| s.name.value.clone());
+        samples.chain(self.rule.lets.iter().map(|(n, _)| n.value.clone())).collect()
     }
 
     fn check_lets(&mut self) {
         let names = self.names();
+        for raw in &self.rule.samples {
+            let typed = self.sample(raw);
+            self.lets.insert(raw.name.value.clone(), typed);
+        }
         for (name, source) in &self.rule.lets {
             let model = self.tables.program.model.clone();
             if let Some(signal) = model.signals.iter().find(|s| s.name.as_str() == &*name.value) {
@@ -325,6 +361,14 @@ impl RuleCompiler<'_> {
             }
             let typed = source.as_ref().and_then(|s| self.checker(&s.text, &names).check(&s.expr));
             self.lets.insert(name.value.clone(), typed);
+        }
+    }
+
+    /// Baselines that no `let` has asked for are checked all the same.
+    fn check_baselines(&mut self) {
+        let names = self.names();
+        for raw in &self.rule.baselines {
+            self.checker(&raw.name, &names).declare(raw);
         }
     }
 
@@ -428,14 +472,15 @@ impl RuleCompiler<'_> {
         Gap { max, policy: self.rule.on_gap }
     }
 
-    /// What goes with a detection: the lets, then the signals that conditions and lets read.
+    /// What goes with a detection: samples and lets, then the signals that conditions and lets read.
     fn evidence(&self, uses: &Uses) -> Vec<(String, Vec<super::program::Ins>, Shown, Option<u16>)> {
-        let mut slots = uses.slots.clone();
+        let (mut slots, mut ops) = (uses.slots.clone(), uses.ops.clone());
         let mut list = Vec::new();
-        for (name, _) in &self.rule.lets {
-            if let Some(Some(typed)) = self.lets.get(&name.value) {
+        for name in self.names() {
+            if let Some(Some(typed)) = self.lets.get(&name) {
                 slots.extend(&typed.uses.slots);
-                list.push((name.value.to_string(), typed.code.clone(), typed.shown(), typed.slot));
+                ops.extend(&typed.uses.ops);
+                list.push((name.to_string(), typed.code.clone(), typed.shown(), typed.slot));
             }
         }
         for slot in slots {
@@ -446,6 +491,15 @@ impl RuleCompiler<'_> {
             }
             let code = vec![super::program::Ins::Slot(slot)];
             list.push((spec.name.to_string(), code, spec.shown.clone(), Some(slot)));
+        }
+        for ix in ops.iter().filter(|_| self.rule.carry_resets) {
+            let op = &self.tables.program.ops[usize::from(*ix)];
+            if let (Family::Total, Some(slot)) = (op.family, op.slots.first()) {
+                // A note on the data: what was carried over a reset is only as good as the reading before it.
+                let name = format!("{}_resets", self.tables.program.slots[usize::from(*slot)].name);
+                let code = vec![super::program::Ins::Read(Read::Resets, *ix)];
+                list.push((name, code, Shown::Num(Unit::none()), None));
+            }
         }
         for ix in &uses.folds {
             let fold = &self.tables.program.folds[usize::from(*ix)];

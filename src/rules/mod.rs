@@ -6,8 +6,11 @@
 //! check    tree to typed code for one model: names, units, constants; finds the operators
 //! call     the functions that conditions can call, with their types
 //! limits   schedules, gates and limits of rules
+//! baseline what is usual, by regime: `[rule.baseline.NAME]`
+//! fleet    what `forewarn fit` has learned: `config/baselines/*.toml`
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
+//! sample   [rule.sample]: signals of a rule's own, one point a period
 //! sequence steps in order: A, then B in time, unless C
 //! load     all of it, for every model that a rule names
 //! ```
@@ -15,27 +18,32 @@
 //! the id of the rule. A rule is looked at when a signal it reads arrives, even with the value it had. A rule that reads `silent` is driven by the clock: its holds count device time
 //! without samples. Errors are `R0xx`, warnings `R2xx`.
 
+mod baseline;
 mod call;
 mod check;
 pub mod expr;
+mod fleet;
 mod limits;
 mod load;
 mod logic;
 mod program;
 mod raw;
+mod sample;
 mod schedule;
 mod sequence;
 mod tables;
 mod types;
 
+pub use fleet::Fleet;
 pub use limits::Breaker;
-pub use load::load;
+pub use load::{load, load_with};
 pub use program::{BUCKETS, Program, RuleInfo};
 
+pub(crate) use baseline::{Baseline, FleetBin, regime};
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
-    BAR_WORDS, Bars, Const, Family, Fold, FoldSpec, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill,
-    OnGap, OpSpec, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
+    BAR_WORDS, Bars, Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, ModelProgram,
+    OnBackfill, OnGap, OpSpec, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
 };
 pub(crate) use schedule::{Window, zone};
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::baseline::Baseline;
 use super::limits::{Breaker, Flap};
 use super::schedule::Schedule;
 use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
@@ -114,6 +115,8 @@ pub(crate) struct ModelProgram {
     /// By [`SignalIx`].
     pub(crate) slot_of: Vec<Option<u16>>,
     pub(crate) consts: Vec<Const>,
+    /// Edges, ascending, between the groups that the values of a baseline's regime fall into.
+    pub(crate) cuts: Vec<Arc<[f64]>>,
     /// Inner operators before those that use them.
     pub(crate) ops: Vec<OpSpec>,
     pub(crate) folds: Vec<FoldSpec>,
@@ -275,6 +278,10 @@ pub(crate) enum Ins {
     /// Whether nothing was heard for `consts[.0]` seconds.
     Silent(u16),
     Read(Read, u16),
+    /// How many of the edges of that cut do not lie above the value.
+    Cut(u16),
+    /// Makes one number of the top so many.
+    Regime(u8),
     Fold(u16),
 }
 
@@ -284,9 +291,9 @@ impl Ins {
         Some(match self {
             Self::SkipIfFalse(_) | Self::SkipIfTrue(_) => return None,
             Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
-            Self::Read(Read::TimeTo, _) => 1,
-            Self::Read(..) => 0,
-            Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known => 1,
+            Self::Read(read, _) => read.pops(),
+            Self::Regime(count) => usize::from(count),
+            Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known | Self::Cut(_) => 1,
             Self::Choose => 3,
             Self::Add
             | Self::Sub
@@ -343,9 +350,40 @@ pub(crate) enum Read {
     Missed,
     /// Time since a step was taken.
     Step(u8),
+    /// What a counter has grown by since its first sample.
+    Grown,
+    /// How often it was reset.
+    Resets,
+    /// A counter since its marker; unknown after a reset.
+    Total,
+    /// The same, going on where it was before a reset.
+    TotalCarried,
+    /// The point of a derived sample.
+    Point,
     Prev,
     Changed,
     Ewma,
+    /// Pops value and regime.
+    Z,
+    /// Pops the regime.
+    Centre,
+    /// Pops the regime.
+    Scale,
+    /// Pops so many values and the regime.
+    T2(u8),
+    Cusum,
+}
+
+impl Read {
+    /// How many values it takes from the stack.
+    pub(crate) fn pops(self) -> usize {
+        match self {
+            Self::Z => 2,
+            Self::TimeTo | Self::Centre | Self::Scale => 1,
+            Self::T2(values) => usize::from(values) + 1,
+            _ => 0,
+        }
+    }
 }
 
 /// The families of operator state. One state serves all reads of its family.
@@ -375,10 +413,20 @@ pub(crate) enum Family {
     Runs,
     /// Partial matches of steps.
     Sequence(Steps),
+    /// A counter, its resets and rollovers seen to.
+    Counter,
+    /// The same since a marker.
+    Total,
+    /// One point a period.
+    Sample(Keep),
     /// The newest sample and the one before.
     Last,
     /// Running mean.
     Ewma,
+    /// What is usual, by regime; its words depend on the baseline.
+    Baseline,
+    /// Cumulative sum.
+    Cusum,
 }
 
 impl Family {
@@ -387,10 +435,14 @@ impl Family {
         match self {
             Self::Sum | Self::Min | Self::Max | Self::Moments | Self::Trend => 2,
             Self::Rate | Self::Rises | Self::Runs => 3,
-            Self::Held | Self::Rose => 2,
+            Self::Held | Self::Rose | Self::Cusum => 2,
             Self::Seen => 1,
+            Self::Counter => 6,
+            Self::Total => 7,
+            Self::Sample(_) => 5,
             Self::Sequence(steps) => 2 + usize::from(steps.count) * (1 + usize::from(steps.overlap)),
             Self::Last | Self::Ewma => 4,
+            Self::Baseline => 0,
         }
     }
 
@@ -401,7 +453,17 @@ impl Family {
             Self::Moments | Self::Runs => 3,
             Self::Trend => 6,
             Self::Rises => 1,
-            Self::Held | Self::Seen | Self::Rose | Self::Sequence(_) | Self::Last | Self::Ewma => 0,
+            Self::Held
+            | Self::Seen
+            | Self::Rose
+            | Self::Sequence(_)
+            | Self::Counter
+            | Self::Total
+            | Self::Sample(_)
+            | Self::Baseline
+            | Self::Cusum
+            | Self::Last
+            | Self::Ewma => 0,
         }
     }
 
@@ -419,8 +481,13 @@ impl Family {
             Self::Rose => "rose",
             Self::Runs => "runs",
             Self::Sequence(_) => "sequence",
+            Self::Counter => "counter",
+            Self::Total => "total",
+            Self::Sample(keep) => keep.as_str(),
             Self::Last => "last",
             Self::Ewma => "ewma",
+            Self::Baseline => "baseline",
+            Self::Cusum => "cusum",
         }
     }
 
@@ -428,6 +495,26 @@ impl Family {
     pub(crate) fn key<'a>(self, input: &'a str, constants: impl Iterator<Item = &'a str>) -> String {
         let list: Vec<&str> = std::iter::once(input).chain(constants).collect();
         format!("{}({})", self.as_str(), list.join(", "))
+    }
+}
+
+/// What of a period a derived sample keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Min,
+    Max,
+    Mean,
+    Last,
+}
+
+impl Keep {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Min => "lowest",
+            Self::Max => "highest",
+            Self::Mean => "mean",
+            Self::Last => "newest",
+        }
     }
 }
 
@@ -465,16 +552,36 @@ pub(crate) struct OpSpec {
     pub(crate) slots: BTreeSet<u16>,
     /// Whether `input` reads slots and constants only, so that a late sample can be worked in (T3).
     pub(crate) plain: bool,
+    /// The derived sample that `input` reads: its points, and they alone, are the samples of this operator.
+    pub(crate) fed_by: Option<u16>,
+    /// Of a derived sample: the operators that it feeds, inner ones first.
+    pub(crate) feeds: Vec<u16>,
     /// `input` reads events: nothing is missing between two of them, and one is enough (V5).
     pub(crate) events: bool,
     /// The window or time constant, in seconds.
     pub(crate) window: Option<u16>,
     /// Further constants that the family asks for.
     pub(crate) args: Vec<u16>,
+    pub(crate) baseline: Option<Arc<Baseline>>,
+    /// The rule that must be quiet for it to learn.
+    pub(crate) frozen_by: Option<u16>,
     /// How much time one sample covers at most, in microseconds (V5); `i64::MAX` if the model does not say.
     pub(crate) covers: i64,
     /// Where its words start.
     pub(crate) offset: usize,
+}
+
+impl OpSpec {
+    /// How many values its code leaves on the stack.
+    pub(crate) fn inputs(&self) -> usize {
+        self.baseline.as_ref().map_or(1, |b| b.values() + 1)
+    }
+
+    /// Length of its state.
+    pub(crate) fn words(&self) -> usize {
+        let plain = || self.family.head() + self.family.bucket() * BUCKETS;
+        self.baseline.as_ref().map_or_else(plain, |b| b.words())
+    }
 }
 
 /// What an expression reads.

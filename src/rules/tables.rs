@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::baseline::Declared;
 use super::check::Typed;
 use super::program::{Const, Family, FoldSpec, Gap, Lane, ModelProgram, OpSpec, Shown, Slot};
 use super::types::Ty;
+use crate::domain::Span;
 use crate::model::{Model, SignalIx, SignalType};
 
 /// The tables of a model that grow while its rules are checked.
@@ -13,12 +15,22 @@ use crate::model::{Model, SignalIx, SignalType};
 pub(super) struct Tables {
     pub(super) program: ModelProgram,
     by_key: BTreeMap<String, u16>,
+    /// Those of the rule at hand that have been checked.
+    pub(super) baselines: BTreeMap<Arc<str>, Option<Declared>>,
+    /// Those that are being checked.
+    pub(super) open: Vec<Arc<str>>,
     folds_by_text: BTreeMap<String, u16>,
 }
 
 impl Tables {
     pub(super) fn new(program: ModelProgram) -> Self {
-        Self { program, by_key: BTreeMap::new(), folds_by_text: BTreeMap::new() }
+        Self {
+            program,
+            by_key: BTreeMap::new(),
+            baselines: BTreeMap::new(),
+            open: Vec::new(),
+            folds_by_text: BTreeMap::new(),
+        }
     }
 
     pub(super) fn slot(&mut self, ix: SignalIx) -> u16 {
@@ -89,6 +101,23 @@ impl Tables {
         u16::try_from(ix).unwrap_or(u16::MAX)
     }
 
+    /// The derived sample that an expression reads, directly or through an operator; the first if there are two.
+    pub(super) fn fed_by(&self, input: &Typed) -> Option<u16> {
+        input.uses.ops.iter().find_map(|ix| {
+            let op = &self.program.ops[usize::from(*ix)];
+            if matches!(op.family, Family::Sample(_)) { Some(*ix) } else { op.fed_by }
+        })
+    }
+
+    pub(super) fn cut(&mut self, edges: Arc<[f64]>) -> u16 {
+        let cuts = &mut self.program.cuts;
+        let ix = cuts.iter().position(|c| *c == edges).unwrap_or_else(|| {
+            cuts.push(edges);
+            cuts.len() - 1
+        });
+        u16::try_from(ix).unwrap_or(u16::MAX)
+    }
+
     /// The operator `family(input, window, args)`, shared if it is there already.
     pub(super) fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>, args: &[&Typed]) -> u16 {
         let constants = window.into_iter().chain(args.iter().copied());
@@ -97,13 +126,23 @@ impl Tables {
             return *ix;
         }
         let ix = u16::try_from(self.program.ops.len()).unwrap_or(u16::MAX);
+        let fed_by = self.fed_by(input);
         let uses = &input.uses;
         let events = !uses.events.is_empty();
         let mut slots = if events { uses.events.clone() } else { uses.slots.clone() };
         for op in uses.ops.iter().filter(|_| !events) {
             slots.extend(&self.program.ops[usize::from(*op)].slots);
         }
+        if fed_by.is_some() {
+            slots.clear();
+        }
         let plain = uses.ops.is_empty() && !uses.age && !uses.known && (!events || uses.events == uses.slots);
+        let period = fed_by.and_then(|ix| self.program.ops[usize::from(ix)].window);
+        let period = period.map(|c| &self.program.consts[usize::from(c)]);
+        let covers = match period {
+            Some(Const::Num(seconds)) => Span::from_secs_f64(*seconds).times(3).as_micros(),
+            _ => default_gap(&self.program.model).max,
+        };
         let window = window.and_then(|w| w.konst.clone()).map(|w| self.constant(w));
         let args = args.iter().filter_map(|a| a.konst.clone()).map(|a| self.constant(a)).collect();
         self.program.ops.push(OpSpec {
@@ -114,9 +153,13 @@ impl Tables {
             slots,
             plain,
             events,
+            fed_by,
+            feeds: Vec::new(),
             window,
             args,
-            covers: default_gap(&self.program.model).max,
+            covers,
+            baseline: None,
+            frozen_by: None,
             offset: 0,
         });
         self.by_key.insert(key, ix);

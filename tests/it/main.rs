@@ -19,6 +19,7 @@ mod formats;
 mod http;
 mod lookup;
 mod mqtt;
+mod oracles;
 mod payloads;
 mod playbooks;
 mod poison;

@@ -4,15 +4,23 @@
 //! window   buckets; sums, extremes and moments over them
 //! trend    lines and rates
 //! sequence steps in order
+//! counter  resets and rollovers
+//! sample   one point a period
 //! runs     for how much of the time something was true
 //! edges    what became true, for how long, and what came before
 //! ewma     the running mean
+//! baseline what is usual, by regime; distance: the same of several signals; cusum: what adds up against it
 //! ```
 //! Zero words are an operator that has seen nothing; a time of 0 means none.
 
+mod baseline;
+pub(super) mod counter;
+mod cusum;
+mod distance;
 mod edges;
 mod ewma;
 mod runs;
+pub(super) mod sample;
 pub(super) mod sequence;
 mod trend;
 mod window;
@@ -51,6 +59,8 @@ pub(super) struct Op<'a> {
     /// Microseconds; 0 if it has none, or an impossible one.
     pub(super) window: i64,
     pub(super) consts: &'a [f64],
+    /// It must not learn now.
+    pub(super) frozen: bool,
 }
 
 impl Op<'_> {
@@ -60,10 +70,16 @@ impl Op<'_> {
     }
 }
 
-/// Works in a sample of an operator's input. `words` starts at the operator's own; unknown samples are not given.
-pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
+/// Works in a sample of an operator's input. `words` starts at the operator's own; `inputs` is what its code
+/// leaves on the stack, the last of them known.
+pub(super) fn update(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
+    let value = inputs.last().copied().unwrap_or(f64::NAN);
     match op.spec.family {
+        Family::Baseline => baseline::update(op, words, inputs, at),
+        Family::Cusum => cusum::update(op, words, value),
         Family::Held => edges::held(words, value, at),
+        Family::Counter | Family::Total => counter::update(op, words, value, at),
+        Family::Sample(_) => sample::update(op, words, value, at),
         Family::Sequence(_) => sequence::update(op, words, value, at),
         Family::Seen => edges::seen(words, value, at),
         Family::Rose => edges::rose(words, value, at),
@@ -79,11 +95,13 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
 
 /// Works a late sample into its bucket, if that is still open and the order of samples does not matter to it (T3). It
 /// covers its bucket: what lay between it and its neighbours can no longer be told.
-pub(super) fn update_late(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
+pub(super) fn update_late(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
     let family = op.spec.family;
-    if family == Family::Seen {
-        edges::seen(words, value, at);
-        return;
+    let value = inputs.last().copied().unwrap_or(f64::NAN);
+    match family {
+        Family::Baseline => return baseline::update_late(op, words, inputs),
+        Family::Seen => return edges::seen(words, value, at),
+        _ => {}
     }
     let any_order = matches!(family, Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Trend);
     if any_order && op.window > 0 {
@@ -104,16 +122,23 @@ fn add(family: Family, bucket: &mut [u64], value: f64, at: i64, window: i64) {
     }
 }
 
-/// What the operator says at `now`; NaN for unknown. `limit` is for `time_to` only.
-pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, limit: f64) -> f64 {
+/// What the operator says at `now`; NaN for unknown. `args` starts with what it takes from the stack.
+pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, args: &[f64]) -> f64 {
     let covered = || window::covered(op, words, now);
     match read {
         Read::Held => edges::read_held(words, now),
+        Read::Grown | Read::Resets | Read::Total | Read::TotalCarried => counter::read(read, op, words),
+        Read::Point => sample::read(op, words, now),
         Read::Complete | Read::Missed | Read::Step(_) => sequence::read(read, op, words, now),
         Read::Since => edges::read_since(words, now),
         Read::Prev => edges::read_prev(words),
         Read::Changed => edges::read_changed(words, now),
         Read::Ewma => ewma::read(words),
+        Read::Z => baseline::z(op, words, args[0], args[1]),
+        Read::Centre => baseline::centre(op, words, args[0]),
+        Read::Scale => baseline::scale(op, words, args[0]),
+        Read::T2(count) => baseline::t2(op, words, &args[..usize::from(count)], args[usize::from(count)]),
+        Read::Cusum => cusum::read(words),
         _ if op.window <= 0 => f64::NAN,
         Read::Rate | Read::Delta | Read::First | Read::Newest => trend::read_ends(read, words, now, op.window),
         Read::Count => window::count(op, words, now),
@@ -128,6 +153,6 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, limit: f64) 
         Read::Min => window::read_extreme(op, words, now, f64::min),
         Read::Max => window::read_extreme(op, words, now, f64::max),
         Read::Stddev => window::stddev(op, words, now),
-        Read::Slope | Read::R2 | Read::TimeTo => trend::read_line(read, words, now, op.window, limit),
+        Read::Slope | Read::R2 | Read::TimeTo => trend::read_line(read, words, now, op.window, args[0]),
     }
 }

@@ -3,7 +3,7 @@
 use super::super::check::{Checker, Typed, join};
 use super::super::expr::{Expr, Word};
 use super::super::program::{Family, Ins, Read};
-use super::super::types::{Nature, Ty, per_second, step_of};
+use super::super::types::{Nature, Ty, per_second};
 use super::Call;
 use crate::domain::Dimension;
 
@@ -72,9 +72,7 @@ impl Checker<'_> {
         let (input, window) = (self.check(m), self.window(w));
         let input = self.need_number(input?, m, &format!("the first argument of {}", name.text))?;
         let (input, window) = (self.streamable(input, m)?, window?);
-        let Ty::Num(unit, nature) = input.ty.clone() else { return None };
-        let delta = if nature == Nature::Point { Nature::Delta } else { nature };
-        let step = if nature == Nature::Point { step_of(&unit) } else { unit.clone() };
+        let Ty::Num(unit, _) = input.ty.clone() else { return None };
         let (family, read, ty) = match &*name.text {
             "avg" => (Family::Sum, Read::Avg, input.ty.clone()),
             "sum" => {
@@ -82,9 +80,9 @@ impl Checker<'_> {
                 (Family::Sum, Read::Sum, input.ty.clone())
             }
             "n" => (Family::Sum, Read::Count, Ty::plain()),
-            "stddev" => (Family::Moments, Read::Stddev, Ty::Num(step, delta)),
+            "stddev" => (Family::Moments, Read::Stddev, input.ty.difference()),
             "rate" => (Family::Rate, Read::Rate, Ty::Num(per_second(&unit), Nature::Linear)),
-            "delta" => (Family::Rate, Read::Delta, Ty::Num(step, delta)),
+            "delta" => (Family::Rate, Read::Delta, input.ty.difference()),
             "slope" => (Family::Trend, Read::Slope, Ty::Num(per_second(&unit), Nature::Linear)),
             "r2" => (Family::Trend, Read::R2, Ty::plain()),
             _ => (Family::Ewma, Read::Ewma, input.ty.clone()),
