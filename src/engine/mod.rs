@@ -19,6 +19,7 @@ mod counts;
 mod device;
 mod emit;
 mod fold;
+mod learning;
 mod level;
 mod look;
 mod ops;
@@ -53,6 +54,7 @@ use profile::Profiles;
 
 pub use census::watched;
 pub use counts::Count;
+pub(crate) use learning::Newest;
 pub use level::Phase;
 pub use state::Error;
 pub use trace::Turn;

@@ -39,7 +39,7 @@ pub use limits::Breaker;
 pub use load::{load, load_with};
 pub use program::{BUCKETS, Program, RuleInfo};
 
-pub(crate) use baseline::{Baseline, FleetBin, regime};
+pub(crate) use baseline::{Baseline, FleetBin, Origin, nearest, regime};
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
     BAR_WORDS, Bars, Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, ModelProgram,

@@ -14,6 +14,7 @@ mod demo_whole;
 mod desk_world;
 mod durability;
 mod examples;
+mod fit;
 mod fleet_world;
 mod formats;
 mod http;
