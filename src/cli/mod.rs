@@ -5,6 +5,7 @@ pub mod case;
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod explain;
 pub mod replay;
 pub mod store;
 pub mod test;

@@ -16,6 +16,7 @@ mod carry;
 mod census;
 mod device;
 mod emit;
+mod explain;
 mod fold;
 mod level;
 mod look;
@@ -46,6 +47,7 @@ use part::{Key, PartValue};
 use profile::Profiles;
 
 pub use census::watched;
+pub use explain::{Explanation, LevelNow, NoSuchRule, Part, Wait};
 pub use level::Phase;
 pub use state::Error;
 pub use trace::Turn;

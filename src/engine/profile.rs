@@ -74,23 +74,13 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
             if (*factor, *offset) == (1.0, 0.0) { raw } else { raw * factor + offset }
         }
         Const::Attr { name, number } => {
-            let Some(text) = device.and_then(|d| attribute(d, name)) else { return f64::NAN };
+            let Some(text) = device.and_then(|d| d.attribute(name)) else { return f64::NAN };
             if *number {
                 text.trim().parse().ok().filter(|n: &f64| n.is_finite()).unwrap_or(f64::NAN)
             } else {
                 text_value(text)
             }
         }
-    }
-}
-
-fn attribute<'a>(device: &'a Device, name: &str) -> Option<&'a str> {
-    match name {
-        "id" => Some(device.id.as_str()),
-        "model" => Some(device.model.as_str()),
-        "kind" => Some(&device.kind),
-        "tz" => Some(&device.tz),
-        _ => device.attrs.get(name).map(|v| &**v),
     }
 }
 

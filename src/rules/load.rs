@@ -13,6 +13,7 @@ use super::program::{
 use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
 use super::tables::{Tables, default_gap};
+use super::tree::{Node, Trees};
 use crate::domain::{FaultName, Mode, RuleId};
 use crate::model::{Model, Models};
 use crate::source::{Diagnostic, Diagnostics, FileId, Text, did_you_mean};
@@ -121,7 +122,9 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         texts: false,
     });
     for (rule, rev) in rules.iter().filter(|(r, _)| watches(r, model)) {
-        let compiled = RuleCompiler { diags, tables: &mut tables, rule, lets: BTreeMap::new(), lane: 0 }.compile(*rev);
+        let compiler =
+            RuleCompiler { diags, tables: &mut tables, rule, lets: BTreeMap::new(), lane: 0, trees: Trees::default() };
+        let compiled = compiler.compile(*rev);
         if let Some(compiled) = compiled.filter(|c| c.mode != Mode::Off) {
             tables.program.rules.push(compiled);
         }
@@ -200,11 +203,14 @@ struct RuleCompiler<'a> {
     lets: BTreeMap<Arc<str>, Option<Typed>>,
     /// What the rule watches: the device or one kind of part.
     lane: u16,
+    trees: Trees,
 }
 
 impl RuleCompiler<'_> {
     fn compile(mut self, rev: u64) -> Option<RuleProgram> {
         self.lane = self.watched()?;
+        self.tables.nodes.clear();
+        self.tables.let_nodes.clear();
         self.check_lets();
         let rule = self.rule;
         let filter = rule.filter.as_ref().map(|source| self.filter(source));
@@ -231,6 +237,7 @@ impl RuleCompiler<'_> {
             stale_after: rule.stale_after.as_micros(),
             uses,
             offset: 0,
+            trees: Arc::new(self.trees),
         })
     }
 
@@ -247,6 +254,12 @@ impl RuleCompiler<'_> {
         let finding = finding.maybe_hint(hint.map(|n| format!("did you mean `{n}`?")));
         push_once(self.diags, finding.at(each.place.clone(), "no signal has `each` of this name"));
         None
+    }
+
+    /// The tree of the expression that was just checked, if it is sound.
+    fn tree(&mut self, source: &Source) -> Option<Arc<Node>> {
+        let span = &source.expr.span;
+        std::mem::take(&mut self.tables.nodes).remove(&(span.start, span.end))
     }
 
     /// Rules are looked at when something they read arrives.
@@ -277,6 +290,9 @@ impl RuleCompiler<'_> {
                 push_once(self.diags, finding.related(signal.place.clone(), "the signal"));
             }
             let typed = source.as_ref().and_then(|s| self.checker(&s.text, &names).check(&s.expr));
+            if let Some(tree) = source.as_ref().and_then(|s| self.tree(s)) {
+                self.tables.let_nodes.insert(name.value.clone(), tree);
+            }
             self.lets.insert(name.value.clone(), typed);
         }
     }
@@ -293,13 +309,17 @@ impl RuleCompiler<'_> {
             checker.report(finding, &source.expr, "changes while running");
             return None;
         }
+        self.trees.filter = self.tree(source);
         Some(Some(typed.code))
     }
 
     fn level(&mut self, level: &RawLevel) -> Option<(LevelProgram, Uses)> {
         let names = self.names();
         let when = level.when.as_ref().and_then(|s| self.checker(&s.text, &names).condition(&s.expr));
+        let when_tree = level.when.as_ref().and_then(|s| self.tree(s));
         let clear = level.clear.as_ref().map(|s| self.checker(&s.text, &names).condition(&s.expr));
+        let clear_tree = level.clear.as_ref().and_then(|s| self.tree(s));
+        self.trees.levels.push((when_tree, clear_tree));
         let when = when?;
         self.warn_odd(level, &when, clear.as_ref().and_then(Option::as_ref));
         let mut uses = when.uses.clone();

@@ -7,6 +7,7 @@
 //! call     the functions that conditions can call, with their types
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
+//! tree     what an expression was made of, for people who ask why
 //! load     all of it, for every model that a rule names
 //! ```
 //! `clear` defaults to *not `when`*; `clear = "true"` makes every true sample an episode of its own. `fault` defaults to
@@ -21,12 +22,14 @@ mod logic;
 mod program;
 mod raw;
 mod tables;
+mod tree;
 mod types;
 
 pub use load::load;
 pub use program::{BUCKETS, Program, RuleInfo};
 
 pub(crate) use check::MAX_STACK;
+pub(crate) use tree::{Node, Part};
 pub(crate) use program::{
     Const, Family, Fold, FoldSpec, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece,
     RULE_WORDS, Read, RuleProgram, Shown, Slot, text_value,

@@ -452,6 +452,8 @@ pub(crate) struct RuleProgram {
     pub(crate) uses: Uses,
     /// Header at this offset, levels behind it.
     pub(crate) offset: usize,
+    /// What its expressions were made of; for people only.
+    pub(crate) trees: Arc<super::tree::Trees>,
 }
 
 /// A level compiled for one model.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::check::Typed;
 use super::program::{Const, Family, FoldSpec, Gap, Lane, ModelProgram, OpSpec, Shown, Slot};
+use super::tree::Node;
 use super::types::Ty;
 use crate::model::{Model, SignalIx, SignalType};
 
@@ -14,11 +15,21 @@ pub(super) struct Tables {
     pub(super) program: ModelProgram,
     by_key: BTreeMap<String, u16>,
     folds_by_text: BTreeMap<String, u16>,
+    /// The parts of the expression at hand, by their bytes in it.
+    pub(super) nodes: BTreeMap<(usize, usize), Arc<Node>>,
+    /// The trees of the `let`s of the rule at hand.
+    pub(super) let_nodes: BTreeMap<Arc<str>, Arc<Node>>,
 }
 
 impl Tables {
     pub(super) fn new(program: ModelProgram) -> Self {
-        Self { program, by_key: BTreeMap::new(), folds_by_text: BTreeMap::new() }
+        Self {
+            program,
+            by_key: BTreeMap::new(),
+            folds_by_text: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            let_nodes: BTreeMap::new(),
+        }
     }
 
     pub(super) fn slot(&mut self, ix: SignalIx) -> u16 {

@@ -13,6 +13,7 @@ mod demo_whole;
 mod desk_world;
 mod durability;
 mod examples;
+mod explain;
 mod fleet_world;
 mod http;
 mod lookup;
