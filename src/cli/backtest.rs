@@ -105,7 +105,7 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     Ok(())
 }
 
-fn fleet(book: &Rulebook, model: Option<&str>) -> Result<Fleet, Error> {
+pub(super) fn fleet(book: &Rulebook, model: Option<&str>) -> Result<Fleet, Error> {
     let models = book.program.models().clone();
     let model = match model {
         None => None,

@@ -98,7 +98,13 @@ pub(super) fn facts(device: &Device, program: &ModelProgram) -> BTreeMap<String,
 }
 
 /// What a number of the machine stands for. The text of a signal is kept with the device.
-pub(super) fn value_of(device: Option<&Device>, part: Option<usize>, raw: f64, shown: &Shown, slot: Option<u16>) -> Value {
+pub(super) fn value_of(
+    device: Option<&Device>,
+    part: Option<usize>,
+    raw: f64,
+    shown: &Shown,
+    slot: Option<u16>,
+) -> Value {
     if raw.is_nan() {
         return Value::Unknown;
     }

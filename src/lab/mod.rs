@@ -3,13 +3,16 @@
 //! ```text
 //! recording      one reader of recordings for everything that looks back
 //! play, episode  the engine over a recording, and what came of it
+//! ask            a rule explained from a recording (`forewarn explain --data`)
 //! proof          tests of rules and playbooks that people write (`forewarn test`)
 //! ```
 
+mod ask;
 mod episode;
 mod play;
 pub mod proof;
 pub mod recording;
 
+pub use ask::{AskError, Question, ask};
 pub use episode::{Episode, episodes};
 pub use play::{PlayError, Played, Seen, play};

@@ -29,11 +29,11 @@ pub use load::load;
 pub use program::{BUCKETS, Program, RuleInfo};
 
 pub(crate) use check::MAX_STACK;
-pub(crate) use tree::{Node, Part};
 pub(crate) use program::{
     Const, Family, Fold, FoldSpec, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece,
     RULE_WORDS, Read, RuleProgram, Shown, Slot, text_value,
 };
+pub(crate) use tree::{Node, Part};
 
 use crate::source::{Diagnostic, Diagnostics};
 

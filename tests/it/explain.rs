@@ -5,6 +5,8 @@ use std::sync::Arc;
 use forewarn::cli::explain::render;
 use forewarn::domain::{At, Device, DeviceId, Registry, Span};
 use forewarn::engine::{Engine, Explanation};
+use forewarn::lab::recording::{Fleet, Recording};
+use forewarn::lab::{AskError, Question, ask};
 use forewarn::source::Diagnostics;
 use forewarn::{model, rules};
 
@@ -19,6 +21,7 @@ coolant_temp = { path = "ct", unit = "degC", valid = "-40 <= _ <= 150" }
 ambient_temp = { path = "at", unit = "degC" }
 ignition = { path = "ign", type = "bool", ttl = "never" }
 charging = { path = "chg", values = ["no", "ac", "dc"], ttl = "never" }
+cell_v = { path = "cells", unit = "V", each = "cell" }
 [params]
 coolant_max = "108[degC]"
 "#;
@@ -43,6 +46,14 @@ clear = "coolant_temp < param.coolant_max - 8[K]"
 clear_hold = "5m"
 
 [[rule]]
+id = "weak-cell"
+models = ["ice-g1"]
+each = "cell"
+severity = "minor"
+when = "cell_v < mean(cell_v) - 0.2[V]"
+hold = "1m"
+
+[[rule]]
 id = "asleep"
 models = ["ice-g1"]
 severity = "minor"
@@ -57,11 +68,13 @@ mode = "shadow"
 when = "flow < 1[m/s]"
 "#;
 
-const PUMP: &str = "[model]\nid = \"pump\"\ntopics = [\"pump/+/t\"]\n[signal]\nflow = { path = \"f\", unit = \"m/s\" }\n";
+const PUMP: &str =
+    "[model]\nid = \"pump\"\ntopics = [\"pump/+/t\"]\n[signal]\nflow = { path = \"f\", unit = \"m/s\" }\n";
 
 struct World {
     engine: Engine,
     program: Arc<rules::Program>,
+    registry: Arc<Registry>,
     now: At,
 }
 
@@ -94,7 +107,8 @@ impl World {
         ];
         let devices = devices.into_iter().map(|d| (d.id.clone(), d)).collect();
         let registry = Arc::new(Registry { devices, ..Registry::default() });
-        let mut world = Self { engine: Engine::new(program.clone(), registry), program, now: At::from_secs(1_767_225_600) };
+        let engine = Engine::new(program.clone(), registry.clone());
+        let mut world = Self { engine, program, registry, now: At::from_secs(1_767_225_600) };
         world.wait(1);
         world
     }
@@ -166,6 +180,48 @@ fn every_state_is_explained() {
         happens(&mut world);
         golden(name, &world.explain("coolant-overheat", device));
     }
+}
+
+/// A recording of two devices; the answer is that of the instant asked for, whatever came later.
+#[test]
+fn a_recording_explains_a_past_instant() {
+    let world = World::new();
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("fleet.csv");
+    let row = |second: i64, device: &str, temp: i64| {
+        let at = At::from_secs(1_767_225_600 + second);
+        format!("{at},{device},{temp},900\n")
+    };
+    let rows = (0..30).flat_map(|i| [row(i * 10, "eu-1", if i < 20 { 113 } else { 88 }), row(i * 10, "eu-2", 90)]);
+    std::fs::write(&path, format!("ts,device,coolant_temp,engine_rpm\n{}", rows.collect::<String>())).expect("a file");
+    let asked = |rule: &str, seconds: Option<i64>| {
+        let models = world.program.models().clone();
+        let fleet = Fleet { models, registry: world.registry.clone(), model: Some(0) };
+        let at = seconds.map(|s| At::from_secs(1_767_225_600 + s));
+        let question = Question { rule: rule.into(), device: "eu-1".into(), component: None, at };
+        ask(Recording::open(&path, fleet).expect("a recording"), &world.program, &world.registry, &question)
+    };
+    for (seconds, state) in
+        [(Some(30), "pending (major)"), (Some(61), "major"), (Some(199), "major"), (None, "major, clearing")]
+    {
+        let told = asked("coolant-overheat", seconds).expect("an answer");
+        assert_eq!(told.state, state, "at {seconds:?}: {:?}", told.why);
+        assert!(seconds.is_none() || told.at.map(|at| at.as_secs() - 1_767_225_600) == seconds, "{:?}", told.at);
+    }
+    assert!(matches!(asked("coolant-overhaet", None), Err(AskError::Rule(_))));
+}
+
+#[test]
+fn of_several_parts_the_one_that_is_furthest_on_is_explained() {
+    let mut world = World::new();
+    world.send("eu-1", 4, "\"cells\":[3.9,3.8,2.9]");
+    let told = world.explain("weak-cell", "eu-1");
+    assert_eq!(told.component.as_ref().map(|c| c.as_str()), Some("cell[2]"));
+    golden("component", &told);
+    let other = world.engine.explain("weak-cell", &DeviceId::from("eu-1"), Some("cell[0]")).expect("a rule");
+    assert!(other.state == "ok" && other.why[0].contains("cell_v is 3.9 V, needs <"), "{:?}", other.why);
+    let missing = world.engine.explain("weak-cell", &DeviceId::from("eu-1"), Some("cell[7]")).expect("a rule");
+    assert_eq!(missing.why, ["Nothing was heard of cell[7] of eu-1."]);
 }
 
 #[test]

@@ -72,7 +72,8 @@ fn branch(out: &mut String, paint: Paint, indent: &str, name: &str, part: &Part,
     // Where the whole stands is said once; below it, where else something comes from.
     let place = if name.is_empty() { String::new() } else { format!("  {}", part.place) };
     let note = if part.note.is_empty() { String::new() } else { format!("  [{}]", part.note) };
-    let line = format!("{indent}{joint}{name}{text}  = {}{}", paint.value(&part.value), paint.dim(&format!("{note}{place}")));
+    let line =
+        format!("{indent}{joint}{name}{text}  = {}{}", paint.value(&part.value), paint.dim(&format!("{note}{place}")));
     let _ = writeln!(out, "{line}");
     let indent = format!("{indent}{below}");
     for (i, child) in part.parts.iter().enumerate() {

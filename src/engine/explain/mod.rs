@@ -189,8 +189,14 @@ impl Engine {
             return Ok(told);
         };
         told.component = name(&seat);
-        let scene =
-            Scene { program: model, spec, device: Some(heard), seat, registered, view: heard.view(model, &memo, seat, now) };
+        let scene = Scene {
+            program: model,
+            spec,
+            device: Some(heard),
+            seat,
+            registered,
+            view: heard.view(model, &memo, seat, now),
+        };
         scene.fill_static(&mut told, profile.enabled[rule_ix]);
         if profile.enabled[rule_ix] {
             scene.fill(&mut told, now);
