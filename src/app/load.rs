@@ -13,7 +13,7 @@ use crate::channels::ProviderSettings;
 use crate::domain::{AdapterName, Registry};
 use crate::model::{self, Models, RegistryFiles};
 use crate::playbook::{self, Messages, ProviderKind, Surroundings, Verb};
-use crate::rules::Program;
+use crate::rules::{Fleet, Program};
 use crate::runtime::Rules;
 use crate::source::{Diagnostic, Diagnostics, FileId};
 use crate::{desk, http, rules};
@@ -98,10 +98,14 @@ fn settings(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
 }
 
 fn rulebook(diags: &mut Diagnostics, settings: &Settings, base: &Path) -> (Program, Arc<Registry>) {
-    let models = files(diags, &base.join(&settings.files.models), "toml", true);
+    let dir = base.join(&settings.files.models);
+    attach(diags, &dir, "pb");
+    let models = files(diags, &dir, "toml", true);
     let models = Arc::new(model::load(diags, &models));
     let rule_files = files(diags, &base.join(&settings.files.rules), "toml", true);
-    let program = rules::load(diags, &rule_files, models.clone());
+    let baselines = files(diags, &base.join(&settings.files.baselines), "toml", false);
+    let fleet = Fleet::load(diags, &baselines);
+    let program = rules::load_with(diags, &rule_files, models.clone(), &fleet);
     let registry = Arc::new(registry(diags, &base.join(&settings.files.registry), &models));
     (program, registry)
 }
@@ -244,6 +248,17 @@ fn files(diags: &mut Diagnostics, dir: &Path, extension: &str, needed: bool) -> 
     wanted.collect::<Vec<_>>().iter().filter_map(|path| add(diags, path)).collect()
 }
 
+/// Files that are not text and that models name: descriptor sets.
+fn attach(diags: &mut Diagnostics, dir: &Path, extension: &str) {
+    let paths = entries(diags, dir, false);
+    for path in paths.into_iter().filter(|p| !hidden(p) && p.extension().is_some_and(|e| e == extension)) {
+        match limited(&path).and_then(|()| fs::read(&path)) {
+            Ok(bytes) => diags.attach(path.display().to_string(), bytes),
+            Err(error) => diags.push(Diagnostic::error("S002", format!("cannot read {}: {error}", path.display()))),
+        }
+    }
+}
+
 fn hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }
@@ -273,8 +288,13 @@ fn add(diags: &mut Diagnostics, path: &Path) -> Option<FileId> {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > MAX_FILE_BYTES {
-        return Err(io::Error::other(format!("larger than {} MiB", MAX_FILE_BYTES >> 20)));
-    }
+    limited(path)?;
     fs::read_to_string(path)
+}
+
+fn limited(path: &Path) -> io::Result<()> {
+    match fs::metadata(path)?.len() {
+        0..=MAX_FILE_BYTES => Ok(()),
+        _ => Err(io::Error::other(format!("larger than {} MiB", MAX_FILE_BYTES >> 20))),
+    }
 }

@@ -16,7 +16,7 @@ use crate::domain::At;
 use crate::http::{self, CallbackSecrets, Health};
 use crate::journal::Keep;
 use crate::mqtt::{self, Link};
-use crate::runtime::{Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe};
+use crate::runtime::{Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe, Publisher};
 use crate::source::Diagnostics;
 
 /// Questions that may wait for the desk.
@@ -118,7 +118,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     let listen = loaded.settings.http.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|error| Error::Io { what: format!("http.listen {listen}"), error })?;
-    let (mut daemon, recovered) = recover(&loaded, channels, questions, desk.clone(), &clock)?;
+    let (mut daemon, recovered) = recover(&loaded, channels, questions, &outside)?;
     for note in &recovered.notes {
         tracing::warn!(note, "recovery");
     }
@@ -215,8 +215,7 @@ fn recover(
     loaded: &Loaded,
     channels: Channels,
     questions: tokio::sync::mpsc::Receiver<crate::runtime::DeskQuestion>,
-    handle: DeskHandle,
-    clock: &Clock,
+    outside: &Outside,
 ) -> Result<(Daemon, crate::runtime::Recovered), Error> {
     let store = &loaded.settings.store;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -230,10 +229,15 @@ fn recover(
         desk: loaded.desk.clone(),
         channels,
         questions,
-        handle,
+        handle: outside.desk.clone(),
         threads,
         keep: Keep { bytes: store.journal_bytes, age: store.journal_age },
-        clock: clock.clone(),
+        births: loaded
+            .settings
+            .engine
+            .request_births
+            .then(|| Arc::new(outside.publisher.clone()) as Arc<dyn Publisher>),
+        clock: outside.clock.clone(),
     };
     Ok(tokio::task::block_in_place(|| Daemon::recover(parts))?)
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::sections::{PREFIX, Sections};
 use crate::channels::ProviderSettings;
 use crate::domain::{AdapterName, QueueName, Span};
+use crate::lab::score::Costs;
 use crate::source::{Diagnostic, Diagnostics, Doc};
 use crate::{desk, http, mqtt};
 
@@ -27,6 +28,8 @@ pub struct Settings {
     pub http: http::Settings,
     /// Policy of the desk.
     pub desk: desk::Settings,
+    /// What failures cost, for scores.
+    pub costs: Costs,
     /// The ways out by name.
     pub provider: BTreeMap<AdapterName, ProviderSettings>,
     /// The human queues by name.
@@ -62,6 +65,8 @@ pub struct FilesSettings {
     pub models: PathBuf,
     /// Rules, `*.toml`.
     pub rules: PathBuf,
+    /// What `forewarn fit` has learned of the fleet, `*.toml`; may be missing.
+    pub baselines: PathBuf,
     /// Playbooks, `*.toml`.
     pub playbooks: PathBuf,
     /// `devices.csv`, `customers.csv`, `endpoints.csv`, `consents.csv`.
@@ -77,6 +82,7 @@ impl Default for FilesSettings {
         Self {
             models: "models".into(),
             rules: "rules".into(),
+            baselines: "baselines".into(),
             playbooks: "playbooks".into(),
             registry: "registry".into(),
             messages: "messages".into(),
@@ -99,10 +105,13 @@ pub struct Queue {
 pub struct EngineSettings {
     /// Shard threads; 0: one a core.
     pub threads: usize,
+    /// Sparkplug nodes whose values cannot be understood are asked for a birth; needs the right to publish on
+    /// `spBv1.0/+/NCMD/+`.
+    pub request_births: bool,
 }
 
 /// The sections that a settings file may have.
-const SECTIONS: [&str; 8] = ["store", "files", "engine", "broker", "http", "desk", "provider", "queue"];
+const SECTIONS: [&str; 9] = ["store", "files", "engine", "broker", "http", "desk", "costs", "provider", "queue"];
 
 impl Settings {
     /// Reads and merges the file at `path` (already read as `text`) and the environment. Everything wrong is in
@@ -143,10 +152,11 @@ impl Settings {
         let broker = sections.read(diags, &["broker"]).unwrap_or_default();
         let http = sections.read(diags, &["http"]).unwrap_or_default();
         let desk = sections.read(diags, &["desk"]).unwrap_or_default();
+        let costs = sections.read(diags, &["costs"]).unwrap_or_default();
         let provider: BTreeMap<_, _> = sections.read_each(diags, "provider");
         let queue: BTreeMap<_, _> = sections.read_each(diags, "queue");
         let names_complete = sections.count("provider") == provider.len() && sections.count("queue") == queue.len();
-        Some(Self { store, files, engine, broker, http, desk, provider, queue, names_complete, doc })
+        Some(Self { store, files, engine, broker, http, desk, costs, provider, queue, names_complete, doc })
     }
 
     /// Whether all providers and queues could be read: only then can it be said that one which is named elsewhere does

@@ -5,13 +5,17 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::app::{self, Rulebook};
-use crate::domain::{At, Mode};
+use crate::domain::{At, Mode, Span};
 use crate::lab::recording::{self, Fleet, Recording};
-use crate::lab::{Episode, PlayError, episodes, play};
+use crate::lab::report::{EpisodeReport, Known, Report};
+use crate::lab::score::{Costs, Labels, Terms, seconds};
+use crate::lab::{Episode, PlayError, Played, Seen, labels, play};
+use crate::rules::Program;
 use crate::source::Diagnostics;
 
 /// What `forewarn backtest` is asked to do.
@@ -27,12 +31,61 @@ pub struct Args {
     /// The model of devices that are not in the registry; needed only if there are several models
     #[arg(long, value_name = "ID")]
     pub model: Option<String>,
+    /// What failed: CSV with device,kind,failure,end and fault (its name)
+    #[arg(long, value_name = "FILE", requires_all = ["horizon", "min_lead"])]
+    pub truth: Option<PathBuf>,
+    /// When devices were watched: CSV with device,start,end and split; otherwise from their first to their last message
+    #[arg(long, value_name = "FILE", requires = "truth")]
+    pub exposure: Option<PathBuf>,
+    /// How long before a failure a prediction may come
+    #[arg(long, value_name = "SPAN")]
+    pub horizon: Option<Span>,
+    /// How long before a failure it can still be prevented
+    #[arg(long, value_name = "SPAN")]
+    pub min_lead: Option<Span>,
+    /// For how long after its first alert a case takes in others about the same fault
+    #[arg(long, value_name = "SPAN", default_value = "24h")]
+    pub dedup: Span,
+    /// How long after a failure alerts are excused
+    #[arg(long, value_name = "SPAN", default_value = "24h")]
+    pub refractory: Span,
+    /// Only lines of the exposure with this split
+    #[arg(long, value_name = "NAME", requires = "exposure")]
+    pub split: Option<String>,
+    /// Rules that say FAULT are scored against failures of KIND alone, and not against all; may be repeated
+    #[arg(long, value_name = "KIND=FAULT", value_parser = pair)]
+    pub kind: Vec<(String, String)>,
+    /// Compare with other rules for the same models: a file, or a folder of files
+    #[arg(long, value_name = "RULES")]
+    pub against: Option<PathBuf>,
+    /// How the result is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// List every episode (JSON always does)
+    #[arg(long)]
+    pub episodes: bool,
     /// Write what the live rules raised, as JSON lines: ts, device, kind (the fault), rule
     #[arg(long, value_name = "FILE")]
     pub alerts: Option<PathBuf>,
     /// Threads that evaluate rules; 0: one for each core. The result is the same with any number
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+}
+
+/// How the result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables
+    Text,
+    /// One object
+    Json,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(kind, fault)| !kind.is_empty() && !fault.is_empty());
+    parts
+        .map(|(kind, fault)| (kind.to_owned(), fault.to_owned()))
+        .ok_or_else(|| "a kind of failure, =, and a fault".into())
 }
 
 /// Why there is no result.
@@ -79,30 +132,71 @@ impl From<recording::Error> for Error {
 /// # Errors
 /// Something is wrong with the files or the command line.
 pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Error> {
-    let mut diags = Diagnostics::default();
-    let Some(book) = app::load_rulebook(&mut diags, &args.config, &app::environment()) else {
-        return Err(Error::Config(Box::new(diags)));
-    };
+    let (book, programs) = load(args).map_err(|diags| Error::Config(Box::new(diags)))?;
+    let labels = args.truth.as_deref().map(|truth| labels(args, truth)).transpose()?;
     let recording = Recording::open(&args.data, fleet(&book, args.model.as_deref())?)?;
     let bar = bar(recording.total());
     let threads =
         if args.threads > 0 { args.threads } else { std::thread::available_parallelism().map_or(1, Into::into) };
-    let played = play(recording, std::slice::from_ref(&book.program), &book.registry, threads, |n| bar.set_position(n));
+    let played = play(recording, &programs, &book.registry, threads, |n| bar.set_position(n));
     bar.finish_and_clear();
     let played = played?;
-    for finding in played.findings.list() {
+    let known = labels.map(|labels| known(args, labels, &played, book.settings.costs));
+    let report = Report::new(&book.program, &played, known.as_ref(), programs.get(1).map(|p| &**p));
+    if let Some(path) = &args.alerts {
+        write_alerts(path, &report).map_err(|source| Error::Write { file: path.display().to_string(), source })?;
+    }
+    write(args, &report, out).map_err(|source| Error::Write { file: "standard output".into(), source })
+}
+
+/// The rules of the settings, and behind them those to compare them with.
+fn load(args: &Args) -> Result<(Rulebook, Vec<Arc<Program>>), Diagnostics> {
+    let mut diags = Diagnostics::default();
+    let Some(book) = app::load_rulebook(&mut diags, &args.config, &app::environment()) else { return Err(diags) };
+    let mut programs = vec![book.program.clone()];
+    if let Some(path) = &args.against {
+        let models = book.program.models();
+        let Some(other) = app::load_other_rules(&mut diags, path, models) else { return Err(diags) };
+        programs.push(other);
+    }
+    Ok((book, programs))
+}
+
+fn labels(args: &Args, truth: &Path) -> Result<Labels, Error> {
+    let exposure = args.exposure.as_deref().map(|path| labels::exposure(path, args.split.as_deref())).transpose()?;
+    Ok(Labels { faults: labels::truth(truth)?, exposure: exposure.unwrap_or_default() })
+}
+
+fn known(args: &Args, mut labels: Labels, played: &Played, costs: Costs) -> Known {
+    if args.exposure.is_none() {
+        let span = |seen: &Seen| vec![(seconds(seen.first_at), seconds(seen.last_at))];
+        labels.exposure = played.devices.iter().map(|(device, seen)| (device.clone(), span(seen))).collect();
+    }
+    let terms = Terms {
+        horizon: args.horizon.unwrap_or_default(),
+        min_lead: args.min_lead.unwrap_or_default(),
+        dedup: args.dedup,
+        refractory: args.refractory,
+        costs,
+    };
+    Known { labels, terms, kinds: args.kind.clone() }
+}
+
+fn write(args: &Args, report: &Report, out: &mut impl Write) -> io::Result<()> {
+    if args.format == Format::Json {
+        serde_json::to_writer_pretty(&mut *out, report)?;
+        return writeln!(out);
+    }
+    for finding in report.findings.list() {
         eprintln!("{finding}");
     }
-    let episodes = episodes(&played.detections[0]);
-    if let Some(path) = &args.alerts {
-        write_alerts(path, &episodes).map_err(|source| Error::Write { file: path.display().to_string(), source })?;
+    if args.episodes {
+        for EpisodeReport { episode: e, .. } in &report.episodes {
+            writeln!(out, "{}  {}  {}  {}", e.raised_at, e.device, e.rule, e.title)?;
+        }
+        writeln!(out)?;
     }
-    let seen = |source| Error::Write { file: "standard output".into(), source };
-    for episode in &episodes {
-        writeln!(out, "{}  {}  {}  {}", episode.raised_at, episode.device, episode.rule, episode.title)
-            .map_err(seen)?;
-    }
-    Ok(())
+    write!(out, "{report}")
 }
 
 pub(super) fn fleet(book: &Rulebook, model: Option<&str>) -> Result<Fleet, Error> {
@@ -138,9 +232,10 @@ struct Alert<'a> {
     rule: &'a str,
 }
 
-fn write_alerts(path: &Path, episodes: &[Episode]) -> io::Result<()> {
+fn write_alerts(path: &Path, report: &Report) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
-    for episode in episodes.iter().filter(|e| e.mode == Mode::Live && !e.historical) {
+    let episodes = report.episodes.iter().map(|e| &e.episode);
+    for episode in episodes.filter(|e| e.mode == Mode::Live && !e.historical) {
         let Episode { raised_at, device, fault, rule, .. } = episode;
         let alert = Alert { ts: *raised_at, device: device.as_str(), kind: fault.as_str(), rule: rule.as_str() };
         serde_json::to_writer(&mut file, &alert)?;

@@ -7,10 +7,42 @@ pub enum Error {
     #[error("the payload is empty")]
     Empty,
     /// Longer than [`MAX_PAYLOAD_BYTES`](super::MAX_PAYLOAD_BYTES).
-    #[error("the payload has {bytes} bytes, more than 1048576 are not read")]
+    #[error("the payload has {bytes} bytes, more than {limit} are not read")]
     TooLarge {
         /// Its length.
         bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// Longer than that when it is unpacked.
+    #[error("the payload unpacks to more than {limit} bytes")]
+    Bomb {
+        /// How long it may be.
+        limit: usize,
+    },
+    /// Cannot be unpacked.
+    #[error("the payload is not {with}: {problem}")]
+    NotPacked {
+        /// `gzip`, `zlib` or `zstd`.
+        with: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// More than [`MAX_RECORDS`](super::MAX_RECORDS).
+    #[error("the payload holds more than 4096 messages")]
+    TooManyRecords,
+    /// No list of records where the model says that it is.
+    #[error("the payload has no list of records where its model says that it is")]
+    NoBatch,
+    /// Not in the format that the model says.
+    #[error("the payload is not {format} at byte {offset}: {problem}")]
+    Malformed {
+        /// `CBOR`, `MessagePack`, `Protobuf`, `SenML` or `Sparkplug`.
+        format: &'static str,
+        /// Where it was noticed.
+        offset: usize,
+        /// What is wrong.
+        problem: String,
     },
     /// The bytes of a compressed file, and the model says nothing of compression.
     #[error("the payload is compressed with {with}, and its model says plain JSON")]
@@ -53,6 +85,15 @@ impl Error {
         match self {
             Self::Empty => "empty",
             Self::TooLarge { .. } => "too_large",
+            Self::Bomb { .. } => "unpacks_too_large",
+            Self::NotPacked { .. } => "not_packed",
+            Self::TooManyRecords => "too_many_records",
+            Self::NoBatch => "no_batch",
+            Self::Malformed { format: "CBOR", .. } => "not_cbor",
+            Self::Malformed { format: "MessagePack", .. } => "not_msgpack",
+            Self::Malformed { format: "Protobuf", .. } => "not_protobuf",
+            Self::Malformed { format: "SenML", .. } => "not_senml",
+            Self::Malformed { .. } => "not_sparkplug",
             Self::Compressed { .. } => "compressed",
             Self::NotUtf8 { .. } => "not_utf8",
             Self::NotAnObject { .. } => "not_an_object",
@@ -67,8 +108,12 @@ impl Error {
             Self::NotUtf8 { offset } => Self::NotUtf8 { offset: offset + by },
             Self::TooDeep { offset } => Self::TooDeep { offset: offset + by },
             Self::NotJson { offset, problem } => Self::NotJson { offset: offset + by, problem },
-            Self::Empty | Self::TooLarge { .. } | Self::Compressed { .. } | Self::NotAnObject { .. } => self,
+            other => other,
         }
+    }
+
+    pub(super) fn malformed(format: &'static str, offset: usize, problem: impl Into<String>) -> Self {
+        Self::Malformed { format, offset, problem: problem.into() }
     }
 
     /// What `serde_json` said about `text`.

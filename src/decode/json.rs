@@ -9,12 +9,12 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Error, MAX_DEPTH, MAX_PAYLOAD_BYTES, value};
-use crate::model::{
-    BadValue, MAX_ELEMENTS, Message, Model, Plan, PlanNode, Reading, ReadingValue, SignalIx, TimestampUnit,
-};
+use super::sink::{Seen, Sink};
+use super::value::{self, Scalar};
+use super::{Error, MAX_DEPTH, MAX_PAYLOAD_BYTES, Messages};
+use crate::model::{BadValue, MAX_ELEMENTS, Message, Model, PathStep, Plan, PlanNode, ReadingValue, SignalIx};
 
-/// Decodes `payload` into `out`, whose former content is dropped and whose memory is used again.
+/// Decodes a payload that is one object into `out`, whose former content is dropped and whose memory is used again.
 ///
 /// Of members that stand twice in an object the last one counts. An empty object is a message. A byte order mark is
 /// skipped.
@@ -22,43 +22,86 @@ use crate::model::{
 /// # Errors
 /// The payload as a whole cannot be read; `out` is then empty.
 pub fn json(model: &Model, payload: &[u8], out: &mut Message) -> Result<(), Error> {
-    let body = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    let decoded = object_text(body).and_then(|text| walk(model, text, out));
+    out.clear();
+    let decoded = without_mark(payload, |body| object_text(body).and_then(|text| walk(model, text, out)));
     if decoded.is_err() {
         out.clear();
     }
-    decoded.map_err(|error| error.shifted(payload.len() - body.len()))
+    decoded
+}
+
+/// One object, or the list of them at `batch`.
+pub(super) fn read(model: &Model, batch: Option<&[PathStep]>, payload: &[u8], out: &mut Messages) -> Result<(), Error> {
+    let Some(path) = batch else { return json(model, payload, out.fresh()?) };
+    without_mark(payload, |body| {
+        let text = shallow(text(body)?)?;
+        for record in records(text, path)? {
+            let within = |error: Error| error.shifted(record.as_ptr() as usize - text.as_ptr() as usize);
+            walk(model, record, out.fresh()?).map_err(within)?;
+        }
+        Ok(())
+    })
+}
+
+/// The elements of the list at `path`. A payload without a list is a batch of one.
+fn records<'p>(text: &'p str, path: &[PathStep]) -> Result<Vec<&'p str>, Error> {
+    let as_error = |error| Error::not_json(text, &error);
+    let mut at: &RawValue = serde_json::from_str(text).map_err(as_error)?;
+    for step in path {
+        let found = match step {
+            PathStep::Key(key) => serde_json::Deserializer::from_str(at.get()).deserialize_map(Member(key)),
+            PathStep::Index(i) => serde_json::from_str::<Vec<&RawValue>>(at.get()).map(|list| list.get(*i).copied()),
+        };
+        at = found.ok().flatten().ok_or(Error::NoBatch)?;
+    }
+    if at.get().starts_with('[') {
+        let list: Vec<&RawValue> = serde_json::from_str(at.get()).map_err(as_error)?;
+        return Ok(list.into_iter().map(RawValue::get).collect());
+    }
+    if at.get().starts_with('{') { Ok(vec![at.get()]) } else { Err(Error::NoBatch) }
+}
+
+/// Finds the member of an object; the last one if it stands twice.
+struct Member<'k>(&'k str);
+
+impl<'de> Visitor<'de> for Member<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            let value = map.next_value::<&RawValue>()?;
+            if *key == *self.0 {
+                found = Some(value);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Reads what stands behind a byte order mark; places in errors count from the mark.
+pub(super) fn without_mark<T>(payload: &[u8], read: impl FnOnce(&[u8]) -> Result<T, Error>) -> Result<T, Error> {
+    let body = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
+    read(body).map_err(|error| error.shifted(payload.len() - body.len()))
 }
 
 fn walk(model: &Model, text: &str, out: &mut Message) -> Result<(), Error> {
-    out.clear();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let inner = Inner { node: model.plan.root(), sink: &mut Sink { model, out } };
-    let walked = deserializer.deserialize_map(inner).and_then(|()| deserializer.end());
+    let mut sink = Sink { model, out };
+    let inner = Inner { node: model.plan.root(), sink: &mut sink };
+    let walked = deserializer.deserialize_any(inner).and_then(|()| deserializer.end());
     walked.map_err(|error| Error::not_json(text, &error))?;
-    // Devices mostly send in the order of the model, so that there is mostly nothing to do.
-    if !out.readings.is_sorted_by_key(order) {
-        out.readings.sort_unstable_by_key(order);
-    }
+    sink.finish();
     Ok(())
-}
-
-fn order(reading: &Reading) -> (SignalIx, u16) {
-    (reading.signal, reading.component)
 }
 
 /// The payload as text that begins like an object.
 fn object_text(payload: &[u8]) -> Result<&str, Error> {
-    if payload.len() > MAX_PAYLOAD_BYTES {
-        return Err(Error::TooLarge { bytes: payload.len() });
-    }
-    // Only for the words of the error: a payload is never decoded by what it looks like.
-    match payload {
-        [0x1f, 0x8b, ..] => return Err(Error::Compressed { with: "gzip" }),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => return Err(Error::Compressed { with: "zstd" }),
-        _ => {}
-    }
-    let text = std::str::from_utf8(payload).map_err(|e| Error::NotUtf8 { offset: e.valid_up_to() })?;
+    let text = text(payload)?;
     let begins = text.trim_ascii_start();
     let what = match begins.as_bytes().first() {
         None => return Err(Error::Empty),
@@ -72,9 +115,24 @@ fn object_text(payload: &[u8]) -> Result<&str, Error> {
     Err(Error::NotAnObject { what })
 }
 
+/// The payload as text.
+pub(super) fn text(payload: &[u8]) -> Result<&str, Error> {
+    if payload.len() > MAX_PAYLOAD_BYTES {
+        return Err(Error::TooLarge { bytes: payload.len(), limit: MAX_PAYLOAD_BYTES });
+    }
+    // Only for the words of the error: a payload is never decoded by what it looks like.
+    match payload {
+        [0x1f, 0x8b, ..] => return Err(Error::Compressed { with: "gzip" }),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => return Err(Error::Compressed { with: "zstd" }),
+        _ => {}
+    }
+    let text = std::str::from_utf8(payload).map_err(|e| Error::NotUtf8 { offset: e.valid_up_to() })?;
+    if text.trim_ascii_start().is_empty() { Err(Error::Empty) } else { Ok(text) }
+}
+
 /// Refuses what is nested too deep, also where nobody wants to look. Nearly always the number of brackets is proof
 /// enough.
-fn shallow(text: &str) -> Result<&str, Error> {
+pub(super) fn shallow(text: &str) -> Result<&str, Error> {
     let brackets = memchr::memchr2_iter(b'{', b'[', text.as_bytes()).count();
     if brackets <= MAX_DEPTH {
         return Ok(text);
@@ -96,81 +154,46 @@ fn shallow(text: &str) -> Result<&str, Error> {
     Ok(text)
 }
 
-/// Where readings go.
-struct Sink<'a> {
-    model: &'a Model,
-    out: &'a mut Message,
+/// What stands exactly at `node`, as it is written.
+fn leaf(sink: &mut Sink<'_, '_>, node: &PlanNode, raw: &str) {
+    let value = Scalar::json(raw);
+    if node.time {
+        sink.time(&value);
+    }
+    for &ix in &node.signals {
+        if sink.model.signals[usize::from(ix.0)].each.is_some() {
+            list(sink, ix, raw);
+        } else {
+            sink.value(ix, 0, &value);
+        }
+    }
 }
 
-impl<'a> Sink<'a> {
-    fn plan(&self) -> &'a Plan {
-        &self.model.plan
-    }
-
-    /// What stands exactly at `node`.
-    fn leaf(&mut self, node: &PlanNode, raw: &str) {
-        if node.time {
-            let unit = self.model.timestamp.as_ref().map_or(TimestampUnit::Millis, |field| field.unit);
-            self.out.event_at = value::instant(unit, raw);
-            self.out.bad_timestamp = self.out.event_at.is_none();
-        }
-        for &ix in &node.signals {
-            let signal = &self.model.signals[usize::from(ix.0)];
-            if signal.each.is_some() {
-                self.list(ix, raw);
-            } else {
-                self.push(ix, 0, value::reading(signal, raw));
+/// A list of components.
+fn list(sink: &mut Sink<'_, '_>, ix: SignalIx, raw: &str) {
+    let before = sink.out.readings.len();
+    let reason = match raw.as_bytes().first() {
+        Some(b'[') => {
+            let elements = Elements { ix, sink };
+            match serde_json::Deserializer::from_str(raw).deserialize_seq(elements) {
+                Ok(()) => return,
+                Err(_) => BadValue::TooLong,
             }
         }
-    }
-
-    /// A list of components.
-    fn list(&mut self, ix: SignalIx, raw: &str) {
-        let before = self.out.readings.len();
-        let reason = match raw.as_bytes().first() {
-            Some(b'[') => {
-                let elements = Elements { ix, sink: self };
-                match serde_json::Deserializer::from_str(raw).deserialize_seq(elements) {
-                    Ok(()) => return,
-                    Err(_) => BadValue::TooLong,
-                }
-            }
-            Some(b'n') => BadValue::Null,
-            _ => BadValue::WrongType,
-        };
-        self.out.readings.truncate(before);
-        self.push(ix, 0, ReadingValue::Bad(reason));
-    }
-
-    /// Everything at and below `node` is unusable.
-    fn bad(&mut self, node: &PlanNode, reason: BadValue) {
-        for &ix in &node.below {
-            self.push(ix, 0, ReadingValue::Bad(reason));
-        }
-        self.out.bad_timestamp |= node.time_below;
-    }
-
-    /// The member stands a second time: what was said before does not count.
-    fn forget(&mut self, node: &PlanNode) {
-        self.out.readings.retain(|reading| node.below.binary_search(&reading.signal).is_err());
-        if node.time_below {
-            self.out.event_at = None;
-            self.out.bad_timestamp = false;
-        }
-    }
-
-    fn push(&mut self, signal: SignalIx, component: u16, value: ReadingValue) {
-        self.out.readings.push(Reading { signal, component, value });
-    }
+        Some(b'n') => BadValue::Null,
+        _ => BadValue::WrongType,
+    };
+    sink.out.readings.truncate(before);
+    sink.push(ix, 0, ReadingValue::Bad(reason));
 }
 
 /// A wanted place in the payload.
-struct At<'s, 'a> {
+struct At<'s, 'o, 'a> {
     node: &'a PlanNode,
-    sink: &'s mut Sink<'a>,
+    sink: &'s mut Sink<'o, 'a>,
 }
 
-impl<'de> DeserializeSeed<'de> for At<'_, '_> {
+impl<'de> DeserializeSeed<'de> for At<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -179,7 +202,7 @@ impl<'de> DeserializeSeed<'de> for At<'_, '_> {
             return deserializer.deserialize_any(Inner { node, sink });
         }
         let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
-        sink.leaf(node, raw);
+        leaf(sink, node, raw);
         if node.is_inner() {
             // One signal is the object itself (a wrong type, whatever it is), another one is in it. Rare enough.
             let inner = serde_json::Deserializer::from_str(raw).deserialize_any(Inner { node, sink });
@@ -190,23 +213,20 @@ impl<'de> DeserializeSeed<'de> for At<'_, '_> {
 }
 
 /// What is in an object or array.
-struct Inner<'s, 'a> {
+struct Inner<'s, 'o, 'a> {
     node: &'a PlanNode,
-    sink: &'s mut Sink<'a>,
+    sink: &'s mut Sink<'o, 'a>,
 }
 
-impl Inner<'_, '_> {
+impl Inner<'_, '_, '_> {
     /// It is neither an object nor an array.
     fn scalar<E>(self, reason: BadValue) -> Result<(), E> {
-        let plan = self.sink.plan();
-        for child in plan.members(self.node).chain(plan.elements(self.node)) {
-            self.sink.bad(child, reason);
-        }
+        self.sink.nothing_below(self.node, reason);
         Ok(())
     }
 }
 
-impl<'de> Visitor<'de> for Inner<'_, '_> {
+impl<'de> Visitor<'de> for Inner<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -302,39 +322,13 @@ impl<'a> Visitor<'_> for Key<'a> {
     }
 }
 
-/// Which members of one object have been there: a word for the first 64, memory only for objects with more.
-#[derive(Default)]
-struct Seen {
-    first: u64,
-    more: Vec<u64>,
-}
-
-impl Seen {
-    /// Whether `number` was there before; it is from now on.
-    fn already(&mut self, number: usize) -> bool {
-        let word = match (number / 64).checked_sub(1) {
-            None => &mut self.first,
-            Some(word) => {
-                if self.more.len() <= word {
-                    self.more.resize(word + 1, 0);
-                }
-                &mut self.more[word]
-            }
-        };
-        let bit = 1 << (number % 64);
-        let before = *word & bit != 0;
-        *word |= bit;
-        before
-    }
-}
-
 /// The elements of a list of components. Fails if there are too many.
-struct Elements<'s, 'a> {
+struct Elements<'s, 'o, 'a> {
     ix: SignalIx,
-    sink: &'s mut Sink<'a>,
+    sink: &'s mut Sink<'o, 'a>,
 }
 
-impl<'de> Visitor<'de> for Elements<'_, '_> {
+impl<'de> Visitor<'de> for Elements<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -348,7 +342,7 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
             if usize::from(component) == MAX_ELEMENTS {
                 return Err(serde::de::Error::invalid_length(MAX_ELEMENTS + 1, &self));
             }
-            self.sink.push(self.ix, component, value::reading(signal, raw.get()));
+            self.sink.push(self.ix, component, value::reading(signal, &Scalar::json(raw.get())));
             component += 1;
         }
         Ok(())

@@ -1,17 +1,62 @@
-//! One JSON value, as it stands in the payload, to one reading.
+//! One value of a payload, of whatever format, to one reading.
 //!
-//! The text of the value has already been found to be well-formed JSON. Numbers are read by the standard library, which
-//! rounds correctly: `0.1` here and in a rule are the same number, and 1e999 is a value that is not finite instead of a
-//! message that is not JSON.
+//! JSON numbers are read by the standard library from the digits that stand there, which rounds correctly: `0.1` here and
+//! in a rule are the same number, and 1e999 is a value that is not finite instead of a message that is not JSON.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::domain::At;
 use crate::model::{BadValue, MAX_TEXT_BYTES, ReadingValue, Signal, SignalType, TimestampUnit};
 
-/// What a signal says, given the text of its value.
-pub(super) fn reading(signal: &Signal, raw: &str) -> ReadingValue {
-    scalar(signal, raw).unwrap_or_else(ReadingValue::Bad)
+/// A value as it is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Scalar<'p> {
+    /// Said to be nothing.
+    Null,
+    Bool(bool),
+    /// A number as its digits.
+    Digits(&'p str),
+    Int(i64),
+    /// A whole number above `i64::MAX`.
+    Uint(u64),
+    Float(f64),
+    Text(Cow<'p, str>),
+    /// An instant, said to be one.
+    Time(At),
+    /// What no signal can be: bytes, an object, a list, a text that is none.
+    Other,
+}
+
+impl<'p> Scalar<'p> {
+    /// A JSON value, well-formed.
+    pub(super) fn json(raw: &'p str) -> Self {
+        match raw.as_bytes().first() {
+            Some(b'n') => Self::Null,
+            Some(b't') => Self::Bool(true),
+            Some(b'f') => Self::Bool(false),
+            Some(b'-' | b'0'..=b'9') => Self::Digits(raw),
+            Some(b'"') => unquoted(raw).map_or(Self::Other, Self::Text),
+            _ => Self::Other,
+        }
+    }
+
+    /// The number that it is.
+    pub(super) fn number(&self) -> Option<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "to the nearest, exact up to 2^53")]
+        match self {
+            Self::Digits(digits) => digits.parse().ok(),
+            Self::Int(i) => Some(*i as f64),
+            Self::Uint(u) => Some(*u as f64),
+            Self::Float(x) => Some(*x),
+            _ => None,
+        }
+    }
+}
+
+/// What a signal says, given its value.
+pub(super) fn reading(signal: &Signal, value: &Scalar<'_>) -> ReadingValue {
+    scalar(signal, value).unwrap_or_else(ReadingValue::Bad)
 }
 
 /// What a signal says, given a field of a table, which knows no quotes: a number as JSON writes it, `true` and `false`
@@ -19,8 +64,7 @@ pub(super) fn reading(signal: &Signal, raw: &str) -> ReadingValue {
 #[must_use]
 pub fn field(signal: &Signal, field: &str) -> ReadingValue {
     let bare = is_number(field) || matches!(field, "true" | "false");
-    let read = if bare { scalar(signal, field) } else { text(signal, field) };
-    read.unwrap_or_else(ReadingValue::Bad)
+    reading(signal, &if bare { Scalar::json(field) } else { Scalar::Text(Cow::Borrowed(field)) })
 }
 
 /// Whether a text is a number by the grammar of JSON: `-0.5`, `1e-3`; not `.5`, `+1`, `007`, `NaN`.
@@ -48,21 +92,38 @@ pub fn is_number(text: &str) -> bool {
     rest.is_empty()
 }
 
-fn scalar(signal: &Signal, raw: &str) -> Result<ReadingValue, BadValue> {
-    match (raw.as_bytes().first(), &signal.ty) {
-        (Some(b'n'), _) => Err(BadValue::Null),
-        (Some(b't'), SignalType::Bool) => Ok(ReadingValue::Bool(true)),
-        (Some(b'f'), SignalType::Bool) => Ok(ReadingValue::Bool(false)),
-        (Some(b'-' | b'0'..=b'9'), SignalType::Number) => number(signal, raw).map(ReadingValue::Number),
-        (Some(b'-' | b'0'..=b'9'), SignalType::Bool) => switch(signal, raw),
-        (Some(b'"'), _) => text(signal, &unquoted(raw).ok_or(BadValue::WrongType)?),
+fn scalar(signal: &Signal, value: &Scalar<'_>) -> Result<ReadingValue, BadValue> {
+    match (value, &signal.ty) {
+        (Scalar::Null, _) => Err(BadValue::Null),
+        (Scalar::Bool(b), SignalType::Bool) => Ok(ReadingValue::Bool(*b)),
+        (Scalar::Text(t), _) => text(signal, t),
+        (_, SignalType::Number) => {
+            checked(signal, value.number().ok_or(BadValue::WrongType)?).map(ReadingValue::Number)
+        }
+        (_, SignalType::Bool) => switch(signal, value.number().ok_or(BadValue::WrongType)?),
         _ => Err(BadValue::WrongType),
     }
 }
 
-/// A number of the signal, from the text of a JSON number or from a string that holds one.
-fn number(signal: &Signal, text: &str) -> Result<f64, BadValue> {
-    let n: f64 = text.parse().map_err(|_| BadValue::WrongType)?;
+/// A bare text: what is written without quotes may be a number or a switch as well.
+pub(super) fn bare(signal: &Signal, value: &str) -> ReadingValue {
+    let number = || value.parse::<f64>().map_err(|_| BadValue::WrongType);
+    let read = match &signal.ty {
+        SignalType::Number if value.is_empty() => Err(BadValue::Null),
+        SignalType::Number => number().and_then(|n| checked(signal, n)).map(ReadingValue::Number),
+        SignalType::Bool => text(signal, value).or_else(|bad| match value {
+            "true" => Ok(ReadingValue::Bool(true)),
+            "false" => Ok(ReadingValue::Bool(false)),
+            "" => Err(BadValue::Null),
+            _ => number().and_then(|n| switch(signal, n)).map_err(|_| bad),
+        }),
+        _ => text(signal, value),
+    };
+    read.unwrap_or_else(ReadingValue::Bad)
+}
+
+/// A number within the limits of its signal.
+fn checked(signal: &Signal, n: f64) -> Result<f64, BadValue> {
     if !n.is_finite() {
         return Err(BadValue::NotFinite);
     }
@@ -75,19 +136,24 @@ fn number(signal: &Signal, text: &str) -> Result<f64, BadValue> {
     Ok(n)
 }
 
-fn switch(signal: &Signal, text: &str) -> Result<ReadingValue, BadValue> {
-    match number(signal, text)? {
+fn switch(signal: &Signal, n: f64) -> Result<ReadingValue, BadValue> {
+    match checked(signal, n)? {
         0.0 => Ok(ReadingValue::Bool(false)),
         1.0 => Ok(ReadingValue::Bool(true)),
         _ => Err(BadValue::OutOfRange),
     }
 }
 
-/// A JSON string, by the type of the signal.
+/// A text, by the type of the signal.
 fn text(signal: &Signal, text: &str) -> Result<ReadingValue, BadValue> {
+    let number = || text.trim().parse::<f64>().map_err(|_| BadValue::WrongType);
+    let is = |words: &[Arc<str>]| words.iter().any(|word| **word == *text);
+    let [off, on] = &signal.switch;
     match &signal.ty {
-        SignalType::Number if signal.number_as_text => number(signal, text.trim()).map(ReadingValue::Number),
-        SignalType::Bool if signal.number_as_text => switch(signal, text.trim()),
+        SignalType::Number if signal.number_as_text => checked(signal, number()?).map(ReadingValue::Number),
+        SignalType::Bool if is(on) => Ok(ReadingValue::Bool(true)),
+        SignalType::Bool if is(off) => Ok(ReadingValue::Bool(false)),
+        SignalType::Bool if signal.number_as_text => switch(signal, number()?),
         // How JSON writers that cannot say NaN say it.
         SignalType::Number if matches!(text, "NaN" | "nan" | "Infinity" | "-Infinity") => Err(BadValue::NotFinite),
         SignalType::Number | SignalType::Bool => Err(BadValue::WrongType),
@@ -106,26 +172,39 @@ fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
     if inner.contains('\\') { serde_json::from_str(raw).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
-/// The device time, given the text of its value. `None`: unreadable. Only what people can name is an instant: years
-/// -9999 to 9999.
-pub(super) fn instant(unit: TimestampUnit, raw: &str) -> Option<At> {
-    let micros = match unit {
-        TimestampUnit::Seconds => scaled(raw, 1_000_000),
-        TimestampUnit::Millis => scaled(raw, 1_000),
-        TimestampUnit::Micros => scaled(raw, 1),
-        TimestampUnit::Rfc3339 => return unquoted(raw)?.parse().ok(),
-    }?;
+/// The device time, given its value. `None`: unreadable. Only what people can name is an instant: years -9999 to 9999.
+pub(super) fn instant(unit: TimestampUnit, value: &Scalar<'_>) -> Option<At> {
+    let scale = match unit {
+        TimestampUnit::Seconds => 1_000_000,
+        TimestampUnit::Millis => 1_000,
+        TimestampUnit::Micros => 1,
+        TimestampUnit::Rfc3339 => 0,
+    };
+    let micros = match value {
+        Scalar::Time(at) => at.as_micros(),
+        Scalar::Text(text) if scale == 0 => return text.parse().ok(),
+        _ if scale == 0 => return None,
+        Scalar::Digits(digits) => match digits.parse::<i64>() {
+            Ok(whole) => whole.checked_mul(scale)?,
+            Err(_) => scaled(digits.parse().ok()?, scale)?,
+        },
+        Scalar::Int(whole) => whole.checked_mul(scale)?,
+        Scalar::Float(x) => scaled(*x, scale)?,
+        _ => return None,
+    };
+    civil(micros)
+}
+
+/// An instant that people can name.
+pub(super) fn civil(micros: i64) -> Option<At> {
     let civil = jiff::Timestamp::MIN.as_microsecond()..=jiff::Timestamp::MAX.as_microsecond();
     civil.contains(&micros).then(|| At::from_micros(micros))
 }
 
-/// `raw * scale` in whole microseconds: exact for whole numbers, rounded for fractions.
-fn scaled(raw: &str, scale: i64) -> Option<i64> {
-    if let Ok(whole) = raw.parse::<i64>() {
-        return whole.checked_mul(scale);
-    }
+/// Whole microseconds of a number that counts `scale` of them, rounded.
+pub(super) fn scaled(number: f64, scale: i64) -> Option<i64> {
     #[expect(clippy::cast_precision_loss, reason = "1, 1e3 and 1e6 are exact")]
-    let micros = raw.parse::<f64>().ok()? * scale as f64;
+    let micros = number * scale as f64;
     #[expect(clippy::cast_possible_truncation, reason = "saturates, and the end of the range is refused")]
     micros.is_finite().then(|| micros.round() as i64)
 }

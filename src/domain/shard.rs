@@ -6,9 +6,13 @@ use xxhash_rust::xxh3::xxh3_64;
 pub const SHARDS: usize = 256;
 
 /// The shard of a device: XXH3-64 of its id, modulo [`SHARDS`]. Stored in checkpoints: must never change.
+///
+/// Devices behind a Sparkplug edge node (`group/edge/device`) share the shard of their node (`group/edge`): what happens
+/// to the node happens to them. No other id has slashes.
 #[must_use]
 pub fn shard_of(device: &str) -> u8 {
-    xxh3_64(device.as_bytes()).to_le_bytes()[0]
+    let together = device.match_indices('/').nth(1).map_or(device, |(at, _)| &device[..at]);
+    xxh3_64(together.as_bytes()).to_le_bytes()[0]
 }
 
 #[cfg(test)]
@@ -20,6 +24,7 @@ mod tests {
         // From the reference implementation; a change would orphan every checkpoint.
         assert_eq!(xxh3_64(b""), 0x2d06_8005_38d3_94c2);
         assert_eq!(shard_of(""), 0xc2);
+        assert_eq!(shard_of("plant/edge-1/press"), shard_of("plant/edge-1"));
         let mut sizes = [0_u32; SHARDS];
         for n in 0..25_600 {
             sizes[usize::from(shard_of(&format!("car-{n:05}")))] += 1;

@@ -159,6 +159,8 @@ impl Engine {
         let program = self.program.clone();
         let mut fresh = Shard::new(program.models.len());
         fresh.clock = state.clock;
+        fresh.nodes = state.nodes;
+        fresh.nodes.retain(|(model, _), _| program.models.iter().any(|p| p.model.id == *model));
         let carries: Vec<Carry<'_>> = state.models.iter().map(|m| Carry::new(m, &program.models)).collect();
         let mut ended = Vec::new();
         for old in state.devices {

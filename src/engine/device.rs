@@ -7,14 +7,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::fold::Memo;
+use super::level::{Phase, Track};
 use super::look::Look;
-use super::ops::{self, word};
+use super::ops::{self, Op, word};
 use super::part::{PartValue, Parts, empty_row, keep_text};
 use super::profile::Profile;
 use super::trace::Turn;
 use super::vm::{Stack, View, run};
 use crate::domain::{Component, Detection, DeviceId};
-use crate::rules::{MAX_STACK, ModelProgram};
+use crate::rules::{LEVEL_WORDS, MAX_STACK, ModelProgram, OpSpec, RULE_WORDS, RuleProgram};
 
 /// Most samples that wait to be put in order (T2).
 const MAX_WAITING: usize = 64;
@@ -272,8 +273,21 @@ impl Device {
         let view = self.view(work.program, &work.scratch.memo, part, at);
         let value = run(&view, &spec.input, &mut work.scratch.stack);
         if !value.is_nan() {
+            let frozen = self.is_frozen(work.program, spec, part);
+            let op = Op { frozen, ..self.profile.op(ix, spec) };
             let words = row_of(&mut self.row, &mut self.parts, part);
-            ops::update(self.profile.op(ix, spec), &mut words[spec.offset..], value, at);
+            ops::update(op, &mut words[spec.offset..], &work.scratch.stack[..spec.inputs()], at);
+        }
+    }
+
+    /// Whether an operator must not learn now: a level of its rule is pending or in force, for the device or for the
+    /// part at hand; for any part if it is the device's and the rule is for each part.
+    fn is_frozen(&self, program: &ModelProgram, op: &OpSpec, part: Option<usize>) -> bool {
+        let Some(rule) = op.frozen_by.map(|ix| &program.rules[usize::from(ix)]) else { return false };
+        match part {
+            _ if rule.lane == 0 => is_up(rule, &self.row),
+            Some(part) => is_up(rule, &self.parts.0[part].row),
+            None => self.parts.range(rule.lane).any(|part| is_up(rule, &self.parts.0[part].row)),
         }
     }
 
@@ -307,8 +321,11 @@ impl Device {
                 let value = run(&view, &op.input, &mut work.scratch.stack);
                 let own = seat.map(|ix| self.parts.find(op.lane, &parts.0[ix].key).ok());
                 if !value.is_nan() && own != Some(None) {
+                    let inputs = &work.scratch.stack[..op.inputs()];
+                    let frozen = self.is_frozen(program, op, own.flatten());
                     let words = row_of(&mut self.row, &mut self.parts, own.flatten());
-                    ops::update_late(self.profile.op(ix, op), &mut words[op.offset..], value, sample.at);
+                    let late = Op { frozen, ..self.profile.op(ix, op) };
+                    ops::update_late(late, &mut words[op.offset..], inputs, sample.at);
                 }
             }
         }
@@ -399,6 +416,12 @@ impl Device {
 }
 
 /// The row of the device or of one of its parts, while other fields are in use.
+/// Whether any level of the rule is pending or in force in this row.
+fn is_up(rule: &RuleProgram, row: &[u64]) -> bool {
+    let tracks = row[rule.offset + RULE_WORDS..].chunks_exact(LEVEL_WORDS).take(rule.levels.len());
+    tracks.map(Track::load).any(|track| track.phase != Phase::Off)
+}
+
 fn row_of<'a>(row: &'a mut [u64], parts: &'a mut Parts, part: Option<usize>) -> &'a mut [u64] {
     match part {
         None => row,

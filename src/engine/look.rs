@@ -35,7 +35,8 @@ impl Device {
         // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
         let clock = !spec.uses.silents.is_empty();
         let last = Head::load(&self.row(part)[spec.offset..]).last;
-        let step = Step { last, now, sample: why == Look::Sample || clock || spec.uses.known, clock };
+        let timed = spec.sequence.as_ref().is_some_and(|s| s.timeouts);
+        let step = Step { last, now, sample: why == Look::Sample || clock || spec.uses.known || timed, clock };
         let ended = self.step_levels(work, rule, part, step, u8::MAX);
         if ended != 0 && step.sample && Head::load(&self.row(part)[spec.offset..]).level == 0 {
             // The sample that ends an episode may begin the next: `clear = "true"` gives one for each true sample.
@@ -82,7 +83,7 @@ impl Device {
             }
             if reached == 0 && track.in_force() {
                 reached = u8::try_from(ix + 1).unwrap_or(u8::MAX);
-                from = track.from;
+                from = self.began(program, spec, part, step.now).unwrap_or(track.from);
             }
             if old.in_force() && !track.in_force() {
                 ended |= 1 << ix;

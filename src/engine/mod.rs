@@ -24,6 +24,7 @@ mod ops;
 mod part;
 mod profile;
 mod state;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -38,9 +39,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::decode;
-use crate::domain::{At, Detection, DeviceId, Registry, SHARDS, Span, Value, shard_of};
-use crate::model::{Binding, Message, ReadingValue};
+use crate::decode::{self, Messages, sparkplug};
+use crate::domain::{At, Detection, DeviceId, ModelId, Registry, SHARDS, Span, Value, shard_of};
+use crate::model::{Binding, Message, ReadingValue, Subject};
 use crate::rules::{ModelProgram, Program, text_value};
 use device::{Device, Sample, Scratch, Work};
 use part::{Key, PartValue};
@@ -91,7 +92,8 @@ pub struct Engine {
     changed: BTreeSet<DeviceId>,
     scratch: Scratch,
     sample: Sample,
-    message: Message,
+    messages: Messages,
+    births_wanted: Vec<Arc<str>>,
 }
 
 /// The devices of one of the 256 shards.
@@ -101,6 +103,8 @@ struct Shard {
     /// By model: device to index in `devices`.
     index: Vec<HashMap<DeviceId, u32, BuildHasherDefault<IdHasher>>>,
     devices: Vec<Device>,
+    /// Sparkplug edge nodes, by model and `group/edge`.
+    nodes: BTreeMap<(ModelId, String), sparkplug::Node>,
     /// Healthy time and device. An entry that a device does not know as its own is out of date.
     queue: BinaryHeap<Reverse<(i64, u32)>>,
 }
@@ -132,7 +136,8 @@ impl Engine {
             changed: BTreeSet::new(),
             scratch: Scratch::default(),
             sample: Sample::default(),
-            message: Message::default(),
+            messages: Messages::default(),
+            births_wanted: Vec::new(),
         }
     }
 
@@ -153,19 +158,33 @@ impl Engine {
         out: &mut Vec<Detection>,
     ) -> Result<(), decode::Error> {
         let Some(model) = self.program.models.get(binding.model).map(|p| p.model.clone()) else { return Ok(()) };
-        let mut message = std::mem::take(&mut self.message);
-        let decoded = match &model.presence {
-            Some(presence) if binding.presence => {
-                presence.decode(payload, &mut message);
-                Ok(())
+        let fingerprint = xxh3_64(payload);
+        if let Subject::Edge(edge) = binding.subject {
+            let shard = &mut self.shards[usize::from(shard_of(binding.device.as_str()))];
+            let name = sparkplug::node_of(binding.device.as_str());
+            let node = shard.nodes.entry((model.id.clone(), name.into())).or_default();
+            let taken = node.take(&model, &binding.device, edge, payload, received_at)?;
+            if taken.ask {
+                self.births_wanted.push(name.into());
             }
-            _ => decode::json(&model, payload, &mut message),
-        };
-        if decoded.is_ok() {
-            self.apply(binding, &message, xxh3_64(payload), received_at, retained, out);
+            for (i, (device, message)) in (0..).zip(taken.said) {
+                let binding = Binding { device, ..binding.clone() };
+                self.apply(&binding, &message, fingerprint ^ i, received_at, retained, out);
+            }
+            return Ok(());
         }
-        self.message = message;
+        let mut messages = std::mem::take(&mut self.messages);
+        let decoded = decode::decode(&model, binding, payload, received_at, &mut messages);
+        for (i, message) in (0..).zip(messages.as_slice()) {
+            self.apply(binding, message, fingerprint ^ i, received_at, retained, out);
+        }
+        self.messages = messages;
         decoded
+    }
+
+    /// The Sparkplug nodes (`group/edge`) that must be asked for a birth, since the last call.
+    pub fn births_wanted(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.births_wanted)
     }
 
     /// Takes in a decoded message. `fingerprint` tells messages of one device and device time apart (D1).
@@ -192,12 +211,11 @@ impl Engine {
             }
         };
         let device = &mut shard.devices[ix];
-        let presence = message.presence.filter(|_| message.event_at.is_none() && message.readings.is_empty());
-        if let Some(online) = presence {
+        if message.is_aside() {
             let sample = &mut self.sample;
             *sample = Sample { received_at: received_at.as_micros(), healthy, ..Sample::default() };
-            sample.values.extend(model.online.map(|slot| (slot, f64::from(u8::from(online)))));
-            if online && !retained {
+            reduce(model, message, sample);
+            if message.presence == Some(true) && !retained {
                 device.life.heard = healthy;
             }
             device.presence(&mut Work { program: model, scratch: &mut self.scratch, out }, sample);
@@ -224,6 +242,11 @@ impl Engine {
             if retained && clock != i64::MIN { device.life.anchor.saturating_add(stamp.at - clock) } else { healthy };
         sample.historical = stamp.historical;
         reduce(model, message, sample);
+        if retained {
+            // What happened once does not happen again because the broker remembers it.
+            sample.values.retain(|(slot, _)| !model.is_event(*slot));
+            sample.parts.retain(|said| !model.is_event(said.slot));
+        }
         if retained && stamp.sent.is_none() {
             device.fill(model, sample);
         } else {
@@ -320,6 +343,7 @@ impl Shard {
             clock: ShardClock::default(),
             index: (0..models).map(|_| HashMap::default()).collect(),
             devices: Vec::new(),
+            nodes: BTreeMap::new(),
             queue: BinaryHeap::new(),
         }
     }

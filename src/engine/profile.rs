@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::ops::{Op, micros};
+use jiff::civil::Date;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use super::ops::{Op, micros, seconds};
 use super::vm::run_static;
-use crate::domain::{Device, Dimension, Unit, Value};
+use crate::domain::{At, Device, Dimension, Unit, Value};
 use crate::model::{Literal, Param, literal};
 use crate::rules::{Const, ModelProgram, OpSpec, text_value};
 
@@ -59,7 +62,7 @@ impl Profile {
 
     /// The operator with this index, as it is for these devices.
     pub(super) fn op<'a>(&'a self, ix: usize, spec: &'a OpSpec) -> Op<'a> {
-        Op { spec, window: self.windows[ix], consts: &self.consts }
+        Op { spec, window: self.windows[ix], consts: &self.consts, frozen: false }
     }
 }
 
@@ -73,6 +76,7 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
             // Not rescaled when the units are the same, so that the value stays bit for bit as written.
             if (*factor, *offset) == (1.0, 0.0) { raw } else { raw * factor + offset }
         }
+        Const::Instant { name } => instant(device, name).unwrap_or(f64::NAN),
         Const::Attr { name, number } => {
             let Some(text) = device.and_then(|d| d.attribute(name)) else { return f64::NAN };
             if *number {
@@ -82,6 +86,20 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
             }
         }
     }
+}
+
+/// Seconds since 1970. A date is its midnight where the device stands.
+fn instant(device: Option<&Device>, name: &str) -> Option<f64> {
+    let device = device?;
+    let text = device.attribute(name)?.trim();
+    let date = || {
+        let zone = TimeZoneDatabase::bundled().get(&device.tz).unwrap_or(TimeZone::UTC);
+        let midnight = text.parse::<Date>().ok()?.to_zoned(zone).ok()?;
+        Some(At::from_micros(midnight.timestamp().as_microsecond()))
+    };
+    // A date alone would also be read as an instant, of midnight in UTC.
+    let at = if text.len() > 10 { text.parse::<At>().ok()? } else { date()? };
+    Some(seconds(at.as_micros()))
 }
 
 /// A device's own value of a parameter, in the unit of the default. What does not fit was reported when the registry

@@ -4,16 +4,19 @@
 //! coolant_temp[degC]`, `op avg(...)`, `rule coolant-overheat level major`). Loading copies what it finds by name and
 //! length; what is new starts empty, what is gone is dropped, and the open episodes of rules that are gone are ended.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::device::{Device, Life, Sample};
 use super::part::Parts;
 use super::{Engine, Shard, ShardClock};
-use crate::domain::{DeviceId, FaultName, Mode, RuleId};
+use crate::decode::sparkplug::Node;
+use crate::domain::{DeviceId, FaultName, Mode, ModelId, RuleId};
 use crate::rules::{ModelProgram, Slot};
 
 /// First byte of a snapshot.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Why a snapshot cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +37,8 @@ pub(super) struct ShardState {
     pub(super) clock: ShardClock,
     pub(super) models: Vec<ModelState>,
     pub(super) devices: Vec<DeviceState>,
+    /// Sparkplug edge nodes, by model and `group/edge`.
+    pub(super) nodes: BTreeMap<(ModelId, String), Node>,
 }
 
 /// The layout that the rows of a model's devices have.
@@ -108,7 +113,7 @@ impl Shard {
                 waiting: d.waiting.clone(),
             })
             .collect();
-        ShardState { clock: self.clock, models, devices }
+        ShardState { clock: self.clock, models, devices, nodes: self.nodes.clone() }
     }
 }
 

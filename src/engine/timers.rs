@@ -4,7 +4,7 @@ use super::device::{Device, Work};
 use super::level::Track;
 use super::look::{Head, Look};
 use super::ops::time;
-use crate::rules::{LEVEL_WORDS, ModelProgram, RULE_WORDS};
+use crate::rules::{LEVEL_WORDS, ModelProgram, OnGap, RULE_WORDS};
 
 impl Device {
     /// What the shard's clock has reached: samples that have waited long enough, timers, silence (T5).
@@ -44,8 +44,10 @@ impl Device {
                 if by_clock {
                     self.life.done = self.life.done.max(first);
                 }
+                let now = first.max(self.life.clock);
                 for (rule, part) in due {
-                    self.look_at(work, rule, part, first.max(self.life.clock), Look::Timer);
+                    self.look_at(work, rule, part, now, Look::Timer);
+                    self.forget_missed(work.program, rule, part, now);
                 }
             } else {
                 self.next = if by_clock { first } else { self.first_deadline(work.program, true) };
@@ -102,6 +104,11 @@ impl Device {
             if let Some(at) = track.deadline(level, spec.gap, head.last, clock) {
                 first = first.min(at);
             }
+        }
+        if let Some(at) = self.missed_at(program, spec, part).filter(|_| head.level == 0) {
+            // Between two samples that are too far apart the step may have come and been lost.
+            let covered = at.saturating_sub(head.last) <= spec.gap.max || spec.gap.policy == OnGap::Count;
+            first = if by_clock || covered { first.min(at) } else { first };
         }
         if !by_clock {
             return first;

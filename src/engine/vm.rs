@@ -3,7 +3,7 @@
 use super::fold::{self, Memo};
 use super::ops::{self, Op};
 use super::part::Part;
-use crate::rules::{Ins, MAX_STACK, ModelProgram};
+use crate::rules::{Ins, MAX_STACK, ModelProgram, regime};
 
 /// The stack of the machine, kept by the caller so that no call has to make one.
 pub(super) type Stack = [f64; MAX_STACK];
@@ -91,22 +91,23 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             Ins::SkipIfFalse(n) => at += if stack[top - 1] == 0.0 { usize::from(n) } else { 0 },
             Ins::SkipIfTrue(n) => at += if stack[top - 1] == 1.0 { usize::from(n) } else { 0 },
             Ins::Age(s) => push!(age(view, s)),
+            Ins::Now => push!(ops::seconds(view.now)),
             Ins::Silent(c) => {
                 let limit = view.consts[usize::from(c)];
                 push!(if limit.is_nan() { f64::NAN } else { from_bool(view.silence >= ops::micros(limit)) });
+            }
+            Ins::Cut(cut) => stack[top - 1] = group(&view.program.cuts[usize::from(cut)], stack[top - 1]),
+            Ins::Regime(count) => {
+                top -= usize::from(count);
+                push!(regime(&stack[top..top + usize::from(count)]));
             }
             Ins::Fold(ix) => push!(fold::value(view, ix)),
             Ins::Read(read, op) => {
                 let ix = usize::from(op);
                 let spec = &view.program.ops[ix];
-                let op = Op { spec, window: view.windows[ix], consts: view.consts };
-                let limit = if read == crate::rules::Read::TimeTo {
-                    top -= 1;
-                    stack[top]
-                } else {
-                    0.0
-                };
-                push!(finite(ops::read(read, op, &view.words(spec.lane)[spec.offset..], view.now, limit)));
+                let op = Op { spec, window: view.windows[ix], consts: view.consts, frozen: false };
+                top -= read.pops();
+                push!(finite(ops::read(read, op, &view.words(spec.lane)[spec.offset..], view.now, &stack[top..])));
             }
         }
     }
@@ -129,6 +130,12 @@ fn age(view: &View<'_>, slot: u16) -> f64 {
         0 => f64::NAN,
         time => (view.now - ops::time(time)).max(0) as f64 / 1e6,
     }
+}
+
+/// How many of `edges`, which ascend, do not lie above `value`.
+#[expect(clippy::cast_precision_loss, reason = "a few edges")]
+fn group(edges: &[f64], value: f64) -> f64 {
+    if value.is_nan() { f64::NAN } else { edges.partition_point(|edge| *edge <= value) as f64 }
 }
 
 /// Overflow and division by zero are unknown (V4).

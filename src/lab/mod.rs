@@ -9,9 +9,12 @@
 
 mod ask;
 mod episode;
+pub mod labels;
 mod play;
 pub mod proof;
 pub mod recording;
+pub mod report;
+pub mod score;
 
 pub use ask::{AskError, Question, ask};
 pub use episode::{Episode, episodes};

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::limits::MAX_SIGNALS;
+use super::subject::NAMESPACE;
 use super::topic::{self, Level};
-use super::{Literal, Model, Models, Param, Plan, Signal, SignalIx, TopicPattern, literal, presence, signal, words};
+use super::{
+    Decoder, Format, Literal, Model, Models, Param, Plan, Signal, SignalIx, TopicPattern, decoder, literal, presence,
+    signal, words,
+};
 use crate::domain::{ModelId, Span, Unit, Value};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Place, Table, Text, did_you_mean};
 
@@ -54,8 +58,7 @@ fn read(diags: &mut Diagnostics, file: FileId) -> Option<Source> {
         let finding = Diagnostic::error("M014", format!("the model id '{}' {why}", id.value));
         diags.push(finding.at(id.place.clone(), ""));
     }
-    let (patterns, mut topics) = read_topics(diags, &table);
-    read_decoder(diags, &table);
+    let mut bindings = read_bindings(diags, &table);
     let timestamp = table.table(diags, "timestamp").and_then(|t| signal::timestamp(diags, t));
     let report_every = duration(diags, &table, "report_every", Least::Above0);
     let lateness = duration(diags, &table, "lateness", Least::From0).unwrap_or(Span::ZERO);
@@ -63,20 +66,22 @@ fn read(diags: &mut Diagnostics, file: FileId) -> Option<Source> {
     let max_future = duration(diags, &table, "max_future", Least::From0).unwrap_or(Span::from_mins(2));
     let presence = table.table(diags, "presence").and_then(|t| presence::presence(diags, t));
     let presence = presence.map(|(presence, levels, place)| {
-        topics.push((levels, place));
+        bindings.places.push((levels, place));
         presence
     });
     let place = id.as_ref().map_or_else(|| table.place(), |id| id.place.clone());
     table.finish(diags);
 
     let default_ttl = report_every.map(|every| every.times(3));
-    let signals = signals.map(|t| read_signals(diags, t, default_ttl)).unwrap_or_default();
+    let signals = signals.map(|t| read_signals(diags, t, default_ttl, &bindings.decoders)).unwrap_or_default();
     let params = params.map(|t| read_params(diags, t)).unwrap_or_default();
     let facts = facts.map(|t| read_facts(diags, t, &signals)).unwrap_or_default();
     let model = Model {
         id: ModelId::from(&*id?.value),
-        topics: patterns,
+        topics: bindings.patterns,
+        decoders: bindings.decoders,
         plan: Plan::new(&signals, timestamp.as_ref()),
+        named: named(&signals),
         signals,
         timestamp,
         report_every,
@@ -88,7 +93,7 @@ fn read(diags: &mut Diagnostics, file: FileId) -> Option<Source> {
         facts,
         place,
     };
-    Some(Source { model, topics })
+    Some(Source { model, topics: bindings.places })
 }
 
 #[derive(PartialEq)]
@@ -108,57 +113,115 @@ fn duration(diags: &mut Diagnostics, table: &Table<'_>, key: &str, least: Least)
     Some(item.value)
 }
 
-fn read_decoder(diags: &mut Diagnostics, table: &Table<'_>) {
-    let Some(decoder) = table.table(diags, "decoder") else { return };
-    if let Some(format) = decoder.need_text(diags, "format")
-        && &*format.value != "json"
-    {
-        let finding = Diagnostic::error("M003", format!("unknown payload format '{}'", format.value));
-        diags.push(finding.at(format.place, "only json can be decoded").hint("write decoder = { format = \"json\" }"));
-    }
-    decoder.finish(diags);
+/// Topics and how their payloads are read.
+#[derive(Default)]
+struct Bindings {
+    patterns: Vec<TopicPattern>,
+    places: Vec<(Vec<Level>, Place)>,
+    decoders: Vec<Decoder>,
 }
 
-fn read_topics(diags: &mut Diagnostics, table: &Table<'_>) -> (Vec<TopicPattern>, Vec<(Vec<Level>, Place)>) {
-    table.need(diags, "topics");
+/// `topics` with the one `decoder`, and each `[[model.topic]]` with its own.
+fn read_bindings(diags: &mut Diagnostics, table: &Table<'_>) -> Bindings {
+    let mut bindings = Bindings::default();
+    let others = table.tables(diags, "topic");
+    if others.is_empty() {
+        table.need(diags, "topics");
+    }
     let filters = table.texts(diags, "topics");
     if filters.is_empty() && table.what("topics") == Some("a list") {
         diags.push(Diagnostic::error("M004", "`topics` is empty").at(table.place(), "where do its devices publish?"));
     }
-    let device_id = table.text(diags, "device_id").map(|text| (device_level(diags, &text), text));
-    let (mut patterns, mut places) = (Vec::new(), Vec::new());
-    for filter in filters {
-        let levels = match topic::parse(&filter.value) {
-            Ok(levels) => levels,
-            Err(error) => {
-                let place = filter.inner(diags, error.span);
-                let finding = Diagnostic::error("M004", format!("'{}' is not a topic filter", filter.value));
-                diags.push(finding.at(place, error.message).maybe_hint(error.hint.map(str::to_owned)));
-                continue;
-            }
-        };
-        let level = match &device_id {
-            Some((None, _)) => continue, // reported already
-            Some((Some(level), text)) if levels.get(*level) != Some(&Level::Any) => {
-                let finding = Diagnostic::error("M005", format!("level {level} of '{}' is not `+`", filter.value));
-                let finding = finding.at(text.place.clone(), "counted from 0");
-                diags.push(finding.related(filter.place.clone(), "the level that names the device must be `+`"));
-                continue;
-            }
-            Some((Some(level), _)) => *level,
-            None => match levels.iter().position(|level| *level == Level::Any) {
-                Some(level) => level,
-                None => {
-                    let finding = Diagnostic::error("M005", format!("no level of '{}' names the device", filter.value));
-                    diags.push(finding.at(filter.place, "no `+` in it").hint("write fleet/+/telemetry"));
-                    continue;
-                }
-            },
-        };
-        patterns.push(TopicPattern { filter: filter.value.clone(), device_level: level });
-        places.push((levels, filter.place));
+    bindings.read(diags, table, filters);
+    for other in others {
+        let filter = other.need_text(diags, "filter");
+        bindings.read(diags, &other, filter.into_iter().collect());
+        other.finish(diags);
     }
-    (patterns, places)
+    bindings
+}
+
+impl Bindings {
+    /// Binds `filters` to the decoder and the device level that `table` names.
+    fn read(&mut self, diags: &mut Diagnostics, table: &Table<'_>, filters: Vec<Text>) {
+        let decoder = table.table(diags, "decoder").map(|t| decoder::decoder(diags, t)).unwrap_or_default();
+        let sparkplug = decoder.format == Format::Sparkplug;
+        let device_id = table.text(diags, "device_id").map(|text| (device_level(diags, &text), text));
+        if let Some((_, text)) = device_id.as_ref().filter(|_| sparkplug) {
+            let finding = Diagnostic::error("M005", "`device_id` has no meaning for Sparkplug");
+            diags.push(finding.at(text.place.clone(), "an id is group/edge or group/edge/device"));
+        }
+        for filter in filters {
+            let Some(levels) = filter_levels(diags, &filter) else { continue };
+            let device_level = if sparkplug {
+                namespace(diags, &filter, &levels)
+            } else {
+                level_of(diags, &filter, &levels, device_id.as_ref())
+            };
+            let Some(device_level) = device_level else { continue };
+            self.patterns.push(TopicPattern {
+                filter: filter.value.clone(),
+                device_level,
+                decoder: Some(self.decoders.len()),
+            });
+            self.places.push((levels, filter.place));
+        }
+        self.decoders.push(decoder);
+    }
+}
+
+fn filter_levels(diags: &mut Diagnostics, filter: &Text) -> Option<Vec<Level>> {
+    let parsed = topic::parse(&filter.value).map_err(|error| {
+        let place = filter.inner(diags, error.span);
+        let finding = Diagnostic::error("M004", format!("'{}' is not a topic filter", filter.value));
+        diags.push(finding.at(place, error.message).maybe_hint(error.hint.map(str::to_owned)));
+    });
+    parsed.ok()
+}
+
+/// Sparkplug names the device by itself.
+fn namespace(diags: &mut Diagnostics, filter: &Text, levels: &[Level]) -> Option<usize> {
+    let first = matches!(levels.first(), Some(Level::Is(word)) if **word == *NAMESPACE);
+    if !first {
+        let finding = Diagnostic::error("M005", format!("'{}' is outside of the Sparkplug namespace", filter.value));
+        diags.push(finding.at(filter.place.clone(), "must begin with spBv1.0/").hint("write spBv1.0/group/#"));
+    }
+    first.then_some(0)
+}
+
+/// The level that names the device. `None`: there is none, or it was reported already.
+fn level_of(
+    diags: &mut Diagnostics,
+    filter: &Text,
+    levels: &[Level],
+    device_id: Option<&(Option<usize>, Text)>,
+) -> Option<usize> {
+    match device_id {
+        Some((Some(level), text)) if levels.get(*level) != Some(&Level::Any) => {
+            let finding = Diagnostic::error("M005", format!("level {level} of '{}' is not `+`", filter.value));
+            let finding = finding.at(text.place.clone(), "counted from 0");
+            diags.push(finding.related(filter.place.clone(), "the level that names the device must be `+`"));
+            None
+        }
+        Some((level, _)) => *level,
+        None => {
+            let level = levels.iter().position(|level| *level == Level::Any);
+            if level.is_none() {
+                let finding = Diagnostic::error("M005", format!("no level of '{}' names the device", filter.value));
+                diags.push(finding.at(filter.place.clone(), "no `+` in it").hint("write fleet/+/telemetry"));
+            }
+            level
+        }
+    }
+}
+
+/// Signals by the names that they are sent under.
+fn named(signals: &[Signal]) -> BTreeMap<Arc<str>, Vec<SignalIx>> {
+    let mut named: BTreeMap<Arc<str>, Vec<SignalIx>> = BTreeMap::new();
+    for (ix, signal) in (0..=u16::MAX).map(SignalIx).zip(signals) {
+        named.entry(signal.field.clone()).or_default().push(ix);
+    }
+    named
 }
 
 /// `topic[1]`.
@@ -176,7 +239,12 @@ fn device_level(diags: &mut Diagnostics, text: &Text) -> Option<usize> {
     level
 }
 
-fn read_signals(diags: &mut Diagnostics, table: Table<'_>, default_ttl: Option<Span>) -> Vec<Signal> {
+fn read_signals(
+    diags: &mut Diagnostics,
+    table: Table<'_>,
+    default_ttl: Option<Span>,
+    decoders: &[Decoder],
+) -> Vec<Signal> {
     let mut signals: Vec<Signal> = Vec::new();
     let mut paths: BTreeMap<Vec<super::PathStep>, usize> = BTreeMap::new();
     let names: Vec<Text> = table.keys().collect();
@@ -186,7 +254,7 @@ fn read_signals(diags: &mut Diagnostics, table: Table<'_>, default_ttl: Option<S
     }
     for name in names.iter().take(MAX_SIGNALS) {
         let Some(entry) = table.table(diags, &name.value) else { continue };
-        let Some(signal) = signal::signal(diags, name, entry, default_ttl) else { continue };
+        let Some(signal) = signal::signal(diags, name, entry, default_ttl, decoders) else { continue };
         if let Some(&first) = paths.get(&signal.path) {
             let first: &Signal = &signals[first];
             let finding =

@@ -5,6 +5,8 @@
 //! without searching, paths become a [`Plan`] that the decoder walks along a payload, and every mistake in every file is
 //! reported with its place. What is loaded is immutable and shared.
 
+mod decoder;
+mod descriptor;
 mod limits;
 mod literal;
 mod load;
@@ -15,11 +17,13 @@ mod presence;
 mod range;
 mod registry;
 mod signal;
+mod subject;
 #[cfg(test)]
 mod tests;
 mod topic;
 mod words;
 
+pub use decoder::{Compression, Decoder, Format, Levels, MAX_PAYLOAD_BYTES};
 pub use limits::{MAX_DEVICE_ID_BYTES, MAX_ELEMENTS, MAX_TEXT_BYTES};
 pub use literal::{Literal, LiteralError, literal};
 pub use load::load;
@@ -28,13 +32,14 @@ pub use path::path_steps;
 pub use plan::{Plan, PlanNode};
 pub use presence::Presence;
 pub use registry::{RegistryFiles, load_registry};
+pub use subject::{Binding, Edge, Subject};
 
 pub use crate::domain::shard_of;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{At, DeviceId, ModelId, SignalName, Span, Unit, Value};
+use crate::domain::{At, ModelId, SignalName, Span, Unit, Value};
 use crate::source::Place;
 
 /// What one kind of device sends (`config/models/*.toml`), compiled.
@@ -44,6 +49,8 @@ pub struct Model {
     pub id: ModelId,
     /// Where it publishes.
     pub topics: Vec<TopicPattern>,
+    /// How its payloads are read: [`TopicPattern::decoder`] is an index into this.
+    pub decoders: Vec<Decoder>,
     /// In the order of the file; a [`SignalIx`] is an index into this.
     pub signals: Vec<Signal>,
     /// Where the device time is in the payload; without it the arrival time is used.
@@ -63,6 +70,8 @@ pub struct Model {
     pub params: BTreeMap<Arc<str>, Param>,
     /// Signals that the desk may use and speak of, by the name it knows them (`speed`, `lat`, `lon`).
     pub facts: BTreeMap<Arc<str>, SignalIx>,
+    /// Signals by their [`Signal::field`].
+    pub named: BTreeMap<Arc<str>, Vec<SignalIx>>,
     /// The paths of `signals` and `timestamp`, as the decoder walks them: [`Plan::new`] of the two.
     pub plan: Plan,
     /// Where the model is defined, for findings that point at it.
@@ -80,8 +89,12 @@ pub struct Signal {
     pub name: SignalName,
     /// Where it is in the payload: keys and indices, outermost first.
     pub path: Vec<PathStep>,
+    /// The same as it is written: formats without structure (bare values, SenML, Sparkplug) name a value by it.
+    pub field: Arc<str>,
     /// What it holds.
     pub ty: SignalType,
+    /// Whether it has a value between messages.
+    pub kind: SignalKind,
     /// In which unit it is sent and kept.
     pub unit: Unit,
     /// An array of components of this name (`cell`): the signal has one slot for each element. A message replaces the
@@ -92,10 +105,12 @@ pub struct Signal {
     pub valid: Option<Range>,
     /// Numbers that mean "not available".
     pub na: Vec<f64>,
-    /// For how long a value is known (V1). `None`: until replaced.
+    /// For how long a value is known (V1). `None`: until replaced. Zero for an event: only at its instant.
     pub ttl: Option<Span>,
     /// A string holding a number is read as that number.
     pub number_as_text: bool,
+    /// Texts that a switch is sent as: those that are off, those that are on.
+    pub switch: [Vec<Arc<str>>; 2],
     /// Where it is defined.
     pub place: Place,
 }
@@ -107,6 +122,20 @@ pub enum PathStep {
     Key(Arc<str>),
     /// An element of an array.
     Index(usize),
+}
+
+/// What a signal says about the time between its messages.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SignalKind {
+    /// It was measured, and stays so until its time to live is over.
+    Level,
+    /// Something happened at this instant: an error code, a maintenance record. There is no value in between.
+    Event,
+    /// It only grows, but for resets and rollovers (V6).
+    Counter {
+        /// After so many it starts again from zero.
+        rollover: Option<f64>,
+    },
 }
 
 /// What a signal holds.
@@ -197,6 +226,8 @@ pub struct TopicPattern {
     pub filter: Arc<str>,
     /// Which level of the topic name is the device id, from 0.
     pub device_level: usize,
+    /// How its payloads are read, unless they are those of [`Presence`].
+    pub decoder: Option<usize>,
 }
 
 /// A value as decoded, before it becomes part of a device's state.
@@ -240,6 +271,10 @@ pub enum BadValue {
     NotAvailable,
     /// A text that is not one of the enumeration.
     NotInEnum,
+    /// In a unit that measures something else than the signal's.
+    WrongUnit,
+    /// Not said anew: its sender is gone, or nobody knows any more what it said last (Sparkplug).
+    Stale,
     /// A text longer than 256 bytes or an array with more than 1,024 elements.
     TooLong,
 }
@@ -255,6 +290,8 @@ impl BadValue {
             Self::OutOfRange => "out_of_range",
             Self::NotAvailable => "not_available",
             Self::NotInEnum => "not_in_enum",
+            Self::WrongUnit => "wrong_unit",
+            Self::Stale => "stale",
             Self::TooLong => "too_long",
         }
     }
@@ -276,21 +313,19 @@ pub struct Message {
 }
 
 impl Message {
+    /// Nothing in it has a device time: it is told of the device that it came or went, or that nobody knows its values.
+    #[must_use]
+    pub fn is_aside(&self) -> bool {
+        let stale = |reading: &Reading| reading.value == ReadingValue::Bad(BadValue::Stale);
+        self.event_at.is_none()
+            && self.readings.iter().all(stale)
+            && (self.presence.is_some() || !self.readings.is_empty())
+    }
+
     /// Drops the content and keeps the memory.
     pub fn clear(&mut self) {
         let mut readings = std::mem::take(&mut self.readings);
         readings.clear();
         *self = Self { readings, ..Self::default() };
     }
-}
-
-/// Which model and device a topic name belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
-    /// Index of the model in the loaded list.
-    pub model: usize,
-    /// The device, from the topic name.
-    pub device: DeviceId,
-    /// The topic is that of [`Presence`]: it says whether the device is there, not what it measures.
-    pub presence: bool,
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::limits::is_device_id;
+use super::subject::{self, Binding, Subject};
 use super::topic::{self, Target, Tree};
-use super::{Binding, Model, TopicPattern};
+use super::{Format, Model, TopicPattern};
 use crate::domain::{DeviceId, ModelId};
 
 /// All models that were loaded.
@@ -21,9 +22,10 @@ impl Models {
     pub fn new(list: Vec<Arc<Model>>) -> Self {
         let mut topics = Tree::default();
         for (model, m) in list.iter().enumerate() {
-            for (pattern, presence) in patterns(m) {
+            for pattern in patterns(m) {
                 if let Ok(levels) = topic::parse(&pattern.filter) {
-                    topics.add(&levels, Target { model, device_level: pattern.device_level, presence });
+                    let TopicPattern { device_level, decoder, .. } = *pattern;
+                    topics.add(&levels, Target { model, device_level, decoder });
                 }
             }
         }
@@ -38,15 +40,25 @@ impl Models {
     #[must_use]
     pub fn bind(&self, topic: &str) -> Option<Binding> {
         let target = self.topics.find(topic)?;
-        let device = topic.split('/').nth(target.device_level).filter(|id| is_device_id(id))?;
-        Some(Binding { model: target.model, device: DeviceId::from(device), presence: target.presence })
+        let model = &self.list[target.model];
+        let level = || topic.split('/').nth(target.device_level).unwrap_or("");
+        let (device, subject) = match target.decoder {
+            None => (level().into(), Subject::Presence),
+            Some(decoder) if model.decoders[decoder].format == Format::Sparkplug => match subject::sparkplug(topic) {
+                Some((device, edge)) => (device, Subject::Edge(edge)),
+                None => (topic.into(), Subject::Nothing),
+            },
+            Some(decoder) => (level().into(), Subject::of(model, &model.decoders[decoder], target.device_level, topic)),
+        };
+        let device = is_device_id(&device).then(|| DeviceId::from(&*device))?;
+        Some(Binding { model: target.model, device, decoder: target.decoder.unwrap_or(0), subject })
     }
 
     /// What to subscribe to: every filter of every model, each once, in the order of the files.
     #[must_use]
     pub fn filters(&self) -> Vec<Arc<str>> {
         let mut filters: Vec<Arc<str>> = Vec::new();
-        for (pattern, _) in self.list.iter().flat_map(|m| patterns(m)) {
+        for pattern in self.list.iter().flat_map(|m| patterns(m)) {
             if !filters.contains(&pattern.filter) {
                 filters.push(pattern.filter.clone());
             }
@@ -67,8 +79,7 @@ impl Models {
     }
 }
 
-/// The filters of a model, each with whether it is that of its presence.
-fn patterns(model: &Model) -> impl Iterator<Item = (&TopicPattern, bool)> {
-    let presence = model.presence.iter().map(|p| (&p.topic, true));
-    model.topics.iter().map(|topic| (topic, false)).chain(presence)
+/// The filters of a model, that of its presence last.
+fn patterns(model: &Model) -> impl Iterator<Item = &TopicPattern> {
+    model.topics.iter().chain(model.presence.iter().map(|p| &p.topic))
 }

@@ -94,6 +94,11 @@ impl Plan {
         node.keys.iter().map(|(_, at)| &self.nodes[*at])
     }
 
+    /// The same, each with its key.
+    pub fn named_members<'a>(&'a self, node: &'a PlanNode) -> impl ExactSizeIterator<Item = (&'a str, &'a PlanNode)> {
+        node.keys.iter().map(|(key, at)| (&**key, &self.nodes[*at]))
+    }
+
     /// All wanted elements of `node`.
     pub fn elements<'a>(&'a self, node: &'a PlanNode) -> impl ExactSizeIterator<Item = &'a PlanNode> {
         node.items.iter().map(|(_, at)| &self.nodes[*at])

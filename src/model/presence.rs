@@ -51,6 +51,6 @@ pub(super) fn presence(diags: &mut Diagnostics, table: Table<'_>) -> Option<(Pre
         diags.push(finding.at(filter.place, "no `+` in it").hint("write fleet/+/status"));
         return None;
     };
-    let topic = TopicPattern { filter: filter.value, device_level };
+    let topic = TopicPattern { filter: filter.value, device_level, decoder: None };
     Some((Presence { topic, online, offline }, levels, filter.place))
 }

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use super::limits::MAX_TEXT_BYTES;
-use super::{PathStep, Signal, SignalType, TimestampField, TimestampUnit, path, range, words};
+use super::{
+    Decoder, Format, PathStep, Signal, SignalKind, SignalType, TimestampField, TimestampUnit, descriptor, path, range,
+    words,
+};
 use crate::domain::{SignalName, Span, Unit};
 use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
 
 const TYPES: [&str; 4] = ["number", "bool", "enum", "text"];
+const KINDS: [&str; 3] = ["level", "event", "counter"];
 const TIMESTAMP_UNITS: [(&str, TimestampUnit); 4] = [
     ("s", TimestampUnit::Seconds),
     ("ms", TimestampUnit::Millis),
@@ -22,12 +26,13 @@ pub(super) fn signal(
     name: &Text,
     table: Table<'_>,
     default_ttl: Option<Span>,
+    decoders: &[Decoder],
 ) -> Option<Signal> {
     if let Some(why) = words::not_a_name(&name.value) {
         let finding = Diagnostic::error("M014", format!("the signal '{}' {why}", name.value));
         diags.push(finding.at(name.place.clone(), "rules could not name it"));
     }
-    let path = read_path(diags, &table);
+    let (path, field) = read_field(diags, &table, decoders)?;
     let ty = read_type(diags, &table);
     let unit = read_unit(diags, &table);
     let each = table.text(diags, "each");
@@ -47,20 +52,27 @@ pub(super) fn signal(
         }
     });
     let na = table.numbers(diags, "na").into_iter().map(|item| item.value).collect();
+    let kind = read_kind(diags, &table, &ty);
     let ttl = read_ttl(diags, &table).unwrap_or(default_ttl);
+    let ttl = if kind == SignalKind::Event { Some(Span::ZERO) } else { ttl };
     let number_as_text = table.flag(diags, "number_as_text").is_some_and(|flag| flag.value);
+    let mut words = |key| table.texts(diags, key).into_iter().map(|text| text.value).collect();
+    let switch = [words("false"), words("true")];
     fits_type(diags, &table, &ty);
     table.finish(diags);
     Some(Signal {
         name: SignalName::from(&*name.value),
-        path: path?,
+        path,
+        field,
         ty,
+        kind,
         unit,
         each: each.map(|each| each.value),
         valid,
         na,
         ttl,
         number_as_text,
+        switch,
         place: name.place.clone(),
     })
 }
@@ -83,6 +95,21 @@ pub(super) fn timestamp(diags: &mut Diagnostics, table: Table<'_>) -> Option<Tim
     });
     table.finish(diags);
     Some(TimestampField { path: path?, unit: unit? })
+}
+
+/// The path of a signal, and the name that it is as a whole. `None` only if it is missing.
+fn read_field(diags: &mut Diagnostics, table: &Table<'_>, decoders: &[Decoder]) -> Option<(Vec<PathStep>, Arc<str>)> {
+    let structured = decoders.iter().any(|decoder| decoder.format.has_paths());
+    let text = table.need_text(diags, "path")?;
+    let path = if structured { read_path(diags, table)? } else { vec![PathStep::Key(text.value.clone())] };
+    // Of several decoders another one may send it.
+    if let [Decoder { format: Format::Protobuf(message), .. }] = decoders
+        && let Some((why, near)) = descriptor::misfit(message, &path)
+    {
+        let finding = Diagnostic::error("M018", format!("no value can stand at '{}'", text.value));
+        diags.push(finding.at(text.place, why).maybe_hint(near.map(|near| format!("did you mean `{near}`?"))));
+    }
+    Some((path, text.value))
 }
 
 fn read_path(diags: &mut Diagnostics, table: &Table<'_>) -> Option<Vec<PathStep>> {
@@ -163,6 +190,43 @@ fn read_unit(diags: &mut Diagnostics, table: &Table<'_>) -> Unit {
     })
 }
 
+/// `kind = "event"`, or `kind = "counter"` with its `rollover`.
+fn read_kind(diags: &mut Diagnostics, table: &Table<'_>, ty: &SignalType) -> SignalKind {
+    let rollover = table.number(diags, "rollover");
+    let word = table.text(diags, "kind");
+    let kind = match word.as_ref().map(|w| &*w.value) {
+        None | Some("level") => SignalKind::Level,
+        Some("event") => SignalKind::Event,
+        Some("counter") => SignalKind::Counter { rollover: rollover.as_ref().map(|r| r.value) },
+        Some(other) => {
+            let hint = did_you_mean(other, KINDS).map(|near| format!("did you mean `{near}`?"));
+            let finding = Diagnostic::error("M003", format!("unknown kind '{other}'")).maybe_hint(hint);
+            diags.push(finding.at(table.place(), "level, event or counter"));
+            SignalKind::Level
+        }
+    };
+    let refuse = |diags: &mut Diagnostics, key: &str, label: &str| {
+        if let Some(key) = table.keys().find(|k| &*k.value == key) {
+            let finding = Diagnostic::error("M008", format!("`{}` has no meaning for this kind", key.value));
+            diags.push(finding.at(key.place, label));
+        }
+    };
+    match kind {
+        SignalKind::Event => refuse(diags, "ttl", "an event is known only at its instant"),
+        SignalKind::Counter { .. } if *ty != SignalType::Number => refuse(diags, "kind", "a counter is a number"),
+        _ => {}
+    }
+    match (kind, rollover) {
+        (SignalKind::Counter { .. }, Some(r)) if r.value <= 0.0 || !r.value.is_finite() => {
+            let finding = Diagnostic::error("M008", format!("`rollover` is {}", r.value));
+            diags.push(finding.at(r.place, "").hint("after how many it starts from zero, such as 65536"));
+        }
+        (SignalKind::Counter { .. }, _) => {}
+        _ => refuse(diags, "rollover", "only counters roll over"),
+    }
+    kind
+}
+
 /// `None`: not stated.
 fn read_ttl(diags: &mut Diagnostics, table: &Table<'_>) -> Option<Option<Span>> {
     let text = table.text(diags, "ttl")?;
@@ -180,12 +244,13 @@ fn read_ttl(diags: &mut Diagnostics, table: &Table<'_>) -> Option<Option<Span>> 
 /// Reports keys that have no meaning for the type.
 fn fits_type(diags: &mut Diagnostics, table: &Table<'_>, ty: &SignalType) {
     let out_of_place: &[&str] = match ty {
-        SignalType::Number => &[],
+        SignalType::Number => &["true", "false"],
         SignalType::Bool => &["valid", "unit"],
-        SignalType::Enum(_) | SignalType::Text => &["valid", "unit", "na", "number_as_text"],
+        SignalType::Enum(_) | SignalType::Text => &["valid", "unit", "na", "number_as_text", "true", "false"],
     };
     for key in table.keys().filter(|key| out_of_place.contains(&&*key.value)) {
         let finding = Diagnostic::error("M008", format!("`{}` has no meaning for type {}", key.value, ty.as_str()));
-        diags.push(finding.at(key.place, "for numbers only"));
+        let label = if matches!(&*key.value, "true" | "false") { "for switches only" } else { "for numbers only" };
+        diags.push(finding.at(key.place, label));
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::domain::{CustomerId, EndpointKind, Purpose, Registry, Role};
+use crate::domain::{CustomerId, DeviceId, EndpointKind, Purpose, Registry, Role};
 use crate::source::Diagnostics;
 
 fn models(texts: &[&str]) -> Models {

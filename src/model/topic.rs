@@ -85,8 +85,8 @@ pub(super) fn overlap(a: &[Level], b: &[Level]) -> bool {
 pub(super) struct Target {
     pub(super) model: usize,
     pub(super) device_level: usize,
-    /// The filter is that of a model's presence.
-    pub(super) presence: bool,
+    /// How payloads are read; none for the topic of a model's presence.
+    pub(super) decoder: Option<usize>,
 }
 
 /// All filters as one tree. Looking a topic name up allocates nothing and visits each node at most once.
@@ -223,7 +223,7 @@ mod tests {
             let filters: Vec<&String> = filters.iter().filter(|f| !f.is_empty()).collect();
             let mut tree = Tree::default();
             for (model, filter) in filters.iter().enumerate() {
-                tree.add(&parse(filter).unwrap(), Target { model, device_level: 0, presence: false });
+                tree.add(&parse(filter).unwrap(), Target { model, device_level: 0, decoder: None });
             }
             let found = tree.find(&topic);
             prop_assert_eq!(found.is_some(), filters.iter().any(|f| matches(f, &topic)));

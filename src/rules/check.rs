@@ -5,12 +5,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::expr::{Expr, Kind, Operator, Word};
+use super::fleet::Fleet;
 use super::program::{Const, Family, Ins, Shown, Uses, text_value};
+use super::raw::RawRule;
 use super::tables::{Tables, type_of};
 use super::tree::{Node, Part, below};
 use super::types::{Nature, Ty, product, quotient, step_of};
 use crate::domain::{Dimension, Unit, Value};
-use crate::model::SignalIx;
+use crate::model::{SignalIx, SignalKind};
 use crate::source::{Diagnostic, Diagnostics, Text, did_you_mean};
 
 /// Longest code of one expression, its `let`s included.
@@ -57,6 +59,8 @@ pub(super) struct Checker<'a> {
     pub(super) lets: &'a BTreeMap<Arc<str>, Option<Typed>>,
     /// All `let`s of the rule, for those that come later.
     pub(super) let_names: &'a [Arc<str>],
+    pub(super) rule: &'a RawRule,
+    pub(super) fleet: &'a Fleet,
     pub(super) scope: Scope,
 }
 
@@ -78,12 +82,18 @@ impl Checker<'_> {
 
     pub(super) fn check(&mut self, e: &Expr) -> Option<Typed> {
         let typed = self.inner(e)?;
+        self.fits(&typed, e)?;
+        self.keep(e, &typed);
+        Some(typed)
+    }
+
+    /// `None`, and a finding, for code that the machine has no room for.
+    pub(super) fn fits(&mut self, typed: &Typed, e: &Expr) -> Option<()> {
         if typed.code.len() > MAX_CODE || stack_of(&typed.code) > MAX_STACK {
             self.report(Diagnostic::error("R035", "this expression is too large once its lets are filled in"), e, "");
             return None;
         }
-        self.keep(e, &typed);
-        Some(typed)
+        Some(())
     }
 
     /// Keeps what this part was made of, for people who ask why (see `tree`).
@@ -167,13 +177,13 @@ impl Checker<'_> {
     }
 
     /// A constant; without `text` it is named by its value.
-    fn constant(&mut self, value: Const, ty: Ty, text: Option<String>) -> Typed {
+    pub(super) fn constant(&mut self, value: Const, ty: Ty, text: Option<String>) -> Typed {
         let text = text.unwrap_or_else(|| match (&value, &ty) {
             (Const::Num(n), Ty::Num(u, _)) if !u.text.is_empty() => format!("{n}[{u}]"),
             (Const::Num(n), Ty::Bool) => (*n == 1.0).to_string(),
             (Const::Num(n), _) => n.to_string(),
             (Const::Param { name, .. }, _) => format!("param.{name}"),
-            (Const::Attr { name, .. }, _) => format!("device.{name}"),
+            (Const::Attr { name, .. } | Const::Instant { name }, _) => format!("device.{name}"),
         });
         let code = vec![Ins::Const(self.tables.constant(value.clone()))];
         Typed { ty, text, code, konst: Some(value), literal: None, slot: None, uses: Uses::default() }
@@ -195,6 +205,9 @@ impl Checker<'_> {
             }
             let mut uses = Uses { lane, ..Uses::default() };
             uses.slots.insert(slot);
+            if signal.kind == SignalKind::Event {
+                uses.events.insert(slot);
+            }
             let text = format!("{name}[{}]", signal.unit);
             let code = vec![Ins::Slot(slot)];
             return Some(Typed { ty: type_of(signal), text, code, konst: None, literal: None, slot: Some(slot), uses });
@@ -531,7 +544,7 @@ impl Checker<'_> {
         self.convert(typed, unit)
     }
 
-    fn mismatch<T>(&mut self, left: &Typed, right: &Typed, a: &Expr, b: &Expr) -> Option<T> {
+    pub(super) fn mismatch<T>(&mut self, left: &Typed, right: &Typed, a: &Expr, b: &Expr) -> Option<T> {
         let plain = |t: &Ty| matches!(t, Ty::Num(u, _) if u.dimension == Dimension::NONE);
         let unit = |t: &Ty| if let Ty::Num(u, _) = t { u.text.to_string() } else { String::new() };
         let hint = match (&a.kind, &b.kind) {
@@ -610,7 +623,7 @@ impl Checker<'_> {
 }
 
 /// Concatenates the code of `parts` and `end`.
-pub(super) fn join<const N: usize>(ty: Ty, text: String, parts: [Typed; N], end: &[Ins]) -> Typed {
+pub(super) fn join(ty: Ty, text: String, parts: impl IntoIterator<Item = Typed>, end: &[Ins]) -> Typed {
     let mut code = Vec::new();
     let mut uses = Uses::default();
     for part in parts {
@@ -637,7 +650,7 @@ fn logic(o: Operator, left: Typed, right: Typed) -> Typed {
 }
 
 /// The most values that stand on the stack while `code` runs. Skips only leave less.
-fn stack_of(code: &[Ins]) -> usize {
+pub(super) fn stack_of(code: &[Ins]) -> usize {
     let (mut now, mut most) = (0_usize, 0);
     for count in code.iter().filter_map(|ins| ins.pops()) {
         now = now.saturating_sub(count) + 1;

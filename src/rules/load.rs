@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use super::check::{Checker, Scope, Typed};
 use super::expr::parse;
+use super::fleet::Fleet;
 use super::logic::{Oddity, oddities};
 use super::program::{
-    BUCKETS, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, RuleInfo,
-    RuleProgram, Shown, Uses,
+    Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, RuleInfo, RuleProgram,
+    Shown, Uses,
 };
 use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
 use super::tables::{Tables, default_gap};
-use super::tree::{Node, Trees};
+use super::tree::{LevelTrees, Node, Trees};
 use crate::domain::{FaultName, Mode, RuleId};
 use crate::model::{Model, Models};
 use crate::source::{Diagnostic, Diagnostics, FileId, Text, did_you_mean};
@@ -25,13 +26,19 @@ const MAX_TABLE: usize = 60_000;
 /// then holds what is sound and must not be used if there are errors.
 #[must_use]
 pub fn load(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>) -> Program {
+    load_with(diags, files, models, &Fleet::default())
+}
+
+/// As [`load`], for rules that read what has been learned of the fleet.
+#[must_use]
+pub fn load_with(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>, fleet: &Fleet) -> Program {
     let rules: Vec<(RawRule, u64)> = files.iter().flat_map(|file| read_with_rev(diags, *file)).collect();
     report_doubles(diags, &rules);
     let list = models.list.clone();
     for (rule, _) in &rules {
         report_globs(diags, rule, &list);
     }
-    let compiled = list.iter().map(|model| compile(diags, model, &rules)).collect();
+    let compiled = list.iter().map(|model| compile(diags, model, &rules, fleet)).collect();
     let infos = rules
         .iter()
         .map(|(rule, rev)| RuleInfo {
@@ -103,7 +110,7 @@ fn fault_of(rule: &RawRule) -> FaultName {
     FaultName::from(rule.fault.as_ref().map_or(&*rule.id.value, |f| &*f.value))
 }
 
-fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]) -> ModelProgram {
+fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)], fleet: &Fleet) -> ModelProgram {
     let mut tables = Tables::new(ModelProgram {
         model: model.clone(),
         slots: Vec::new(),
@@ -111,6 +118,7 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         slot_of: vec![None; model.signals.len()],
         online: None,
         consts: Vec::new(),
+        cuts: Vec::new(),
         ops: Vec::new(),
         folds: Vec::new(),
         rules: Vec::new(),
@@ -122,8 +130,9 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         texts: false,
     });
     for (rule, rev) in rules.iter().filter(|(r, _)| watches(r, model)) {
-        let compiler =
-            RuleCompiler { diags, tables: &mut tables, rule, lets: BTreeMap::new(), lane: 0, trees: Trees::default() };
+        tables.baselines.clear();
+        let trees = Trees::default();
+        let compiler = RuleCompiler { diags, tables: &mut tables, rule, fleet, lets: BTreeMap::new(), lane: 0, trees };
         let compiled = compiler.compile(*rev);
         if let Some(compiled) = compiled.filter(|c| c.mode != Mode::Off) {
             tables.program.rules.push(compiled);
@@ -157,13 +166,18 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
         slot.offset = take(slot.lane, format!("signal {}", slot_key(&p.model, slot)), 2);
     }
     for op in &mut p.ops {
-        op.offset = take(op.lane, format!("op {}", op.key), op.family.head() + op.family.bucket() * BUCKETS);
+        op.offset = take(op.lane, format!("op {}", op.key), op.words());
     }
     for rule in &mut p.rules {
         rule.offset = take(rule.lane, format!("rule {}", rule.id), RULE_WORDS);
         for level in &rule.levels {
             take(rule.lane, format!("rule {} level {}", rule.id, level.name), LEVEL_WORDS);
         }
+    }
+    for op in &mut p.ops {
+        let owner = op.baseline.as_ref().filter(|b| b.own().is_some_and(|own| own.freeze)).map(|b| &b.rule);
+        let place = owner.and_then(|id| p.rules.iter().position(|r| r.id.as_str() == &**id));
+        op.frozen_by = place.and_then(|ix| u16::try_from(ix).ok());
     }
     p.lanes = lanes;
     p.texts = p.slots.iter().any(|s| s.keeps_text);
@@ -196,13 +210,14 @@ pub(super) fn slot_key(model: &Model, slot: &super::program::Slot) -> String {
     }
 }
 
-struct RuleCompiler<'a> {
-    diags: &'a mut Diagnostics,
-    tables: &'a mut Tables,
-    rule: &'a RawRule,
+pub(super) struct RuleCompiler<'a> {
+    pub(super) diags: &'a mut Diagnostics,
+    pub(super) tables: &'a mut Tables,
+    pub(super) rule: &'a RawRule,
+    fleet: &'a Fleet,
     lets: BTreeMap<Arc<str>, Option<Typed>>,
     /// What the rule watches: the device or one kind of part.
-    lane: u16,
+    pub(super) lane: u16,
     trees: Trees,
 }
 
@@ -212,15 +227,25 @@ impl RuleCompiler<'_> {
         self.tables.nodes.clear();
         self.tables.let_nodes.clear();
         self.check_lets();
+        self.check_baselines();
         let rule = self.rule;
         let filter = rule.filter.as_ref().map(|source| self.filter(source));
-        let levels: Vec<Option<(LevelProgram, Uses)>> = rule.levels.iter().map(|l| self.level(l)).collect();
+        let (levels, sequence) = match (&rule.sequence, rule.levels.as_slice()) {
+            (Some(steps), [level]) => match self.sequence(steps, level) {
+                Some((level, uses, sequence)) => (vec![Some((level, uses))], Some(sequence)),
+                None => (vec![None], None),
+            },
+            (_, levels) => (levels.iter().map(|l| self.level(l)).collect(), None),
+        };
         let title = self.title();
         let levels: Vec<(LevelProgram, Uses)> = levels.into_iter().collect::<Option<_>>()?;
         let mut uses = Uses::default();
         levels.iter().for_each(|(_, u)| uses.add(u));
         self.warn_deaf(&uses);
-        let evidence = self.evidence(&uses);
+        let mut evidence = self.evidence(&uses);
+        if let Some(sequence) = &sequence {
+            evidence.splice(0..0, sequence.evidence.iter().cloned());
+        }
         Some(RuleProgram {
             id: RuleId::from(&*rule.id.value),
             lane: self.lane,
@@ -230,6 +255,7 @@ impl RuleCompiler<'_> {
             confidence: rule.confidence,
             filter: filter.unwrap_or(Some(None))?,
             levels: levels.into_iter().map(|(l, _)| l).collect(),
+            sequence,
             evidence,
             title: title?,
             gap: self.gap(!uses.silents.is_empty()),
@@ -264,18 +290,27 @@ impl RuleCompiler<'_> {
 
     /// Rules are looked at when something they read arrives.
     fn warn_deaf(&mut self, uses: &Uses) {
-        if uses.slots.is_empty() && uses.silents.is_empty() {
+        if uses.slots.is_empty() && uses.silents.is_empty() && !uses.age {
             let finding = Diagnostic::warning("R208", format!("rule '{}' reads no signal", self.rule.id.value));
             push_once(self.diags, finding.at(self.rule.id.place.clone(), "never looked at"));
         }
     }
 
-    fn checker<'b>(&'b mut self, source: &'b Text, names: &'b [Arc<str>]) -> Checker<'b> {
-        let scope = Scope::Rule(self.lane);
-        Checker { diags: self.diags, tables: self.tables, source, base: 0, lets: &self.lets, let_names: names, scope }
+    pub(super) fn checker<'b>(&'b mut self, source: &'b Text, names: &'b [Arc<str>]) -> Checker<'b> {
+        Checker {
+            diags: self.diags,
+            tables: self.tables,
+            source,
+            base: 0,
+            lets: &self.lets,
+            let_names: names,
+            rule: self.rule,
+            fleet: self.fleet,
+            scope: Scope::Rule(self.lane),
+        }
     }
 
-    fn names(&self) -> Vec<Arc<str>> {
+    pub(super) fn names(&self) -> Vec<Arc<str>> {
         self.rule.lets.iter().map(|(n, _)| n.value.clone()).collect()
     }
 
@@ -294,6 +329,14 @@ impl RuleCompiler<'_> {
                 self.tables.let_nodes.insert(name.value.clone(), tree);
             }
             self.lets.insert(name.value.clone(), typed);
+        }
+    }
+
+    /// Baselines that no `let` has asked for are checked all the same.
+    fn check_baselines(&mut self) {
+        let names = self.names();
+        for raw in &self.rule.baselines {
+            self.checker(&raw.name, &names).declare(raw);
         }
     }
 
@@ -319,7 +362,7 @@ impl RuleCompiler<'_> {
         let when_tree = level.when.as_ref().and_then(|s| self.tree(s));
         let clear = level.clear.as_ref().map(|s| self.checker(&s.text, &names).condition(&s.expr));
         let clear_tree = level.clear.as_ref().and_then(|s| self.tree(s));
-        self.trees.levels.push((when_tree, clear_tree));
+        self.trees.levels.push(LevelTrees { when: when_tree, clear: clear_tree });
         let when = when?;
         self.warn_odd(level, &when, clear.as_ref().and_then(Option::as_ref));
         let mut uses = when.uses.clone();

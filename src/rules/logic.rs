@@ -179,7 +179,7 @@ impl Reader<'_> {
                 Value::Num(n) => Some(n * factor + offset),
                 _ => None,
             },
-            Const::Attr { .. } => None,
+            Const::Attr { .. } | Const::Instant { .. } => None,
         }
     }
 
@@ -275,8 +275,21 @@ impl Reader<'_> {
                     }),
                 }
             }
-            [.., Ins::Read(Read::R2, _)] => Room::closed(0.0, 1.0),
-            [.., Ins::Read(Read::Held | Read::Count | Read::Rises | Read::Stddev | Read::TimeTo, _)]
+            [.., Ins::Read(Read::R2 | Read::Duty, _)] => Room::closed(0.0, 1.0),
+            [
+                ..,
+                Ins::Read(
+                    Read::Held
+                    | Read::Since
+                    | Read::TimeTrue
+                    | Read::MeanOn
+                    | Read::Count
+                    | Read::Rises
+                    | Read::Stddev
+                    | Read::TimeTo,
+                    _,
+                ),
+            ]
             | [Ins::Age(_)]
             | [.., Ins::Abs] => Room::closed(0.0, f64::INFINITY),
             [.., Ins::Known | Ins::Silent(_) | Ins::Read(Read::Changed, _)] => {

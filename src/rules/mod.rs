@@ -5,33 +5,41 @@
 //! expr     text of a condition to a tree
 //! check    tree to typed code for one model: names, units, constants; finds the operators
 //! call     the functions that conditions can call, with their types
+//! baseline what is usual, by regime: `[rule.baseline.NAME]`
+//! fleet    what `forewarn fit` has learned: `config/baselines/*.toml`
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
 //! tree     what an expression was made of, for people who ask why
+//! sequence steps in order: A, then B in time, unless C
 //! load     all of it, for every model that a rule names
 //! ```
 //! `clear` defaults to *not `when`*; `clear = "true"` makes every true sample an episode of its own. `fault` defaults to
 //! the id of the rule. A rule is looked at when a signal it reads arrives, even with the value it had. A rule that reads `silent` is driven by the clock: its holds count device time
 //! without samples. Errors are `R0xx`, warnings `R2xx`.
 
+mod baseline;
 mod call;
 mod check;
 pub mod expr;
+mod fleet;
 mod load;
 mod logic;
 mod program;
 mod raw;
+mod sequence;
 mod tables;
 mod tree;
 mod types;
 
-pub use load::load;
+pub use fleet::Fleet;
+pub use load::{load, load_with};
 pub use program::{BUCKETS, Program, RuleInfo};
 
+pub(crate) use baseline::{Baseline, FleetBin, regime};
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
     Const, Family, Fold, FoldSpec, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece,
-    RULE_WORDS, Read, RuleProgram, Shown, Slot, text_value,
+    RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
 };
 pub(crate) use tree::{Node, Part};
 

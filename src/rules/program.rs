@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::baseline::Baseline;
 use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
 use crate::model::{Model, SignalIx};
 use crate::source::Place;
@@ -108,6 +109,8 @@ pub(crate) struct ModelProgram {
     /// By [`SignalIx`].
     pub(crate) slot_of: Vec<Option<u16>>,
     pub(crate) consts: Vec<Const>,
+    /// Edges, ascending, between the groups that the values of a baseline's regime fall into.
+    pub(crate) cuts: Vec<Arc<[f64]>>,
     /// Inner operators before those that use them.
     pub(crate) ops: Vec<OpSpec>,
     pub(crate) folds: Vec<FoldSpec>,
@@ -126,6 +129,13 @@ pub(crate) struct ModelProgram {
     pub(crate) facts: Vec<(Arc<str>, u16)>,
     /// Whether any slot keeps its text.
     pub(crate) texts: bool,
+}
+
+impl ModelProgram {
+    /// Whether a slot is known only at the instants of its messages.
+    pub(crate) fn is_event(&self, slot: u16) -> bool {
+        self.slots[usize::from(slot)].ttl == 0
+    }
 }
 
 /// A value that is kept: two words, value and time.
@@ -217,6 +227,10 @@ pub(crate) enum Const {
         name: Arc<str>,
         number: bool,
     },
+    /// `device.x` as an instant, in seconds since 1970.
+    Instant {
+        name: Arc<str>,
+    },
 }
 
 /// One instruction of a stack machine over `f64`.
@@ -253,9 +267,15 @@ pub(crate) enum Ins {
     /// The same for `||` and true.
     SkipIfTrue(u16),
     Age(u16),
+    /// Device time in seconds since 1970.
+    Now,
     /// Whether nothing was heard for `consts[.0]` seconds.
     Silent(u16),
     Read(Read, u16),
+    /// How many of the edges of that cut do not lie above the value.
+    Cut(u16),
+    /// Makes one number of the top so many.
+    Regime(u8),
     Fold(u16),
 }
 
@@ -264,10 +284,10 @@ impl Ins {
     pub(crate) fn pops(self) -> Option<usize> {
         Some(match self {
             Self::SkipIfFalse(_) | Self::SkipIfTrue(_) => return None,
-            Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Silent(_) | Self::Fold(_) => 0,
-            Self::Read(Read::TimeTo, _) => 1,
-            Self::Read(..) => 0,
-            Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known => 1,
+            Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
+            Self::Read(read, _) => read.pops(),
+            Self::Regime(count) => usize::from(count),
+            Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known | Self::Cut(_) => 1,
             Self::Choose => 3,
             Self::Add
             | Self::Sub
@@ -302,11 +322,52 @@ pub(crate) enum Read {
     /// Pops the limit.
     TimeTo,
     Rate,
+    /// The first sample in the window.
+    First,
+    /// The newest sample in the window.
+    Newest,
+    /// Newest minus first.
+    Delta,
     Rises,
     Held,
+    /// Time since it was last true (or became so).
+    Since,
+    /// How long it was true.
+    TimeTrue,
+    /// The share of that.
+    Duty,
+    /// The mean length of a run of true.
+    MeanOn,
+    /// All steps have been taken, at this instant the last.
+    Complete,
+    /// The time of a step has run out.
+    Missed,
+    /// Time since a step was taken.
+    Step(u8),
     Prev,
     Changed,
     Ewma,
+    /// Pops value and regime.
+    Z,
+    /// Pops the regime.
+    Centre,
+    /// Pops the regime.
+    Scale,
+    /// Pops so many values and the regime.
+    T2(u8),
+    Cusum,
+}
+
+impl Read {
+    /// How many values it takes from the stack.
+    pub(crate) fn pops(self) -> usize {
+        match self {
+            Self::Z => 2,
+            Self::TimeTo | Self::Centre | Self::Scale => 1,
+            Self::T2(values) => usize::from(values) + 1,
+            _ => 0,
+        }
+    }
 }
 
 /// The families of operator state. One state serves all reads of its family.
@@ -328,10 +389,22 @@ pub(crate) enum Family {
     Rises,
     /// Start of the current run of true.
     Held,
+    /// The newest true sample.
+    Seen,
+    /// When it last became true.
+    Rose,
+    /// True time and runs of true a bucket.
+    Runs,
+    /// Partial matches of steps.
+    Sequence(Steps),
     /// The newest sample and the one before.
     Last,
     /// Running mean.
     Ewma,
+    /// What is usual, by regime; its words depend on the baseline.
+    Baseline,
+    /// Cumulative sum.
+    Cusum,
 }
 
 impl Family {
@@ -339,9 +412,12 @@ impl Family {
     pub(crate) fn head(self) -> usize {
         match self {
             Self::Sum | Self::Min | Self::Max | Self::Moments | Self::Trend => 2,
-            Self::Rate | Self::Rises => 3,
-            Self::Held => 2,
+            Self::Rate | Self::Rises | Self::Runs => 3,
+            Self::Held | Self::Rose | Self::Cusum => 2,
+            Self::Seen => 1,
+            Self::Sequence(steps) => 2 + usize::from(steps.count) * (1 + usize::from(steps.overlap)),
             Self::Last | Self::Ewma => 4,
+            Self::Baseline => 0,
         }
     }
 
@@ -349,10 +425,17 @@ impl Family {
     pub(crate) fn bucket(self) -> usize {
         match self {
             Self::Sum | Self::Min | Self::Max | Self::Rate => 2,
-            Self::Moments => 3,
+            Self::Moments | Self::Runs => 3,
             Self::Trend => 6,
             Self::Rises => 1,
-            Self::Held | Self::Last | Self::Ewma => 0,
+            Self::Held
+            | Self::Seen
+            | Self::Rose
+            | Self::Sequence(_)
+            | Self::Baseline
+            | Self::Cusum
+            | Self::Last
+            | Self::Ewma => 0,
         }
     }
 
@@ -366,8 +449,14 @@ impl Family {
             Self::Rate => "rate",
             Self::Rises => "rises",
             Self::Held => "held",
+            Self::Seen => "seen",
+            Self::Rose => "rose",
+            Self::Runs => "runs",
+            Self::Sequence(_) => "sequence",
             Self::Last => "last",
             Self::Ewma => "ewma",
+            Self::Baseline => "baseline",
+            Self::Cusum => "cusum",
         }
     }
 
@@ -376,6 +465,26 @@ impl Family {
         let list: Vec<&str> = std::iter::once(input).chain(constants).collect();
         format!("{}({})", self.as_str(), list.join(", "))
     }
+}
+
+/// The shape of a sequence.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Steps {
+    pub(crate) count: u8,
+    /// Most partial matches.
+    pub(crate) overlap: u8,
+    /// Each true sample of the first step begins a match, not only the first of a run.
+    pub(crate) every: bool,
+}
+
+/// The steps of a rule that has them.
+#[derive(Debug, Clone)]
+pub(crate) struct SequenceProgram {
+    pub(crate) op: u16,
+    /// A step that does not come in time raises the rule.
+    pub(crate) timeouts: bool,
+    /// How long ago each step was taken.
+    pub(crate) evidence: Vec<(String, Vec<Ins>, Shown, Option<u16>)>,
 }
 
 /// A streaming operator.
@@ -387,18 +496,37 @@ pub(crate) struct OpSpec {
     /// Canonical text: what makes two operators the same.
     pub(crate) key: String,
     pub(crate) input: Vec<Ins>,
-    /// The slots of `input`, directly and through inner operators.
+    /// The slots that bring it a sample: those of `input`, directly and through inner operators; of an `input` that reads
+    /// events these alone.
     pub(crate) slots: BTreeSet<u16>,
     /// Whether `input` reads slots and constants only, so that a late sample can be worked in (T3).
     pub(crate) plain: bool,
+    /// `input` reads events: nothing is missing between two of them, and one is enough (V5).
+    pub(crate) events: bool,
     /// The window or time constant, in seconds.
     pub(crate) window: Option<u16>,
     /// Further constants that the family asks for.
     pub(crate) args: Vec<u16>,
+    pub(crate) baseline: Option<Arc<Baseline>>,
+    /// The rule that must be quiet for it to learn.
+    pub(crate) frozen_by: Option<u16>,
     /// How much time one sample covers at most, in microseconds (V5); `i64::MAX` if the model does not say.
     pub(crate) covers: i64,
     /// Where its words start.
     pub(crate) offset: usize,
+}
+
+impl OpSpec {
+    /// How many values its code leaves on the stack.
+    pub(crate) fn inputs(&self) -> usize {
+        self.baseline.as_ref().map_or(1, |b| b.values() + 1)
+    }
+
+    /// Length of its state.
+    pub(crate) fn words(&self) -> usize {
+        let plain = || self.family.head() + self.family.bucket() * BUCKETS;
+        self.baseline.as_ref().map_or_else(plain, |b| b.words())
+    }
 }
 
 /// What an expression reads.
@@ -406,6 +534,10 @@ pub(crate) struct OpSpec {
 pub(crate) struct Uses {
     pub(crate) slots: BTreeSet<u16>,
     pub(crate) ops: BTreeSet<u16>,
+    /// Those of `slots` that are events, unless an operator made a level of them.
+    pub(crate) events: BTreeSet<u16>,
+    /// Reads `changed`, which like an event is true at an instant.
+    pub(crate) changed: bool,
     pub(crate) folds: BTreeSet<u16>,
     /// The lane of the part whose values it reads; 0 if it reads none outside of a fold.
     pub(crate) lane: u16,
@@ -421,6 +553,8 @@ impl Uses {
     pub(crate) fn add(&mut self, other: &Self) {
         self.slots.extend(&other.slots);
         self.ops.extend(&other.ops);
+        self.events.extend(&other.events);
+        self.changed |= other.changed;
         self.folds.extend(&other.folds);
         self.lane = self.lane.max(other.lane);
         self.silents.extend(&other.silents);
@@ -443,6 +577,8 @@ pub(crate) struct RuleProgram {
     pub(crate) filter: Option<Vec<Ins>>,
     /// Highest first.
     pub(crate) levels: Vec<LevelProgram>,
+    /// A rule with steps has one level, which they raise.
+    pub(crate) sequence: Option<SequenceProgram>,
     pub(crate) evidence: Vec<(String, Vec<Ins>, Shown, Option<u16>)>,
     pub(crate) title: Vec<Piece>,
     pub(crate) gap: Gap,

@@ -3,8 +3,10 @@
 use crate::domain::{Mode, Severity, Span};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Text};
 
+use super::baseline::{self, RawBaseline};
 use super::expr::{Expr, parse};
 use super::program::{OnBackfill, OnGap};
+use super::sequence::{self, RawSequence};
 
 /// Most levels of a rule.
 const MAX_LEVELS: usize = 8;
@@ -30,7 +32,9 @@ pub(super) struct RawRule {
     pub(super) lead: Option<(i64, i64)>,
     pub(super) confidence: f64,
     pub(super) lets: Vec<(Text, Option<Source>)>,
+    pub(super) baselines: Vec<RawBaseline>,
     pub(super) levels: Vec<RawLevel>,
+    pub(super) sequence: Option<RawSequence>,
     pub(super) max_gap: Option<MaxGap>,
     pub(super) on_gap: OnGap,
     pub(super) on_backfill: OnBackfill,
@@ -80,7 +84,12 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
     let severity = severity(diags, &table);
     let confidence = confidence(diags, &table);
     let lets = lets(diags, &table);
-    let levels = levels(diags, &table, severity);
+    let baselines = baseline::read(diags, &table);
+    let steps = sequence::read(diags, &table);
+    let (sequence, levels) = match steps {
+        Some((sequence, clear)) => (Some(sequence), vec![last_step(diags, &table, severity, clear)]),
+        None => (None, levels(diags, &table, severity)),
+    };
     let title = table.table(diags, "case").and_then(|case| {
         let title = case.need_text(diags, "title");
         case.finish(diags);
@@ -97,7 +106,9 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         lead,
         confidence,
         lets,
+        baselines,
         levels,
+        sequence,
         max_gap: None,
         on_gap: OnGap::Pause,
         on_backfill: OnBackfill::Record,
@@ -151,16 +162,32 @@ fn lets(diags: &mut Diagnostics, table: &Table<'_>) -> Vec<(Text, Option<Source>
     list
 }
 
+fn need_severity(diags: &mut Diagnostics, table: &Table<'_>, severity: Option<Severity>) -> Severity {
+    if severity.is_none() && !table.has("severity") {
+        let finding = Diagnostic::error("R004", "the rule has no severity");
+        diags.push(finding.at(table.place(), "needs `severity`").hint("one of minor, warning, major, critical"));
+    }
+    severity.unwrap_or(Severity::Minor)
+}
+
+/// The level that the last step of a sequence raises; its `clear` may stand on the rule as well.
+fn last_step(
+    diags: &mut Diagnostics,
+    table: &Table<'_>,
+    severity: Option<Severity>,
+    clear: Option<Source>,
+) -> RawLevel {
+    let severity = need_severity(diags, table, severity);
+    let level = level(diags, table, severity.to_string(), severity);
+    RawLevel { when: None, clear: clear.or(level.clear), ..level }
+}
+
 /// `[[rule.level]]`, or one level directly on the rule.
 fn levels(diags: &mut Diagnostics, table: &Table<'_>, severity: Option<Severity>) -> Vec<RawLevel> {
     let tables = table.tables(diags, "level");
     if !table.has("level") {
         table.need(diags, "when");
-        if severity.is_none() && !table.has("severity") {
-            let finding = Diagnostic::error("R004", "the rule has no severity");
-            diags.push(finding.at(table.place(), "needs `severity`").hint("one of minor, warning, major, critical"));
-        }
-        let severity = severity.unwrap_or(Severity::Minor);
+        let severity = need_severity(diags, table, severity);
         return vec![level(diags, table, severity.to_string(), severity)];
     }
     if let Some(key) = table.keys().find(|k| ["when", "hold", "confirm", "clear", "clear_hold"].contains(&&*k.value)) {
@@ -215,8 +242,12 @@ fn level(diags: &mut Diagnostics, table: &Table<'_>, name: String, severity: Sev
 }
 
 /// An expression; a mistake in its shape is reported here.
-fn source(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Source> {
+pub(super) fn source(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Source> {
     let text = table.text(diags, key)?;
+    parsed_source(diags, text)
+}
+
+pub(super) fn parsed_source(diags: &mut Diagnostics, text: Text) -> Option<Source> {
     match parse(&text.value) {
         Ok(expr) => Some(Source { text, expr }),
         Err(e) => {
@@ -227,7 +258,7 @@ fn source(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Sourc
     }
 }
 
-fn duration(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Item<Span>> {
+pub(super) fn duration(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Item<Span>> {
     let span = table.parsed::<Span>(diags, key, "a duration such as 30s, 10m or 7d")?;
     if span.value < Span::ZERO {
         diags.push(Diagnostic::error("R004", format!("`{key}` is negative")).at(span.place, ""));
@@ -263,7 +294,7 @@ fn lead(diags: &mut Diagnostics, table: &Table<'_>) -> Option<(i64, i64)> {
     }
 }
 
-fn one_of<T: Copy>(diags: &mut Diagnostics, table: &Table<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+pub(super) fn one_of<T: Copy>(diags: &mut Diagnostics, table: &Table<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
     let text = table.text(diags, key)?;
     let found = words.iter().find(|(word, _)| *word == &*text.value);
     if found.is_none() {
@@ -276,7 +307,7 @@ fn one_of<T: Copy>(diags: &mut Diagnostics, table: &Table<'_>, key: &str, words:
     found.map(|f| f.1)
 }
 
-fn is_name(diags: &mut Diagnostics, text: &Text) -> bool {
+pub(super) fn is_name(diags: &mut Diagnostics, text: &Text) -> bool {
     let good = !text.value.is_empty()
         && text.value.len() <= 100
         && text.value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::baseline::Declared;
 use super::check::Typed;
 use super::program::{Const, Family, FoldSpec, Gap, Lane, ModelProgram, OpSpec, Shown, Slot};
 use super::tree::Node;
@@ -14,6 +15,10 @@ use crate::model::{Model, SignalIx, SignalType};
 pub(super) struct Tables {
     pub(super) program: ModelProgram,
     by_key: BTreeMap<String, u16>,
+    /// Those of the rule at hand that have been checked.
+    pub(super) baselines: BTreeMap<Arc<str>, Option<Declared>>,
+    /// Those that are being checked.
+    pub(super) open: Vec<Arc<str>>,
     folds_by_text: BTreeMap<String, u16>,
     /// The parts of the expression at hand, by their bytes in it.
     pub(super) nodes: BTreeMap<(usize, usize), Arc<Node>>,
@@ -26,6 +31,8 @@ impl Tables {
         Self {
             program,
             by_key: BTreeMap::new(),
+            baselines: BTreeMap::new(),
+            open: Vec::new(),
             folds_by_text: BTreeMap::new(),
             nodes: BTreeMap::new(),
             let_nodes: BTreeMap::new(),
@@ -100,6 +107,15 @@ impl Tables {
         u16::try_from(ix).unwrap_or(u16::MAX)
     }
 
+    pub(super) fn cut(&mut self, edges: Arc<[f64]>) -> u16 {
+        let cuts = &mut self.program.cuts;
+        let ix = cuts.iter().position(|c| *c == edges).unwrap_or_else(|| {
+            cuts.push(edges);
+            cuts.len() - 1
+        });
+        u16::try_from(ix).unwrap_or(u16::MAX)
+    }
+
     /// The operator `family(input, window, args)`, shared if it is there already.
     pub(super) fn operator(&mut self, family: Family, input: &Typed, window: Option<&Typed>, args: &[&Typed]) -> u16 {
         let constants = window.into_iter().chain(args.iter().copied());
@@ -108,10 +124,13 @@ impl Tables {
             return *ix;
         }
         let ix = u16::try_from(self.program.ops.len()).unwrap_or(u16::MAX);
-        let mut slots = input.uses.slots.clone();
-        for op in &input.uses.ops {
+        let uses = &input.uses;
+        let events = !uses.events.is_empty();
+        let mut slots = if events { uses.events.clone() } else { uses.slots.clone() };
+        for op in uses.ops.iter().filter(|_| !events) {
             slots.extend(&self.program.ops[usize::from(*op)].slots);
         }
+        let plain = uses.ops.is_empty() && !uses.age && !uses.known && (!events || uses.events == uses.slots);
         let window = window.and_then(|w| w.konst.clone()).map(|w| self.constant(w));
         let args = args.iter().filter_map(|a| a.konst.clone()).map(|a| self.constant(a)).collect();
         self.program.ops.push(OpSpec {
@@ -120,9 +139,12 @@ impl Tables {
             key: key.clone(),
             input: input.code.clone(),
             slots,
-            plain: input.uses.ops.is_empty() && !input.uses.age && !input.uses.known,
+            plain,
+            events,
             window,
             args,
+            baseline: None,
+            frozen_by: None,
             covers: default_gap(&self.program.model).max,
             offset: 0,
         });

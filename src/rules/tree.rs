@@ -13,8 +13,15 @@ use super::program::{Ins, Shown};
 pub(crate) struct Trees {
     /// Of `where`.
     pub(crate) filter: Option<Arc<Node>>,
-    /// `when` and `clear` of each level, highest first.
-    pub(crate) levels: Vec<(Option<Arc<Node>>, Option<Arc<Node>>)>,
+    /// Of each level, highest first.
+    pub(crate) levels: Vec<LevelTrees>,
+}
+
+/// The trees of a level.
+#[derive(Debug, Default)]
+pub(crate) struct LevelTrees {
+    pub(crate) when: Option<Arc<Node>>,
+    pub(crate) clear: Option<Arc<Node>>,
 }
 
 /// A part of an expression.
@@ -29,7 +36,7 @@ pub(crate) struct Node {
     pub(crate) shown: Shown,
     /// Set if it is a bare signal.
     pub(crate) slot: Option<u16>,
-    pub(crate) children: Vec<Arc<Node>>,
+    pub(crate) children: Vec<Arc<Self>>,
 }
 
 /// What kind of part it is.

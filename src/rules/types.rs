@@ -40,6 +40,14 @@ pub(super) enum Nature {
 }
 
 impl Ty {
+    /// The difference of two values of this type.
+    pub(super) fn difference(&self) -> Self {
+        match self {
+            Self::Num(unit, Nature::Point) => Self::Num(step_of(unit), Nature::Delta),
+            other => other.clone(),
+        }
+    }
+
     /// A number in a unit as it is written.
     pub(super) fn num(unit: Unit) -> Self {
         let nature = if unit.offset == 0.0 { Nature::Linear } else { Nature::Point };
@@ -81,8 +89,11 @@ pub(super) fn seconds() -> Unit {
     Unit { text: "s".into(), dimension: Dimension::TIME, factor: 1.0, offset: 0.0 }
 }
 
-/// The unit of a difference of two points: one step of the scale.
+/// The unit of a difference of two values on a scale: one step of it.
 pub(super) fn step_of(unit: &Unit) -> Unit {
+    if unit.offset == 0.0 {
+        return unit.clone();
+    }
     let text: Arc<str> = if unit.factor == 1.0 { "K".into() } else { "degR".into() };
     Unit { text, offset: 0.0, ..unit.clone() }
 }
@@ -109,5 +120,5 @@ pub(super) fn quotient(a: &Unit, b: &Unit) -> Unit {
 
 /// The unit of a change of something in `unit` per second.
 pub(super) fn per_second(unit: &Unit) -> Unit {
-    quotient(&if unit.offset == 0.0 { unit.clone() } else { step_of(unit) }, &seconds())
+    quotient(&step_of(unit), &seconds())
 }

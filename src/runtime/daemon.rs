@@ -15,12 +15,13 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::births::Births;
 use super::covered::Covered;
 use super::desk_thread::DeskThread;
 use super::dispatcher::{self, Channels};
 use super::entry::Entry;
 use super::ingest::{Ingest, Router};
-use super::ports::{Clock, DeskHandle, DeskQuestion, EngineHandle, Source};
+use super::ports::{Clock, DeskHandle, DeskQuestion, EngineHandle, Publisher, Source};
 use super::quarantine::Quarantine;
 use super::shard::{ShardThread, Snapshot};
 use super::shared::{Rules, SHARDS, Shared};
@@ -57,6 +58,8 @@ pub struct Parts {
     pub threads: usize,
     /// How much telemetry is kept for backtests, beyond what recovery needs.
     pub keep: Keep,
+    /// Over which Sparkplug nodes are asked for a birth; `None`: they are not asked.
+    pub births: Option<Arc<dyn Publisher>>,
     /// The clock.
     pub clock: Clock,
 }
@@ -121,7 +124,7 @@ impl Daemon {
     /// Opens everything under `parts.dir` and brings it to where the last run ended. Blocks; must be called within a
     /// tokio runtime.
     pub fn recover(parts: Parts) -> Result<(Self, Recovered), Error> {
-        let Parts { dir, rules, desk: config, channels, questions, handle, threads, keep, clock } = parts;
+        let Parts { dir, rules, desk: config, channels, questions, handle, threads, keep, births, clock } = parts;
         let threads = threads.clamp(1, SHARDS);
         let mut found = Recovered::default();
 
@@ -153,6 +156,7 @@ impl Daemon {
 
         let (news, shards_rx) = mpsc::channel(1_024);
         let (snapshots, snapshots_rx) = sync_channel::<Snapshot>(8);
+        let births = Births::start(births, clock.clone());
         let mut queues = Vec::new();
         let mut shard_threads = Vec::new();
         let (asked, questions_of_engine) = EngineHandle::new(threads, ENGINE_QUESTIONS);
@@ -169,6 +173,7 @@ impl Daemon {
                 desk: news.clone(),
                 snapshots: snapshots.clone(),
                 quarantine: quarantine.clone(),
+                births: births.clone(),
                 clock: clock.clone(),
             };
             let rules = rules.clone();

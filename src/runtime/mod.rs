@@ -1,5 +1,6 @@
 //! Threads and queues: ingest, shards, desk, dispatcher; recovery.
 
+mod births;
 mod covered;
 mod daemon;
 mod desk_thread;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::births::Births;
 use super::ingest::put_aside;
 use super::ports::{Clock, EngineQuestion};
 use super::quarantine::{Quarantine, Quarantined};
@@ -83,6 +84,7 @@ pub(super) struct ShardThread {
     pub(super) desk: mpsc::Sender<FromShard>,
     pub(super) snapshots: SyncSender<Snapshot>,
     pub(super) quarantine: Arc<Mutex<Quarantine>>,
+    pub(super) births: Births,
     pub(super) clock: Clock,
 }
 
@@ -172,6 +174,9 @@ impl ShardThread {
                 memory.dirty[shard] = true;
                 let result = self.engine.message(&binding, &payload, item.at, retained, &mut detections);
                 memory.messages.increment(1);
+                for node in self.engine.births_wanted() {
+                    self.births.want(node, item.at);
+                }
                 if let Err(error) = result {
                     self.refuse(&item.topic, item.pos, item.at, &payload, error.reason(), error.to_string());
                 }

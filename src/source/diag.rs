@@ -1,6 +1,7 @@
 //! Mistakes in files, shown the way compilers show them.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -92,6 +93,8 @@ impl Diagnostic {
 #[derive(Debug, Default, Clone)]
 pub struct Diagnostics {
     files: Vec<(String, Arc<str>)>,
+    /// Files that are not text, by the path of the user.
+    attachments: Vec<(String, Arc<[u8]>)>,
     list: Vec<Diagnostic>,
 }
 
@@ -102,10 +105,22 @@ impl Diagnostics {
         FileId(self.files.len() - 1)
     }
 
+    /// Adds a file that is not text and that another file may name, with a path like those of [`Self::add_file`].
+    pub fn attach(&mut self, path: impl Into<String>, bytes: impl Into<Arc<[u8]>>) {
+        self.attachments.push((path.into(), bytes.into()));
+    }
+
+    /// The attachment `name`, in the directory of the file that names it at `place`.
+    #[must_use]
+    pub fn attachment(&self, place: &Place, name: &str) -> Option<Arc<[u8]>> {
+        let path = Path::new(self.path(place.file)).with_file_name(name);
+        self.attachments.iter().find(|(known, _)| Path::new(known) == path).map(|(_, bytes)| bytes.clone())
+    }
+
     /// The same files, and nothing found in them.
     #[must_use]
     pub fn without_findings(&self) -> Self {
-        Self { files: self.files.clone(), list: Vec::new() }
+        Self { list: Vec::new(), ..self.clone() }
     }
 
     /// Adds a finding.

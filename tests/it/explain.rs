@@ -152,7 +152,8 @@ const HOT: &str = "\"ct\":113,\"rpm\":900,\"at\":20,\"ign\":true,\"chg\":\"no\""
 
 #[test]
 fn every_state_is_explained() {
-    let cases: [(&str, &str, fn(&mut World)); 12] = [
+    type Happens = fn(&mut World);
+    let cases: [(&str, &str, Happens); 12] = [
         ("fired", "eu-1", |w| w.send("eu-1", 8, HOT)),
         ("fired_critical", "eu-1", |w| w.send("eu-1", 40, "\"ct\":113,\"rpm\":900,\"at\":20,\"chg\":\"dc\"")),
         ("pending", "eu-1", |w| w.send("eu-1", 4, HOT)),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod backtest;
 mod broker;
 mod channels;
 mod check;
@@ -15,9 +16,11 @@ mod durability;
 mod examples;
 mod explain;
 mod fleet_world;
+mod formats;
 mod http;
 mod lookup;
 mod mqtt;
+mod oracles;
 mod payloads;
 mod playbooks;
 mod poison;

@@ -31,7 +31,18 @@ fn read(model: &Model, payload: &[u8]) -> String {
         assert_eq!(message, Message::default(), "nothing of an undecodable payload is kept");
         return format!("quarantine [{}] {error}", error.reason());
     }
+    shown(model, &message)
+}
+
+/// A message in one line.
+pub(crate) fn shown(model: &Model, message: &Message) -> String {
     let mut words = Vec::new();
+    if message.historical {
+        words.push("historical".to_owned());
+    }
+    if let Some(online) = message.presence {
+        words.push(if online { "came" } else { "went" }.to_owned());
+    }
     if let Some(at) = message.event_at {
         words.push(format!("ts={}", at.as_millis()));
     }
@@ -322,7 +333,33 @@ fn broken_models_show_every_mistake_at_once() {
         ),
         (
             "decoder",
-            "[model]\nid = \"a\"\ntopics = [\"a/+\"]\ndecoder = { format = \"cbor\", compress = \"gzip\" }\ntimestamp = { path = \"ts\", unit = \"msec\" }\n",
+            "[model]\nid = \"a\"\ntopics = [\"a/+\"]\ndecoder = { format = \"bson\", compress = \"gzib\", batch = \"a..b\", max_bytes = 0 }\ntimestamp = { path = \"ts\", unit = \"msec\" }\n",
+        ),
+        (
+            "decoders",
+            r#"
+[model]
+id = "a"
+[[model.topic]]
+filter = "stat/+/+"
+decoder = { format = "scalar", signal = "payload" }
+[[model.topic]]
+filter = "tele/+/x"
+decoder = { format = "scalar" }
+[[model.topic]]
+filter = "homie/+/#"
+decoder = { format = "homie", batch = "." }
+[[model.topic]]
+filter = "fleet/+/+/+"
+device_id = "topic[1]"
+decoder = { format = "sparkplug" }
+[[model.topic]]
+filter = "proto/+"
+decoder = { format = "protobuf", descriptor = "press.pb", message = "plant.Press" }
+[signal]
+on = { path = "POWER", type = "bool", true = ["ON"], false = "OFF" }
+x = { path = "x", true = ["ON"] }
+"#,
         ),
         (
             "units",

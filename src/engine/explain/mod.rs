@@ -95,7 +95,7 @@ pub struct Part {
     /// Age, where a threshold comes from, how full a window is. Empty: nothing to add.
     pub note: String,
     /// What it is made of.
-    pub parts: Vec<Part>,
+    pub parts: Vec<Self>,
 }
 
 /// Why nothing can be explained.
@@ -239,7 +239,8 @@ impl Scene<'_> {
         let mut waits = Vec::new();
         for (ix, level) in self.spec.levels.iter().enumerate() {
             let track = Track::load(&words[RULE_WORDS + ix * LEVEL_WORDS..]);
-            let (when, clear) = self.spec.trees.levels.get(ix).map_or((None, None), |(w, c)| (w.as_ref(), c.as_ref()));
+            let trees = self.spec.trees.levels.get(ix);
+            let (when, clear) = (trees.and_then(|t| t.when.as_ref()), trees.and_then(|t| t.clear.as_ref()));
             let over_at = track.deadline(level, self.spec.gap, head.last, clock).map(At::from_micros);
             let wait = track.waits().then(|| self.wait(&track, ix, head.last, now, over_at));
             waits.extend(wait.as_ref().and_then(|w| w.over_at));

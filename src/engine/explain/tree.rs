@@ -130,7 +130,7 @@ impl Scene<'_> {
         if self.is_of_parts(node) {
             return None;
         }
-        let op = Op { spec, window: self.view.windows[ix], consts: self.view.consts };
+        let op = Op { spec, window: self.view.windows[ix], consts: self.view.consts, frozen: false };
         let (samples, share) = ops::fill(op, &self.view.words(spec.lane)[spec.offset..], self.view.now)?;
         let window = Span::from_micros(op.window);
         Some(format!("{samples} samples, {:.0} % of {window} covered", (share * 100.0).min(100.0)))

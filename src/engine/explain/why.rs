@@ -21,8 +21,8 @@ impl Scene<'_> {
     /// One sentence a level, and what is special about the whole.
     pub(super) fn why(&self, head: Head, told: &Explanation) -> Vec<String> {
         let mut sentences = Vec::new();
-        for (level, (when, clear)) in told.levels.iter().zip(&self.spec.trees.levels) {
-            let (Some(when), clear) = (when, clear.as_ref()) else { continue };
+        for (level, trees) in told.levels.iter().zip(&self.spec.trees.levels) {
+            let (Some(when), clear) = (&trees.when, trees.clear.as_ref()) else { continue };
             sentences.push(match level.phase.as_str() {
                 "on" => self.stays(level, when, clear.map(|c| &**c)),
                 "clearing" => {

@@ -22,6 +22,29 @@ pub(super) fn read_held(words: &[u64], now: i64) -> f64 {
     }
 }
 
+/// Word: the time of the newest true sample. The order of samples does not matter to it.
+pub(super) fn seen(words: &mut [u64], value: f64, at: i64) {
+    if value == 1.0 {
+        words[0] = word(at.max(time(words[0])));
+    }
+}
+
+/// Words: when it last became true; 0 for nothing seen, 1 for false, 2 for true. What was true from the first sample on
+/// has not been seen to become so.
+pub(super) fn rose(words: &mut [u64], value: f64, at: i64) {
+    if words[1] == 1 && value == 1.0 {
+        words[0] = word(at);
+    }
+    words[1] = if value == 1.0 { 2 } else { 1 };
+}
+
+pub(super) fn read_since(words: &[u64], now: i64) -> f64 {
+    match time(words[0]) {
+        0 => f64::NAN,
+        at => seconds((now - at).max(0)),
+    }
+}
+
 /// Words: value, time, value before, and how many were seen (up to 2).
 pub(super) fn last(words: &mut [u64], value: f64, at: i64) {
     words[2] = words[0];

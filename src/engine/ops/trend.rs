@@ -35,14 +35,20 @@ pub(super) fn rate(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
     }
 }
 
-/// Newest minus oldest in the window, per second. Needs half of the window between them.
-pub(super) fn read_rate(words: &[u64], now: i64, window: i64) -> f64 {
+/// The two ends of the window and what lies between them. All but the newest need half of the window between the two.
+pub(super) fn read_ends(read: Read, words: &[u64], now: i64, window: i64) -> f64 {
     let (newest, value) = (time(words[1]), num(words[2]));
+    if newest == 0 || now - newest > window {
+        return f64::NAN;
+    }
     let oldest = live(Family::Rate, words, now, window).find(|b| b[0] != 0);
     match oldest {
-        Some(b) if (newest - time(b[0])) * 2 >= window && now - newest <= window => {
-            (value - num(b[1])) / seconds(newest - time(b[0]))
-        }
+        _ if read == Read::Newest => value,
+        Some(b) if (newest - time(b[0])) * 2 >= window => match read {
+            Read::First => num(b[1]),
+            Read::Delta => value - num(b[1]),
+            _ => (value - num(b[1])) / seconds(newest - time(b[0])),
+        },
         _ => f64::NAN,
     }
 }

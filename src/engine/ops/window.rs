@@ -75,7 +75,7 @@ pub(super) fn count_one(word: &mut u64) {
     }
 }
 
-fn cover(bucket: &mut [u64], gap: i64) {
+pub(super) fn cover(bucket: &mut [u64], gap: i64) {
     if let Some(last) = bucket.last_mut() {
         let (_, ms) = tally(*last);
         let ms = u32::try_from(ms + gap / 1_000).unwrap_or(u32::MAX);
@@ -123,14 +123,17 @@ pub(super) fn bucket_of(family: Family, words: &[u64], number: i64) -> &[u64] {
 
 /// Whether samples cover at least half of the window (V5).
 pub(super) fn covered(op: Op<'_>, words: &[u64], now: i64) -> bool {
+    if op.spec.events || time(words[1]) == 0 {
+        return op.spec.events;
+    }
     covered_ms(op, words, now) * 2 >= op.window / 1_000
 }
 
-/// So many milliseconds of the window are covered by samples; -1 if there never was one.
+/// So many milliseconds of the window are covered by samples.
 fn covered_ms(op: Op<'_>, words: &[u64], now: i64) -> i64 {
     let newest = time(words[1]);
     if newest == 0 {
-        return -1;
+        return 0;
     }
     let since = (now - newest).clamp(0, op.spec.covers.max(width(op.window))) / 1_000;
     let buckets = live(op.spec.family, words, now, op.window);
@@ -142,18 +145,18 @@ fn covered_ms(op: Op<'_>, words: &[u64], now: i64) -> i64 {
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for people")]
 pub(super) fn fill(op: Op<'_>, words: &[u64], now: i64) -> (u64, f64) {
     let samples: f64 = live(op.spec.family, words, now, op.window).filter_map(|b| b.last()).map(|w| tally(*w).0).sum();
-    (samples as u64, covered_ms(op, words, now).max(0) as f64 / (op.window / 1_000).max(1) as f64)
+    (samples as u64, covered_ms(op, words, now) as f64 / (op.window / 1_000).max(1) as f64)
 }
 
 pub(super) fn count(op: Op<'_>, words: &[u64], now: i64) -> f64 {
     live(op.spec.family, words, now, op.window).map(|b| tally(b[1]).0).sum()
 }
 
-/// Sum and count; both unknown with fewer than two samples.
+/// Sum and count; both unknown with fewer than two samples. Of events none is enough: they add up to nothing.
 pub(super) fn total(op: Op<'_>, words: &[u64], now: i64) -> (f64, f64) {
     let (sum, n) = live(op.spec.family, words, now, op.window)
         .fold((0.0, 0.0), |(sum, n), b| (sum + num(b[0]), n + tally(b[1]).0));
-    if n < 2.0 { (f64::NAN, f64::NAN) } else { (sum, n) }
+    if n < 2.0 && !op.spec.events { (f64::NAN, f64::NAN) } else { (sum, n) }
 }
 
 pub(super) fn read_extreme(op: Op<'_>, words: &[u64], now: i64, better: fn(f64, f64) -> f64) -> f64 {
@@ -166,7 +169,7 @@ pub(super) fn read_extreme(op: Op<'_>, words: &[u64], now: i64, better: fn(f64, 
             best = better(best, value);
         }
     }
-    if n < 2.0 { f64::NAN } else { best }
+    if n < 2.0 && !op.spec.events { f64::NAN } else { best }
 }
 
 pub(super) fn stddev(op: Op<'_>, words: &[u64], now: i64) -> f64 {

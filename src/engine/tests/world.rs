@@ -31,6 +31,10 @@ volt = {{ path = "volt", unit = "V", ttl = "never" }}
 on = {{ path = "on", type = "bool", ttl = "never" }}
 mode = {{ path = "mode", type = "enum", values = ["no", "ac", "dc"], ttl = "never" }}
 word = {{ path = "word", type = "text", ttl = "never" }}
+code = {{ path = "code", type = "text", kind = "event" }}
+litres = {{ path = "litres", kind = "event" }}
+km = {{ path = "km", unit = "km", kind = "counter" }}
+ticks = {{ path = "ticks", kind = "counter", rollover = 65536 }}
 cell_v = {{ path = "cells", unit = "V", each = "cell", valid = "0 <= _ <= 5" }}
 cell_t = {{ path = "temps", unit = "degC", each = "probe" }}
 door = {{ path = "doors", values = ["open", "closing", "reopening"], each = "door", ttl = "never" }}

@@ -227,21 +227,21 @@ fn sends<'a>(test: &'a RuleTest, model: &'a Model, sender: &'a Sender) -> impl I
         let values = sender.series.iter().filter_map(|(name, cells)| Some((&*name.value, cells.get(row)?.as_ref()?)));
         let event_at = test.start + test.every.times(i64::try_from(row).unwrap_or(i64::MAX));
         let late = test.late.iter().filter(|l| l.from <= event_at && event_at <= l.to).map(|l| l.by).max();
-        let sent = move |presence, message, fingerprint| Sent {
+        let sent = move |message, fingerprint| Sent {
             arrives_at: event_at + late.unwrap_or(Span::ZERO),
-            binding: Binding { model: test.model, device: sender.device.id.clone(), presence },
+            binding: Binding::plain(test.model, sender.device.id.clone()),
             fingerprint,
             message,
         };
         let online = values.clone().find(|(name, _)| *name == ONLINE).map(|(_, value)| {
             let message = Message { presence: value.as_bool(), ..Message::default() };
-            sent(true, message, 0)
+            sent(message, 0)
         });
         let values = values.filter(|(name, _)| *name != ONLINE);
         let telemetry = values.clone().next().is_some().then(|| {
             let fingerprint = xxh3_64(format!("{row} {:?}", values.clone().collect::<Vec<_>>()).as_bytes());
             let message = Message { event_at: Some(event_at), ..message(model, values) };
-            sent(false, message, fingerprint)
+            sent(message, fingerprint)
         });
         telemetry.into_iter().chain(online)
     })

@@ -2,26 +2,47 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 use crate::source::Weight;
 
 /// Of each kind of finding so many are told with their place.
 const EXAMPLES: usize = 3;
 
 /// Everything that was noticed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Findings(Vec<Finding>);
 
 /// One kind of finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How bad.
+    #[serde(serialize_with = "word")]
     pub weight: Weight,
     /// What, in the plural: `lines cannot be used`.
     pub what: &'static str,
     /// How often.
     pub count: u64,
     /// The first few: where it stands in its file, and the sentence.
+    #[serde(serialize_with = "texts")]
     pub examples: Vec<(u64, String)>,
+}
+
+fn weight_word(weight: Weight) -> &'static str {
+    match weight {
+        Weight::Note => "note",
+        Weight::Warning => "warning",
+        Weight::Error => "error",
+    }
+}
+
+fn word<S: Serializer>(weight: &Weight, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(weight_word(*weight))
+}
+
+fn texts<S: Serializer>(examples: &[(u64, String)], s: S) -> Result<S::Ok, S::Error> {
+    s.collect_seq(examples.iter().map(|(_, text)| text))
 }
 
 impl Findings {
@@ -64,11 +85,7 @@ impl Findings {
 impl fmt::Display for Finding {
     /// `warning: 5 lines cannot be used: a.csv:7: …; a.csv:9: …; and 3 more`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weight = match self.weight {
-            Weight::Note => "note",
-            Weight::Warning => "warning",
-            Weight::Error => "error",
-        };
+        let weight = weight_word(self.weight);
         let examples: Vec<&str> = self.examples.iter().map(|(_, text)| &**text).collect();
         write!(f, "{weight}: {} {}: {}", self.count, self.what, examples.join("; "))?;
         match self.count.saturating_sub(examples.len() as u64) {

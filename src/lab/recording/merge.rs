@@ -287,9 +287,8 @@ impl Devices {
         if let Some(known) = self.0.get(row.device) {
             return known.clone();
         }
-        let binding = fleet
-            .model_of(row.device)
-            .map(|model| Arc::new(Binding { model, device: DeviceId::from(row.device), presence: false }));
+        let binding =
+            fleet.model_of(row.device).map(|model| Arc::new(Binding::plain(model, DeviceId::from(row.device))));
         if binding.is_some() && !fleet.registry.devices.contains_key(row.device) {
             let say = || format!("{} (line {})", row.device, row.line);
             findings.add(Weight::Note, "devices are not in the registry", row.line, say);

@@ -157,7 +157,7 @@ impl Default for Entry {
         Self {
             kind: Kind::Mark,
             at: At::default(),
-            binding: Arc::new(Binding { model: 0, device: DeviceId::from(""), presence: false }),
+            binding: Arc::new(Binding::plain(0, DeviceId::from(""))),
             retained: false,
             message: Message::default(),
             fingerprint: 0,

@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::sheet::{Row, Sheet};
 use crate::domain::{Device, DeviceId};
 use crate::model::limits::is_device_id;
-use crate::model::{Model, Models, words};
+use crate::model::{Format, Model, Models, words};
 use crate::source::{Diagnostic, Diagnostics, FileId, did_you_mean};
 
 /// Columns that name a customer; the name of the column is the role.
@@ -75,7 +75,9 @@ fn header(sheet: &mut Sheet, diags: &mut Diagnostics) -> bool {
     let fixed = || FIXED.into_iter().chain(PARTIES);
     for (i, header) in sheet.columns().to_vec().iter().enumerate() {
         let column = Column::new(header);
-        if let Some(why) = words::not_a_name(&column.name) {
+        // `marker.oil_service`: what was noted at the last service, read as `device.marker.oil_service`.
+        let name = column.name.strip_prefix("marker.").unwrap_or(&column.name);
+        if let Some(why) = words::not_a_name(name) {
             let finding = Diagnostic::error("G002", format!("the column '{header}' {why}"));
             sheet.push(diags, finding.at(sheet.header_place(i), "rules and messages could not name it"));
             good = false;
@@ -100,7 +102,7 @@ fn device(
 ) -> Option<Device> {
     let row: &Row<'_> = field.row;
     let [id, model, kind, tz] = fixed.map(|column| row.get(column));
-    field.check(fixed[0], "G003", device_id(id));
+    field.check(fixed[0], "G003", device_id(id, model, models));
     let model = field.check(fixed[1], "G004", known_model(model, models));
     field.check(fixed[2], "G003", not_empty(kind, "kind"));
     let tz = field.check(fixed[3], "G007", zones.get(tz));
@@ -162,9 +164,18 @@ fn unique(diags: &mut Diagnostics, file: FileId, mut devices: Vec<(Device, usize
     devices.into_iter().map(|(device, _)| (device.id.clone(), device)).collect()
 }
 
-fn device_id(id: &str) -> Result<(), Refusal> {
+/// Ids of Sparkplug senders are `group/edge` and `group/edge/device`, all others stand in one level of a topic.
+fn device_id(id: &str, model: &str, models: &Models) -> Result<(), Refusal> {
     not_empty(id, "id")?;
-    if !is_device_id(id) || id.contains(['/', '+', '#']) {
+    let model = models.list.iter().find(|m| m.id.as_str() == model);
+    let sparkplug = model.is_some_and(|m| m.decoders.iter().any(|d| d.format == Format::Sparkplug));
+    let slashes = id.matches('/').count();
+    let levels = if sparkplug { (1..=2).contains(&slashes) } else { slashes == 0 };
+    if !is_device_id(id) || !levels || id.contains(['+', '#']) {
+        if sparkplug {
+            let hint = "write plant/edge-1 for an edge node, plant/edge-1/press for a device behind it";
+            return Err((format!("'{id}' is not the id of a Sparkplug sender"), Some(hint.to_owned())));
+        }
         let hint = "the id stands in the topic: at most 128 bytes, no control characters, no /, + or #";
         return Err((format!("'{id}' cannot be a device id"), Some(hint.to_owned())));
     }

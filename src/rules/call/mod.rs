@@ -6,21 +6,33 @@
 //! | `rate(m, w)` | (newest - oldest in `w`) / time between, per second |
 //! | `slope(m, w)` `r2(m, w)` | least squares over `w`: change per second, and how well a line fits (0..1) |
 //! | `time_to(m, limit, w)` | time until that line reaches `limit`; unknown with fewer than 5 samples, r2 below 0.5, or moving away |
+//! | `first(m, w)` `last(m, w)` `delta(m, w)` | the oldest and the newest sample in `w`; newest - oldest |
 //! | `ewma(m, tau)` | running mean with time constant `tau` |
 //! | `rises(e, w)` | how often `e` went from false to true in `w` |
 //! | `held(e)` | how long `e` has been true without a break; 0 while false |
+//! | `since(e)` | time since `e` last went from false to true; of an event or `changed(x)`: since it was last true |
+//! | `since(device.x)` | time since an instant in the registry: RFC 3339, or a date (its midnight where the device is) |
+//! | `happened(e, w)` `count_of(e, w)` | whether, and in how many samples, `e` was true in the last `w`; false and 0 if never heard |
+//! | `time_true(e, w)` `duty(e, w)` | how long `e` was true in `w`, and the share of the covered time (0..1) |
+//! | `mean_on(e, w)` | mean length of the runs of true that reach into `w`; unknown if there are none |
 //! | `prev(m)` `changed(m)` | the sample before the newest; whether the newest differs from it |
 //! | `known(x)` `age(signal)` | whether `x` is known; time since the signal was last sent |
 //! | `silent(w)` | nothing at all was heard for `w`, our own outages not counted |
 //! | `only(m, e)` | `m` while `e` holds, otherwise unknown: feeds a window with the samples that mean something |
+//! | `z(m, NAME)` `centre(NAME)` `scale(NAME)` | against `[rule.baseline.NAME]`; see `call::evidence` |
+//! | `cusum(m, k, h, NAME)` `cusum_low(m, k, h, NAME)` | whether a small shift up (down) has lasted; without `h` its sum |
+//! | `t2(NAME)` | how far several signals together are from what is usual |
 //! | `max(m)` `min` `mean` `spread` `median` `argmin` `argmax` `count(e)` | over the components that `m` reads, unknown ones left out |
 //! | `min(a, b)` `max(a, b)` `abs(a)` | of plain values |
 //!
 //! `min(m, 1h)` is a window unless `m` is itself a computed duration, as in `min(time_to(…), 7d)`.
 
 mod edges;
+mod events;
+mod evidence;
 mod fold;
 mod instant;
+mod runs;
 mod trend;
 mod window;
 
@@ -47,7 +59,16 @@ struct Call {
     check: fn(&mut Checker<'_>, &Word, &[Expr]) -> Option<Typed>,
 }
 
-const GROUPS: [&[Call]; 5] = [window::CALLS, fold::CALLS, trend::CALLS, edges::CALLS, instant::CALLS];
+const GROUPS: [&[Call]; 8] = [
+    window::CALLS,
+    fold::CALLS,
+    trend::CALLS,
+    edges::CALLS,
+    events::CALLS,
+    runs::CALLS,
+    instant::CALLS,
+    evidence::CALLS,
+];
 
 impl Checker<'_> {
     pub(super) fn call(&mut self, name: &Word, args: &[Expr], e: &Expr) -> Option<Typed> {
@@ -72,13 +93,15 @@ impl Checker<'_> {
         uses.ops.insert(op);
         // What an operator does with an unknown input is its own affair.
         uses.known = false;
+        uses.events.clear();
+        uses.changed = read == Read::Changed;
         let window = window.map(|w| format!(", {}", w.text)).unwrap_or_default();
         let text = format!("{read:?}({}{window})", input.text).to_lowercase();
         Typed { ty, text, code: vec![Ins::Read(read, op)], konst: None, literal: None, slot: None, uses }
     }
 
     /// Refuses inputs that change without a sample: an operator sees samples only.
-    fn streamable(&mut self, input: Typed, at: &Expr) -> Option<Typed> {
+    pub(in crate::rules) fn streamable(&mut self, input: Typed, at: &Expr) -> Option<Typed> {
         if input.uses.silents.is_empty() {
             return Some(input);
         }
@@ -88,7 +111,7 @@ impl Checker<'_> {
     }
 
     /// A window or time constant: a positive duration known when the rules are loaded.
-    fn window(&mut self, w: &Expr) -> Option<Typed> {
+    pub(in crate::rules) fn window(&mut self, w: &Expr) -> Option<Typed> {
         let typed = self.check(w)?;
         self.window_of(typed, w)
     }

@@ -3,7 +3,7 @@
 use super::super::check::{Checker, Typed, join};
 use super::super::expr::{Expr, Word};
 use super::super::program::{Family, Ins, Read};
-use super::super::types::{Nature, Ty, per_second, step_of};
+use super::super::types::{Nature, Ty, per_second};
 use super::Call;
 use crate::domain::Dimension;
 
@@ -17,7 +17,10 @@ pub(super) const CALLS: &[Call] = &[
     windowed("rate", "rate(value, 10m)"),
     windowed("slope", "slope(value, 10m)"),
     windowed("r2", "r2(value, 10m)"),
+    windowed("delta", "delta(value, 24h)"),
     windowed("ewma", "ewma(value, 1h)"),
+    Call { name: "first", usage: "first(value, 24h)", takes: 2..=2, check: |c, name, a| c.end(name, &a[0], &a[1]) },
+    Call { name: "last", usage: "last(value, 24h)", takes: 2..=2, check: |c, name, a| c.end(name, &a[0], &a[1]) },
 ];
 
 const fn windowed(name: &'static str, usage: &'static str) -> Call {
@@ -55,13 +58,21 @@ impl Checker<'_> {
         Some(join(ty, text, [left, right], &[if lowest { Ins::Min } else { Ins::Max }]))
     }
 
+    /// The first or the last sample of a window, of any type.
+    fn end(&mut self, name: &Word, m: &Expr, w: &Expr) -> Option<Typed> {
+        let (input, window) = (self.check(m), self.window(w));
+        let (input, window) = (self.streamable(input?, m)?, window?);
+        let op = self.operator(Family::Rate, &input, Some(&window), &[]);
+        let read = if &*name.text == "first" { Read::First } else { Read::Newest };
+        let ty = input.ty.clone();
+        Some(self.read(read, op, ty, &input, Some(&window)))
+    }
+
     fn windowed(&mut self, name: &Word, m: &Expr, w: &Expr) -> Option<Typed> {
         let (input, window) = (self.check(m), self.window(w));
         let input = self.need_number(input?, m, &format!("the first argument of {}", name.text))?;
         let (input, window) = (self.streamable(input, m)?, window?);
-        let Ty::Num(unit, nature) = input.ty.clone() else { return None };
-        let delta = if nature == Nature::Point { Nature::Delta } else { nature };
-        let step = if nature == Nature::Point { step_of(&unit) } else { unit.clone() };
+        let Ty::Num(unit, _) = input.ty.clone() else { return None };
         let (family, read, ty) = match &*name.text {
             "avg" => (Family::Sum, Read::Avg, input.ty.clone()),
             "sum" => {
@@ -69,8 +80,9 @@ impl Checker<'_> {
                 (Family::Sum, Read::Sum, input.ty.clone())
             }
             "n" => (Family::Sum, Read::Count, Ty::plain()),
-            "stddev" => (Family::Moments, Read::Stddev, Ty::Num(step, delta)),
+            "stddev" => (Family::Moments, Read::Stddev, input.ty.difference()),
             "rate" => (Family::Rate, Read::Rate, Ty::Num(per_second(&unit), Nature::Linear)),
+            "delta" => (Family::Rate, Read::Delta, input.ty.difference()),
             "slope" => (Family::Trend, Read::Slope, Ty::Num(per_second(&unit), Nature::Linear)),
             "r2" => (Family::Trend, Read::R2, Ty::plain()),
             _ => (Family::Ewma, Read::Ewma, input.ty.clone()),

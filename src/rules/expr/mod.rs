@@ -6,7 +6,7 @@
 //! compare  = orelse [ ('==' '!=' '<' '<=' '>' '>=') orelse | 'in' '[' expr { ',' expr } ']' ]
 //! orelse   = sum [ '??' orelse ]         sum = product { ('+' '-') product }
 //! product  = unary { ('*' '/') unary }   unary = [ '!' | '-' ] unary | primary
-//! primary  = number[unit] | duration | 'text' | true | false | name | param.name | device.name | name(args) | (expr)
+//! primary  = number[unit] | duration | 'text' | true | false | name | param.name | device.name{.name} | name(args) | (expr)
 //! ```
 //! `x ?? d` binds tighter than a comparison, so that `soc ?? 50[%] < 20[%]` means what it seems to. Comparisons do not
 //! chain. This module knows only the shape of an expression; what its names mean is checked in `rules::check`.
@@ -62,7 +62,7 @@ pub enum Kind {
     Bool(bool),
     /// A signal or a `let`.
     Name(Arc<str>),
-    /// `param.x` or `device.x`.
+    /// `param.x`, `device.x` or `device.marker.x`: all after the first dot is one word.
     Field(Word, Word),
     /// `!e`.
     Not(Box<Expr>),

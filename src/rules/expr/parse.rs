@@ -178,12 +178,13 @@ impl Parser {
         let kind = if self.eat("(") {
             Kind::Call(name, self.list(")")?)
         } else if self.eat(".") {
-            match self.take() {
-                (Tok::Name(text), span) => Kind::Field(name, Word { text, span }),
-                (token, span) => {
-                    return Err(error(span, format!("a name is expected after '.', not {}", show(&token)), None));
-                }
+            let mut field = self.part()?;
+            while self.eat(".") {
+                let part = self.part()?;
+                let text = format!("{}.{}", field.text, part.text).into();
+                field = Word { text, span: field.span.start..part.span.end };
             }
+            Kind::Field(name, field)
         } else {
             match &*name.text {
                 "true" => Kind::Bool(true),
@@ -196,6 +197,14 @@ impl Parser {
             }
         };
         Ok(Expr { kind, span: start..self.tokens[self.next - 1].1.end })
+    }
+
+    /// A name after a '.'.
+    fn part(&mut self) -> Result<Word, SyntaxError> {
+        match self.take() {
+            (Tok::Name(text), span) => Ok(Word { text, span }),
+            (token, span) => Err(error(span, format!("a name is expected after '.', not {}", show(&token)), None)),
+        }
     }
 
     /// Expressions separated by commas up to `close`.

@@ -32,6 +32,7 @@ fn precedence() {
         ("a - 3 - 2", "((a - 3) - 2)"),
         ("1e3 + 1.5e-2 + 1h30m", "((1000 + 0.015) + 1h30m)"),
         ("param.t_crit < device.x", "(param.t_crit < device.x)"),
+        ("device.marker.oil - 1", "(device.marker.oil - 1)"),
     ] {
         assert_eq!(show(&parse(text).unwrap()), tree, "{text}");
     }
