@@ -15,7 +15,7 @@ use super::profile::Profile;
 use super::trace::Turn;
 use super::vm::{Stack, View, run};
 use crate::domain::{Component, Detection, DeviceId};
-use crate::rules::{LEVEL_WORDS, MAX_STACK, ModelProgram, OpSpec, RULE_WORDS, RuleProgram};
+use crate::rules::{Family, LEVEL_WORDS, MAX_STACK, ModelProgram, OpSpec, RULE_WORDS, RuleProgram};
 
 /// Most samples that wait to be put in order (T2).
 const MAX_WAITING: usize = 64;
@@ -272,12 +272,18 @@ impl Device {
         let spec = &work.program.ops[ix];
         let view = self.view(work.program, &work.scratch.memo, part, at);
         let value = run(&view, &spec.input, &mut work.scratch.stack);
-        if !value.is_nan() {
-            let frozen = self.is_frozen(work.program, spec, part);
-            let op = Op { frozen, ..self.profile.op(ix, spec) };
-            let words = row_of(&mut self.row, &mut self.parts, part);
-            ops::update(op, &mut words[spec.offset..], &work.scratch.stack[..spec.inputs()], at);
+        if value.is_nan() {
+            return;
         }
+        if !spec.feeds.is_empty() {
+            self.close_sample(work, ix, part, at);
+            // Closing it took the stack; its one input is this value.
+            work.scratch.stack[0] = value;
+        }
+        let frozen = self.is_frozen(work.program, spec, part);
+        let op = Op { frozen, ..self.profile.op(ix, spec) };
+        let words = row_of(&mut self.row, &mut self.parts, part);
+        ops::update(op, &mut words[spec.offset..], &work.scratch.stack[..spec.inputs()], at);
     }
 
     /// Whether an operator must not learn now: a level of its rule is pending or in force, for the device or for the
@@ -289,6 +295,36 @@ impl Device {
             Some(part) => is_up(rule, &self.parts.0[part].row),
             None => self.parts.range(rule.lane).any(|part| is_up(rule, &self.parts.0[part].row)),
         }
+    }
+
+    /// Works the point of a period that is over into the operators over it, when a value of a later one has come.
+    fn close_sample(&mut self, work: &mut Work<'_>, ix: usize, part: Option<usize>, at: i64) {
+        let spec = &work.program.ops[ix];
+        let words = row_of(&mut self.row, &mut self.parts, part);
+        let Some(point) = ops::sample::closes(self.profile.op(ix, spec), &words[spec.offset..], at) else { return };
+        ops::sample::close(&mut words[spec.offset..]);
+        for fed in spec.feeds.iter().map(|ix| usize::from(*ix)) {
+            let lane = work.program.ops[fed].lane;
+            if lane == spec.lane {
+                self.update_operator(work, fed, part, point);
+            } else {
+                self.parts.range(lane).for_each(|part| self.update_operator(work, fed, Some(part), point));
+            }
+        }
+    }
+
+    /// Resets and glitches of each counter that a rule reads, counted once however many rules do.
+    pub(super) fn counter_faults(&self, program: &ModelProgram) -> Vec<(u64, u64)> {
+        let mut seen = Vec::new();
+        let mut faults = Vec::new();
+        for op in program.ops.iter().filter(|op| matches!(op.family, Family::Counter | Family::Total)) {
+            if !seen.contains(&&op.slots) {
+                seen.push(&op.slots);
+                let rows = self.seats(op.lane).map(|part| &self.row(part)[op.offset..]);
+                faults.extend(rows.map(ops::counter::faults));
+            }
+        }
+        faults
     }
 
     /// A late sample reaches the windows that are still open and nothing else (T3).

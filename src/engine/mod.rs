@@ -329,6 +329,14 @@ impl Engine {
         self.shards.iter().map(|s| s.devices.len()).sum()
     }
 
+    /// Resets and glitches of the counters that rules read, over all devices (V6).
+    #[must_use]
+    pub fn resets_and_glitches(&self) -> (u64, u64) {
+        let devices = self.shards.iter().flat_map(|s| &s.devices);
+        let faults = devices.flat_map(|d| d.counter_faults(&self.program.models[usize::from(d.model)]));
+        faults.fold((0, 0), |(r, g), (resets, glitches)| (r + resets, g + glitches))
+    }
+
     /// Samples that came too late to move a level (T3), and times that ran ahead (T1), over all devices.
     #[must_use]
     pub fn late_and_skewed(&self) -> (u64, u64) {

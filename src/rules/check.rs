@@ -350,6 +350,8 @@ impl Checker<'_> {
     }
 
     fn sum(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
+        let (left, right) = (self.settle(left, &right.ty), right);
+        let right = self.settle(right, &left.ty);
         let left = self.need_number(left, a, &format!("the left side of '{}'", o.as_str()))?;
         let right = self.need_number(right, b, &format!("the right side of '{}'", o.as_str()))?;
         let (Ty::Num(u, un), Ty::Num(v, vn)) = (left.ty.clone(), right.ty.clone()) else { return None };

@@ -8,14 +8,14 @@ use super::expr::parse;
 use super::fleet::Fleet;
 use super::logic::{Oddity, oddities};
 use super::program::{
-    Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, RuleInfo, RuleProgram,
-    Shown, Uses,
+    Family, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, Read,
+    RuleInfo, RuleProgram, Shown, Uses,
 };
 use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
 use super::tables::{Tables, default_gap};
 use super::tree::{LevelTrees, Node, Trees};
-use crate::domain::{FaultName, Mode, RuleId};
+use crate::domain::{FaultName, Mode, RuleId, Unit};
 use crate::model::{Model, Models};
 use crate::source::{Diagnostic, Diagnostics, FileId, Text, did_you_mean};
 
@@ -185,6 +185,11 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
     for (ix, op) in (0_u16..).zip(&p.ops) {
         op.slots.iter().for_each(|s| p.ops_by_slot[usize::from(*s)].push(ix));
     }
+    for ix in 0..p.ops.len() {
+        if let (Some(sample), Ok(fed)) = (p.ops[ix].fed_by, u16::try_from(ix)) {
+            p.ops[usize::from(sample)].feeds.push(fed);
+        }
+    }
     p.rules_by_slot = vec![Vec::new(); p.slots.len()];
     for (ix, rule) in (0_u16..).zip(&p.rules) {
         rule.uses.slots.iter().for_each(|s| p.rules_by_slot[usize::from(*s)].push(ix));
@@ -311,11 +316,16 @@ impl RuleCompiler<'_> {
     }
 
     pub(super) fn names(&self) -> Vec<Arc<str>> {
-        self.rule.lets.iter().map(|(n, _)| n.value.clone()).collect()
+        let samples = self.rule.samples.iter().map(|s| s.name.value.clone());
+        samples.chain(self.rule.lets.iter().map(|(n, _)| n.value.clone())).collect()
     }
 
     fn check_lets(&mut self) {
         let names = self.names();
+        for raw in &self.rule.samples {
+            let typed = self.sample(raw);
+            self.lets.insert(raw.name.value.clone(), typed);
+        }
         for (name, source) in &self.rule.lets {
             let model = self.tables.program.model.clone();
             if let Some(signal) = model.signals.iter().find(|s| s.name.as_str() == &*name.value) {
@@ -444,14 +454,15 @@ impl RuleCompiler<'_> {
         Gap { max, policy: self.rule.on_gap }
     }
 
-    /// What goes with a detection: the lets, then the signals that conditions and lets read.
+    /// What goes with a detection: samples and lets, then the signals that conditions and lets read.
     fn evidence(&self, uses: &Uses) -> Vec<(String, Vec<super::program::Ins>, Shown, Option<u16>)> {
-        let mut slots = uses.slots.clone();
+        let (mut slots, mut ops) = (uses.slots.clone(), uses.ops.clone());
         let mut list = Vec::new();
-        for (name, _) in &self.rule.lets {
-            if let Some(Some(typed)) = self.lets.get(&name.value) {
+        for name in self.names() {
+            if let Some(Some(typed)) = self.lets.get(&name) {
                 slots.extend(&typed.uses.slots);
-                list.push((name.value.to_string(), typed.code.clone(), typed.shown(), typed.slot));
+                ops.extend(&typed.uses.ops);
+                list.push((name.to_string(), typed.code.clone(), typed.shown(), typed.slot));
             }
         }
         for slot in slots {
@@ -462,6 +473,15 @@ impl RuleCompiler<'_> {
             }
             let code = vec![super::program::Ins::Slot(slot)];
             list.push((spec.name.to_string(), code, spec.shown.clone(), Some(slot)));
+        }
+        for ix in ops.iter().filter(|_| self.rule.carry_resets) {
+            let op = &self.tables.program.ops[usize::from(*ix)];
+            if let (Family::Total, Some(slot)) = (op.family, op.slots.first()) {
+                // A note on the data: what was carried over a reset is only as good as the reading before it.
+                let name = format!("{}_resets", self.tables.program.slots[usize::from(*slot)].name);
+                let code = vec![super::program::Ins::Read(Read::Resets, *ix)];
+                list.push((name, code, Shown::Num(Unit::none()), None));
+            }
         }
         for ix in &uses.folds {
             let fold = &self.tables.program.folds[usize::from(*ix)];

@@ -10,6 +10,7 @@
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
 //! tree     what an expression was made of, for people who ask why
+//! sample   [rule.sample]: signals of a rule's own, one point a period
 //! sequence steps in order: A, then B in time, unless C
 //! load     all of it, for every model that a rule names
 //! ```
@@ -26,6 +27,7 @@ mod load;
 mod logic;
 mod program;
 mod raw;
+mod sample;
 mod sequence;
 mod tables;
 mod tree;
@@ -38,8 +40,8 @@ pub use program::{BUCKETS, Program, RuleInfo};
 pub(crate) use baseline::{Baseline, FleetBin, regime};
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
-    Const, Family, Fold, FoldSpec, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece,
-    RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
+    Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec,
+    Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
 };
 pub(crate) use tree::{Node, Part};
 

@@ -344,6 +344,16 @@ pub(crate) enum Read {
     Missed,
     /// Time since a step was taken.
     Step(u8),
+    /// What a counter has grown by since its first sample.
+    Grown,
+    /// How often it was reset.
+    Resets,
+    /// A counter since its marker; unknown after a reset.
+    Total,
+    /// The same, going on where it was before a reset.
+    TotalCarried,
+    /// The point of a derived sample.
+    Point,
     Prev,
     Changed,
     Ewma,
@@ -397,6 +407,12 @@ pub(crate) enum Family {
     Runs,
     /// Partial matches of steps.
     Sequence(Steps),
+    /// A counter, its resets and rollovers seen to.
+    Counter,
+    /// The same since a marker.
+    Total,
+    /// One point a period.
+    Sample(Keep),
     /// The newest sample and the one before.
     Last,
     /// Running mean.
@@ -415,6 +431,9 @@ impl Family {
             Self::Rate | Self::Rises | Self::Runs => 3,
             Self::Held | Self::Rose | Self::Cusum => 2,
             Self::Seen => 1,
+            Self::Counter => 6,
+            Self::Total => 7,
+            Self::Sample(_) => 5,
             Self::Sequence(steps) => 2 + usize::from(steps.count) * (1 + usize::from(steps.overlap)),
             Self::Last | Self::Ewma => 4,
             Self::Baseline => 0,
@@ -432,6 +451,9 @@ impl Family {
             | Self::Seen
             | Self::Rose
             | Self::Sequence(_)
+            | Self::Counter
+            | Self::Total
+            | Self::Sample(_)
             | Self::Baseline
             | Self::Cusum
             | Self::Last
@@ -453,6 +475,9 @@ impl Family {
             Self::Rose => "rose",
             Self::Runs => "runs",
             Self::Sequence(_) => "sequence",
+            Self::Counter => "counter",
+            Self::Total => "total",
+            Self::Sample(keep) => keep.as_str(),
             Self::Last => "last",
             Self::Ewma => "ewma",
             Self::Baseline => "baseline",
@@ -464,6 +489,26 @@ impl Family {
     pub(crate) fn key<'a>(self, input: &'a str, constants: impl Iterator<Item = &'a str>) -> String {
         let list: Vec<&str> = std::iter::once(input).chain(constants).collect();
         format!("{}({})", self.as_str(), list.join(", "))
+    }
+}
+
+/// What of a period a derived sample keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Min,
+    Max,
+    Mean,
+    Last,
+}
+
+impl Keep {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Min => "lowest",
+            Self::Max => "highest",
+            Self::Mean => "mean",
+            Self::Last => "newest",
+        }
     }
 }
 
@@ -501,6 +546,10 @@ pub(crate) struct OpSpec {
     pub(crate) slots: BTreeSet<u16>,
     /// Whether `input` reads slots and constants only, so that a late sample can be worked in (T3).
     pub(crate) plain: bool,
+    /// The derived sample that `input` reads: its points, and they alone, are the samples of this operator.
+    pub(crate) fed_by: Option<u16>,
+    /// Of a derived sample: the operators that it feeds, inner ones first.
+    pub(crate) feeds: Vec<u16>,
     /// `input` reads events: nothing is missing between two of them, and one is enough (V5).
     pub(crate) events: bool,
     /// The window or time constant, in seconds.

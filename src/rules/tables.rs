@@ -8,6 +8,7 @@ use super::check::Typed;
 use super::program::{Const, Family, FoldSpec, Gap, Lane, ModelProgram, OpSpec, Shown, Slot};
 use super::tree::Node;
 use super::types::Ty;
+use crate::domain::Span;
 use crate::model::{Model, SignalIx, SignalType};
 
 /// The tables of a model that grow while its rules are checked.
@@ -107,6 +108,14 @@ impl Tables {
         u16::try_from(ix).unwrap_or(u16::MAX)
     }
 
+    /// The derived sample that an expression reads, directly or through an operator; the first if there are two.
+    pub(super) fn fed_by(&self, input: &Typed) -> Option<u16> {
+        input.uses.ops.iter().find_map(|ix| {
+            let op = &self.program.ops[usize::from(*ix)];
+            if matches!(op.family, Family::Sample(_)) { Some(*ix) } else { op.fed_by }
+        })
+    }
+
     pub(super) fn cut(&mut self, edges: Arc<[f64]>) -> u16 {
         let cuts = &mut self.program.cuts;
         let ix = cuts.iter().position(|c| *c == edges).unwrap_or_else(|| {
@@ -124,13 +133,23 @@ impl Tables {
             return *ix;
         }
         let ix = u16::try_from(self.program.ops.len()).unwrap_or(u16::MAX);
+        let fed_by = self.fed_by(input);
         let uses = &input.uses;
         let events = !uses.events.is_empty();
         let mut slots = if events { uses.events.clone() } else { uses.slots.clone() };
         for op in uses.ops.iter().filter(|_| !events) {
             slots.extend(&self.program.ops[usize::from(*op)].slots);
         }
+        if fed_by.is_some() {
+            slots.clear();
+        }
         let plain = uses.ops.is_empty() && !uses.age && !uses.known && (!events || uses.events == uses.slots);
+        let period = fed_by.and_then(|ix| self.program.ops[usize::from(ix)].window);
+        let period = period.map(|c| &self.program.consts[usize::from(c)]);
+        let covers = match period {
+            Some(Const::Num(seconds)) => Span::from_secs_f64(*seconds).times(3).as_micros(),
+            _ => default_gap(&self.program.model).max,
+        };
         let window = window.and_then(|w| w.konst.clone()).map(|w| self.constant(w));
         let args = args.iter().filter_map(|a| a.konst.clone()).map(|a| self.constant(a)).collect();
         self.program.ops.push(OpSpec {
@@ -141,11 +160,13 @@ impl Tables {
             slots,
             plain,
             events,
+            fed_by,
+            feeds: Vec::new(),
             window,
             args,
+            covers,
             baseline: None,
             frozen_by: None,
-            covers: default_gap(&self.program.model).max,
             offset: 0,
         });
         self.by_key.insert(key, ix);

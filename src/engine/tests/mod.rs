@@ -2,12 +2,14 @@
 
 mod baseline;
 mod components;
+mod counters;
 mod events;
 mod levels;
 mod lifecycle;
 mod operators;
 mod presence;
 mod runs;
+mod samples;
 mod sequence;
 mod shipped;
 mod time;

@@ -9,9 +9,10 @@
 //! | `_`, `_x4` | no message says anything, once or four times |
 //! | `nan`, `inf`, `null` | said, and unusable |
 //! | `on`, `dc`, `true`, `'two words'` | a text, a value of an enum, a switch; a text that ends like `x3` needs its quotes |
+//! | `(on x3, off)x20` | what is in the parentheses, twenty times |
 //! | `[3.9, 3.8, _]`, `['P0301']` | a list: one value for each component, or codes; `_` in it is `null` |
 //!
-//! Items are separated by commas, and `x4` repeats any of them.
+//! Items are separated by commas, and `x4` repeats any of them. Parentheses may stand in parentheses, four deep.
 
 use std::ops::Range;
 
@@ -19,6 +20,8 @@ use serde_json::Value;
 
 /// Values of one series at most.
 pub const MAX_VALUES: usize = 1_000_000;
+/// Parentheses in parentheses at most.
+const MAX_DEPTH: usize = 4;
 
 /// How writers of JSON say the numbers that JSON cannot.
 pub(super) const UNUSABLE: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
@@ -40,6 +43,11 @@ pub struct Error {
 /// # Errors
 /// The first item that is none.
 pub fn series(text: &str) -> Result<Vec<Cell>, Error> {
+    group(text, 0)
+}
+
+/// A series that stands in `depth` pairs of parentheses.
+fn group(text: &str, depth: usize) -> Result<Vec<Cell>, Error> {
     let mut cells = Vec::new();
     for span in items(text) {
         let item = &text[span.clone()];
@@ -47,6 +55,18 @@ pub fn series(text: &str) -> Result<Vec<Cell>, Error> {
         let (body, times) = repetition(item);
         if times.is_some_and(|n| n == 0 || n > MAX_VALUES) || cells.len() > MAX_VALUES {
             return Err(fail(format!("a series has at least one value and at most {MAX_VALUES}")));
+        }
+        if let Some(inner) = body.strip_prefix('(') {
+            let inner = inner.strip_suffix(')').filter(|_| depth < MAX_DEPTH);
+            let inner = inner.ok_or_else(|| fail(format!("'{item}' has no closing parenthesis, or is too deep")))?;
+            let shift = |e: Error| Error { span: e.span.start + span.start + 1..e.span.end + span.start + 1, ..e };
+            let once = group(inner, depth + 1).map_err(shift)?;
+            let times = times.unwrap_or(1);
+            if once.len().saturating_mul(times) > MAX_VALUES {
+                return Err(fail(format!("a series has at least one value and at most {MAX_VALUES}")));
+            }
+            (0..times).for_each(|_| cells.extend_from_slice(&once));
+            continue;
         }
         match (ramp(body), times) {
             (Some((from, step)), Some(steps)) => cells.extend((0..=steps).map(|i| {
@@ -64,7 +84,7 @@ pub fn series(text: &str) -> Result<Vec<Cell>, Error> {
     Ok(cells)
 }
 
-/// The places of the items, without the blanks around them. Commas in brackets and quotes belong to their item.
+/// The places of the items, without the blanks around them. Commas in brackets, parentheses and quotes belong to their item.
 fn items(text: &str) -> Vec<Range<usize>> {
     let (mut found, mut start, mut depth, mut quoted) = (Vec::new(), 0, 0_i32, false);
     let mut end = |range: Range<usize>| {
@@ -75,8 +95,8 @@ fn items(text: &str) -> Vec<Range<usize>> {
     for (i, c) in text.char_indices() {
         match c {
             '\'' => quoted = !quoted,
-            '[' if !quoted => depth += 1,
-            ']' if !quoted => depth -= 1,
+            '[' | '(' if !quoted => depth += 1,
+            ']' | ')' if !quoted => depth -= 1,
             ',' if !quoted && depth == 0 => {
                 end(start..i);
                 start = i + 1;
@@ -188,6 +208,9 @@ mod tests {
             ("[3.9, 3.8, _]x2", "[3.9,3.8,null] [3.9,3.8,null]"),
             ("['P0301', P0420], []", "[\"P0301\",\"P0420\"] []"),
             ("  7  ,  8 x2 ", "7.0 8.0 8.0"),
+            ("(1, 2)x2, 3", "1.0 2.0 1.0 2.0 3.0"),
+            ("((on)x2, off)x2, (1+1x1)", "\"on\" \"on\" \"off\" \"on\" \"on\" \"off\" 1.0 2.0"),
+            ("([1, 2], _) x2", "[1.0,2.0] _ [1.0,2.0] _"),
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }
@@ -202,6 +225,10 @@ mod tests {
             ("1, [2, 3", "3..8 '[2, 3' has no closing bracket"),
             ("'a", "0..2 'a is not one text in single quotes"),
             ("5 bar", "0..5 '5 bar' is neither a number, nor a word, nor a text in single quotes"),
+            ("1, (2, a b)x3", "7..10 'a b' is neither a number, nor a word, nor a text in single quotes"),
+            ("(1, 2x3", "0..7 '(1, 2x3' has no closing parenthesis, or is too deep"),
+            ("((((((1))))))", "4..9 '((1))' has no closing parenthesis, or is too deep"),
+            ("((((1x99)x99)x99)x99)x99", "1..20 a series has at least one value and at most 1000000"),
             ("1x0", "0..3 a series has at least one value and at most 1000000"),
             ("1x99999999", "0..10 a series has at least one value and at most 1000000"),
         ] {
