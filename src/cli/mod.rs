@@ -6,6 +6,7 @@ pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod explain;
+pub mod fit;
 pub mod replay;
 pub mod store;
 pub mod test;
@@ -57,6 +58,8 @@ enum Command {
     Check(check::Args),
     /// Show what the rules would have said of a recording, and how good that is
     Backtest(backtest::Args),
+    /// Learn from a recording what is usual in the fleet: the baselines that the rules ask for
+    Fit(fit::Args),
     /// Show and handle cases of a running daemon
     Case(case::Args),
     /// Publish a recording to a broker
@@ -95,7 +98,8 @@ pub fn main() -> ExitCode {
             Ok(false) => ExitCode::from(CONFIG),
             Err(error) => complain(&error, None, 1),
         },
-        Command::Backtest(args) => backtest(&args),
+        Command::Backtest(args) => looked_back(backtest::run(&args, &mut stdout().lock())),
+        Command::Fit(args) => looked_back(fit::run(&args)),
         Command::Case(args) => case(&args),
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
         #[cfg(feature = "demo")]
@@ -142,8 +146,8 @@ fn refuse(error: &app::Error) -> ExitCode {
     complain(error, None, code)
 }
 
-fn backtest(args: &backtest::Args) -> ExitCode {
-    match backtest::run(args, &mut stdout().lock()) {
+fn looked_back(done: Result<(), backtest::Error>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let backtest::Error::Config(diags) = &error {

@@ -18,6 +18,7 @@ mod device;
 mod emit;
 mod explain;
 mod fold;
+mod learning;
 mod level;
 mod look;
 mod ops;
@@ -49,6 +50,7 @@ use profile::Profiles;
 
 pub use census::watched;
 pub use explain::{Explanation, LevelNow, NoSuchRule, Part, Wait};
+pub(crate) use learning::Newest;
 pub use level::Phase;
 pub use state::Error;
 pub use trace::Turn;

@@ -4,11 +4,13 @@
 //! recording      one reader of recordings for everything that looks back
 //! play, episode  the engine over a recording, and what came of it
 //! ask            a rule explained from a recording (`forewarn explain --data`)
+//! fit            what is usual in the fleet, learned from a recording
 //! proof          tests of rules and playbooks that people write (`forewarn test`)
 //! ```
 
 mod ask;
 mod episode;
+pub mod fit;
 pub mod labels;
 mod play;
 pub mod proof;

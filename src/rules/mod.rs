@@ -37,7 +37,7 @@ pub use fleet::Fleet;
 pub use load::{load, load_with};
 pub use program::{BUCKETS, Program, RuleInfo};
 
-pub(crate) use baseline::{Baseline, FleetBin, regime};
+pub(crate) use baseline::{Baseline, FleetBin, Origin, nearest, regime};
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
     Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec,

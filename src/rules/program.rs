@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::baseline::Baseline;
+use super::baseline::{Baseline, Origin};
 use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
 use crate::model::{Model, SignalIx};
 use crate::source::Place;
@@ -65,6 +65,18 @@ impl Program {
     #[must_use]
     pub fn count(&self) -> usize {
         self.rules.len()
+    }
+
+    /// The fleet's baselines that rules read and that are being learned, by model and name.
+    #[must_use]
+    pub fn fleet_baselines(&self) -> Vec<(String, String)> {
+        let of = |m: &ModelProgram| {
+            let learning =
+                m.ops.iter().filter_map(|op| op.baseline.as_deref()).filter(|b| b.source == Origin::Learning);
+            learning.map(|b| (m.model.id.to_string(), b.name.to_string())).collect::<Vec<_>>()
+        };
+        let all: BTreeSet<(String, String)> = self.models.iter().flat_map(of).collect();
+        all.into_iter().collect()
     }
 
     /// The models the rules were compiled for.

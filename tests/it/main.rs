@@ -15,6 +15,7 @@ mod desk_world;
 mod durability;
 mod examples;
 mod explain;
+mod fit;
 mod fleet_world;
 mod formats;
 mod http;
