@@ -18,6 +18,7 @@ mod census;
 mod counts;
 mod device;
 mod emit;
+mod explain;
 mod fold;
 mod learning;
 mod level;
@@ -54,6 +55,7 @@ use profile::Profiles;
 
 pub use census::watched;
 pub use counts::Count;
+pub use explain::{Explanation, LevelNow, NoSuchRule, Part, Wait};
 pub(crate) use learning::Newest;
 pub use level::Phase;
 pub use state::Error;

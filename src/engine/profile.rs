@@ -82,7 +82,7 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
         }
         Const::Instant { name } => instant(device, name).unwrap_or(f64::NAN),
         Const::Attr { name, number } => {
-            let Some(text) = device.and_then(|d| attribute(d, name)) else { return f64::NAN };
+            let Some(text) = device.and_then(|d| d.attribute(name)) else { return f64::NAN };
             if *number {
                 text.trim().parse().ok().filter(|n: &f64| n.is_finite()).unwrap_or(f64::NAN)
             } else {
@@ -95,7 +95,7 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
 /// Seconds since 1970. A date is its midnight where the device stands.
 fn instant(device: Option<&Device>, name: &str) -> Option<f64> {
     let device = device?;
-    let text = attribute(device, name)?.trim();
+    let text = device.attribute(name)?.trim();
     let date = || {
         let zone = zone(&device.tz).unwrap_or(TimeZone::UTC);
         let midnight = text.parse::<Date>().ok()?.to_zoned(zone).ok()?;
@@ -104,16 +104,6 @@ fn instant(device: Option<&Device>, name: &str) -> Option<f64> {
     // A date alone would also be read as an instant, of midnight in UTC.
     let at = if text.len() > 10 { text.parse::<At>().ok()? } else { date()? };
     Some(seconds(at.as_micros()))
-}
-
-fn attribute<'a>(device: &'a Device, name: &str) -> Option<&'a str> {
-    match name {
-        "id" => Some(device.id.as_str()),
-        "model" => Some(device.model.as_str()),
-        "kind" => Some(&device.kind),
-        "tz" => Some(&device.tz),
-        _ => device.attrs.get(name).map(|v| &**v),
-    }
 }
 
 /// A device's own value of a parameter, in the unit of the default. What does not fit was reported when the registry

@@ -15,6 +15,7 @@ use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
 use super::schedule::Schedule;
 use super::tables::{Tables, default_gap};
+use super::tree::{LevelTrees, Node, Trees};
 use crate::domain::{FaultName, Mode, RuleId, Unit};
 use crate::model::{Model, Models};
 use crate::source::{Diagnostic, Diagnostics, FileId, Text, did_you_mean};
@@ -133,8 +134,9 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
     });
     for (rule, rev) in rules.iter().filter(|(r, _)| watches(r, model)) {
         tables.baselines.clear();
-        let compiled =
-            RuleCompiler { diags, tables: &mut tables, rule, fleet, lets: BTreeMap::new(), lane: 0 }.compile(*rev);
+        let trees = Trees::default();
+        let compiler = RuleCompiler { diags, tables: &mut tables, rule, fleet, lets: BTreeMap::new(), lane: 0, trees };
+        let compiled = compiler.compile(*rev);
         if let Some(compiled) = compiled.filter(|c| c.mode != Mode::Off) {
             tables.program.rules.push(compiled);
         }
@@ -227,11 +229,14 @@ pub(super) struct RuleCompiler<'a> {
     lets: BTreeMap<Arc<str>, Option<Typed>>,
     /// What the rule watches: the device or one kind of part.
     pub(super) lane: u16,
+    trees: Trees,
 }
 
 impl RuleCompiler<'_> {
     fn compile(mut self, rev: u64) -> Option<RuleProgram> {
         self.lane = self.watched()?;
+        self.tables.nodes.clear();
+        self.tables.let_nodes.clear();
         self.check_lets();
         self.check_baselines();
         let rule = self.rule;
@@ -271,6 +276,7 @@ impl RuleCompiler<'_> {
             bars,
             uses,
             offset: 0,
+            trees: Arc::new(self.trees),
         })
     }
 
@@ -318,6 +324,12 @@ impl RuleCompiler<'_> {
         None
     }
 
+    /// The tree of the expression that was just checked, if it is sound.
+    fn tree(&mut self, source: &Source) -> Option<Arc<Node>> {
+        let span = &source.expr.span;
+        std::mem::take(&mut self.tables.nodes).remove(&(span.start, span.end))
+    }
+
     /// Rules are looked at when something they read arrives.
     fn warn_deaf(&mut self, uses: &Uses) {
         if uses.slots.is_empty() && uses.silents.is_empty() && !uses.age {
@@ -360,6 +372,9 @@ impl RuleCompiler<'_> {
                 push_once(self.diags, finding.related(signal.place.clone(), "the signal"));
             }
             let typed = source.as_ref().and_then(|s| self.checker(&s.text, &names).check(&s.expr));
+            if let Some(tree) = source.as_ref().and_then(|s| self.tree(s)) {
+                self.tables.let_nodes.insert(name.value.clone(), tree);
+            }
             self.lets.insert(name.value.clone(), typed);
         }
     }
@@ -384,13 +399,17 @@ impl RuleCompiler<'_> {
             checker.report(finding, &source.expr, "changes while running");
             return None;
         }
+        self.trees.filter = self.tree(source);
         Some(Some(typed.code))
     }
 
     fn level(&mut self, level: &RawLevel) -> Option<(LevelProgram, Uses)> {
         let names = self.names();
         let when = level.when.as_ref().and_then(|s| self.checker(&s.text, &names).condition(&s.expr));
+        let when_tree = level.when.as_ref().and_then(|s| self.tree(s));
         let clear = level.clear.as_ref().map(|s| self.checker(&s.text, &names).condition(&s.expr));
+        let clear_tree = level.clear.as_ref().and_then(|s| self.tree(s));
+        self.trees.levels.push(LevelTrees { when: when_tree, clear: clear_tree });
         let when = when?;
         self.warn_odd(level, &when, clear.as_ref().and_then(Option::as_ref));
         let mut uses = when.uses.clone();

@@ -10,6 +10,7 @@
 //! fleet    what `forewarn fit` has learned: `config/baselines/*.toml`
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
+//! tree     what an expression was made of, for people who ask why
 //! sample   [rule.sample]: signals of a rule's own, one point a period
 //! sequence steps in order: A, then B in time, unless C
 //! load     all of it, for every model that a rule names
@@ -32,6 +33,7 @@ mod sample;
 mod schedule;
 mod sequence;
 mod tables;
+mod tree;
 mod types;
 
 pub use fleet::Fleet;
@@ -46,6 +48,7 @@ pub(crate) use program::{
     OnBackfill, OnGap, OpSpec, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
 };
 pub(crate) use schedule::{Window, zone};
+pub(crate) use tree::{Node, Part};
 
 use crate::source::{Diagnostic, Diagnostics};
 

@@ -657,6 +657,8 @@ pub(crate) struct RuleProgram {
     pub(crate) uses: Uses,
     /// Header at this offset, levels behind it.
     pub(crate) offset: usize,
+    /// What its expressions were made of; for people only.
+    pub(crate) trees: Arc<super::tree::Trees>,
 }
 
 /// What keeps a rule from raising: while one of these bars it, `when` counts as false for levels that are not in force.

@@ -14,6 +14,7 @@ mod demo_whole;
 mod desk_world;
 mod durability;
 mod examples;
+mod explain;
 mod fit;
 mod fleet_world;
 mod formats;
