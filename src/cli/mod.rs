@@ -5,6 +5,7 @@ pub mod case;
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod explain;
 pub mod fit;
 pub mod replay;
 pub mod store;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::app;
+use crate::lab::AskError;
 
 /// Wrong use of the command line.
 const USAGE: u8 = 64;
@@ -69,6 +71,7 @@ enum Command {
     Audit(store::AuditArgs),
     /// Move the desk's state: export, import, release
     Store(store::StoreArgs),
+    Explain(Box<explain::Args>),
     Test(test::Args),
     /// Make tokens for the API
     Token(token::Args),
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => on_runtime(demo::run(&args, app::clock())).unwrap_or_else(|code| code),
         Command::Audit(args) => stored(store::audit(&args, &mut stdout().lock())),
         Command::Store(args) => stored(store::store(&args, &mut stdout().lock())),
+        Command::Explain(args) => explain(&args),
         Command::Test(args) => test(&args),
         Command::Token(args) => match token::run(&args, &mut stdout(), &mut stderr()) {
             Ok(()) => ExitCode::SUCCESS,
@@ -164,6 +168,26 @@ fn case(args: &case::Args) -> ExitCode {
 
 fn stored(done: Result<(), crate::store::Error>) -> ExitCode {
     done.map_or_else(|error| complain(&error, None, IO), |()| ExitCode::SUCCESS)
+}
+
+fn explain(args: &explain::Args) -> ExitCode {
+    let error = match on_runtime(explain::run(args)) {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(error)) => error,
+        Err(code) => return code,
+    };
+    let code = match &error {
+        explain::Failure::Daemon(error) => error.exit_code(),
+        explain::Failure::Backtest(error) => {
+            if let backtest::Error::Config(diags) = error {
+                eprint!("{}", diags.render(stderr().is_terminal()));
+            }
+            error.exit_code()
+        }
+        explain::Failure::Ask(AskError::Rule(_)) => USAGE,
+        explain::Failure::Ask(_) | explain::Failure::Output(_) => 1,
+    };
+    complain(&error, error.hint().as_deref(), code)
 }
 
 fn test(args: &test::Args) -> ExitCode {

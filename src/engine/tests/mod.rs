@@ -1,9 +1,11 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
+mod bars;
 mod baseline;
 mod components;
 mod counters;
 mod events;
+mod history;
 mod levels;
 mod lifecycle;
 mod operators;
