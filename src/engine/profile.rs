@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use regex::Regex;
 
 use super::ops::{Op, micros, seconds};
 use super::vm::run_static;
@@ -22,6 +23,8 @@ pub(super) struct Profile {
     pub(super) enabled: Vec<bool>,
     /// Windows of `silent` in rules that watch this device, in microseconds, shortest first.
     pub(super) silents: Vec<i64>,
+    /// As the program numbers them.
+    pub(super) zones: Vec<TimeZone>,
 }
 
 /// All profiles of a model.
@@ -33,12 +36,12 @@ impl Profiles {
     pub(super) fn of(&mut self, program: &ModelProgram, device: Option<&Device>) -> Arc<Profile> {
         let consts: Vec<f64> = program.consts.iter().map(|c| value(program, c, device)).collect();
         let key = consts.iter().map(|c| c.to_bits()).collect();
-        self.0.entry(key).or_insert_with(|| Arc::new(Profile::new(program, consts))).clone()
+        self.0.entry(key).or_insert_with(|| Arc::new(Profile::new(program, consts, device))).clone()
     }
 }
 
 impl Profile {
-    fn new(program: &ModelProgram, consts: Vec<f64>) -> Self {
+    fn new(program: &ModelProgram, consts: Vec<f64>, device: Option<&Device>) -> Self {
         let window = |c: Option<u16>| c.map_or(0, |c| micros(consts[usize::from(c)]));
         let windows = program.ops.iter().map(|op| window(op.window)).collect();
         // Only what is true watches: an unknown attribute does not.
@@ -57,7 +60,9 @@ impl Profile {
             .collect();
         silents.sort_unstable();
         silents.dedup();
-        Self { consts, windows, enabled, silents }
+        let own = || device.map_or("UTC", |d| &*d.tz);
+        let zones = program.zones.iter().map(|name| zone(name.as_deref().unwrap_or(own()))).collect();
+        Self { consts, windows, enabled, silents, zones }
     }
 
     /// The operator with this index, as it is for these devices.
@@ -76,6 +81,10 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
             // Not rescaled when the units are the same, so that the value stays bit for bit as written.
             if (*factor, *offset) == (1.0, 0.0) { raw } else { raw * factor + offset }
         }
+        Const::Matches { name, pattern } => match (device.and_then(|d| attribute(d, name)), Regex::new(pattern)) {
+            (Some(text), Ok(pattern)) => f64::from(u8::from(pattern.is_match(text))),
+            _ => f64::NAN,
+        },
         Const::Instant { name } => instant(device, name).unwrap_or(f64::NAN),
         Const::Attr { name, number } => {
             let Some(text) = device.and_then(|d| attribute(d, name)) else { return f64::NAN };
@@ -88,13 +97,17 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
     }
 }
 
+/// From the zones in the binary, the same on every machine.
+fn zone(name: &str) -> TimeZone {
+    TimeZoneDatabase::bundled().get(name).unwrap_or(TimeZone::UTC)
+}
+
 /// Seconds since 1970. A date is its midnight where the device stands.
 fn instant(device: Option<&Device>, name: &str) -> Option<f64> {
     let device = device?;
     let text = attribute(device, name)?.trim();
     let date = || {
-        let zone = TimeZoneDatabase::bundled().get(&device.tz).unwrap_or(TimeZone::UTC);
-        let midnight = text.parse::<Date>().ok()?.to_zoned(zone).ok()?;
+        let midnight = text.parse::<Date>().ok()?.to_zoned(zone(&device.tz)).ok()?;
         Some(At::from_micros(midnight.timestamp().as_microsecond()))
     };
     // A date alone would also be read as an instant, of midnight in UTC.

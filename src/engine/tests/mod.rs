@@ -1,9 +1,11 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
 mod baseline;
+mod clock;
 mod components;
 mod counters;
 mod events;
+mod examples_design;
 mod levels;
 mod lifecycle;
 mod operators;
