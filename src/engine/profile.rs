@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::civil::Date;
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::tz::TimeZone;
 use regex::Regex;
 
 use super::ops::{Op, micros, seconds};
 use super::vm::run_static;
 use crate::domain::{At, Device, Dimension, Unit, Value};
 use crate::model::{Literal, Param, literal};
-use crate::rules::{Const, ModelProgram, OpSpec, text_value};
+use crate::rules::{Const, ModelProgram, OpSpec, text_value, zone};
 
 /// Shared by all devices of a model for which it is the same.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,8 @@ pub(super) struct Profile {
     pub(super) silents: Vec<i64>,
     /// As the program numbers them.
     pub(super) zones: Vec<TimeZone>,
+    /// Where the devices are.
+    pub(super) zone: TimeZone,
 }
 
 /// All profiles of a model.
@@ -60,9 +62,11 @@ impl Profile {
             .collect();
         silents.sort_unstable();
         silents.dedup();
-        let own = || device.map_or("UTC", |d| &*d.tz);
-        let zones = program.zones.iter().map(|name| zone(name.as_deref().unwrap_or(own()))).collect();
-        Self { consts, windows, enabled, silents, zones }
+        // Read only by schedules and by `hour`, which see to it that devices of other zones have another profile.
+        let zone = device.and_then(|d| self::zone(&d.tz)).unwrap_or(TimeZone::UTC);
+        let named = |name: &Option<Arc<str>>| name.as_deref().and_then(self::zone).unwrap_or_else(|| zone.clone());
+        let zones = program.zones.iter().map(named).collect();
+        Self { consts, windows, enabled, silents, zones, zone }
     }
 
     /// The operator with this index, as it is for these devices.
@@ -81,13 +85,13 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
             // Not rescaled when the units are the same, so that the value stays bit for bit as written.
             if (*factor, *offset) == (1.0, 0.0) { raw } else { raw * factor + offset }
         }
-        Const::Matches { name, pattern } => match (device.and_then(|d| attribute(d, name)), Regex::new(pattern)) {
+        Const::Matches { name, pattern } => match (device.and_then(|d| d.attribute(name)), Regex::new(pattern)) {
             (Some(text), Ok(pattern)) => f64::from(u8::from(pattern.is_match(text))),
             _ => f64::NAN,
         },
         Const::Instant { name } => instant(device, name).unwrap_or(f64::NAN),
         Const::Attr { name, number } => {
-            let Some(text) = device.and_then(|d| attribute(d, name)) else { return f64::NAN };
+            let Some(text) = device.and_then(|d| d.attribute(name)) else { return f64::NAN };
             if *number {
                 text.trim().parse().ok().filter(|n: &f64| n.is_finite()).unwrap_or(f64::NAN)
             } else {
@@ -97,32 +101,18 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
     }
 }
 
-/// From the zones in the binary, the same on every machine.
-fn zone(name: &str) -> TimeZone {
-    TimeZoneDatabase::bundled().get(name).unwrap_or(TimeZone::UTC)
-}
-
 /// Seconds since 1970. A date is its midnight where the device stands.
 fn instant(device: Option<&Device>, name: &str) -> Option<f64> {
     let device = device?;
-    let text = attribute(device, name)?.trim();
+    let text = device.attribute(name)?.trim();
     let date = || {
-        let midnight = text.parse::<Date>().ok()?.to_zoned(zone(&device.tz)).ok()?;
+        let zone = zone(&device.tz).unwrap_or(TimeZone::UTC);
+        let midnight = text.parse::<Date>().ok()?.to_zoned(zone).ok()?;
         Some(At::from_micros(midnight.timestamp().as_microsecond()))
     };
     // A date alone would also be read as an instant, of midnight in UTC.
     let at = if text.len() > 10 { text.parse::<At>().ok()? } else { date()? };
     Some(seconds(at.as_micros()))
-}
-
-fn attribute<'a>(device: &'a Device, name: &str) -> Option<&'a str> {
-    match name {
-        "id" => Some(device.id.as_str()),
-        "model" => Some(device.model.as_str()),
-        "kind" => Some(&device.kind),
-        "tz" => Some(&device.tz),
-        _ => device.attrs.get(name).map(|v| &**v),
-    }
 }
 
 /// A device's own value of a parameter, in the unit of the default. What does not fit was reported when the registry

@@ -39,7 +39,7 @@ impl<'a> View<'a> {
     }
 
     /// The row in which the words of a lane are.
-    fn words(&self, lane: u16) -> &'a [u64] {
+    pub(super) fn words(&self, lane: u16) -> &'a [u64] {
         if lane == 0 { self.row } else { &self.parts[self.part].row }
     }
 }

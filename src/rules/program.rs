@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::baseline::Baseline;
+use super::baseline::{Baseline, Origin};
+use super::limits::{Breaker, Flap};
+use super::schedule::Schedule;
 use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
 use crate::model::{Model, SignalIx};
 use crate::source::Place;
@@ -52,6 +54,10 @@ pub struct RuleInfo {
     pub confidence: f64,
     /// Where its fault is named, or else the rule itself.
     pub place: Place,
+    /// When it raises on so many devices that something else must be wrong.
+    pub breaker: Option<Breaker>,
+    /// The attribute that names the device behind which this one is.
+    pub parent: Option<Arc<str>>,
 }
 
 impl Program {
@@ -65,6 +71,18 @@ impl Program {
     #[must_use]
     pub fn count(&self) -> usize {
         self.rules.len()
+    }
+
+    /// The fleet's baselines that rules read and that are being learned, by model and name.
+    #[must_use]
+    pub fn fleet_baselines(&self) -> Vec<(String, String)> {
+        let of = |m: &ModelProgram| {
+            let learning =
+                m.ops.iter().filter_map(|op| op.baseline.as_deref()).filter(|b| b.source == Origin::Learning);
+            learning.map(|b| (m.model.id.to_string(), b.name.to_string())).collect::<Vec<_>>()
+        };
+        let all: BTreeSet<(String, String)> = self.models.iter().flat_map(of).collect();
+        all.into_iter().collect()
     }
 
     /// The models the rules were compiled for.
@@ -655,9 +673,37 @@ pub(crate) struct RuleProgram {
     pub(crate) on_backfill: OnBackfill,
     /// Microseconds.
     pub(crate) stale_after: i64,
+    /// What may keep it from raising; `None` for most rules.
+    pub(crate) bars: Option<Bars>,
     pub(crate) uses: Uses,
     /// Header at this offset, levels behind it.
     pub(crate) offset: usize,
+    /// What its expressions were made of; for people only.
+    pub(crate) trees: Arc<super::tree::Trees>,
+}
+
+/// What keeps a rule from raising: while one of these bars it, `when` counts as false for levels that are not in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Bars {
+    /// Outside of it.
+    pub(crate) active: Option<Schedule>,
+    /// Our own link has been up and drained for less than so many microseconds.
+    pub(crate) ingest_healthy: i64,
+    /// While this is true.
+    pub(crate) expected_off: Option<Vec<Ins>>,
+    /// So many microseconds after an episode has ended.
+    pub(crate) cooldown: i64,
+    /// No bar: raises that are too many stay.
+    pub(crate) flap: Option<Flap>,
+    /// Where its words start.
+    pub(crate) offset: usize,
+}
+
+impl Bars {
+    /// When the last episode ended, whether the bar was told, and when the last raises were.
+    pub(crate) fn words(&self) -> usize {
+        BAR_WORDS + self.flap.map_or(0, |flap| usize::try_from(flap.max).unwrap_or(0))
+    }
 }
 
 /// A level compiled for one model.
@@ -722,6 +768,8 @@ pub(crate) struct Item {
 /// Words of a rule before its levels: time of its last sample, start of the episode, since when its inputs are unknown,
 /// and sequence number, level and flags.
 pub(crate) const RULE_WORDS: usize = 4;
+/// Words of a rule's bars before its last raises: the end of its last episode, and whether a bar has kept it from raising.
+pub(crate) const BAR_WORDS: usize = 2;
 /// Words of a level: first true sample, covered time, and count and phase.
 pub(crate) const LEVEL_WORDS: usize = 3;
 

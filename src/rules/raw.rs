@@ -5,6 +5,7 @@ use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Te
 
 use super::baseline::{self, RawBaseline};
 use super::expr::{Expr, parse};
+use super::limits::{self, RawLimits};
 use super::program::{OnBackfill, OnGap};
 use super::sample::{self, RawSample};
 use super::sequence::{self, RawSequence};
@@ -44,6 +45,7 @@ pub(super) struct RawRule {
     pub(super) carry_resets: bool,
     pub(super) stale_after: Span,
     pub(super) title: Option<Text>,
+    pub(super) limits: RawLimits,
 }
 
 /// `max_gap` as written.
@@ -121,6 +123,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         carry_resets: false,
         stale_after: Span::from_hours(1),
         title,
+        limits: limits::read(diags, &table),
     };
     if let Some(data) = table.table(diags, "data") {
         read_data(diags, data, &mut raw);

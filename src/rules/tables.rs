@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::baseline::Declared;
+use super::baseline::{By, Declared};
 use super::check::Typed;
 use super::program::{Const, Family, FoldSpec, Gap, Lane, ModelProgram, OpSpec, Shown, Slot};
+use super::tree::Node;
 use super::types::Ty;
 use crate::domain::Span;
 use crate::model::{Model, SignalIx, SignalType};
+use crate::source::Place;
 
 /// The tables of a model that grow while its rules are checked.
 #[derive(Debug)]
@@ -19,7 +21,13 @@ pub(super) struct Tables {
     pub(super) baselines: BTreeMap<Arc<str>, Option<Declared>>,
     /// Those that are being checked.
     pub(super) open: Vec<Arc<str>>,
+    /// Those of the fleet that are being learned: where they were first asked for, and what they are of and by.
+    pub(super) asked: BTreeMap<Arc<str>, (Place, (Vec<String>, Vec<By>))>,
     folds_by_text: BTreeMap<String, u16>,
+    /// The parts of the expression at hand, by their bytes in it.
+    pub(super) nodes: BTreeMap<(usize, usize), Arc<Node>>,
+    /// The trees of the `let`s of the rule at hand.
+    pub(super) let_nodes: BTreeMap<Arc<str>, Arc<Node>>,
 }
 
 impl Tables {
@@ -29,7 +37,10 @@ impl Tables {
             by_key: BTreeMap::new(),
             baselines: BTreeMap::new(),
             open: Vec::new(),
+            asked: BTreeMap::new(),
             folds_by_text: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            let_nodes: BTreeMap::new(),
         }
     }
 

@@ -156,3 +156,9 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, args: &[f64]
         Read::Slope | Read::R2 | Read::TimeTo => trend::read_line(read, words, now, op.window, args[0]),
     }
 }
+
+/// How many samples the window of an operator holds and which share of it they cover; `None` for what is no such window.
+pub(super) fn fill(op: Op<'_>, words: &[u64], now: i64) -> Option<(u64, f64)> {
+    let kept = matches!(op.spec.family, Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Trend);
+    (kept && op.window > 0).then(|| window::fill(op, words, now))
+}

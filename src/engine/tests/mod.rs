@@ -1,11 +1,13 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
+mod bars;
 mod baseline;
 mod clock;
 mod components;
 mod counters;
 mod events;
 mod examples_design;
+mod history;
 mod levels;
 mod lifecycle;
 mod operators;
