@@ -176,6 +176,8 @@ impl Stage<'_> {
             event_at: at,
             received_at: at,
             historical: false,
+            latched: false,
+            late_by: None,
         }))
     }
 
