@@ -137,6 +137,12 @@ pub(crate) struct ModelProgram {
     pub(crate) ops: Vec<OpSpec>,
     pub(crate) folds: Vec<FoldSpec>,
     pub(crate) rules: Vec<RuleProgram>,
+    /// Time zones that rules read; `None` is that of the device.
+    pub(crate) zones: Vec<Option<Arc<str>>>,
+    /// The durations of `silent` that are computed.
+    pub(crate) silences: Vec<Vec<Ins>>,
+    /// Patterns of texts: the signal, the slot of the answer, the pattern.
+    pub(crate) patterns: Vec<(SignalIx, u16, regex::Regex)>,
     /// The slot of `online`, if a rule reads it.
     pub(crate) online: Option<u16>,
     /// Operators to update, in order, when a slot gets a sample.
@@ -253,6 +259,11 @@ pub(crate) enum Const {
     Instant {
         name: Arc<str>,
     },
+    /// Whether `device.x` matches a pattern.
+    Matches {
+        name: Arc<str>,
+        pattern: Arc<str>,
+    },
 }
 
 /// One instruction of a stack machine over `f64`.
@@ -297,6 +308,14 @@ pub(crate) enum Ins {
     Now,
     /// Whether nothing was heard for `consts[.0]` seconds.
     Silent(u16),
+    /// The same for a duration that it pops.
+    SilentFor,
+    /// How far apart messages usually are, in seconds.
+    Interval,
+    /// Hour of the day in `zones[.0]`.
+    Hour(u16),
+    /// Day of the week in `zones[.0]`, Monday 0.
+    Weekday(u16),
     Read(Read, u16),
     /// How many of the edges of that cut do not lie above the value.
     Cut(u16),
@@ -311,6 +330,8 @@ impl Ins {
         Some(match self {
             Self::SkipIfFalse(_) | Self::SkipIfTrue(_) => return None,
             Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
+            Self::Interval | Self::Hour(_) | Self::Weekday(_) => 0,
+            Self::SilentFor => 1,
             Self::Read(read, _) => read.pops(),
             Self::Regime(count) => usize::from(count),
             Self::Affine(..)

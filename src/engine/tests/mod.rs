@@ -2,9 +2,11 @@
 
 mod bars;
 mod baseline;
+mod clock;
 mod components;
 mod counters;
 mod events;
+mod examples_design;
 mod history;
 mod levels;
 mod lifecycle;

@@ -19,6 +19,8 @@
 //! | `mean_on(e, w)` | mean length of the runs of true that reach into `w`; unknown if there are none |
 //! | `prev(m)` `changed(m)` | the sample before the newest; whether the newest differs from it |
 //! | `known(x)` `age(signal)` | whether `x` is known; time since the signal was last sent |
+//! | `hour()` `weekday()` | the hour (0..23) and the day (`'mon'`..) where the device stands, or in a zone that is named |
+//! | `usual_interval` | how far apart its messages usually are: a running mean, of device time; unknown before the second |
 //! | `silent(w)` | nothing at all was heard for `w`, our own outages not counted |
 //! | `only(m, e)` | `m` while `e` holds, otherwise unknown: feeds a window with the samples that mean something |
 //! | `z(m, NAME)` `centre(NAME)` `scale(NAME)` | against `[rule.baseline.NAME]`; see `call::evidence` |
@@ -33,6 +35,7 @@
 //!
 //! `min(m, 1h)` is a window unless `m` is itself a computed duration, as in `min(time_to(…), 7d)`.
 
+mod clock;
 mod counter;
 mod edges;
 mod events;
@@ -75,6 +78,7 @@ const GROUPS: &[&[Call]] = &[
     events::CALLS,
     runs::CALLS,
     counter::CALLS,
+    clock::CALLS,
     instant::CALLS,
     evidence::CALLS,
     shape::CALLS,
