@@ -37,7 +37,6 @@ mod tree;
 mod types;
 
 pub use fleet::Fleet;
-pub use limits::Breaker;
 pub use load::{load, load_with};
 pub use program::{BUCKETS, Program, RuleInfo};
 

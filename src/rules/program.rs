@@ -16,7 +16,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::baseline::{Baseline, Origin};
-use super::limits::{Breaker, Flap};
+use super::limits::Flap;
 use super::schedule::Schedule;
 use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
 use crate::model::{Model, SignalIx};
@@ -54,10 +54,6 @@ pub struct RuleInfo {
     pub confidence: f64,
     /// Where its fault is named, or else the rule itself.
     pub place: Place,
-    /// When it raises on so many devices that something else must be wrong.
-    pub breaker: Option<Breaker>,
-    /// The attribute that names the device behind which this one is.
-    pub parent: Option<Arc<str>>,
 }
 
 impl Program {
