@@ -32,6 +32,7 @@ mod rules;
 mod run;
 mod service;
 mod simulation;
+mod sparkplug;
 mod store;
 mod tidy;
 mod world;
