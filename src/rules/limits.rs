@@ -1,6 +1,7 @@
 //! `[rule.active]`, `[rule.gate]` and `[rule.limits]`: what keeps a rule from raising, and what is done when it raises
 //! too often.
 
+use super::program::Ins;
 use super::raw::{Source, duration, source};
 use super::schedule::{self, Schedule};
 use crate::domain::Span;
@@ -26,6 +27,33 @@ pub(crate) struct Flap {
     /// Microseconds.
     pub(crate) per: i64,
 }
+
+/// What keeps a rule from raising: while one of these bars it, `when` counts as false for levels that are not in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Bars {
+    /// Outside of it.
+    pub(crate) active: Option<Schedule>,
+    /// Our own link has been up and drained for less than so many microseconds.
+    pub(crate) ingest_healthy: i64,
+    /// While this is true.
+    pub(crate) expected_off: Option<Vec<Ins>>,
+    /// So many microseconds after an episode has ended.
+    pub(crate) cooldown: i64,
+    /// No bar: raises that are too many stay.
+    pub(crate) flap: Option<Flap>,
+    /// Where its words start.
+    pub(crate) offset: usize,
+}
+
+impl Bars {
+    /// When the last episode ended, whether the bar was told, and when the last raises were.
+    pub(crate) fn words(&self) -> usize {
+        BAR_WORDS + self.flap.map_or(0, |flap| usize::try_from(flap.max).unwrap_or(0))
+    }
+}
+
+/// Words of a rule's bars before its last raises: the end of its last episode, and whether a bar has kept it from raising.
+pub(crate) const BAR_WORDS: usize = 2;
 
 /// Reads the three tables.
 pub(super) fn read(diags: &mut Diagnostics, rule: &Table<'_>) -> RawLimits {

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use super::check::{Checker, Scope, Typed};
 use super::expr::parse;
 use super::fleet::Fleet;
+use super::info::RuleInfo;
+use super::limits::Bars;
 use super::logic::{Oddity, oddities};
 use super::program::{
-    Bars, Const, Family, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS,
-    Read, RuleInfo, RuleProgram, Shown, Uses,
+    Const, Family, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, Read,
+    RuleProgram, Shown, Uses,
 };
 use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};

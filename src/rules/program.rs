@@ -15,12 +15,11 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::baseline::{Baseline, Origin};
-use super::limits::Flap;
-use super::schedule::Schedule;
-use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
+use super::baseline::Baseline;
+use super::info::RuleInfo;
+use super::limits::Bars;
+use crate::domain::{FaultName, Mode, RuleId, Severity, SignalName, Unit};
 use crate::model::{Model, SignalIx};
-use crate::source::Place;
 
 /// Buckets of a window. A window of `w` reaches back between `w` and `w - w/BUCKETS`, never further than `w`.
 pub const BUCKETS: usize = 20;
@@ -31,85 +30,6 @@ pub struct Program {
     pub(crate) models: Vec<ModelProgram>,
     pub(super) rules: Vec<RuleInfo>,
     pub(super) loaded: Arc<crate::model::Models>,
-}
-
-/// One rule as it was loaded.
-#[derive(Debug, Clone)]
-pub struct RuleInfo {
-    /// Its name.
-    pub id: RuleId,
-    /// Whether it may act.
-    pub mode: Mode,
-    /// What it finds.
-    pub fault: FaultName,
-    /// The models it watches.
-    pub models: Vec<ModelId>,
-    /// First eight bytes of the hash over its source text.
-    pub rev: u64,
-    /// Promised warning time, for scoring: shortest and longest, in microseconds.
-    pub lead: Option<(i64, i64)>,
-    /// How bad its levels are, highest level first.
-    pub severities: Vec<Severity>,
-    /// How sure it is, 0..=1.
-    pub confidence: f64,
-    /// Where its fault is named, or else the rule itself.
-    pub place: Place,
-}
-
-impl Program {
-    /// The rules, in the order of the files.
-    #[must_use]
-    pub fn rules(&self) -> &[RuleInfo] {
-        &self.rules
-    }
-
-    /// How many rules there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.rules.len()
-    }
-
-    /// The fleet's baselines that rules read and that are being learned, by model and name.
-    #[must_use]
-    pub fn fleet_baselines(&self) -> Vec<(String, String)> {
-        let of = |m: &ModelProgram| {
-            let learning =
-                m.ops.iter().filter_map(|op| op.baseline.as_deref()).filter(|b| b.source == Origin::Learning);
-            learning.map(|b| (m.model.id.to_string(), b.name.to_string())).collect::<Vec<_>>()
-        };
-        let all: BTreeSet<(String, String)> = self.models.iter().flat_map(of).collect();
-        all.into_iter().collect()
-    }
-
-    /// The models the rules were compiled for.
-    #[must_use]
-    pub fn models(&self) -> &Arc<crate::model::Models> {
-        &self.loaded
-    }
-
-    /// One line for the log at start: `2 rules (1 live, 1 shadow, 0 off), 4 operators; bytes a device: car 312`.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        let count = |m| self.rules.iter().filter(|r| r.mode == m).count();
-        let operators: usize = self.models.iter().map(|m| m.ops.len()).sum();
-        let sizes: Vec<String> = self
-            .models
-            .iter()
-            .filter(|m| !m.rules.is_empty())
-            .map(|m| {
-                let parts = m.lanes[1..].iter().map(|l| format!(" + {} a {}", l.words * 8, l.name));
-                format!("{} {}{}", m.model.id, m.lanes[0].words * 8, parts.collect::<String>())
-            })
-            .collect();
-        format!(
-            "{} rules ({} live, {} shadow, {} off), {operators} operators; bytes of state a device: {}",
-            self.rules.len(),
-            count(Mode::Live),
-            count(Mode::Shadow),
-            count(Mode::Off),
-            if sizes.is_empty() { "none".to_owned() } else { sizes.join(", ") }
-        )
-    }
 }
 
 /// The rules of one model.
@@ -657,30 +577,6 @@ pub(crate) struct RuleProgram {
     pub(crate) trees: Arc<super::tree::Trees>,
 }
 
-/// What keeps a rule from raising: while one of these bars it, `when` counts as false for levels that are not in force.
-#[derive(Debug, Clone)]
-pub(crate) struct Bars {
-    /// Outside of it.
-    pub(crate) active: Option<Schedule>,
-    /// Our own link has been up and drained for less than so many microseconds.
-    pub(crate) ingest_healthy: i64,
-    /// While this is true.
-    pub(crate) expected_off: Option<Vec<Ins>>,
-    /// So many microseconds after an episode has ended.
-    pub(crate) cooldown: i64,
-    /// No bar: raises that are too many stay.
-    pub(crate) flap: Option<Flap>,
-    /// Where its words start.
-    pub(crate) offset: usize,
-}
-
-impl Bars {
-    /// When the last episode ended, whether the bar was told, and when the last raises were.
-    pub(crate) fn words(&self) -> usize {
-        BAR_WORDS + self.flap.map_or(0, |flap| usize::try_from(flap.max).unwrap_or(0))
-    }
-}
-
 /// A level compiled for one model.
 #[derive(Debug, Clone)]
 pub(crate) struct LevelProgram {
@@ -743,8 +639,6 @@ pub(crate) struct Item {
 /// Words of a rule before its levels: time of its last sample, start of the episode, since when its inputs are unknown,
 /// and sequence number, level and flags.
 pub(crate) const RULE_WORDS: usize = 4;
-/// Words of a rule's bars before its last raises: the end of its last episode, and whether a bar has kept it from raising.
-pub(crate) const BAR_WORDS: usize = 2;
 /// Words of a level: first true sample, covered time, and count and phase.
 pub(crate) const LEVEL_WORDS: usize = 3;
 
