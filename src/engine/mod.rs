@@ -17,6 +17,7 @@ mod census;
 mod device;
 mod emit;
 mod fold;
+mod gauge;
 mod level;
 mod look;
 mod ops;
@@ -47,6 +48,7 @@ use part::{Key, PartValue};
 use profile::Profiles;
 
 pub use census::watched;
+pub use gauge::Gauge;
 pub use level::Phase;
 pub use state::Error;
 pub use trace::Turn;

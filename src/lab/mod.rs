@@ -13,6 +13,7 @@ pub mod proof;
 pub mod recording;
 pub mod report;
 pub mod score;
+pub mod trace;
 
 pub use episode::{Episode, episodes};
 pub use play::{PlayError, Played, Seen, play};

@@ -114,6 +114,22 @@ fn other_rules_are_compared_by_device_and_by_failure() {
 }
 
 #[test]
+fn the_page_needs_nothing_else_and_draws_what_the_rule_compared() {
+    let page = tempfile::NamedTempFile::new().unwrap();
+    let html = ["--html", page.path().to_str().unwrap(), "--truth", "tests/data/cmapss-fd001-truth.csv"];
+    assert!(backtest(&[&ENGINE[..], &html, &ENGINE_TERMS].concat()).status.success());
+    let page = fs::read_to_string(page.path()).unwrap();
+    for foreign in ["http:", "https:", "src=", "@import", "url(", "<script", "{{", "NaN"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert_eq!(page.matches("<svg viewBox=\"0 0 700").count(), 3, "three early episodes are drawn");
+    assert_eq!(page.matches(">avg(days, 8d)</text>").count(), 3);
+    assert_eq!(page.matches("<title>avg(days, 8d) &lt; 46</title>").count(), 3);
+    assert_eq!(page.matches("class=\"cross told\"").count(), 12, "each failure is on the time line");
+    assert!(page.len() < 200_000, "{} bytes", page.len());
+}
+
+#[test]
 fn mistakes_have_their_exit_codes_and_places() {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
