@@ -6,7 +6,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use forewarn::decode;
+use forewarn::decode::{self, Messages};
+use forewarn::domain::At;
 use forewarn::model::{self, Message, Models};
 use forewarn::source::Diagnostics;
 
@@ -25,14 +26,18 @@ fn models(text: &str) -> Models {
 }
 
 fn flat() -> Models {
-    let mut text =
-        "[model]\nid = \"flat\"\ntopics = [\"flat/+\"]\ntimestamp = { path = \"ts\", unit = \"ms\" }\n[signal]\n"
-            .to_owned();
+    models(&flat_text(""))
+}
+
+fn flat_text(decoder: &str) -> String {
+    let mut text = format!(
+        "[model]\nid = \"flat\"\ntopics = [\"flat/+\"]\n{decoder}timestamp = {{ path = \"ts\", unit = \"ms\" }}\n[signal]\n"
+    );
     for n in 1..=8 {
         let ty = if n == 6 { "bool" } else { "number" };
         text.push_str(&format!("s{n} = {{ path = \"s{n}\", type = \"{ty}\" }}\n"));
     }
-    models(&text)
+    text
 }
 
 fn decode(c: &mut Criterion) {
@@ -55,5 +60,41 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode);
+/// The same content in every format, beside what everybody would take for it: a tree of values.
+fn formats(c: &mut Criterion) {
+    let document: serde_json::Value = serde_json::from_slice(FLAT).expect("JSON");
+    let json = FLAT.to_vec();
+    let mut cbor = Vec::new();
+    ciborium::into_writer(&document, &mut cbor).expect("memory does not fail");
+    let msgpack = rmp_serde::to_vec_named(&document).expect("memory does not fail");
+    let zstd = zstd::bulk::compress(FLAT, 3).expect("memory does not fail");
+    let mut group = c.benchmark_group("formats");
+    group.throughput(Throughput::Elements(1));
+    for (format, payload) in [
+        ("format = \"json\"", &json),
+        ("format = \"cbor\"", &cbor),
+        ("format = \"msgpack\"", &msgpack),
+        ("format = \"json\", compress = \"zstd\"", &zstd),
+    ] {
+        let models = models(&flat_text(&format!("decoder = {{ {format} }}\n")));
+        let binding = models.bind("flat/a").expect("a topic of the model");
+        let mut out = Messages::default();
+        group.bench_function(format, |b| {
+            b.iter(|| decode::decode(&models.list[0], &binding, black_box(payload), At::MIN, &mut out).is_ok());
+        });
+        assert_eq!(out.as_slice()[0].readings.len(), 8, "{format}");
+    }
+    group.bench_function("json, as a serde_json::Value", |b| {
+        b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(&json)).is_ok());
+    });
+    group.bench_function("cbor, as a ciborium::Value", |b| {
+        b.iter(|| ciborium::from_reader::<ciborium::Value, _>(black_box(&cbor[..])).is_ok());
+    });
+    group.bench_function("msgpack, as a serde_json::Value", |b| {
+        b.iter(|| rmp_serde::from_slice::<serde_json::Value>(black_box(&msgpack)).is_ok());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, decode, formats);
 criterion_main!(benches);

@@ -64,21 +64,32 @@ pub struct Rulebook {
     pub program: Arc<Program>,
     /// Who is out there.
     pub registry: Arc<Registry>,
+    /// What has been learned of it.
+    pub fleet: Fleet,
 }
 
-/// Loads models, rules and registry that the settings file at `path` names. All findings are in `diags`; `None` if there
+/// Loads models, rules, baselines and registry that the settings file at `path` names. All findings are in `diags`; `None` if there
 /// is an error among them.
 pub fn load_rulebook(diags: &mut Diagnostics, path: &Path, environment: &[(String, String)]) -> Option<Rulebook> {
     let (settings, base) = settings(diags, path, environment)?;
-    let (program, registry) = rulebook(diags, &settings, &base);
-    (!diags.has_errors()).then(|| Rulebook { settings, program: Arc::new(program), registry })
+    let fleet = fleet(diags, &settings, &base);
+    let (program, registry) = rulebook(diags, &settings, &base, &fleet);
+    (!diags.has_errors()).then(|| Rulebook { settings, program: Arc::new(program), registry, fleet })
 }
 
-/// Loads another set of rules for the same models: a file, or a folder of them.
-pub fn load_other_rules(diags: &mut Diagnostics, path: &Path, models: &Arc<Models>) -> Option<Arc<Program>> {
+/// As [`load_rulebook`], for learning what is usual in the fleet: whatever has been learned is left aside.
+pub fn load_to_learn(diags: &mut Diagnostics, path: &Path, environment: &[(String, String)]) -> Option<Rulebook> {
+    let (settings, base) = settings(diags, path, environment)?;
+    let fleet = Fleet::learning();
+    let (program, registry) = rulebook(diags, &settings, &base, &fleet);
+    (!diags.has_errors()).then(|| Rulebook { settings, program: Arc::new(program), registry, fleet })
+}
+
+/// Loads another set of rules for the models and the fleet of `book`: a file, or a folder of them.
+pub fn load_other_rules(diags: &mut Diagnostics, path: &Path, book: &Rulebook) -> Option<Arc<Program>> {
     let found =
         if path.is_dir() { files(diags, path, "toml", true) } else { add(diags, path).into_iter().collect::<Vec<_>>() };
-    let program = rules::load(diags, &found, models.clone());
+    let program = rules::load_with(diags, &found, book.program.models().clone(), &book.fleet);
     (!diags.has_errors()).then(|| Arc::new(program))
 }
 
@@ -97,15 +108,18 @@ fn settings(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     Some((settings, base))
 }
 
-fn rulebook(diags: &mut Diagnostics, settings: &Settings, base: &Path) -> (Program, Arc<Registry>) {
+fn fleet(diags: &mut Diagnostics, settings: &Settings, base: &Path) -> Fleet {
+    let baselines = files(diags, &base.join(&settings.files.baselines), "toml", false);
+    Fleet::load(diags, &baselines)
+}
+
+fn rulebook(diags: &mut Diagnostics, settings: &Settings, base: &Path, fleet: &Fleet) -> (Program, Arc<Registry>) {
     let dir = base.join(&settings.files.models);
     attach(diags, &dir, "pb");
     let models = files(diags, &dir, "toml", true);
     let models = Arc::new(model::load(diags, &models));
     let rule_files = files(diags, &base.join(&settings.files.rules), "toml", true);
-    let baselines = files(diags, &base.join(&settings.files.baselines), "toml", false);
-    let fleet = Fleet::load(diags, &baselines);
-    let program = rules::load_with(diags, &rule_files, models.clone(), &fleet);
+    let program = rules::load_with(diags, &rule_files, models.clone(), fleet);
     let registry = Arc::new(registry(diags, &base.join(&settings.files.registry), &models));
     (program, registry)
 }
@@ -133,7 +147,8 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
     }
 
     let dir = |name: &Path| base.join(name);
-    let (program, registry) = rulebook(diags, &settings, base);
+    let fleet = fleet(diags, &settings, base);
+    let (program, registry) = rulebook(diags, &settings, base, &fleet);
     let messages = messages(diags, &dir(&settings.files.messages));
     let messages = Messages::load(diags, &messages);
     let playbooks = files(diags, &dir(&settings.files.playbooks), "toml", true);

@@ -7,7 +7,7 @@ mod secrets;
 mod sections;
 mod settings;
 
-pub use load::{Loaded, Rulebook, load, load_other_rules, load_rulebook, test_files};
+pub use load::{Loaded, Rulebook, load, load_other_rules, load_rulebook, load_to_learn, test_files};
 pub use run::{Error, check, clock, environment, run};
 pub use secrets::Secrets;
 pub use settings::{EngineSettings, FilesSettings, Queue, Settings, StoreSettings};

@@ -138,6 +138,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     let probe = daemon.probe();
     let deps = http::Deps {
         desk,
+        engine: daemon.engine(),
         health: health(probe.clone(), link.clone()),
         metrics,
         metrics_access: loaded.settings.http.metrics,

@@ -166,8 +166,7 @@ fn load(args: &Args) -> Result<(Rulebook, Vec<Arc<Program>>), Diagnostics> {
     let Some(book) = app::load_rulebook(&mut diags, &args.config, &app::environment()) else { return Err(diags) };
     let mut programs = vec![book.program.clone()];
     if let Some(path) = &args.against {
-        let models = book.program.models();
-        let Some(other) = app::load_other_rules(&mut diags, path, models) else { return Err(diags) };
+        let Some(other) = app::load_other_rules(&mut diags, path, &book) else { return Err(diags) };
         programs.push(other);
     }
     Ok((book, programs))
@@ -220,7 +219,7 @@ fn write(args: &Args, report: &Report, out: &mut impl Write) -> io::Result<()> {
     write!(out, "{report}")
 }
 
-fn fleet(book: &Rulebook, model: Option<&str>) -> Result<Fleet, Error> {
+pub(super) fn fleet(book: &Rulebook, model: Option<&str>) -> Result<Fleet, Error> {
     let models = book.program.models().clone();
     let model = match model {
         None => None,
@@ -233,7 +232,7 @@ fn fleet(book: &Rulebook, model: Option<&str>) -> Result<Fleet, Error> {
     Ok(Fleet { models, registry: Arc::clone(&book.registry), model })
 }
 
-fn bar(total: Option<u64>) -> ProgressBar {
+pub(super) fn bar(total: Option<u64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

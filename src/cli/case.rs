@@ -4,11 +4,11 @@ mod client;
 mod render;
 
 use std::io::{self, IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use client::Client;
+pub(super) use client::Client;
 pub use render::{CaseList, Style, render_case, render_list};
 
 /// `forewarn case`.
@@ -149,7 +149,7 @@ impl Error {
 
 /// Runs the command: result to standard output, as a table on a terminal or as text in a pipe.
 pub async fn run(args: &Args) -> Result<(), Error> {
-    let token = token(args, std::env::var("FOREWARN_TOKEN").ok())?;
+    let token = token(args.token_file.as_deref(), std::env::var("FOREWARN_TOKEN").ok())?;
     let text = answer(args, token, &Style::of_stdout()).await?;
     match io::stdout().lock().write_all(text.as_bytes()) {
         // `forewarn case list | head` is no error.
@@ -159,10 +159,10 @@ pub async fn run(args: &Args) -> Result<(), Error> {
 }
 
 /// The token from the file, or else from the environment.
-fn token(args: &Args, from_environment: Option<String>) -> Result<SecretString, Error> {
-    let text = match &args.token_file {
+pub(super) fn token(file: Option<&Path>, from_environment: Option<String>) -> Result<SecretString, Error> {
+    let text = match file {
         Some(path) => {
-            std::fs::read_to_string(path).map_err(|source| Error::TokenFile { path: path.clone(), source })?
+            std::fs::read_to_string(path).map_err(|source| Error::TokenFile { path: path.to_owned(), source })?
         }
         None => from_environment.unwrap_or_default(),
     };
@@ -179,12 +179,12 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
     let client = Client::new(&args.url, token)?;
     let text = match &args.command {
         Command::List { closed, limit } => {
-            client.get(&[], &[("closed", closed.to_string()), ("limit", limit.to_string())]).await?
+            client.get(&["cases"], &[("closed", closed.to_string()), ("limit", limit.to_string())]).await?
         }
-        Command::Show { id } => client.get(&[id], &[]).await?,
-        Command::Ack { id } => client.post(&[id, "ack"], None).await?,
+        Command::Show { id } => client.get(&["cases", id], &[]).await?,
+        Command::Ack { id } => client.post(&["cases", id, "ack"], None).await?,
         Command::Close { id, reason } => {
-            client.post(&[id, "close"], Some(serde_json::json!({ "reason": reason }))).await?
+            client.post(&["cases", id, "close"], Some(serde_json::json!({ "reason": reason }))).await?
         }
     };
     if args.json {
@@ -227,11 +227,6 @@ impl Style {
 mod tests {
     use super::*;
 
-    fn args(token_file: Option<PathBuf>) -> Args {
-        let command = Command::List { closed: false, limit: 100 };
-        Args { url: "http://127.0.0.1:1".to_owned(), token_file, json: false, command }
-    }
-
     #[test]
     fn the_token_comes_from_the_file_then_from_the_environment() {
         use secrecy::ExposeSecret as _;
@@ -239,12 +234,12 @@ mod tests {
         let file = dir.path().join("token");
         std::fs::write(&file, "fwt_file\n").unwrap();
         let env = || Some("fwt_env".to_owned());
-        assert_eq!(token(&args(Some(file)), env()).unwrap().expose_secret(), "fwt_file");
-        assert_eq!(token(&args(None), env()).unwrap().expose_secret(), "fwt_env");
-        assert!(matches!(token(&args(None), None), Err(Error::NoToken)));
-        assert!(matches!(token(&args(None), Some(" ".to_owned())), Err(Error::NoToken)));
-        assert!(matches!(token(&args(None), Some("two words".to_owned())), Err(Error::BadToken)));
-        let missing = token(&args(Some(dir.path().join("no"))), env()).unwrap_err();
+        assert_eq!(token(Some(&file), env()).unwrap().expose_secret(), "fwt_file");
+        assert_eq!(token(None, env()).unwrap().expose_secret(), "fwt_env");
+        assert!(matches!(token(None, None), Err(Error::NoToken)));
+        assert!(matches!(token(None, Some(" ".to_owned())), Err(Error::NoToken)));
+        assert!(matches!(token(None, Some("two words".to_owned())), Err(Error::BadToken)));
+        let missing = token(Some(&dir.path().join("no")), env()).unwrap_err();
         assert_eq!(missing.exit_code(), 64);
         assert!(missing.to_string().contains("/no: "), "{missing}");
     }

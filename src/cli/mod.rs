@@ -5,6 +5,8 @@ pub mod case;
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod explain;
+pub mod fit;
 pub mod replay;
 pub mod store;
 pub mod test;
@@ -18,6 +20,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::app;
+use crate::lab::AskError;
 
 /// Wrong use of the command line.
 const USAGE: u8 = 64;
@@ -55,6 +58,8 @@ enum Command {
     Check(check::Args),
     /// Show what the rules would have said of a recording, and how good that is
     Backtest(backtest::Args),
+    /// Learn from a recording what is usual in the fleet: the baselines that the rules ask for
+    Fit(fit::Args),
     /// Show and handle cases of a running daemon
     Case(case::Args),
     /// Publish a recording to a broker
@@ -66,6 +71,7 @@ enum Command {
     Audit(store::AuditArgs),
     /// Move the desk's state: export, import, release
     Store(store::StoreArgs),
+    Explain(Box<explain::Args>),
     Test(test::Args),
     /// Make tokens for the API
     Token(token::Args),
@@ -92,13 +98,15 @@ pub fn main() -> ExitCode {
             Ok(false) => ExitCode::from(CONFIG),
             Err(error) => complain(&error, None, 1),
         },
-        Command::Backtest(args) => backtest(&args),
+        Command::Backtest(args) => looked_back(backtest::run(&args, &mut stdout().lock())),
+        Command::Fit(args) => looked_back(fit::run(&args)),
         Command::Case(args) => case(&args),
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
         #[cfg(feature = "demo")]
         Command::Demo(args) => on_runtime(demo::run(&args, app::clock())).unwrap_or_else(|code| code),
         Command::Audit(args) => stored(store::audit(&args, &mut stdout().lock())),
         Command::Store(args) => stored(store::store(&args, &mut stdout().lock())),
+        Command::Explain(args) => explain(&args),
         Command::Test(args) => test(&args),
         Command::Token(args) => match token::run(&args, &mut stdout(), &mut stderr()) {
             Ok(()) => ExitCode::SUCCESS,
@@ -138,8 +146,8 @@ fn refuse(error: &app::Error) -> ExitCode {
     complain(error, None, code)
 }
 
-fn backtest(args: &backtest::Args) -> ExitCode {
-    match backtest::run(args, &mut stdout().lock()) {
+fn looked_back(done: Result<(), backtest::Error>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let backtest::Error::Config(diags) = &error {
@@ -160,6 +168,26 @@ fn case(args: &case::Args) -> ExitCode {
 
 fn stored(done: Result<(), crate::store::Error>) -> ExitCode {
     done.map_or_else(|error| complain(&error, None, IO), |()| ExitCode::SUCCESS)
+}
+
+fn explain(args: &explain::Args) -> ExitCode {
+    let error = match on_runtime(explain::run(args)) {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(error)) => error,
+        Err(code) => return code,
+    };
+    let code = match &error {
+        explain::Failure::Daemon(error) => error.exit_code(),
+        explain::Failure::Backtest(error) => {
+            if let backtest::Error::Config(diags) = error {
+                eprint!("{}", diags.render(stderr().is_terminal()));
+            }
+            error.exit_code()
+        }
+        explain::Failure::Ask(AskError::Rule(_)) => USAGE,
+        explain::Failure::Ask(_) | explain::Failure::Output(_) => 1,
+    };
+    complain(&error, error.hint().as_deref(), code)
 }
 
 fn test(args: &test::Args) -> ExitCode {

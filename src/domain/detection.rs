@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, Component, DeviceId, EpisodeId, FaultName, RuleId, Value};
+use super::{At, Component, DeviceId, EpisodeId, FaultName, RuleId, Span, Value};
 
 /// How bad a level is. Ordered: `Minor < Warning < Major < Critical`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -138,4 +138,8 @@ pub struct Detection {
     pub received_at: At,
     /// Made of backfilled data: recorded, but never a reason for urgent action.
     pub historical: bool,
+    /// Made in the historical lane: so much later than it happened did we hear of it.
+    pub late_by: Option<Span>,
+    /// The fault came and went too often: the episode stays open until a person ends it.
+    pub latched: bool,
 }

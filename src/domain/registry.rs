@@ -53,6 +53,20 @@ pub struct Device {
     pub params: BTreeMap<Arc<str>, Arc<str>>,
 }
 
+impl Device {
+    /// What rules read as `device.x`.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        match name {
+            "id" => Some(self.id.as_str()),
+            "model" => Some(self.model.as_str()),
+            "kind" => Some(&self.kind),
+            "tz" => Some(&self.tz),
+            _ => self.attrs.get(name).map(|v| &**v),
+        }
+    }
+}
+
 /// A person or a company we may contact.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Customer {

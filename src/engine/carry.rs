@@ -6,6 +6,7 @@ use super::device::{Device, Life, Sample};
 use super::emit::{episode, facts};
 use super::look::Head;
 use super::part::{Part, Parts, empty_row};
+use super::past::Past;
 use super::state::{DeviceState, Error, ModelState, RuleState, ShardState};
 use super::{Engine, Shard};
 use crate::domain::{At, Change, Component, Detection, DeviceId, Value};
@@ -191,6 +192,18 @@ impl Engine {
         device.recent = old.recent.iter().copied().collect();
         device.texts = old.texts.iter().filter_map(|(s, t)| Some((carry.slot(*s)?, t.clone()))).collect();
         device.waiting = old.waiting.iter().map(|sample| carry.sample(sample)).collect();
+        let past = old.past.as_deref().filter(|past| carry.fits(&past.0)).map(|(state, stay)| {
+            let mut device = self.carry_device(carry, model, program, state);
+            clear_disabled(&mut device, program);
+            Past { device, stay: *stay }
+        });
+        if past.is_some() {
+            device.aside.get_or_insert_default().past = past;
+        }
+        if let Some(aside) = &mut device.aside {
+            aside.skew = aside.skew.map(|new| old.skew.unwrap_or(new));
+            aside.steady = old.steady;
+        }
         device.rearm(program);
         device
     }
@@ -201,7 +214,11 @@ fn clear_disabled(device: &mut Device, program: &ModelProgram) {
     for (ix, rule) in program.rules.iter().enumerate() {
         if !device.profile.enabled[ix] {
             let words = rule.offset..rule.offset + RULE_WORDS + rule.levels.len() * LEVEL_WORDS;
-            device.seats(rule.lane).for_each(|part| device.row_mut(part)[words.clone()].fill(0));
+            let bars = rule.bars.as_ref().map_or(0..0, |b| b.offset..b.offset + b.words());
+            for part in device.seats(rule.lane) {
+                device.row_mut(part)[words.clone()].fill(0);
+                device.row_mut(part)[bars.clone()].fill(0);
+            }
         }
     }
 }
@@ -233,5 +250,7 @@ fn removed(
         event_at: At::from_micros(life.clock),
         received_at: At::from_micros(life.received_at),
         historical: false,
+        late_by: None,
+        latched: head.latched,
     }
 }

@@ -6,16 +6,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::counts::Counts;
 use super::fold::Memo;
 use super::level::{Phase, Track};
 use super::look::Look;
 use super::ops::{self, Op, word};
 use super::part::{PartValue, Parts, empty_row, keep_text};
+use super::past::Past;
 use super::profile::Profile;
+use super::skew::Skew;
 use super::trace::Turn;
 use super::vm::{Stack, View, run};
 use crate::domain::{Component, Detection, DeviceId};
-use crate::rules::{LEVEL_WORDS, MAX_STACK, ModelProgram, OpSpec, RULE_WORDS, RuleProgram};
+use crate::rules::{Family, LEVEL_WORDS, MAX_STACK, ModelProgram, OpSpec, RULE_WORDS, RuleProgram};
 
 /// Most samples that wait to be put in order (T2).
 const MAX_WAITING: usize = 64;
@@ -62,6 +65,19 @@ pub(super) struct Device {
     pub(super) texts: Vec<(u16, Arc<str>)>,
     /// By device time.
     pub(super) waiting: Vec<Sample>,
+    /// What few devices need.
+    pub(super) aside: Option<Box<Aside>>,
+}
+
+/// What only devices of some models need, and some only for a while.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    /// If the model wants it learned.
+    pub(super) skew: Option<Skew>,
+    /// The device as it was before its last gap, while history may come.
+    pub(super) past: Option<Past>,
+    /// Healthy time of the shard when our last outage ended.
+    pub(super) steady: i64,
 }
 
 /// The clocks of a device.
@@ -81,10 +97,8 @@ pub(super) struct Life {
     /// Thresholds of silence up to this healthy time are done.
     pub(super) silent_done: i64,
     pub(super) historical: bool,
-    /// How often its clock ran ahead (T1).
-    pub(super) skewed: u32,
-    /// Late samples (T3).
-    pub(super) late: u32,
+    /// This is the copy on which history runs, not the device as it is now.
+    pub(super) is_past: bool,
 }
 
 /// What is lent to a device while it works: tables, buffers and the way out.
@@ -101,13 +115,21 @@ pub(super) struct Scratch {
     pub(super) memo: Memo,
     ops: Vec<u64>,
     rules: Vec<u64>,
+    pub(super) counts: Counts,
     /// See [`super::Engine::trace`].
     pub(super) turns: Option<Vec<Turn>>,
 }
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { stack: [0.0; MAX_STACK], memo: Memo::default(), ops: Vec::new(), rules: Vec::new(), turns: None }
+        Self {
+            stack: [0.0; MAX_STACK],
+            memo: Memo::default(),
+            ops: Vec::new(),
+            rules: Vec::new(),
+            counts: Counts::default(),
+            turns: None,
+        }
     }
 }
 
@@ -127,6 +149,14 @@ impl Sample {
     }
 }
 
+impl Aside {
+    fn of(program: &ModelProgram) -> Option<Box<Self>> {
+        let gated = program.rules.iter().filter_map(|r| r.bars.as_ref()).any(|b| b.ingest_healthy > 0);
+        let skew = program.model.learn_skew.then(Skew::default);
+        (gated || skew.is_some()).then(|| Box::new(Self { skew, ..Self::default() }))
+    }
+}
+
 impl Life {
     pub(super) fn new(healthy: i64) -> Self {
         Self {
@@ -138,8 +168,7 @@ impl Life {
             done: i64::MIN,
             silent_done: i64::MIN,
             historical: false,
-            skewed: 0,
-            late: 0,
+            is_past: false,
         }
     }
 }
@@ -158,6 +187,7 @@ impl Device {
             recent: VecDeque::new(),
             texts: Vec::new(),
             waiting: Vec::new(),
+            aside: Aside::of(program),
         }
     }
 
@@ -205,13 +235,17 @@ impl Device {
 
     fn take(&mut self, work: &mut Work<'_>, sample: &Sample) {
         if sample.at < self.life.clock {
+            if !self.take_past(work, sample) {
+                work.scratch.counts.one("forewarn_late_total", [("model", work.program.model.id.as_str())]);
+            }
             self.take_late(work, sample);
         } else {
             self.take_in_order(work, sample);
         }
     }
 
-    fn take_in_order(&mut self, work: &mut Work<'_>, sample: &Sample) {
+    pub(super) fn take_in_order(&mut self, work: &mut Work<'_>, sample: &Sample) {
+        self.mind_the_gap(work, sample);
         if self.next < sample.at {
             self.run_timers(work, sample.at - 1, sample.received_at, false);
         }
@@ -272,12 +306,18 @@ impl Device {
         let spec = &work.program.ops[ix];
         let view = self.view(work.program, &work.scratch.memo, part, at);
         let value = run(&view, &spec.input, &mut work.scratch.stack);
-        if !value.is_nan() {
-            let frozen = self.is_frozen(work.program, spec, part);
-            let op = Op { frozen, ..self.profile.op(ix, spec) };
-            let words = row_of(&mut self.row, &mut self.parts, part);
-            ops::update(op, &mut words[spec.offset..], &work.scratch.stack[..spec.inputs()], at);
+        if value.is_nan() {
+            return;
         }
+        if !spec.feeds.is_empty() {
+            self.close_sample(work, ix, part, at);
+            // Closing it took the stack; its one input is this value.
+            work.scratch.stack[0] = value;
+        }
+        let frozen = self.is_frozen(work.program, spec, part);
+        let op = Op { frozen, ..self.profile.op(ix, spec) };
+        let words = row_of(&mut self.row, &mut self.parts, part);
+        ops::update(op, &mut words[spec.offset..], &work.scratch.stack[..spec.inputs()], at);
     }
 
     /// Whether an operator must not learn now: a level of its rule is pending or in force, for the device or for the
@@ -291,9 +331,38 @@ impl Device {
         }
     }
 
+    /// Works the point of a period that is over into the operators over it, when a value of a later one has come.
+    fn close_sample(&mut self, work: &mut Work<'_>, ix: usize, part: Option<usize>, at: i64) {
+        let spec = &work.program.ops[ix];
+        let words = row_of(&mut self.row, &mut self.parts, part);
+        let Some(point) = ops::sample::closes(self.profile.op(ix, spec), &words[spec.offset..], at) else { return };
+        ops::sample::close(&mut words[spec.offset..]);
+        for fed in spec.feeds.iter().map(|ix| usize::from(*ix)) {
+            let lane = work.program.ops[fed].lane;
+            if lane == spec.lane {
+                self.update_operator(work, fed, part, point);
+            } else {
+                self.parts.range(lane).for_each(|part| self.update_operator(work, fed, Some(part), point));
+            }
+        }
+    }
+
+    /// Resets and glitches of each counter that a rule reads, counted once however many rules do.
+    pub(super) fn counter_faults(&self, program: &ModelProgram) -> Vec<(u64, u64)> {
+        let mut seen = Vec::new();
+        let mut faults = Vec::new();
+        for op in program.ops.iter().filter(|op| matches!(op.family, Family::Counter | Family::Total)) {
+            if !seen.contains(&&op.slots) {
+                seen.push(&op.slots);
+                let rows = self.seats(op.lane).map(|part| &self.row(part)[op.offset..]);
+                faults.extend(rows.map(ops::counter::faults));
+            }
+        }
+        faults
+    }
+
     /// A late sample reaches the windows that are still open and nothing else (T3).
     fn take_late(&mut self, work: &mut Work<'_>, sample: &Sample) {
-        self.life.late = self.life.late.saturating_add(1);
         let program = work.program;
         // What the device would be if this were all that it ever said.
         let mut row = empty_row(program, 0);

@@ -18,6 +18,7 @@ pub(super) struct Emit {
     pub(super) level: u8,
     pub(super) started_at: i64,
     pub(super) seq: u32,
+    pub(super) latched: bool,
     /// Device time of the sample or timer.
     pub(super) now: i64,
 }
@@ -34,7 +35,7 @@ pub(super) fn emit(
     let stack = &mut scratch.stack;
     let mut value = |code: &[_], shown: &Shown, slot: Option<u16>| {
         let raw = run(&view, code, stack);
-        of(device, what.part, raw, shown, slot)
+        value_of(Some(device), what.part, raw, shown, slot)
     };
     let evidence = rule
         .evidence
@@ -74,6 +75,8 @@ pub(super) fn emit(
         event_at: At::from_micros(what.now),
         received_at: At::from_micros(device.life.received_at),
         historical: device.life.historical && rule.on_backfill != OnBackfill::Act,
+        late_by: device.life.historical.then(|| Span::from_micros((device.life.received_at - what.now).max(0))),
+        latched: what.latched,
     }
 }
 
@@ -87,7 +90,7 @@ pub(super) fn episode(rule: &str, device: &str, component: Option<&Component>, s
 pub(super) fn facts(device: &Device, program: &ModelProgram) -> BTreeMap<String, Value> {
     let fact = |slot: u16| {
         let spec = &program.slots[usize::from(slot)];
-        of(device, None, f64::from_bits(device.row[spec.offset]), &spec.shown, Some(slot))
+        value_of(Some(device), None, f64::from_bits(device.row[spec.offset]), &spec.shown, Some(slot))
     };
     program
         .facts
@@ -97,7 +100,14 @@ pub(super) fn facts(device: &Device, program: &ModelProgram) -> BTreeMap<String,
         .collect()
 }
 
-fn of(device: &Device, part: Option<usize>, raw: f64, shown: &Shown, slot: Option<u16>) -> Value {
+/// What a number of the machine stands for. The text of a signal is kept with the device.
+pub(super) fn value_of(
+    device: Option<&Device>,
+    part: Option<usize>,
+    raw: f64,
+    shown: &Shown,
+    slot: Option<u16>,
+) -> Value {
     if raw.is_nan() {
         return Value::Unknown;
     }
@@ -110,15 +120,16 @@ fn of(device: &Device, part: Option<usize>, raw: f64, shown: &Shown, slot: Optio
             texts.get(ix).map_or(Value::Unknown, |t| Value::Text(t.clone()))
         }
         Shown::Text => {
-            let own = part.map_or(&[][..], |ix| &device.parts.0[ix].texts);
-            let text = slot.and_then(|slot| own.iter().chain(&device.texts).find(|(s, _)| *s == slot));
+            let own = part.zip(device).map_or(&[][..], |(ix, device)| &device.parts.0[ix].texts);
+            let kept = device.map_or(&[][..], |device| &device.texts);
+            let text = slot.and_then(|slot| own.iter().chain(kept).find(|(s, _)| *s == slot));
             text.map_or(Value::Unknown, |(_, t)| Value::Text(t.clone()))
         }
     }
 }
 
 /// `62.4 °C`, `3d 4h`, `unknown`.
-fn for_people(value: &Value, shown: &Shown) -> String {
+pub(super) fn for_people(value: &Value, shown: &Shown) -> String {
     match (value, shown) {
         (Value::Num(n), Shown::Num(unit)) if &*unit.text == "s" => span_for_people(*n),
         (Value::Num(n), Shown::Num(unit)) => number_for_people(*n, unit),

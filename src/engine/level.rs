@@ -27,12 +27,12 @@ pub(super) struct Track {
     /// First true sample of `when`.
     pub(super) from: i64,
     /// Covered time of the wait so far.
-    acc: i64,
+    pub(super) acc: i64,
     /// True samples of the wait so far.
-    count: u32,
+    pub(super) count: u32,
     pub(super) phase: Phase,
     /// The condition was unknown at the last sample.
-    paused: bool,
+    pub(super) paused: bool,
     /// The timer of this wait came and the condition did not hold; the next sample decides.
     tried: bool,
 }
@@ -92,7 +92,7 @@ impl Track {
         if at.sample {
             self.count_sample(gap, at, value);
         }
-        if !self.waiting() || value != 1.0 {
+        if !self.waits() || value != 1.0 {
             self.tried |= !at.sample;
             return;
         }
@@ -105,7 +105,8 @@ impl Track {
         }
     }
 
-    fn waiting(&self) -> bool {
+    /// Whether a hold is running.
+    pub(super) fn waits(&self) -> bool {
         matches!(self.phase, Phase::Pending | Phase::Clearing)
     }
 
@@ -120,11 +121,11 @@ impl Track {
             self.phase = if self.in_force() { Phase::On } else { Phase::Off };
             self.rest();
         } else if value.is_nan() {
-            if self.waiting() && !self.paused {
+            if self.waits() && !self.paused {
                 self.acc += covered(gap, elapsed);
                 self.paused = true;
             }
-        } else if !self.waiting() || (elapsed > gap.max && gap.policy == OnGap::Reset) {
+        } else if !self.waits() || (elapsed > gap.max && gap.policy == OnGap::Reset) {
             if !self.in_force() {
                 self.from = at.now;
             }
@@ -150,7 +151,7 @@ impl Track {
     /// When the wait will be over if nothing else happens, as far as the last sample covers it.
     pub(super) fn deadline(&self, level: &LevelProgram, gap: Gap, last: i64, clock: bool) -> Option<i64> {
         let (hold, confirm) = if self.in_force() { (level.clear_hold, 1) } else { (level.hold, level.confirm) };
-        let ready = self.waiting() && !self.paused && !self.tried && self.count >= needed(hold, confirm, clock);
+        let ready = self.waits() && !self.paused && !self.tried && self.count >= needed(hold, confirm, clock);
         let left = hold.saturating_sub(self.acc);
         (ready && (left <= gap.max || gap.policy == OnGap::Count)).then(|| last.saturating_add(left))
     }

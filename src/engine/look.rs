@@ -1,8 +1,9 @@
 //! Looking at a rule: its levels are stepped, and what changed is told.
 
+use super::bars::Bar;
 use super::device::{Device, Work};
 use super::emit::{Emit, emit};
-use super::level::{Step, Track};
+use super::level::{Phase, Step, Track};
 use super::ops::{time, word};
 use super::trace::Turn;
 use super::vm::run;
@@ -28,8 +29,7 @@ impl Device {
     pub(super) fn look_at(&mut self, work: &mut Work<'_>, rule: usize, part: Option<usize>, now: i64, why: Look) {
         let program = work.program;
         let spec = &program.rules[rule];
-        let skipped = self.life.historical && spec.on_backfill == OnBackfill::Ignore;
-        if !self.profile.enabled[rule] || skipped {
+        if !self.profile.enabled[rule] || self.skips(spec) {
             return;
         }
         // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
@@ -53,17 +53,29 @@ impl Device {
         let base = spec.offset;
         let mut head = Head::load(&self.row(part)[base..]);
         let before = head;
-        let (mut reached, mut from, mut unknown, mut ended) = (0, step.now, false, 0);
+        let bar =
+            spec.bars.as_ref().map_or(Bar::Open { since: i64::MIN }, |bars| self.bar(program, bars, part, step.now));
+        let (mut reached, mut from, mut unknown, mut ended, mut kept) = (0, step.now, false, 0, false);
         for (ix, level) in spec.levels.iter().enumerate().filter(|(ix, _)| only >> ix & 1 == 1) {
             let words = base + RULE_WORDS + ix * LEVEL_WORDS;
             let mut track = Track::load(&self.row(part)[words..]);
             let old = track;
+            if let Bar::Open { since } = bar
+                && track.phase == Phase::Pending
+                && track.from < since
+            {
+                track = Track::load(&[0; LEVEL_WORDS]);
+            }
             let view = self.view(program, &work.scratch.memo, part, step.now);
             let value = match &level.clear {
+                _ if track.in_force() && head.latched => 0.0,
                 Some(clear) if track.in_force() => run(&view, clear, &mut work.scratch.stack),
                 None if track.in_force() => 1.0 - run(&view, &level.when, &mut work.scratch.stack),
                 _ => run(&view, &level.when, &mut work.scratch.stack),
             };
+            let barred = matches!(bar, Bar::Until(_)) && !track.in_force();
+            kept |= barred && value == 1.0;
+            let value = if barred { 0.0 } else { value };
             if reached == 0 && track.in_force() {
                 unknown = value.is_nan();
             }
@@ -92,13 +104,34 @@ impl Device {
         if step.sample {
             head.last = step.now;
         }
-        let change = head.moves(reached, from, step.now, unknown, spec.stale_after);
+        if let Some(bars) = spec.bars.as_ref().filter(|_| step.sample) {
+            self.count_kept(work, spec, bars, part, kept);
+        }
+        let told = head.moves(reached, from, step.now, unknown, spec.stale_after);
+        let live = step.sample && !unknown && !self.life.historical;
+        let change = head.in_time(told, live, self.life.historical && spec.on_backfill == OnBackfill::Record);
+        let muted = head.muted;
+        head.muted &= head.level != 0;
+        if let Some(bars) = &spec.bars {
+            match change {
+                Some(Change::Raised) => head.latched = self.flaps(bars, part, step.now),
+                Some(Change::Cleared) => self.row_mut(part)[bars.offset] = word(step.now),
+                _ => {}
+            }
+        }
         if head != before {
             head.store(&mut self.row_mut(part)[base..]);
         }
-        if let Some(change) = change {
-            let emission =
-                Emit { part, change, level: head.level, started_at: head.started_at, seq: head.seq, now: step.now };
+        if let Some(change) = change.filter(|_| !muted) {
+            let emission = Emit {
+                part,
+                change,
+                level: head.level,
+                started_at: head.started_at,
+                seq: head.seq,
+                latched: head.latched,
+                now: step.now,
+            };
             let detection = emit(self, program, spec, emission, work.scratch);
             work.out.push(detection);
         }
@@ -118,6 +151,12 @@ pub(super) struct Head {
     /// 0 for none, else the index of the level plus 1, as last told.
     pub(super) level: u8,
     pub(super) stale: bool,
+    /// Too many raises: it does not end by itself.
+    pub(super) latched: bool,
+    /// On a copy: the episode was open before and is told of elsewhere.
+    pub(super) muted: bool,
+    /// The episode has been told of only as history.
+    pub(super) late: bool,
 }
 
 impl Head {
@@ -129,7 +168,10 @@ impl Head {
             unknown_since: time(words[2]),
             seq: u32::from_le_bytes([packed[0], packed[1], packed[2], packed[3]]),
             level: packed[4],
-            stale: packed[5] != 0,
+            stale: packed[5] & 1 != 0,
+            latched: packed[5] & 2 != 0,
+            muted: packed[5] & 4 != 0,
+            late: packed[5] & 8 != 0,
         }
     }
 
@@ -138,7 +180,25 @@ impl Head {
         words[1] = word(self.started_at);
         words[2] = word(self.unknown_since);
         let [a, b, c, d] = self.seq.to_le_bytes();
-        words[3] = u64::from_le_bytes([a, b, c, d, self.level, u8::from(self.stale), 0, 0]);
+        let flags = [self.stale, self.latched, self.muted, self.late];
+        let flags = flags.iter().enumerate().fold(0, |all, (bit, on)| all | u8::from(*on) << bit);
+        words[3] = u64::from_le_bytes([a, b, c, d, self.level, flags, 0, 0]);
+    }
+
+    /// What there is to tell besides `change`: an episode that only history has shown is told again when a `live` sample
+    /// shows it too, as a move to the level that it has. `late`: what is told now is history.
+    fn in_time(&mut self, change: Option<Change>, live: bool, late: bool) -> Option<Change> {
+        let confirmed = change.is_none() && self.level != 0 && self.late && live;
+        match change {
+            Some(Change::Raised) => self.late = late,
+            _ if live => self.late = false,
+            _ => {}
+        }
+        if confirmed {
+            self.seq = self.seq.saturating_add(1);
+            return Some(Change::Moved);
+        }
+        change
     }
 
     /// What there is to tell, now that `reached` is the highest level in force.

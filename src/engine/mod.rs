@@ -12,17 +12,23 @@
 //! most [`Settings::mark_gap`] apart; a longer gap is our own outage and does not count, and after it no timer fires
 //! for [`Settings::grace`]. Silence and the running-on of device clocks are measured in this time (T5).
 
+mod bars;
 mod carry;
 mod census;
+mod counts;
 mod device;
 mod emit;
+mod explain;
 mod fold;
 mod gauge;
+mod learning;
 mod level;
 mod look;
 mod ops;
 mod part;
+mod past;
 mod profile;
+mod skew;
 mod state;
 mod steps;
 #[cfg(test)]
@@ -43,12 +49,16 @@ use crate::decode::{self, Messages, sparkplug};
 use crate::domain::{At, Detection, DeviceId, ModelId, Registry, SHARDS, Span, Value, shard_of};
 use crate::model::{Binding, Message, ReadingValue, Subject};
 use crate::rules::{ModelProgram, Program, text_value};
+use counts::Counts;
 use device::{Device, Sample, Scratch, Work};
 use part::{Key, PartValue};
 use profile::Profiles;
 
 pub use census::watched;
+pub use counts::Count;
+pub use explain::{Explanation, LevelNow, NoSuchRule, Part, Wait};
 pub use gauge::Gauge;
+pub(crate) use learning::Newest;
 pub use level::Phase;
 pub use state::Error;
 pub use trace::Turn;
@@ -118,6 +128,8 @@ struct ShardClock {
     healthy: i64,
     /// No timer fires before.
     grace_until: i64,
+    /// Healthy time when our last outage ended.
+    steady: i64,
 }
 
 impl Engine {
@@ -211,10 +223,13 @@ impl Engine {
             }
         };
         let device = &mut shard.devices[ix];
+        if let Some(aside) = &mut device.aside {
+            aside.steady = shard.clock.steady;
+        }
         if message.is_aside() {
             let sample = &mut self.sample;
             *sample = Sample { received_at: received_at.as_micros(), healthy, ..Sample::default() };
-            reduce(model, message, sample);
+            reduce(model, message, sample, &mut self.scratch.counts);
             if message.presence == Some(true) && !retained {
                 device.life.heard = healthy;
             }
@@ -222,12 +237,23 @@ impl Engine {
             shard.schedule(ix, model);
             return;
         }
-        let stamp = Stamp::of(model, message.event_at, received_at.as_micros(), device);
+        let sent = message.event_at.map(At::as_micros).filter(|te| *te >= OLDEST);
         // Without a time of its own a message cannot be told from the next one that says the same.
-        if let Some(te) = stamp.sent
+        if let Some(te) = sent
             && device.is_repeated(received_at.as_micros(), xxh3_64_with_seed(&te.to_le_bytes(), fingerprint))
         {
             return;
+        }
+        let skew = device.aside.as_mut().and_then(|a| a.skew.as_mut()).map_or(0, |skew| {
+            // What is retained was sent at any time before.
+            if let Some(te) = sent.filter(|_| !retained) {
+                skew.learn(te, received_at.as_micros());
+            }
+            skew.offset
+        });
+        let stamp = Stamp::of(model, sent.map(|te| te - skew), received_at.as_micros());
+        if stamp.ahead {
+            self.scratch.counts.one("forewarn_clock_skew_total", [("model", model.model.id.as_str())]);
         }
         // A will is the broker's word, not the device's.
         if !retained && message.presence != Some(false) {
@@ -240,14 +266,14 @@ impl Engine {
         let clock = device.life.clock;
         sample.healthy =
             if retained && clock != i64::MIN { device.life.anchor.saturating_add(stamp.at - clock) } else { healthy };
-        sample.historical = stamp.historical;
-        reduce(model, message, sample);
+        sample.historical = stamp.historical || message.historical;
+        reduce(model, message, sample, &mut self.scratch.counts);
         if retained {
             // What happened once does not happen again because the broker remembers it.
             sample.values.retain(|(slot, _)| !model.is_event(*slot));
             sample.parts.retain(|said| !model.is_event(said.slot));
         }
-        if retained && stamp.sent.is_none() {
+        if retained && sent.is_none() {
             device.fill(model, sample);
         } else {
             device.accept(&mut Work { program: model, scratch: &mut self.scratch, out }, sample);
@@ -268,6 +294,9 @@ impl Engine {
             }
             for ix in shard.due() {
                 let device = &mut shard.devices[ix];
+                if let Some(aside) = &mut device.aside {
+                    aside.steady = shard.clock.steady;
+                }
                 let model = &program.models[usize::from(device.model)];
                 let mut work = Work { program: model, scratch: &mut self.scratch, out };
                 device.advance(&mut work, shard.clock.healthy, at.as_micros());
@@ -329,11 +358,12 @@ impl Engine {
         self.shards.iter().map(|s| s.devices.len()).sum()
     }
 
-    /// Samples that came too late to move a level (T3), and times that ran ahead (T1), over all devices.
+    /// Resets and glitches of the counters that rules read, over all devices (V6).
     #[must_use]
-    pub fn late_and_skewed(&self) -> (u64, u64) {
-        let lives = self.shards.iter().flat_map(|s| s.devices.iter().map(|d| d.life));
-        lives.fold((0, 0), |(l, s), life| (l + u64::from(life.late), s + u64::from(life.skewed)))
+    pub fn resets_and_glitches(&self) -> (u64, u64) {
+        let devices = self.shards.iter().flat_map(|s| &s.devices);
+        let faults = devices.flat_map(|d| d.counter_faults(&self.program.models[usize::from(d.model)]));
+        faults.fold((0, 0), |(r, g), (resets, glitches)| (r + resets, g + glitches))
     }
 }
 
@@ -405,6 +435,7 @@ impl ShardClock {
                 self.healthy += elapsed;
             } else {
                 self.grace_until = at.saturating_add(settings.grace.as_micros());
+                self.steady = self.healthy;
             }
         }
         self.mark = at;
@@ -416,34 +447,33 @@ impl ShardClock {
 struct Stamp {
     /// Device time to use.
     at: i64,
-    /// Device time as sent, if it says anything.
-    sent: Option<i64>,
+    /// The device time ran ahead of us by too much to be used.
+    ahead: bool,
     historical: bool,
 }
 
 impl Stamp {
-    fn of(program: &ModelProgram, sent: Option<At>, received_at: i64, device: &mut Device) -> Self {
-        let sent = sent.map(At::as_micros).filter(|te| *te >= OLDEST);
-        let at = match sent {
-            Some(te) if te > received_at.saturating_add(program.model.max_future.as_micros()) => {
-                device.life.skewed = device.life.skewed.saturating_add(1);
-                received_at
-            }
-            Some(te) => te,
-            None => received_at,
-        };
+    fn of(program: &ModelProgram, sent: Option<i64>, received_at: i64) -> Self {
+        let latest = received_at.saturating_add(program.model.max_future.as_micros());
+        let ahead = sent.is_some_and(|te| te > latest);
+        let at = sent.filter(|_| !ahead).unwrap_or(received_at);
         let backfill = program.model.backfill_after.map_or(i64::MAX, Span::as_micros);
-        Self { at, sent, historical: received_at.saturating_sub(at) > backfill }
+        Self { at, ahead, historical: received_at.saturating_sub(at) > backfill }
     }
 }
 
 /// Keeps of a message what rules and facts of its model read.
-fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample) {
+fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample, counts: &mut Counts) {
     sample.values.clear();
     sample.texts.clear();
     sample.lists.clear();
     sample.parts.clear();
     for reading in &message.readings {
+        if let ReadingValue::Bad(why) = reading.value {
+            let signal = program.model.signals.get(usize::from(reading.signal.0)).map_or("", |s| s.name.as_str());
+            let labels = [("model", program.model.id.as_str()), ("signal", signal), ("reason", why.as_str())];
+            counts.one("forewarn_bad_value_total", labels);
+        }
         let slot = program.slot_of.get(usize::from(reading.signal.0)).copied().flatten();
         let Some(slot) = slot else { continue };
         let mut kept = None;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::civil::Date;
-use jiff::tz::{TimeZone, TimeZoneDatabase};
+use jiff::tz::TimeZone;
 
 use super::ops::{Op, micros, seconds};
 use super::vm::run_static;
 use crate::domain::{At, Device, Dimension, Unit, Value};
 use crate::model::{Literal, Param, literal};
-use crate::rules::{Const, ModelProgram, OpSpec, text_value};
+use crate::rules::{Const, ModelProgram, OpSpec, text_value, zone};
 
 /// Shared by all devices of a model for which it is the same.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub(super) struct Profile {
     pub(super) enabled: Vec<bool>,
     /// Windows of `silent` in rules that watch this device, in microseconds, shortest first.
     pub(super) silents: Vec<i64>,
+    /// Where the devices are.
+    pub(super) zone: TimeZone,
 }
 
 /// All profiles of a model.
@@ -33,12 +35,12 @@ impl Profiles {
     pub(super) fn of(&mut self, program: &ModelProgram, device: Option<&Device>) -> Arc<Profile> {
         let consts: Vec<f64> = program.consts.iter().map(|c| value(program, c, device)).collect();
         let key = consts.iter().map(|c| c.to_bits()).collect();
-        self.0.entry(key).or_insert_with(|| Arc::new(Profile::new(program, consts))).clone()
+        self.0.entry(key).or_insert_with(|| Arc::new(Profile::new(program, consts, device))).clone()
     }
 }
 
 impl Profile {
-    fn new(program: &ModelProgram, consts: Vec<f64>) -> Self {
+    fn new(program: &ModelProgram, consts: Vec<f64>, device: Option<&Device>) -> Self {
         let window = |c: Option<u16>| c.map_or(0, |c| micros(consts[usize::from(c)]));
         let windows = program.ops.iter().map(|op| window(op.window)).collect();
         // Only what is true watches: an unknown attribute does not.
@@ -57,7 +59,9 @@ impl Profile {
             .collect();
         silents.sort_unstable();
         silents.dedup();
-        Self { consts, windows, enabled, silents }
+        // Read only by schedules, which see to it that devices of other zones have another profile.
+        let zone = device.and_then(|d| zone(&d.tz)).unwrap_or(TimeZone::UTC);
+        Self { consts, windows, enabled, silents, zone }
     }
 
     /// The operator with this index, as it is for these devices.
@@ -78,7 +82,7 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
         }
         Const::Instant { name } => instant(device, name).unwrap_or(f64::NAN),
         Const::Attr { name, number } => {
-            let Some(text) = device.and_then(|d| attribute(d, name)) else { return f64::NAN };
+            let Some(text) = device.and_then(|d| d.attribute(name)) else { return f64::NAN };
             if *number {
                 text.trim().parse().ok().filter(|n: &f64| n.is_finite()).unwrap_or(f64::NAN)
             } else {
@@ -91,25 +95,15 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
 /// Seconds since 1970. A date is its midnight where the device stands.
 fn instant(device: Option<&Device>, name: &str) -> Option<f64> {
     let device = device?;
-    let text = attribute(device, name)?.trim();
+    let text = device.attribute(name)?.trim();
     let date = || {
-        let zone = TimeZoneDatabase::bundled().get(&device.tz).unwrap_or(TimeZone::UTC);
+        let zone = zone(&device.tz).unwrap_or(TimeZone::UTC);
         let midnight = text.parse::<Date>().ok()?.to_zoned(zone).ok()?;
         Some(At::from_micros(midnight.timestamp().as_microsecond()))
     };
     // A date alone would also be read as an instant, of midnight in UTC.
     let at = if text.len() > 10 { text.parse::<At>().ok()? } else { date()? };
     Some(seconds(at.as_micros()))
-}
-
-fn attribute<'a>(device: &'a Device, name: &str) -> Option<&'a str> {
-    match name {
-        "id" => Some(device.id.as_str()),
-        "model" => Some(device.model.as_str()),
-        "kind" => Some(&device.kind),
-        "tz" => Some(&device.tz),
-        _ => device.attrs.get(name).map(|v| &**v),
-    }
 }
 
 /// A device's own value of a parameter, in the unit of the default. What does not fit was reported when the registry

@@ -10,13 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use super::device::{Device, Life, Sample};
 use super::part::Parts;
+use super::past::Stay;
+use super::skew::Skew;
 use super::{Engine, Shard, ShardClock};
 use crate::decode::sparkplug::Node;
 use crate::domain::{DeviceId, FaultName, Mode, ModelId, RuleId};
 use crate::rules::{ModelProgram, Slot};
 
 /// First byte of a snapshot.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Why a snapshot cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +90,9 @@ pub(super) struct DeviceState {
     pub(super) recent: Vec<(i64, u64)>,
     pub(super) texts: Vec<(u16, std::sync::Arc<str>)>,
     pub(super) waiting: Vec<Sample>,
+    pub(super) skew: Option<Skew>,
+    pub(super) past: Option<Box<(DeviceState, Stay)>>,
+    pub(super) steady: i64,
 }
 
 impl Shard {
@@ -100,20 +105,27 @@ impl Shard {
         let mut devices: Vec<&Device> = self.devices.iter().collect();
         devices.sort_by(|a, b| (a.model, &a.id).cmp(&(b.model, &b.id)));
         let place = |model| u16::try_from(used.iter().position(|m| *m == model).unwrap_or(0)).unwrap_or(0);
-        let devices = devices
-            .into_iter()
-            .map(|d| DeviceState {
-                id: d.id.clone(),
-                model: place(d.model),
-                life: d.life,
-                row: d.row.to_vec(),
-                parts: d.parts.clone(),
-                recent: d.recent.iter().copied().collect(),
-                texts: d.texts.clone(),
-                waiting: d.waiting.clone(),
-            })
-            .collect();
+        let devices = devices.into_iter().map(|d| DeviceState::of(d, place(d.model))).collect();
         ShardState { clock: self.clock, models, devices, nodes: self.nodes.clone() }
+    }
+}
+
+impl DeviceState {
+    fn of(device: &Device, model: u16) -> Self {
+        let aside = device.aside.as_deref();
+        Self {
+            id: device.id.clone(),
+            model,
+            life: device.life,
+            row: device.row.to_vec(),
+            parts: device.parts.clone(),
+            recent: device.recent.iter().copied().collect(),
+            texts: device.texts.clone(),
+            waiting: device.waiting.clone(),
+            skew: aside.and_then(|a| a.skew),
+            past: aside.and_then(|a| a.past.as_ref()).map(|past| Box::new((Self::of(&past.device, model), past.stay))),
+            steady: aside.map_or(0, |a| a.steady),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What time alone does to a device: samples that have waited long enough, ends of waits, silence, values that expire.
 
+use super::bars::Bar;
 use super::device::{Device, Work};
 use super::level::Track;
 use super::look::{Head, Look};
@@ -78,7 +79,10 @@ impl Device {
     }
 
     /// Every rule with the device or each of the parts that it watches.
-    fn seats_of_rules<'a>(&'a self, program: &'a ModelProgram) -> impl Iterator<Item = (usize, Option<usize>)> + 'a {
+    pub(super) fn seats_of_rules<'a>(
+        &'a self,
+        program: &'a ModelProgram,
+    ) -> impl Iterator<Item = (usize, Option<usize>)> + 'a {
         let rules = program.rules.iter().enumerate();
         rules.flat_map(|(ix, rule)| self.seats(rule.lane).map(move |part| (ix, part)))
     }
@@ -112,6 +116,11 @@ impl Device {
         }
         if !by_clock {
             return first;
+        }
+        if let Some(bars) = spec.bars.as_ref().filter(|_| clock || spec.uses.known)
+            && let Bar::Until(at) = self.bar(program, bars, part, self.life.clock.max(self.life.done))
+        {
+            first = first.min(at);
         }
         let firing = head.level != 0;
         if firing && head.unknown_since != 0 && !head.stale {

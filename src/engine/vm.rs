@@ -33,7 +33,7 @@ impl<'a> View<'a> {
     }
 
     /// The row in which the words of a lane are.
-    fn words(&self, lane: u16) -> &'a [u64] {
+    pub(super) fn words(&self, lane: u16) -> &'a [u64] {
         if lane == 0 { self.row } else { &self.parts[self.part].row }
     }
 }
@@ -107,11 +107,27 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
                 let spec = &view.program.ops[ix];
                 let op = Op { spec, window: view.windows[ix], consts: view.consts, frozen: false };
                 top -= read.pops();
-                push!(finite(ops::read(read, op, &view.words(spec.lane)[spec.offset..], view.now, &stack[top..])));
+                let words = &view.words(spec.lane)[spec.offset..];
+                let ahead = spec.fed_by.and_then(|sample| ahead(view, op, usize::from(sample)));
+                push!(finite(ops::read(read, op, ahead.as_deref().unwrap_or(words), view.now, &stack[top..])));
             }
         }
     }
     if top == 0 { f64::NAN } else { stack[top - 1] }
+}
+
+/// The words of an operator over a derived sample, with the point of the period under way worked in.
+fn ahead(view: &View<'_>, op: Op<'_>, sample: usize) -> Option<Vec<u64>> {
+    let sample = &view.program.ops[sample];
+    let at = ops::sample::open(&view.words(sample.lane)[sample.offset..])?;
+    let start = op.spec.offset;
+    let mut words = view.words(op.spec.lane)[start..start + op.spec.words()].to_vec();
+    let mut stack = [0.0; MAX_STACK];
+    let value = run(&View { now: at, ..*view }, &op.spec.input, &mut stack);
+    if !value.is_nan() {
+        ops::update(op, &mut words, &stack[..op.spec.inputs()], at);
+    }
+    Some(words)
 }
 
 /// A signal, unknown once it is older than its time to live (V1).

@@ -24,6 +24,7 @@ mod api;
 mod auth;
 mod callback;
 mod dispatch;
+mod explain;
 mod lookup;
 mod metrics;
 mod probes;

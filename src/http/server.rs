@@ -33,13 +33,15 @@ use super::probes::Health;
 use super::router::{Peer, router};
 use super::settings::{MetricsAccess, PleaseWait};
 use crate::domain::AdapterName;
-use crate::runtime::{Clock, DeskHandle};
+use crate::runtime::{Clock, DeskHandle, EngineHandle};
 use crate::wire::webhook;
 
 /// What the server needs from the rest.
 pub struct Deps {
     /// Where callbacks and people's requests go.
     pub desk: DeskHandle,
+    /// Where questions about rules go.
+    pub engine: EngineHandle,
     /// How the daemon is; called on every probe, so it must be cheap.
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
     /// From [`install_metrics`](super::install_metrics); its upkeep is done here.

@@ -64,6 +64,13 @@ fn read(diags: &mut Diagnostics, file: FileId) -> Option<Source> {
     let lateness = duration(diags, &table, "lateness", Least::From0).unwrap_or(Span::ZERO);
     let backfill_after = duration(diags, &table, "backfill_after", Least::Above0);
     let max_future = duration(diags, &table, "max_future", Least::From0).unwrap_or(Span::from_mins(2));
+    let learn_skew = table.text(diags, "skew").is_some_and(|text| {
+        if &*text.value != "auto" {
+            let finding = Diagnostic::error("M018", format!("`skew` is '{}'", text.value));
+            diags.push(finding.at(text.place.clone(), "").hint("write skew = \"auto\", or leave it away"));
+        }
+        &*text.value == "auto"
+    });
     let presence = table.table(diags, "presence").and_then(|t| presence::presence(diags, t));
     let presence = presence.map(|(presence, levels, place)| {
         bindings.places.push((levels, place));
@@ -88,6 +95,7 @@ fn read(diags: &mut Diagnostics, file: FileId) -> Option<Source> {
         lateness,
         backfill_after,
         max_future,
+        learn_skew,
         presence,
         params,
         facts,

@@ -64,6 +64,8 @@ pub struct Model {
     pub backfill_after: Option<Span>,
     /// Further ahead than this: arrival time is used instead (T1).
     pub max_future: Span,
+    /// A steady offset of a device's clock is learned and taken off its times (T1).
+    pub learn_skew: bool,
     /// Where it is told who is there; rules read it as `online`.
     pub presence: Option<Presence>,
     /// Values that rules read as `param.x`; the registry may override them per device.

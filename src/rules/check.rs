@@ -9,6 +9,7 @@ use super::fleet::Fleet;
 use super::program::{Const, Family, Ins, Shown, Uses, text_value};
 use super::raw::RawRule;
 use super::tables::{Tables, type_of};
+use super::tree::{Node, Part, below};
 use super::types::{Nature, Ty, product, quotient, step_of};
 use crate::domain::{Dimension, Unit, Value};
 use crate::model::{SignalIx, SignalKind};
@@ -82,6 +83,7 @@ impl Checker<'_> {
     pub(super) fn check(&mut self, e: &Expr) -> Option<Typed> {
         let typed = self.inner(e)?;
         self.fits(&typed, e)?;
+        self.keep(e, &typed);
         Some(typed)
     }
 
@@ -92,6 +94,34 @@ impl Checker<'_> {
             return None;
         }
         Some(())
+    }
+
+    /// Keeps what this part was made of, for people who ask why (see `tree`).
+    fn keep(&mut self, e: &Expr, typed: &Typed) {
+        let at = |diags: &Diagnostics, place: &crate::source::Place| -> Arc<str> {
+            format!("{}:{}", diags.path(place.file), diags.line_column(place).0).into()
+        };
+        let let_node = match &e.kind {
+            Kind::Name(name) => self.tables.let_nodes.get(name).cloned(),
+            _ => None,
+        };
+        let mut part = Part::of(e, let_node.is_some());
+        if let Part::Param(name, place) = &mut part
+            && let Some(param) = self.tables.program.model.params.get(name)
+        {
+            *place = at(self.diags, &param.place);
+        }
+        let below = below(e).into_iter().filter_map(|c| self.tables.nodes.get(&(c.span.start, c.span.end)).cloned());
+        let node = Node {
+            text: self.source.value.get(self.base + e.span.start..self.base + e.span.end).unwrap_or("").into(),
+            place: at(self.diags, &self.place(&e.span)),
+            part,
+            code: typed.code.clone(),
+            shown: typed.shown(),
+            slot: typed.slot,
+            children: below.chain(let_node).collect(),
+        };
+        self.tables.nodes.insert((e.span.start, e.span.end), Arc::new(node));
     }
 
     fn inner(&mut self, e: &Expr) -> Option<Typed> {
@@ -320,6 +350,8 @@ impl Checker<'_> {
     }
 
     fn sum(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
+        let (left, right) = (self.settle(left, &right.ty), right);
+        let right = self.settle(right, &left.ty);
         let left = self.need_number(left, a, &format!("the left side of '{}'", o.as_str()))?;
         let right = self.need_number(right, b, &format!("the right side of '{}'", o.as_str()))?;
         let (Ty::Num(u, un), Ty::Num(v, vn)) = (left.ty.clone(), right.ty.clone()) else { return None };

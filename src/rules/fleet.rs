@@ -8,8 +8,8 @@
 //! by = ["rpm[rpm]/250", "inlet[bar]"]
 //! edges = [{ by = "inlet[bar]", at = [1.2, 3.4] }]   # a bare number: the borders between its groups
 //! bins = [                                    # at: nearest multiple, or group from 0; centre and scale in units of `of`
-//!   { at = [4, 0], centre = [1.82], scale = [0.21], n = 5120 },
-//!   { at = [4, 1], centre = [2.04], scale = [0.25], n = 730 },
+//!   { at = [4, 0], centre = [1.82], scale = [0.21], n = 5120, devices = 12 },
+//!   { at = [4, 1], centre = [2.04], scale = [0.25], n = 730, devices = 9 },
 //! ]
 //! ```
 //! Of several values, `correlation` is the lower triangle of their correlations by rows, without the ones.
@@ -134,6 +134,8 @@ fn read_bin(diags: &mut Diagnostics, table: Table<'_>, of: usize, by: usize) -> 
     let (centre, scale) = (numbers(diags, "centre"), numbers(diags, "scale"));
     let correlation = numbers(diags, "correlation");
     let n = table.count(diags, "n").map_or(0, |n| n.value);
+    // For people.
+    let _devices = table.count(diags, "devices");
     table.finish(diags);
     let sound = at.len() == by
         && centre.len() == of

@@ -8,13 +8,15 @@ use super::expr::parse;
 use super::fleet::Fleet;
 use super::logic::{Oddity, oddities};
 use super::program::{
-    Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, RuleInfo, RuleProgram,
-    Shown, Uses,
+    Bars, Const, Family, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS,
+    Read, RuleInfo, RuleProgram, Shown, Uses,
 };
 use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
+use super::schedule::Schedule;
 use super::tables::{Tables, default_gap};
-use crate::domain::{FaultName, Mode, RuleId};
+use super::tree::{LevelTrees, Node, Trees};
+use crate::domain::{FaultName, Mode, RuleId, Unit};
 use crate::model::{Model, Models};
 use crate::source::{Diagnostic, Diagnostics, FileId, Text, did_you_mean};
 
@@ -49,6 +51,8 @@ pub fn load_with(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>,
             lead: rule.lead,
             severities: rule.levels.iter().map(|l| l.severity).collect(),
             confidence: rule.confidence,
+            breaker: rule.limits.breaker.clone(),
+            parent: rule.limits.parent.clone(),
             place: rule.fault.as_ref().unwrap_or(&rule.id).place.clone(),
         })
         .collect();
@@ -130,8 +134,9 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
     });
     for (rule, rev) in rules.iter().filter(|(r, _)| watches(r, model)) {
         tables.baselines.clear();
-        let compiled =
-            RuleCompiler { diags, tables: &mut tables, rule, fleet, lets: BTreeMap::new(), lane: 0 }.compile(*rev);
+        let trees = Trees::default();
+        let compiler = RuleCompiler { diags, tables: &mut tables, rule, fleet, lets: BTreeMap::new(), lane: 0, trees };
+        let compiled = compiler.compile(*rev);
         if let Some(compiled) = compiled.filter(|c| c.mode != Mode::Off) {
             tables.program.rules.push(compiled);
         }
@@ -171,6 +176,9 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
         for level in &rule.levels {
             take(rule.lane, format!("rule {} level {}", rule.id, level.name), LEVEL_WORDS);
         }
+        if let Some(bars) = &mut rule.bars {
+            bars.offset = take(rule.lane, format!("rule {} bars {}", rule.id, bars.words()), bars.words());
+        }
     }
     for op in &mut p.ops {
         let owner = op.baseline.as_ref().filter(|b| b.own().is_some_and(|own| own.freeze)).map(|b| &b.rule);
@@ -182,6 +190,11 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
     p.ops_by_slot = vec![Vec::new(); p.slots.len()];
     for (ix, op) in (0_u16..).zip(&p.ops) {
         op.slots.iter().for_each(|s| p.ops_by_slot[usize::from(*s)].push(ix));
+    }
+    for ix in 0..p.ops.len() {
+        if let (Some(sample), Ok(fed)) = (p.ops[ix].fed_by, u16::try_from(ix)) {
+            p.ops[usize::from(sample)].feeds.push(fed);
+        }
     }
     p.rules_by_slot = vec![Vec::new(); p.slots.len()];
     for (ix, rule) in (0_u16..).zip(&p.rules) {
@@ -216,11 +229,14 @@ pub(super) struct RuleCompiler<'a> {
     lets: BTreeMap<Arc<str>, Option<Typed>>,
     /// What the rule watches: the device or one kind of part.
     pub(super) lane: u16,
+    trees: Trees,
 }
 
 impl RuleCompiler<'_> {
     fn compile(mut self, rev: u64) -> Option<RuleProgram> {
         self.lane = self.watched()?;
+        self.tables.nodes.clear();
+        self.tables.let_nodes.clear();
         self.check_lets();
         self.check_baselines();
         let rule = self.rule;
@@ -237,6 +253,7 @@ impl RuleCompiler<'_> {
         let mut uses = Uses::default();
         levels.iter().for_each(|(_, u)| uses.add(u));
         self.warn_deaf(&uses);
+        let bars = self.bars(&mut uses)?;
         let mut evidence = self.evidence(&uses);
         if let Some(sequence) = &sequence {
             evidence.splice(0..0, sequence.evidence.iter().cloned());
@@ -256,9 +273,40 @@ impl RuleCompiler<'_> {
             gap: self.gap(!uses.silents.is_empty()),
             on_backfill: rule.on_backfill,
             stale_after: rule.stale_after.as_micros(),
+            bars,
             uses,
             offset: 0,
+            trees: Arc::new(self.trees),
         })
+    }
+
+    /// What may keep the rule from raising: `Some(None)` for nothing, `None` after an error.
+    #[expect(clippy::option_option, reason = "absent and refused differ")]
+    fn bars(&mut self, uses: &mut Uses) -> Option<Option<Bars>> {
+        let raw = &self.rule.limits;
+        let expected_off = match &raw.expected_off {
+            Some(source) => {
+                let names = self.names();
+                let typed = self.checker(&source.text, &names).condition(&source.expr)?;
+                uses.add(&typed.uses);
+                Some(typed.code)
+            }
+            None => None,
+        };
+        if raw.active.as_ref().is_some_and(Schedule::is_local) {
+            // Devices of different zones are different.
+            self.tables.constant(Const::Attr { name: "tz".into(), number: false });
+        }
+        let bars = Bars {
+            active: raw.active.clone(),
+            ingest_healthy: raw.ingest_healthy.as_micros(),
+            expected_off,
+            cooldown: raw.cooldown.as_micros(),
+            flap: raw.flap,
+            offset: 0,
+        };
+        let any = bars.active.is_some() || bars.expected_off.is_some() || bars.flap.is_some();
+        Some((any || bars.ingest_healthy > 0 || bars.cooldown > 0).then_some(bars))
     }
 
     /// What `each` names: the lane of a kind of part, or 0 for the device.
@@ -274,6 +322,12 @@ impl RuleCompiler<'_> {
         let finding = finding.maybe_hint(hint.map(|n| format!("did you mean `{n}`?")));
         push_once(self.diags, finding.at(each.place.clone(), "no signal has `each` of this name"));
         None
+    }
+
+    /// The tree of the expression that was just checked, if it is sound.
+    fn tree(&mut self, source: &Source) -> Option<Arc<Node>> {
+        let span = &source.expr.span;
+        std::mem::take(&mut self.tables.nodes).remove(&(span.start, span.end))
     }
 
     /// Rules are looked at when something they read arrives.
@@ -299,11 +353,16 @@ impl RuleCompiler<'_> {
     }
 
     pub(super) fn names(&self) -> Vec<Arc<str>> {
-        self.rule.lets.iter().map(|(n, _)| n.value.clone()).collect()
+        let samples = self.rule.samples.iter().map(|s| s.name.value.clone());
+        samples.chain(self.rule.lets.iter().map(|(n, _)| n.value.clone())).collect()
     }
 
     fn check_lets(&mut self) {
         let names = self.names();
+        for raw in &self.rule.samples {
+            let typed = self.sample(raw);
+            self.lets.insert(raw.name.value.clone(), typed);
+        }
         for (name, source) in &self.rule.lets {
             let model = self.tables.program.model.clone();
             if let Some(signal) = model.signals.iter().find(|s| s.name.as_str() == &*name.value) {
@@ -313,6 +372,9 @@ impl RuleCompiler<'_> {
                 push_once(self.diags, finding.related(signal.place.clone(), "the signal"));
             }
             let typed = source.as_ref().and_then(|s| self.checker(&s.text, &names).check(&s.expr));
+            if let Some(tree) = source.as_ref().and_then(|s| self.tree(s)) {
+                self.tables.let_nodes.insert(name.value.clone(), tree);
+            }
             self.lets.insert(name.value.clone(), typed);
         }
     }
@@ -337,13 +399,17 @@ impl RuleCompiler<'_> {
             checker.report(finding, &source.expr, "changes while running");
             return None;
         }
+        self.trees.filter = self.tree(source);
         Some(Some(typed.code))
     }
 
     fn level(&mut self, level: &RawLevel) -> Option<(LevelProgram, Uses)> {
         let names = self.names();
         let when = level.when.as_ref().and_then(|s| self.checker(&s.text, &names).condition(&s.expr));
+        let when_tree = level.when.as_ref().and_then(|s| self.tree(s));
         let clear = level.clear.as_ref().map(|s| self.checker(&s.text, &names).condition(&s.expr));
+        let clear_tree = level.clear.as_ref().and_then(|s| self.tree(s));
+        self.trees.levels.push(LevelTrees { when: when_tree, clear: clear_tree });
         let when = when?;
         self.warn_odd(level, &when, clear.as_ref().and_then(Option::as_ref));
         let mut uses = when.uses.clone();
@@ -425,14 +491,15 @@ impl RuleCompiler<'_> {
         Gap { max, policy: self.rule.on_gap }
     }
 
-    /// What goes with a detection: the lets, then the signals that conditions and lets read.
+    /// What goes with a detection: samples and lets, then the signals that conditions and lets read.
     fn evidence(&self, uses: &Uses) -> Vec<(String, Vec<super::program::Ins>, Shown, Option<u16>)> {
-        let mut slots = uses.slots.clone();
+        let (mut slots, mut ops) = (uses.slots.clone(), uses.ops.clone());
         let mut list = Vec::new();
-        for (name, _) in &self.rule.lets {
-            if let Some(Some(typed)) = self.lets.get(&name.value) {
+        for name in self.names() {
+            if let Some(Some(typed)) = self.lets.get(&name) {
                 slots.extend(&typed.uses.slots);
-                list.push((name.value.to_string(), typed.code.clone(), typed.shown(), typed.slot));
+                ops.extend(&typed.uses.ops);
+                list.push((name.to_string(), typed.code.clone(), typed.shown(), typed.slot));
             }
         }
         for slot in slots {
@@ -443,6 +510,15 @@ impl RuleCompiler<'_> {
             }
             let code = vec![super::program::Ins::Slot(slot)];
             list.push((spec.name.to_string(), code, spec.shown.clone(), Some(slot)));
+        }
+        for ix in ops.iter().filter(|_| self.rule.carry_resets) {
+            let op = &self.tables.program.ops[usize::from(*ix)];
+            if let (Family::Total, Some(slot)) = (op.family, op.slots.first()) {
+                // A note on the data: what was carried over a reset is only as good as the reading before it.
+                let name = format!("{}_resets", self.tables.program.slots[usize::from(*slot)].name);
+                let code = vec![super::program::Ins::Read(Read::Resets, *ix)];
+                list.push((name, code, Shown::Num(Unit::none()), None));
+            }
         }
         for ix in &uses.folds {
             let fold = &self.tables.program.folds[usize::from(*ix)];

@@ -5,10 +5,13 @@
 //! expr     text of a condition to a tree
 //! check    tree to typed code for one model: names, units, constants; finds the operators
 //! call     the functions that conditions can call, with their types
+//! limits   schedules, gates and limits of rules
 //! baseline what is usual, by regime: `[rule.baseline.NAME]`
 //! fleet    what `forewarn fit` has learned: `config/baselines/*.toml`
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
+//! tree     what an expression was made of, for people who ask why
+//! sample   [rule.sample]: signals of a rule's own, one point a period
 //! sequence steps in order: A, then B in time, unless C
 //! load     all of it, for every model that a rule names
 //! ```
@@ -21,24 +24,31 @@ mod call;
 mod check;
 pub mod expr;
 mod fleet;
+mod limits;
 mod load;
 mod logic;
 mod program;
 mod raw;
+mod sample;
+mod schedule;
 mod sequence;
 mod tables;
+mod tree;
 mod types;
 
 pub use fleet::Fleet;
+pub use limits::Breaker;
 pub use load::{load, load_with};
 pub use program::{BUCKETS, Program, RuleInfo};
 
-pub(crate) use baseline::{Baseline, FleetBin, regime};
+pub(crate) use baseline::{Baseline, FleetBin, Origin, nearest, regime};
 pub(crate) use check::MAX_STACK;
 pub(crate) use program::{
-    Const, Family, Fold, FoldSpec, Gap, Ins, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec, Piece,
-    RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
+    BAR_WORDS, Bars, Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, ModelProgram,
+    OnBackfill, OnGap, OpSpec, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
 };
+pub(crate) use schedule::{Window, zone};
+pub(crate) use tree::{Node, Part};
 
 use crate::source::{Diagnostic, Diagnostics};
 

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::baseline::Baseline;
+use super::baseline::{Baseline, Origin};
+use super::limits::{Breaker, Flap};
+use super::schedule::Schedule;
 use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
 use crate::model::{Model, SignalIx};
 use crate::source::Place;
@@ -52,6 +54,10 @@ pub struct RuleInfo {
     pub confidence: f64,
     /// Where its fault is named, or else the rule itself.
     pub place: Place,
+    /// When it raises on so many devices that something else must be wrong.
+    pub breaker: Option<Breaker>,
+    /// The attribute that names the device behind which this one is.
+    pub parent: Option<Arc<str>>,
 }
 
 impl Program {
@@ -65,6 +71,18 @@ impl Program {
     #[must_use]
     pub fn count(&self) -> usize {
         self.rules.len()
+    }
+
+    /// The fleet's baselines that rules read and that are being learned, by model and name.
+    #[must_use]
+    pub fn fleet_baselines(&self) -> Vec<(String, String)> {
+        let of = |m: &ModelProgram| {
+            let learning =
+                m.ops.iter().filter_map(|op| op.baseline.as_deref()).filter(|b| b.source == Origin::Learning);
+            learning.map(|b| (m.model.id.to_string(), b.name.to_string())).collect::<Vec<_>>()
+        };
+        let all: BTreeSet<(String, String)> = self.models.iter().flat_map(of).collect();
+        all.into_iter().collect()
     }
 
     /// The models the rules were compiled for.
@@ -344,6 +362,16 @@ pub(crate) enum Read {
     Missed,
     /// Time since a step was taken.
     Step(u8),
+    /// What a counter has grown by since its first sample.
+    Grown,
+    /// How often it was reset.
+    Resets,
+    /// A counter since its marker; unknown after a reset.
+    Total,
+    /// The same, going on where it was before a reset.
+    TotalCarried,
+    /// The point of a derived sample.
+    Point,
     Prev,
     Changed,
     Ewma,
@@ -397,6 +425,12 @@ pub(crate) enum Family {
     Runs,
     /// Partial matches of steps.
     Sequence(Steps),
+    /// A counter, its resets and rollovers seen to.
+    Counter,
+    /// The same since a marker.
+    Total,
+    /// One point a period.
+    Sample(Keep),
     /// The newest sample and the one before.
     Last,
     /// Running mean.
@@ -415,6 +449,9 @@ impl Family {
             Self::Rate | Self::Rises | Self::Runs => 3,
             Self::Held | Self::Rose | Self::Cusum => 2,
             Self::Seen => 1,
+            Self::Counter => 6,
+            Self::Total => 7,
+            Self::Sample(_) => 5,
             Self::Sequence(steps) => 2 + usize::from(steps.count) * (1 + usize::from(steps.overlap)),
             Self::Last | Self::Ewma => 4,
             Self::Baseline => 0,
@@ -432,6 +469,9 @@ impl Family {
             | Self::Seen
             | Self::Rose
             | Self::Sequence(_)
+            | Self::Counter
+            | Self::Total
+            | Self::Sample(_)
             | Self::Baseline
             | Self::Cusum
             | Self::Last
@@ -453,6 +493,9 @@ impl Family {
             Self::Rose => "rose",
             Self::Runs => "runs",
             Self::Sequence(_) => "sequence",
+            Self::Counter => "counter",
+            Self::Total => "total",
+            Self::Sample(keep) => keep.as_str(),
             Self::Last => "last",
             Self::Ewma => "ewma",
             Self::Baseline => "baseline",
@@ -464,6 +507,26 @@ impl Family {
     pub(crate) fn key<'a>(self, input: &'a str, constants: impl Iterator<Item = &'a str>) -> String {
         let list: Vec<&str> = std::iter::once(input).chain(constants).collect();
         format!("{}({})", self.as_str(), list.join(", "))
+    }
+}
+
+/// What of a period a derived sample keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Min,
+    Max,
+    Mean,
+    Last,
+}
+
+impl Keep {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Min => "lowest",
+            Self::Max => "highest",
+            Self::Mean => "mean",
+            Self::Last => "newest",
+        }
     }
 }
 
@@ -501,6 +564,10 @@ pub(crate) struct OpSpec {
     pub(crate) slots: BTreeSet<u16>,
     /// Whether `input` reads slots and constants only, so that a late sample can be worked in (T3).
     pub(crate) plain: bool,
+    /// The derived sample that `input` reads: its points, and they alone, are the samples of this operator.
+    pub(crate) fed_by: Option<u16>,
+    /// Of a derived sample: the operators that it feeds, inner ones first.
+    pub(crate) feeds: Vec<u16>,
     /// `input` reads events: nothing is missing between two of them, and one is enough (V5).
     pub(crate) events: bool,
     /// The window or time constant, in seconds.
@@ -585,9 +652,37 @@ pub(crate) struct RuleProgram {
     pub(crate) on_backfill: OnBackfill,
     /// Microseconds.
     pub(crate) stale_after: i64,
+    /// What may keep it from raising; `None` for most rules.
+    pub(crate) bars: Option<Bars>,
     pub(crate) uses: Uses,
     /// Header at this offset, levels behind it.
     pub(crate) offset: usize,
+    /// What its expressions were made of; for people only.
+    pub(crate) trees: Arc<super::tree::Trees>,
+}
+
+/// What keeps a rule from raising: while one of these bars it, `when` counts as false for levels that are not in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Bars {
+    /// Outside of it.
+    pub(crate) active: Option<Schedule>,
+    /// Our own link has been up and drained for less than so many microseconds.
+    pub(crate) ingest_healthy: i64,
+    /// While this is true.
+    pub(crate) expected_off: Option<Vec<Ins>>,
+    /// So many microseconds after an episode has ended.
+    pub(crate) cooldown: i64,
+    /// No bar: raises that are too many stay.
+    pub(crate) flap: Option<Flap>,
+    /// Where its words start.
+    pub(crate) offset: usize,
+}
+
+impl Bars {
+    /// When the last episode ended, whether the bar was told, and when the last raises were.
+    pub(crate) fn words(&self) -> usize {
+        BAR_WORDS + self.flap.map_or(0, |flap| usize::try_from(flap.max).unwrap_or(0))
+    }
 }
 
 /// A level compiled for one model.
@@ -652,6 +747,8 @@ pub(crate) struct Item {
 /// Words of a rule before its levels: time of its last sample, start of the episode, since when its inputs are unknown,
 /// and sequence number, level and flags.
 pub(crate) const RULE_WORDS: usize = 4;
+/// Words of a rule's bars before its last raises: the end of its last episode, and whether a bar has kept it from raising.
+pub(crate) const BAR_WORDS: usize = 2;
 /// Words of a level: first true sample, covered time, and count and phase.
 pub(crate) const LEVEL_WORDS: usize = 3;
 

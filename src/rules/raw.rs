@@ -5,7 +5,9 @@ use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Te
 
 use super::baseline::{self, RawBaseline};
 use super::expr::{Expr, parse};
+use super::limits::{self, RawLimits};
 use super::program::{OnBackfill, OnGap};
+use super::sample::{self, RawSample};
 use super::sequence::{self, RawSequence};
 
 /// Most levels of a rule.
@@ -31,6 +33,7 @@ pub(super) struct RawRule {
     pub(super) fault: Option<Text>,
     pub(super) lead: Option<(i64, i64)>,
     pub(super) confidence: f64,
+    pub(super) samples: Vec<RawSample>,
     pub(super) lets: Vec<(Text, Option<Source>)>,
     pub(super) baselines: Vec<RawBaseline>,
     pub(super) levels: Vec<RawLevel>,
@@ -38,8 +41,11 @@ pub(super) struct RawRule {
     pub(super) max_gap: Option<MaxGap>,
     pub(super) on_gap: OnGap,
     pub(super) on_backfill: OnBackfill,
+    /// A counter goes on after a reset; else what is counted since a marker is unknown until there is a new one.
+    pub(super) carry_resets: bool,
     pub(super) stale_after: Span,
     pub(super) title: Option<Text>,
+    pub(super) limits: RawLimits,
 }
 
 /// `max_gap` as written.
@@ -83,6 +89,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
     let lead = lead(diags, &table);
     let severity = severity(diags, &table);
     let confidence = confidence(diags, &table);
+    let samples = sample::read(diags, &table);
     let lets = lets(diags, &table);
     let baselines = baseline::read(diags, &table);
     let steps = sequence::read(diags, &table);
@@ -105,6 +112,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         fault,
         lead,
         confidence,
+        samples,
         lets,
         baselines,
         levels,
@@ -112,8 +120,10 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         max_gap: None,
         on_gap: OnGap::Pause,
         on_backfill: OnBackfill::Record,
+        carry_resets: false,
         stale_after: Span::from_hours(1),
         title,
+        limits: limits::read(diags, &table),
     };
     if let Some(data) = table.table(diags, "data") {
         read_data(diags, data, &mut raw);
@@ -136,6 +146,8 @@ fn read_data(diags: &mut Diagnostics, data: Table<'_>, raw: &mut RawRule) {
     raw.on_gap = one_of(diags, &data, "on_gap", &policies).unwrap_or(OnGap::Pause);
     let policies = [("record", OnBackfill::Record), ("act", OnBackfill::Act), ("ignore", OnBackfill::Ignore)];
     raw.on_backfill = one_of(diags, &data, "on_backfill", &policies).unwrap_or(OnBackfill::Record);
+    let policies = [("unknown", false), ("continue", true)];
+    raw.carry_resets = one_of(diags, &data, "on_counter_reset", &policies).unwrap_or(false);
     if let Some(span) = duration(diags, &data, "stale_after") {
         raw.stale_after = span.value;
     }

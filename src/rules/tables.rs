@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::baseline::Declared;
+use super::baseline::{By, Declared};
 use super::check::Typed;
 use super::program::{Const, Family, FoldSpec, Gap, Lane, ModelProgram, OpSpec, Shown, Slot};
+use super::tree::Node;
 use super::types::Ty;
+use crate::domain::Span;
 use crate::model::{Model, SignalIx, SignalType};
+use crate::source::Place;
 
 /// The tables of a model that grow while its rules are checked.
 #[derive(Debug)]
@@ -18,7 +21,13 @@ pub(super) struct Tables {
     pub(super) baselines: BTreeMap<Arc<str>, Option<Declared>>,
     /// Those that are being checked.
     pub(super) open: Vec<Arc<str>>,
+    /// Those of the fleet that are being learned: where they were first asked for, and what they are of and by.
+    pub(super) asked: BTreeMap<Arc<str>, (Place, (Vec<String>, Vec<By>))>,
     folds_by_text: BTreeMap<String, u16>,
+    /// The parts of the expression at hand, by their bytes in it.
+    pub(super) nodes: BTreeMap<(usize, usize), Arc<Node>>,
+    /// The trees of the `let`s of the rule at hand.
+    pub(super) let_nodes: BTreeMap<Arc<str>, Arc<Node>>,
 }
 
 impl Tables {
@@ -28,7 +37,10 @@ impl Tables {
             by_key: BTreeMap::new(),
             baselines: BTreeMap::new(),
             open: Vec::new(),
+            asked: BTreeMap::new(),
             folds_by_text: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            let_nodes: BTreeMap::new(),
         }
     }
 
@@ -100,6 +112,14 @@ impl Tables {
         u16::try_from(ix).unwrap_or(u16::MAX)
     }
 
+    /// The derived sample that an expression reads, directly or through an operator; the first if there are two.
+    pub(super) fn fed_by(&self, input: &Typed) -> Option<u16> {
+        input.uses.ops.iter().find_map(|ix| {
+            let op = &self.program.ops[usize::from(*ix)];
+            if matches!(op.family, Family::Sample(_)) { Some(*ix) } else { op.fed_by }
+        })
+    }
+
     pub(super) fn cut(&mut self, edges: Arc<[f64]>) -> u16 {
         let cuts = &mut self.program.cuts;
         let ix = cuts.iter().position(|c| *c == edges).unwrap_or_else(|| {
@@ -117,13 +137,23 @@ impl Tables {
             return *ix;
         }
         let ix = u16::try_from(self.program.ops.len()).unwrap_or(u16::MAX);
+        let fed_by = self.fed_by(input);
         let uses = &input.uses;
         let events = !uses.events.is_empty();
         let mut slots = if events { uses.events.clone() } else { uses.slots.clone() };
         for op in uses.ops.iter().filter(|_| !events) {
             slots.extend(&self.program.ops[usize::from(*op)].slots);
         }
+        if fed_by.is_some() {
+            slots.clear();
+        }
         let plain = uses.ops.is_empty() && !uses.age && !uses.known && (!events || uses.events == uses.slots);
+        let period = fed_by.and_then(|ix| self.program.ops[usize::from(ix)].window);
+        let period = period.map(|c| &self.program.consts[usize::from(c)]);
+        let covers = match period {
+            Some(Const::Num(seconds)) => Span::from_secs_f64(*seconds).times(3).as_micros(),
+            _ => default_gap(&self.program.model).max,
+        };
         let window = window.and_then(|w| w.konst.clone()).map(|w| self.constant(w));
         let args = args.iter().filter_map(|a| a.konst.clone()).map(|a| self.constant(a)).collect();
         self.program.ops.push(OpSpec {
@@ -134,11 +164,13 @@ impl Tables {
             slots,
             plain,
             events,
+            fed_by,
+            feeds: Vec::new(),
             window,
             args,
+            covers,
             baseline: None,
             frozen_by: None,
-            covers: default_gap(&self.program.model).max,
             offset: 0,
         });
         self.by_key.insert(key, ix);

@@ -21,7 +21,7 @@ use super::desk_thread::DeskThread;
 use super::dispatcher::{self, Channels};
 use super::entry::Entry;
 use super::ingest::{Ingest, Router};
-use super::ports::{Clock, DeskHandle, DeskQuestion, Publisher, Source};
+use super::ports::{Clock, DeskHandle, DeskQuestion, EngineHandle, Publisher, Source};
 use super::quarantine::Quarantine;
 use super::shard::{ShardThread, Snapshot};
 use super::shared::{Rules, SHARDS, Shared};
@@ -36,6 +36,9 @@ use crate::store::{self, Store};
 const DRAIN: Duration = Duration::from_secs(25);
 /// A loop that has not gone round for this long is stuck.
 const STUCK: Span = Span::from_secs(10);
+
+/// Questions about rules that may wait for one thread of the engine.
+const ENGINE_QUESTIONS: usize = 16;
 
 /// What a daemon is made of.
 pub struct Parts {
@@ -107,6 +110,7 @@ pub struct Daemon {
     quit: oneshot::Sender<()>,
     clock: Clock,
     keep: Keep,
+    engine: EngineHandle,
     /// Taken by [`Self::ingest`].
     intake: Option<(Journal, Router)>,
     ingest: Option<JoinHandle<()>>,
@@ -155,7 +159,8 @@ impl Daemon {
         let births = Births::start(births, clock.clone());
         let mut queues = Vec::new();
         let mut shard_threads = Vec::new();
-        for (index, engine) in engines.into_iter().enumerate() {
+        let (asked, questions_of_engine) = EngineHandle::new(threads, ENGINE_QUESTIONS);
+        for ((index, engine), questions) in engines.into_iter().enumerate().zip(questions_of_engine) {
             let (queue, items) = sync_channel(16);
             queues.push(queue);
             let thread = ShardThread {
@@ -164,6 +169,7 @@ impl Daemon {
                 shared: shared.clone(),
                 restored: restored.clone(),
                 items,
+                questions,
                 desk: news.clone(),
                 snapshots: snapshots.clone(),
                 quarantine: quarantine.clone(),
@@ -211,6 +217,7 @@ impl Daemon {
             quit,
             clock,
             keep,
+            engine: asked,
             intake: Some((journal, router)),
             ingest: None,
             shards: shard_threads,
@@ -251,6 +258,12 @@ impl Daemon {
     #[must_use]
     pub fn troubles(&self) -> Vec<String> {
         self.probe().troubles()
+    }
+
+    /// For questions about rules, from any task.
+    #[must_use]
+    pub fn engine(&self) -> EngineHandle {
+        self.engine.clone()
     }
 
     /// For health checks and the watchdog, from any task.

@@ -15,5 +15,7 @@ mod shared;
 pub use daemon::{Daemon, Error, Parts, Probe, Recovered};
 pub use dispatcher::{Channels, Line};
 pub use entry::{BadEntry, Entry};
-pub use ports::{Busy, Channel, Clock, DeskHandle, DeskQuestion, Incoming, Publisher, Source};
+pub use ports::{
+    Busy, Channel, Clock, DeskHandle, DeskQuestion, EngineHandle, EngineQuestion, Incoming, Publisher, Source,
+};
 pub use shared::Rules;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::desk::{Caller, CaseSummary, CaseView, Input, Lookup, Reply};
-use crate::domain::{At, CaseId, Order, Outcome, Span};
+use crate::domain::{At, CaseId, DeviceId, Order, Outcome, Span, shard_of};
+use crate::engine::{Explanation, NoSuchRule};
 
 /// A way out: makes one attempt. Implemented by each adapter in `channels`.
 pub trait Channel: Send + Sync + 'static {
@@ -137,6 +138,46 @@ impl DeskHandle {
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> DeskQuestion) -> Result<T, Busy> {
         let (answer, wait) = oneshot::channel();
         self.0.try_send(question(answer)).map_err(|_| Busy)?;
+        wait.await.map_err(|_| Busy)
+    }
+}
+
+/// A question to the thread that owns a device: how does this rule stand with it?
+#[derive(Debug)]
+pub struct EngineQuestion {
+    /// The rule.
+    pub rule: String,
+    /// The device.
+    pub device: DeviceId,
+    /// Which part of it.
+    pub component: Option<String>,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<Explanation, NoSuchRule>>,
+}
+
+/// The engine's threads, for adapters that ask about rules. Cheap to clone; without threads it is always busy.
+#[derive(Debug, Clone, Default)]
+pub struct EngineHandle(std::sync::Arc<[std::sync::mpsc::SyncSender<EngineQuestion>]>);
+
+impl EngineHandle {
+    /// A handle and the queue of each thread; `depth` questions wait at most. A thread answers between its messages.
+    #[must_use]
+    pub fn new(threads: usize, depth: usize) -> (Self, Vec<std::sync::mpsc::Receiver<EngineQuestion>>) {
+        let (hands, queues): (Vec<_>, Vec<_>) = (0..threads).map(|_| std::sync::mpsc::sync_channel(depth)).unzip();
+        (Self(hands.into()), queues)
+    }
+
+    /// Why a rule fired for a device, or why it did not.
+    pub async fn explain(
+        &self,
+        rule: String,
+        device: DeviceId,
+        component: Option<String>,
+    ) -> Result<Result<Explanation, NoSuchRule>, Busy> {
+        let owner = usize::from(shard_of(device.as_str())).checked_rem(self.0.len()).and_then(|ix| self.0.get(ix));
+        let (answer, wait) = oneshot::channel();
+        let question = EngineQuestion { rule, device, component, answer };
+        owner.ok_or(Busy)?.try_send(question).map_err(|_| Busy)?;
         wait.await.map_err(|_| Busy)
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::births::Births;
 use super::ingest::put_aside;
-use super::ports::Clock;
+use super::ports::{Clock, EngineQuestion};
 use super::quarantine::{Quarantine, Quarantined};
 use super::shared::{Rules, SHARDS, Shared};
 use crate::domain::{At, Detection, DeviceId, Receipt, Span, Value};
@@ -24,6 +24,9 @@ use crate::wire;
 
 /// Every shard gets a new checkpoint this often, one after the other, so that no moment carries all the work.
 const ROUND: Span = Span::from_secs(30);
+
+/// Questions of people that are answered between two batches of messages.
+const ANSWERS: usize = 4;
 
 /// Something durable for a shard thread.
 #[derive(Debug)]
@@ -77,6 +80,7 @@ pub(super) struct ShardThread {
     /// Per shard: entries up to here are already in the restored state.
     pub(super) restored: Vec<u64>,
     pub(super) items: Receiver<Vec<Item>>,
+    pub(super) questions: Receiver<EngineQuestion>,
     pub(super) desk: mpsc::Sender<FromShard>,
     pub(super) snapshots: SyncSender<Snapshot>,
     pub(super) quarantine: Arc<Mutex<Quarantine>>,
@@ -131,10 +135,14 @@ impl ShardThread {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.answer();
             let now = (self.clock)();
             self.shared.beat("shards", now);
             if !self.reload(now, &mut memory) || !self.forward_facts(&mut memory) {
                 return;
+            }
+            for ((name, labels), n) in self.engine.take_counts() {
+                metrics::counter!(name, &labels).increment(n);
             }
             if now >= memory.next_at {
                 memory.next_at = now + pause;
@@ -145,6 +153,15 @@ impl ShardThread {
             }
         }
         self.last_round(&mine, &mut memory);
+    }
+
+    /// Answers what waits, a few at a time: messages come first.
+    fn answer(&mut self) {
+        for question in self.questions.try_iter().take(ANSWERS) {
+            let EngineQuestion { rule, device, component, answer } = question;
+            // Whoever asked may have gone.
+            let _gone = answer.send(self.engine.explain(&rule, &device, component.as_deref()));
+        }
     }
 
     /// `false` once the desk has gone.

@@ -312,6 +312,8 @@ pub(crate) fn detection(fault: &str, severity: Severity, n: u8, seq: u32, change
         event_at: at,
         received_at: at,
         historical: false,
+        late_by: None,
+        latched: false,
     }
 }
 

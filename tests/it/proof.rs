@@ -140,8 +140,11 @@ fn expectations_that_do_not_hold_are_told_with_place_and_story() {
         ),
         ("nothing_yet", "at = \"+150s\"\nevidence = { coolant_temp = 113 }"),
         ("episodes", "episodes = 2\ncleared_at = \"+400s\""),
+        ("nobody_looked", "at = \"+170s\"\nlevel = \"major\"\n# elsewhere"),
     ] {
-        let (diags, outcomes) = run(&expect(body));
+        let text = expect(body);
+        let text = if body.ends_with("elsewhere") { text.replace("\"EU\"", "\"ZZ\"") } else { text };
+        let (diags, outcomes) = run(&text);
         assert!(!outcomes[0].failures.is_empty(), "{name}");
         golden(name, &human(&diags, &outcomes, false));
     }

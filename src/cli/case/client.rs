@@ -15,7 +15,7 @@ use crate::http::is_loopback;
 const ANSWER_MAX: usize = 8 * 1024 * 1024;
 
 /// One daemon and our token for it.
-pub(super) struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     token: SecretString,
@@ -36,7 +36,7 @@ struct ProblemBody {
 
 impl Client {
     /// For the daemon at `url`. The token travels over https, or in the clear to this machine only.
-    pub(super) fn new(url: &str, token: SecretString) -> Result<Self, Error> {
+    pub(crate) fn new(url: &str, token: SecretString) -> Result<Self, Error> {
         let bad = || Error::BadUrl(url.to_owned());
         let base = Url::parse(url).map_err(|_| bad())?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
@@ -60,8 +60,8 @@ impl Client {
         Ok(Self { http, base, token })
     }
 
-    /// `GET /api/v1/cases/<path…>?<query>`.
-    pub(super) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<String, Error> {
+    /// `GET /api/v1/<path…>?<query>`.
+    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<String, Error> {
         let mut url = self.url(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -69,13 +69,13 @@ impl Client {
         self.call(Method::GET, url, None).await
     }
 
-    /// `POST /api/v1/cases/<path…>`.
-    pub(super) async fn post(&self, path: &[&str], body: Option<serde_json::Value>) -> Result<String, Error> {
+    /// `POST /api/v1/<path…>`.
+    pub(crate) async fn post(&self, path: &[&str], body: Option<serde_json::Value>) -> Result<String, Error> {
         self.call(Method::POST, self.url(path)?, body).await
     }
 
     /// What the daemon answered.
-    pub(super) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Error> {
+    pub(crate) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, Error> {
         serde_json::from_str(text).map_err(|e| self.not_ours(e))
     }
 
@@ -84,7 +84,7 @@ impl Client {
         url.path_segments_mut()
             .map_err(|()| Error::BadUrl(self.base.to_string()))?
             .pop_if_empty()
-            .extend(["api", "v1", "cases"])
+            .extend(["api", "v1"])
             .extend(path);
         Ok(url)
     }

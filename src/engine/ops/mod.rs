@@ -4,6 +4,8 @@
 //! window   buckets; sums, extremes and moments over them
 //! trend    lines and rates
 //! sequence steps in order
+//! counter  resets and rollovers
+//! sample   one point a period
 //! runs     for how much of the time something was true
 //! edges    what became true, for how long, and what came before
 //! ewma     the running mean
@@ -12,11 +14,13 @@
 //! Zero words are an operator that has seen nothing; a time of 0 means none.
 
 mod baseline;
+pub(super) mod counter;
 mod cusum;
 mod distance;
 mod edges;
 mod ewma;
 mod runs;
+pub(super) mod sample;
 pub(super) mod sequence;
 mod trend;
 mod window;
@@ -74,6 +78,8 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
         Family::Baseline => baseline::update(op, words, inputs, at),
         Family::Cusum => cusum::update(op, words, value),
         Family::Held => edges::held(words, value, at),
+        Family::Counter | Family::Total => counter::update(op, words, value, at),
+        Family::Sample(_) => sample::update(op, words, value, at),
         Family::Sequence(_) => sequence::update(op, words, value, at),
         Family::Seen => edges::seen(words, value, at),
         Family::Rose => edges::rose(words, value, at),
@@ -121,6 +127,8 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, args: &[f64]
     let covered = || window::covered(op, words, now);
     match read {
         Read::Held => edges::read_held(words, now),
+        Read::Grown | Read::Resets | Read::Total | Read::TotalCarried => counter::read(read, op, words),
+        Read::Point => sample::read(op, words, now),
         Read::Complete | Read::Missed | Read::Step(_) => sequence::read(read, op, words, now),
         Read::Since => edges::read_since(words, now),
         Read::Prev => edges::read_prev(words),
@@ -147,4 +155,10 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, args: &[f64]
         Read::Stddev => window::stddev(op, words, now),
         Read::Slope | Read::R2 | Read::TimeTo => trend::read_line(read, words, now, op.window, args[0]),
     }
+}
+
+/// How many samples the window of an operator holds and which share of it they cover; `None` for what is no such window.
+pub(super) fn fill(op: Op<'_>, words: &[u64], now: i64) -> Option<(u64, f64)> {
+    let kept = matches!(op.spec.family, Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Trend);
+    (kept && op.window > 0).then(|| window::fill(op, words, now))
 }

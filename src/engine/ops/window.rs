@@ -123,14 +123,29 @@ pub(super) fn bucket_of(family: Family, words: &[u64], number: i64) -> &[u64] {
 
 /// Whether samples cover at least half of the window (V5).
 pub(super) fn covered(op: Op<'_>, words: &[u64], now: i64) -> bool {
-    let newest = time(words[1]);
-    if op.spec.events || newest == 0 {
+    if op.spec.events || time(words[1]) == 0 {
         return op.spec.events;
+    }
+    covered_ms(op, words, now) * 2 >= op.window / 1_000
+}
+
+/// So many milliseconds of the window are covered by samples.
+fn covered_ms(op: Op<'_>, words: &[u64], now: i64) -> i64 {
+    let newest = time(words[1]);
+    if newest == 0 {
+        return 0;
     }
     let since = (now - newest).clamp(0, op.spec.covers.max(width(op.window))) / 1_000;
     let buckets = live(op.spec.family, words, now, op.window);
     let sum: i64 = buckets.filter_map(|b| b.last().map(|w| tally(*w).1)).sum();
-    (since + sum) * 2 >= op.window / 1_000
+    since + sum
+}
+
+/// Samples in the window, and the share of it that they cover.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "for people")]
+pub(super) fn fill(op: Op<'_>, words: &[u64], now: i64) -> (u64, f64) {
+    let samples: f64 = live(op.spec.family, words, now, op.window).filter_map(|b| b.last()).map(|w| tally(*w).0).sum();
+    (samples as u64, covered_ms(op, words, now) as f64 / (op.window / 1_000).max(1) as f64)
 }
 
 pub(super) fn count(op: Op<'_>, words: &[u64], now: i64) -> f64 {

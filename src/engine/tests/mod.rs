@@ -1,13 +1,17 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
+mod bars;
 mod baseline;
 mod components;
+mod counters;
 mod events;
+mod history;
 mod levels;
 mod lifecycle;
 mod operators;
 mod presence;
 mod runs;
+mod samples;
 mod sequence;
 mod shipped;
 mod time;

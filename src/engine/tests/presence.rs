@@ -64,7 +64,7 @@ fn a_status_makes_no_sample_late() {
     status(&mut w, "offline", false);
     w.send_at(18, "\"x\":6");
     assert_eq!(w.told(), ["Raised major 18 from 18"]);
-    assert_eq!(w.engine.late_and_skewed().0, 0);
+    assert_eq!(w.counted("forewarn_late_total"), 0);
 }
 
 #[test]

@@ -158,6 +158,11 @@ impl World {
         }
     }
 
+    /// How often `name` has been counted since this was last asked.
+    pub(super) fn counted(&mut self, name: &str) -> u64 {
+        self.engine.take_counts().into_iter().filter(|((n, _), _)| *n == name).map(|(_, n)| n).sum()
+    }
+
     /// `(change, level, device time)` of what was detected since the last call.
     pub(super) fn told(&mut self) -> Vec<String> {
         std::mem::take(&mut self.out).iter().map(line).collect()

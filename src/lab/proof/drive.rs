@@ -42,6 +42,9 @@ pub(super) fn run(test: &RuleTest, subject: &Subject) -> Outcome {
             }
         }
     }
+    // The usual reason why nothing was found is that nobody looked.
+    let unwatched = if failures.is_empty() { String::new() } else { world.unwatched() };
+    failures.iter_mut().for_each(|f| f.timeline.push_str(&unwatched));
     Outcome { name: test.name.clone(), place: test.place.clone(), runs, failures }
 }
 
@@ -63,6 +66,15 @@ impl<'a> World<'a> {
         // Stable: at one instant the devices speak in the order of the file.
         sent.sort_by_key(|s| s.arrives_at);
         Self { test, subject, model, registry: Arc::new(registry), sent }
+    }
+
+    /// The devices that the rule does not watch, and why.
+    fn unwatched(&self) -> String {
+        let mut engine = self.engine();
+        let devices = self.test.devices.iter().map(|sender| &sender.device.id);
+        let told = devices.filter_map(|id| engine.explain(self.test.rule.as_str(), id, None).ok());
+        let told = told.filter(|told| told.state == "not watched");
+        told.filter_map(|told| Some(format!("{}\n", told.why.first()?))).collect()
     }
 
     /// What is detected in this variant.

@@ -133,7 +133,7 @@ impl Checker<'_> {
     fn learned(&mut self, raw: &RawBaseline, baseline: &Baseline) -> Option<Option<Arc<Learned>>> {
         let model = self.tables.program.model.id.clone();
         let learned = match self.fleet.find(model.as_str(), &baseline.name) {
-            Found::Learning => return Some(None),
+            Found::Learning => return self.asked_alike(raw, baseline).then_some(None),
             Found::Baseline(learned) => learned,
             Found::Nothing => {
                 let message = format!("the fleet of model '{model}' has no baseline '{}'", baseline.name);
@@ -159,6 +159,20 @@ impl Checker<'_> {
             return None;
         }
         Some(Some(learned))
+    }
+
+    /// Whether no other rule of the model means something else by the name of a baseline that is being learned.
+    fn asked_alike(&mut self, raw: &RawBaseline, baseline: &Baseline) -> bool {
+        let meant = (baseline.of.clone(), baseline.by.clone());
+        let first = self.tables.asked.entry(baseline.name.clone()).or_insert((raw.name.place.clone(), meant.clone()));
+        if first.1 == meant {
+            return true;
+        }
+        let message = format!("two rules call different baselines of the fleet '{}'", baseline.name);
+        let finding = Diagnostic::error("R063", message).at(raw.name.place.clone(), "of or by differ");
+        let finding = finding.related(first.0.clone(), "from these");
+        push_once(self.diags, finding.hint("give one of the two another name"));
+        false
     }
 
     /// The same checker over another string.

@@ -157,7 +157,7 @@ pub(crate) fn regime(values: &[f64]) -> f64 {
 }
 
 /// The nearest whole number, of two the upper; a zero has one sign only.
-fn nearest(value: f64) -> f64 {
+pub(crate) fn nearest(value: f64) -> f64 {
     (value + 0.5).floor() + 0.0
 }
 

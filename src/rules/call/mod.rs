@@ -13,6 +13,8 @@
 //! | `since(e)` | time since `e` last went from false to true; of an event or `changed(x)`: since it was last true |
 //! | `since(device.x)` | time since an instant in the registry: RFC 3339, or a date (its midnight where the device is) |
 //! | `happened(e, w)` `count_of(e, w)` | whether, and in how many samples, `e` was true in the last `w`; false and 0 if never heard |
+//! | `increase(m, w)` `resets(m, w)` | what a counter grew by in `w`, whatever resets and rollovers lie in it, and how many resets |
+//! | `total_since(m, device.marker.x)` | a counter minus what the registry noted of it, as at the last service |
 //! | `time_true(e, w)` `duty(e, w)` | how long `e` was true in `w`, and the share of the covered time (0..1) |
 //! | `mean_on(e, w)` | mean length of the runs of true that reach into `w`; unknown if there are none |
 //! | `prev(m)` `changed(m)` | the sample before the newest; whether the newest differs from it |
@@ -27,6 +29,7 @@
 //!
 //! `min(m, 1h)` is a window unless `m` is itself a computed duration, as in `min(time_to(…), 7d)`.
 
+mod counter;
 mod edges;
 mod events;
 mod evidence;
@@ -59,20 +62,21 @@ struct Call {
     check: fn(&mut Checker<'_>, &Word, &[Expr]) -> Option<Typed>,
 }
 
-const GROUPS: [&[Call]; 8] = [
+const GROUPS: &[&[Call]] = &[
     window::CALLS,
     fold::CALLS,
     trend::CALLS,
     edges::CALLS,
     events::CALLS,
     runs::CALLS,
+    counter::CALLS,
     instant::CALLS,
     evidence::CALLS,
 ];
 
 impl Checker<'_> {
     pub(super) fn call(&mut self, name: &Word, args: &[Expr], e: &Expr) -> Option<Typed> {
-        let calls = || GROUPS.into_iter().flatten();
+        let calls = || GROUPS.iter().copied().flatten();
         let Some(call) = calls().find(|c| c.name == &*name.text) else {
             let hint = did_you_mean(&name.text, calls().map(|c| c.name)).map(|n| format!("did you mean `{n}`?"));
             let finding = Diagnostic::error("R013", format!("there is no function '{}'", name.text)).maybe_hint(hint);

@@ -119,6 +119,12 @@ pub enum Operator {
 }
 
 impl Operator {
+    /// Whether it compares: `==`, `!=`, `<`, `<=`, `>`, `>=`.
+    #[must_use]
+    pub fn is_comparison(self) -> bool {
+        matches!(self, Self::Eq | Self::Ne | Self::Lt | Self::Le | Self::Gt | Self::Ge)
+    }
+
     /// As written.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -18,6 +18,7 @@ async fn scopes() {
         (Method::GET, "/api/v1/cases", [401, 401, 200, 403, 403, 200]),
         (Method::GET, &*show, [401, 401, 200, 403, 403, 200]),
         (Method::GET, "/api/v1/lookup?device=car-1", [401, 401, 403, 403, 403, 200]),
+        (Method::GET, "/api/v1/explain?rule=hot&device=car-1", [401, 401, 200, 403, 403, 200]),
         (Method::POST, &*ack, [401, 401, 403, 200, 403, 200]),
         (Method::POST, &*close, [401, 401, 403, 403, 200, 200]),
         (Method::GET, "/healthz", [200; 6]),
@@ -314,5 +315,19 @@ async fn a_lookup_is_one_question() {
         let answer = world.get(&path).bearer_auth(world.token("admin")).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), if expected.is_some() { 200 } else { 400 }, "{query}");
         assert_eq!(world.desk.script.lock().unwrap().callers.pop(), expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_is_explained() {
+    let world = World::new().await;
+    let (status, told) = world.admin("/api/v1/explain?rule=hot&device=car-1").await;
+    assert_eq!((status, &told["state"], &told["rule"]), (200, &json!("never heard"), &json!("hot")));
+    let (status, problem) = world.admin("/api/v1/explain?rule=hott&device=car-1").await;
+    assert_eq!((status, code(&problem)), (404, "no_such_rule"));
+    assert!(problem["error"]["message"].as_str().unwrap().contains("there is 'hot'"), "{problem}");
+    for query in ["", "?rule=hot", "?device=car-1", "?rule=hot&device=car-1&x=1"] {
+        let (status, problem) = world.admin(&format!("/api/v1/explain{query}")).await;
+        assert_eq!((status, code(&problem)), (400, "bad_query"), "{query}");
     }
 }

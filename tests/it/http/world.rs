@@ -10,11 +10,14 @@ use forewarn::desk::{
     TimelineKind,
 };
 use forewarn::domain::{At, CaseId, EffectId, Severity};
+use forewarn::engine::Engine;
 use forewarn::http::{
     self, CallbackSecrets, Deps, Health, Limits, MetricsAccess, PleaseWait, Scope, Settings, TokenSettings,
 };
-use forewarn::runtime::{DeskHandle, DeskQuestion};
+use forewarn::runtime::{DeskHandle, DeskQuestion, EngineHandle, EngineQuestion};
+use forewarn::source::Diagnostics;
 use forewarn::wire::webhook::Secret;
+use forewarn::{model, rules};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -255,8 +258,11 @@ impl World {
         let clock_s = Arc::new(AtomicI64::new(NOW_S));
         let clock = clock_s.clone();
         let health = options.health;
+        let (engine, asked) = EngineHandle::new(1, 4);
+        std::thread::spawn(move || answer(&asked[0]));
         let deps = Deps {
             desk: handle,
+            engine,
             health: Arc::new(move || health.clone()),
             metrics: http::install_metrics().unwrap(),
             metrics_access: options.metrics_access,
@@ -348,4 +354,18 @@ fn settings(public_url: &str) -> (Settings, Vec<(String, String)>) {
         texts.push((scope.to_string(), text.expose_secret().to_owned()));
     }
     (settings, texts)
+}
+
+/// An engine with one rule, which has heard nothing.
+fn answer(questions: &std::sync::mpsc::Receiver<EngineQuestion>) {
+    let mut diags = Diagnostics::default();
+    let model = diags.add_file("m.toml", "[model]\nid = \"m\"\ntopics = [\"f/+/t\"]\n[signal]\nx = { path = \"x\" }\n");
+    let models = Arc::new(model::load(&mut diags, &[model]));
+    let rule = "[[rule]]\nid = \"hot\"\nmodels = [\"m\"]\nseverity = \"minor\"\nwhen = \"x > 1\"\n";
+    let rule = diags.add_file("r.toml", rule);
+    let program = rules::load(&mut diags, &[rule], models);
+    let mut engine = Engine::new(Arc::new(program), Arc::default());
+    for q in questions {
+        let _gone = q.answer.send(engine.explain(&q.rule, &q.device, q.component.as_deref()));
+    }
 }

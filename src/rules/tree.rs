@@ -1,0 +1,93 @@
+//! What an expression was made of, part by part: kept beside the flat code for people who ask why a rule fired.
+//!
+//! Each part has its own piece of code, so that the machine that runs rules also says what each part is worth. None of
+//! this is looked at while messages are worked in.
+
+use std::sync::Arc;
+
+use super::expr::{Expr, Kind, Operator};
+use super::program::{Ins, Shown};
+
+/// The trees of a rule for one model.
+#[derive(Debug, Default)]
+pub(crate) struct Trees {
+    /// Of `where`.
+    pub(crate) filter: Option<Arc<Node>>,
+    /// Of each level, highest first.
+    pub(crate) levels: Vec<LevelTrees>,
+}
+
+/// The trees of a level.
+#[derive(Debug, Default)]
+pub(crate) struct LevelTrees {
+    pub(crate) when: Option<Arc<Node>>,
+    pub(crate) clear: Option<Arc<Node>>,
+}
+
+/// A part of an expression.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// As it is written.
+    pub(crate) text: Arc<str>,
+    /// Where: `rules/car.toml:14`.
+    pub(crate) place: Arc<str>,
+    pub(crate) part: Part,
+    pub(crate) code: Vec<Ins>,
+    pub(crate) shown: Shown,
+    /// Set if it is a bare signal.
+    pub(crate) slot: Option<u16>,
+    pub(crate) children: Vec<Arc<Self>>,
+}
+
+/// What kind of part it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Part {
+    /// A number, a duration, a text, a switch as written.
+    Literal,
+    /// A signal.
+    Signal,
+    /// A `let`; its expression is the child.
+    Let,
+    /// `param.x`, and where the model gives its default.
+    Param(Arc<str>, Arc<str>),
+    /// `device.x`.
+    Attr(Arc<str>),
+    Not,
+    And,
+    Or,
+    /// `==`, `<` and their kin, as written.
+    Compare(&'static str),
+    Call,
+    /// Arithmetic, `?:`, `??`, `in`.
+    Other,
+}
+
+impl Part {
+    pub(super) fn of(expr: &Expr, is_let: bool) -> Self {
+        match &expr.kind {
+            Kind::Number(..) | Kind::Duration(_) | Kind::Text(_) | Kind::Bool(_) => Self::Literal,
+            Kind::Name(_) if is_let => Self::Let,
+            Kind::Name(_) => Self::Signal,
+            Kind::Field(base, field) if &*base.text == "param" => Self::Param(field.text.clone(), "".into()),
+            Kind::Field(_, field) => Self::Attr(field.text.clone()),
+            Kind::Not(_) => Self::Not,
+            Kind::Binary(Operator::And, ..) => Self::And,
+            Kind::Binary(Operator::Or, ..) => Self::Or,
+            Kind::Binary(o, ..) if o.is_comparison() => Self::Compare(o.as_str()),
+            Kind::Call(..) => Self::Call,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The parts directly below an expression, in the order in which they are written.
+pub(super) fn below(expr: &Expr) -> Vec<&Expr> {
+    match &expr.kind {
+        Kind::Not(a) | Kind::Negate(a) => vec![a],
+        Kind::Binary(_, a, b) => vec![a, b],
+        Kind::Choose(a, b, c) => vec![a, b, c],
+        Kind::In(a, list) => std::iter::once(&**a).chain(list).collect(),
+        Kind::Call(_, args) => args.iter().collect(),
+        _ => Vec::new(),
+    }
+}
