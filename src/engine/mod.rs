@@ -47,7 +47,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::decode::{self, Messages, sparkplug};
 use crate::domain::{At, Detection, DeviceId, ModelId, Registry, SHARDS, Span, Value, shard_of};
-use crate::model::{Binding, Message, ReadingValue, Subject};
+use crate::model::{Binding, Message, Reading, ReadingValue, Subject};
 use crate::rules::{ModelProgram, Program, text_value};
 use counts::Counts;
 use device::{Device, Sample, Scratch, Work};
@@ -476,6 +476,7 @@ fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample, counts
         }
         let slot = program.slot_of.get(usize::from(reading.signal.0)).copied().flatten();
         let Some(slot) = slot else { continue };
+        answer(program, reading, sample);
         let mut kept = None;
         let value = match &reading.value {
             ReadingValue::Number(n) => *n,
@@ -499,6 +500,24 @@ fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample, counts
     }
     if let Some((slot, online)) = program.online.zip(message.presence) {
         sample.values.push((slot, f64::from(u8::from(online))));
+    }
+}
+
+/// Whether a text matches the patterns that rules ask for.
+fn answer(program: &ModelProgram, reading: &Reading, sample: &mut Sample) {
+    for (_, slot, pattern) in program.patterns.iter().filter(|(of, ..)| *of == reading.signal) {
+        let value = match &reading.value {
+            ReadingValue::Text(text) => f64::from(u8::from(pattern.is_match(text))),
+            _ => f64::NAN,
+        };
+        if program.slots[usize::from(*slot)].lane == 0 {
+            sample.values.push((*slot, value));
+        } else {
+            if !sample.lists.contains(slot) {
+                sample.lists.push(*slot);
+            }
+            sample.parts.push(PartValue { slot: *slot, key: Key::Index(reading.component), value, text: None });
+        }
     }
 }
 
