@@ -10,7 +10,7 @@ use crate::source::Diagnostics;
 /// Test rules and playbooks
 ///
 /// Runs the tests in the `tests` directory of the settings through the same engine and desk as live, in virtual time
-/// and without the outside world.
+/// and without the outside world. Of a playbook test that is run alone the timeline of the case is shown.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Run those whose name, rule or file contains this
@@ -60,7 +60,11 @@ pub enum Error {
 /// Runs the tests and says whether all of them passed.
 pub fn run(args: &Args) -> Result<bool, Error> {
     let (loaded, mut diags) = app::check(&args.config)?;
-    let subject = Subject { program: loaded.rules.program.clone(), registry: loaded.rules.registry.clone() };
+    let subject = Subject {
+        program: loaded.rules.program.clone(),
+        registry: loaded.rules.registry.clone(),
+        desk: loaded.desk.clone(),
+    };
     let files = app::test_files(&mut diags, &args.config, &loaded.settings);
     let mut tests = Tests::load(&mut diags, &files, &subject);
     if diags.has_errors() {

@@ -89,6 +89,8 @@ pub(super) struct Life {
     pub(super) anchor: i64,
     /// Newest device time seen, worked in or waiting.
     pub(super) newest: i64,
+    /// How far apart its messages usually are, in milliseconds; 0 before the second.
+    pub(super) usual: u32,
     /// Healthy time of the newest message that was not retained.
     pub(super) heard: i64,
     pub(super) received_at: i64,
@@ -162,6 +164,7 @@ impl Life {
         Self {
             clock: i64::MIN,
             anchor: healthy,
+            usual: 0,
             newest: i64::MIN,
             heard: healthy,
             received_at: 0,
@@ -170,6 +173,20 @@ impl Life {
             historical: false,
             is_past: false,
         }
+    }
+}
+
+impl Life {
+    /// A running mean over sixteen messages, in device time: neither our outages nor a backlog distort it. A single
+    /// pause counts at most tenfold.
+    fn learn_interval(&mut self, at: i64) {
+        let gap = at.saturating_sub(self.clock);
+        if self.clock == i64::MIN || gap <= 0 {
+            return;
+        }
+        let (gap, usual) = ((gap / 1_000).max(1), i64::from(self.usual));
+        let mean = if usual == 0 { gap } else { usual + (gap.min(usual * 10) - usual) / 16 };
+        self.usual = u32::try_from(mean).unwrap_or(u32::MAX);
     }
 }
 
@@ -249,6 +266,7 @@ impl Device {
         if self.next < sample.at {
             self.run_timers(work, sample.at - 1, sample.received_at, false);
         }
+        self.life.learn_interval(sample.at);
         self.life.clock = sample.at;
         self.life.anchor = sample.healthy;
         self.life.received_at = sample.received_at;
@@ -480,6 +498,8 @@ impl Device {
             memo,
             now,
             silence,
+            usual: if self.life.usual == 0 { f64::NAN } else { f64::from(self.life.usual) / 1_000.0 },
+            zones: &self.profile.zones,
         }
     }
 }

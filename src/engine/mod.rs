@@ -20,6 +20,7 @@ mod device;
 mod emit;
 mod explain;
 mod fold;
+mod gauge;
 mod learning;
 mod level;
 mod look;
@@ -46,7 +47,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::decode::{self, Messages, sparkplug};
 use crate::domain::{At, Detection, DeviceId, ModelId, Registry, SHARDS, Span, Value, shard_of};
-use crate::model::{Binding, Message, ReadingValue, Subject};
+use crate::model::{Binding, Message, Reading, ReadingValue, Subject};
 use crate::rules::{ModelProgram, Program, text_value};
 use counts::Counts;
 use device::{Device, Sample, Scratch, Work};
@@ -56,6 +57,7 @@ use profile::Profiles;
 pub use census::watched;
 pub use counts::Count;
 pub use explain::{Explanation, LevelNow, NoSuchRule, Part, Wait};
+pub use gauge::Gauge;
 pub(crate) use learning::Newest;
 pub use level::Phase;
 pub use state::Error;
@@ -474,6 +476,7 @@ fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample, counts
         }
         let slot = program.slot_of.get(usize::from(reading.signal.0)).copied().flatten();
         let Some(slot) = slot else { continue };
+        answer(program, reading, sample);
         let mut kept = None;
         let value = match &reading.value {
             ReadingValue::Number(n) => *n,
@@ -497,6 +500,24 @@ fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample, counts
     }
     if let Some((slot, online)) = program.online.zip(message.presence) {
         sample.values.push((slot, f64::from(u8::from(online))));
+    }
+}
+
+/// Whether a text matches the patterns that rules ask for.
+fn answer(program: &ModelProgram, reading: &Reading, sample: &mut Sample) {
+    for (_, slot, pattern) in program.patterns.iter().filter(|(of, ..)| *of == reading.signal) {
+        let value = match &reading.value {
+            ReadingValue::Text(text) => f64::from(u8::from(pattern.is_match(text))),
+            _ => f64::NAN,
+        };
+        if program.slots[usize::from(*slot)].lane == 0 {
+            sample.values.push((*slot, value));
+        } else {
+            if !sample.lists.contains(slot) {
+                sample.lists.push(*slot);
+            }
+            sample.parts.push(PartValue { slot: *slot, key: Key::Index(reading.component), value, text: None });
+        }
     }
 }
 

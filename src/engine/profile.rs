@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use regex::Regex;
 
 use super::ops::{Op, micros, seconds};
 use super::vm::run_static;
@@ -22,6 +23,8 @@ pub(super) struct Profile {
     pub(super) enabled: Vec<bool>,
     /// Windows of `silent` in rules that watch this device, in microseconds, shortest first.
     pub(super) silents: Vec<i64>,
+    /// As the program numbers them.
+    pub(super) zones: Vec<TimeZone>,
     /// Where the devices are.
     pub(super) zone: TimeZone,
 }
@@ -59,9 +62,11 @@ impl Profile {
             .collect();
         silents.sort_unstable();
         silents.dedup();
-        // Read only by schedules, which see to it that devices of other zones have another profile.
-        let zone = device.and_then(|d| zone(&d.tz)).unwrap_or(TimeZone::UTC);
-        Self { consts, windows, enabled, silents, zone }
+        // Read only by schedules and by `hour`, which see to it that devices of other zones have another profile.
+        let zone = device.and_then(|d| self::zone(&d.tz)).unwrap_or(TimeZone::UTC);
+        let named = |name: &Option<Arc<str>>| name.as_deref().and_then(self::zone).unwrap_or_else(|| zone.clone());
+        let zones = program.zones.iter().map(named).collect();
+        Self { consts, windows, enabled, silents, zones, zone }
     }
 
     /// The operator with this index, as it is for these devices.
@@ -80,6 +85,10 @@ fn value(program: &ModelProgram, konst: &Const, device: Option<&Device>) -> f64 
             // Not rescaled when the units are the same, so that the value stays bit for bit as written.
             if (*factor, *offset) == (1.0, 0.0) { raw } else { raw * factor + offset }
         }
+        Const::Matches { name, pattern } => match (device.and_then(|d| d.attribute(name)), Regex::new(pattern)) {
+            (Some(text), Ok(pattern)) => f64::from(u8::from(pattern.is_match(text))),
+            _ => f64::NAN,
+        },
         Const::Instant { name } => instant(device, name).unwrap_or(f64::NAN),
         Const::Attr { name, number } => {
             let Some(text) = device.and_then(|d| d.attribute(name)) else { return f64::NAN };

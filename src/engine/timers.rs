@@ -2,10 +2,12 @@
 
 use super::bars::Bar;
 use super::device::{Device, Work};
+use super::fold::Memo;
 use super::level::Track;
 use super::look::{Head, Look};
-use super::ops::time;
-use crate::rules::{LEVEL_WORDS, ModelProgram, OnGap, RULE_WORDS};
+use super::ops::{micros, time};
+use super::vm::run;
+use crate::rules::{LEVEL_WORDS, MAX_STACK, ModelProgram, OnGap, RULE_WORDS};
 
 impl Device {
     /// What the shard's clock has reached: samples that have waited long enough, timers, silence (T5).
@@ -28,7 +30,7 @@ impl Device {
         self.life.received_at = received_at;
         loop {
             let first = self.first_deadline(work.program, by_clock);
-            let silent = if by_clock { self.next_silence() } else { i64::MAX };
+            let silent = if by_clock { self.next_silence(work.program) } else { i64::MAX };
             work.scratch.memo.renew(work.program.folds.len());
             if silent <= until && silent <= first {
                 self.life.silent_done = self.life.anchor + (silent - self.life.clock);
@@ -58,9 +60,18 @@ impl Device {
     }
 
     /// Device time of the next threshold of silence.
-    fn next_silence(&self) -> i64 {
+    fn next_silence(&self, program: &ModelProgram) -> i64 {
         let life = &self.life;
+        let computed = program.silences.iter().filter_map(|code| {
+            let memo = Memo::default();
+            let view = self.view(program, &memo, None, life.clock);
+            let length = run(&view, code, &mut [0.0; MAX_STACK]);
+            let at = life.heard.saturating_add(micros(length));
+            (length > 0.0 && at > life.silent_done).then_some(at)
+        });
+        let computed = computed.min();
         let next = self.profile.silents.iter().map(|w| life.heard.saturating_add(*w)).find(|h| *h > life.silent_done);
+        let next = next.into_iter().chain(computed).min();
         next.map_or(i64::MAX, |h| life.clock.saturating_add(h - life.anchor))
     }
 
@@ -72,7 +83,7 @@ impl Device {
         if life.clock == i64::MIN {
             return waiting;
         }
-        let first = self.next.min(self.next_silence());
+        let first = self.next.min(self.next_silence(program));
         let timer =
             if first == i64::MAX { i64::MAX } else { life.anchor.saturating_add(first.saturating_sub(life.clock)) };
         waiting.min(timer)

@@ -1,8 +1,11 @@
 //! Runs compiled expressions. Values are `f64` with NaN for unknown; see `rules::program`.
 
+use jiff::{Zoned, tz::TimeZone};
+
 use super::fold::{self, Memo};
 use super::ops::{self, Op};
 use super::part::Part;
+use crate::domain::At;
 use crate::rules::{Ins, MAX_STACK, ModelProgram, regime};
 
 /// The stack of the machine, kept by the caller so that no call has to make one.
@@ -24,6 +27,9 @@ pub(super) struct View<'a> {
     pub(super) now: i64,
     /// For how long nothing was heard, outages of our own left out.
     pub(super) silence: i64,
+    /// How far apart messages usually are, in seconds.
+    pub(super) usual: f64,
+    pub(super) zones: &'a [TimeZone],
 }
 
 impl<'a> View<'a> {
@@ -70,6 +76,9 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             Ins::Div => binary!(|a, b| finite(a / b)),
             Ins::Neg => stack[top - 1] = -stack[top - 1],
             Ins::Abs => stack[top - 1] = stack[top - 1].abs(),
+            Ins::Sqrt => stack[top - 1] = stack[top - 1].sqrt(),
+            Ins::Ln => stack[top - 1] = finite(stack[top - 1].ln()),
+            Ins::Exp => stack[top - 1] = finite(stack[top - 1].exp()),
             Ins::Min => binary!(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }),
             Ins::Max => binary!(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }),
             Ins::Not => stack[top - 1] = not(stack[top - 1]),
@@ -92,6 +101,13 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             Ins::SkipIfTrue(n) => at += if stack[top - 1] == 1.0 { usize::from(n) } else { 0 },
             Ins::Age(s) => push!(age(view, s)),
             Ins::Now => push!(ops::seconds(view.now)),
+            Ins::Interval => push!(view.usual),
+            Ins::Hour(zone) => push!(civil(view, zone, |t| t.hour())),
+            Ins::Weekday(zone) => push!(civil(view, zone, |t| t.date().weekday().to_monday_zero_offset())),
+            Ins::SilentFor => {
+                let limit = stack[top - 1];
+                stack[top - 1] = if limit.is_nan() { f64::NAN } else { from_bool(view.silence >= ops::micros(limit)) };
+            }
             Ins::Silent(c) => {
                 let limit = view.consts[usize::from(c)];
                 push!(if limit.is_nan() { f64::NAN } else { from_bool(view.silence >= ops::micros(limit)) });
@@ -114,6 +130,12 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
         }
     }
     if top == 0 { f64::NAN } else { stack[top - 1] }
+}
+
+/// A part of the time of day or week in a zone.
+fn civil(view: &View<'_>, zone: u16, part: fn(&Zoned) -> i8) -> f64 {
+    let zone = view.zones.get(usize::from(zone)).cloned();
+    zone.map_or(f64::NAN, |zone| f64::from(part(&At::from_micros(view.now).to_jiff().to_zoned(zone))))
 }
 
 /// The words of an operator over a derived sample, with the point of the period under way worked in.
@@ -196,7 +218,18 @@ fn choose(condition: f64, yes: f64, no: f64) -> f64 {
 /// The result of a static condition for a device without a row.
 pub(super) fn run_static(program: &ModelProgram, consts: &[f64], code: &[Ins]) -> f64 {
     let memo = Memo::default();
-    let view =
-        View { program, consts, windows: &[], row: &[], parts: &[], part: usize::MAX, memo: &memo, now: 0, silence: 0 };
+    let view = View {
+        program,
+        consts,
+        windows: &[],
+        row: &[],
+        parts: &[],
+        part: usize::MAX,
+        memo: &memo,
+        now: 0,
+        silence: 0,
+        usual: f64::NAN,
+        zones: &[],
+    };
     run(&view, code, &mut [0.0; MAX_STACK])
 }

@@ -44,7 +44,7 @@ impl Typed {
     /// Whether it can change while a device's registry entry does not.
     pub(super) fn is_static(&self) -> bool {
         let u = &self.uses;
-        u.slots.is_empty() && u.ops.is_empty() && u.silents.is_empty()
+        u.slots.is_empty() && u.ops.is_empty() && u.silents.is_empty() && !u.age
     }
 }
 
@@ -158,6 +158,11 @@ impl Checker<'_> {
                 Some(join(ty, text, [condition, yes, no], &[Ins::Choose]))
             }
             Kind::In(a, items) => self.one_of(a, items, e),
+            Kind::Range(..) => {
+                self.report(Diagnostic::error("R016", "a range stands in a list: x in [1..5]"), e, "");
+                None
+            }
+            Kind::Matches(m, pattern) => self.matches(m, pattern),
             Kind::Call(name, args) => self.call(name, args, e),
         }
     }
@@ -183,7 +188,9 @@ impl Checker<'_> {
             (Const::Num(n), Ty::Bool) => (*n == 1.0).to_string(),
             (Const::Num(n), _) => n.to_string(),
             (Const::Param { name, .. }, _) => format!("param.{name}"),
-            (Const::Attr { name, .. } | Const::Instant { name }, _) => format!("device.{name}"),
+            (Const::Attr { name, .. } | Const::Instant { name } | Const::Matches { name, .. }, _) => {
+                format!("device.{name}")
+            }
         });
         let code = vec![Ins::Const(self.tables.constant(value.clone()))];
         Typed { ty, text, code, konst: Some(value), literal: None, slot: None, uses: Uses::default() }
@@ -211,6 +218,11 @@ impl Checker<'_> {
             let text = format!("{name}[{}]", signal.unit);
             let code = vec![Ins::Slot(slot)];
             return Some(Typed { ty: type_of(signal), text, code, konst: None, literal: None, slot: Some(slot), uses });
+        }
+        if &**name == "usual_interval" {
+            let uses = Uses { age: true, ..Uses::default() };
+            let (text, code) = (name.to_string(), vec![Ins::Interval]);
+            return Some(Typed { ty: Ty::seconds(), text, code, konst: None, literal: None, slot: None, uses });
         }
         if &**name == "online" {
             let slot = self.tables.online();
@@ -425,6 +437,12 @@ impl Checker<'_> {
         let tests: Vec<Option<Typed>> = items
             .iter()
             .map(|item| {
+                if let Kind::Range(from, to) = &item.kind {
+                    let (low, high) = (self.check(from), self.check(to));
+                    let low = self.compare(Operator::Ge, left.clone(), low?, a, from);
+                    let high = self.compare(Operator::Le, left.clone(), high?, a, to);
+                    return Some(logic(Operator::And, low?, high?));
+                }
                 let right = self.check(item)?;
                 self.compare(Operator::Eq, left.clone(), right, a, item)
             })

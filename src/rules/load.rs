@@ -120,6 +120,9 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         lanes: vec![Lane::new("".into())],
         slot_of: vec![None; model.signals.len()],
         online: None,
+        zones: Vec::new(),
+        silences: Vec::new(),
+        patterns: Vec::new(),
         consts: Vec::new(),
         cuts: Vec::new(),
         ops: Vec::new(),
@@ -211,7 +214,8 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
 
 /// A signal and what its kept value means, so that a change of unit or values is another signal.
 pub(super) fn slot_key(model: &Model, slot: &super::program::Slot) -> String {
-    let Some(ix) = slot.signal else { return "presence".to_owned() };
+    // Presence, and answers about texts.
+    let Some(ix) = slot.signal else { return format!("{}?", slot.name) };
     let signal = &model.signals[usize::from(ix.0)];
     match &signal.ty {
         crate::model::SignalType::Enum(values) => format!("{}{{{}}}", signal.name, values.join(",")),

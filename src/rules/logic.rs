@@ -179,7 +179,7 @@ impl Reader<'_> {
                 Value::Num(n) => Some(n * factor + offset),
                 _ => None,
             },
-            Const::Attr { .. } | Const::Instant { .. } => None,
+            Const::Attr { .. } | Const::Instant { .. } | Const::Matches { .. } => None,
         }
     }
 
@@ -292,7 +292,8 @@ impl Reader<'_> {
             ]
             | [Ins::Age(_)]
             | [.., Ins::Abs] => Room::closed(0.0, f64::INFINITY),
-            [.., Ins::Known | Ins::Silent(_) | Ins::Read(Read::Changed, _)] => {
+            [Ins::Hour(_)] => Room::closed(0.0, 23.0),
+            [.., Ins::Known | Ins::Silent(_) | Ins::SilentFor | Ins::Read(Read::Changed, _)] => {
                 Room { whole: true, ..Room::closed(0.0, 1.0) }
             }
             _ => Room::ALL,

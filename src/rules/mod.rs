@@ -48,7 +48,7 @@ pub(crate) use check::MAX_STACK;
 pub(crate) use limits::{BAR_WORDS, Bars};
 pub(crate) use program::{
     Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec,
-    Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
+    PEAKS, POINTS, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
 };
 pub(crate) use schedule::{Window, zone};
 pub(crate) use tree::{Node, Part};

@@ -23,6 +23,10 @@ use crate::model::{Model, SignalIx};
 
 /// Buckets of a window. A window of `w` reaches back between `w` and `w - w/BUCKETS`, never further than `w`.
 pub const BUCKETS: usize = 20;
+/// Points that stand for the samples of a bucket where quantiles are asked for.
+pub(crate) const POINTS: usize = 16;
+/// Largest samples of a calibration that are kept for the tail.
+pub(crate) const PEAKS: usize = 24;
 
 /// Compiled rules for all models. Immutable, shared by [`Arc`].
 #[derive(Debug, Clone)]
@@ -49,6 +53,12 @@ pub(crate) struct ModelProgram {
     pub(crate) ops: Vec<OpSpec>,
     pub(crate) folds: Vec<FoldSpec>,
     pub(crate) rules: Vec<RuleProgram>,
+    /// Time zones that rules read; `None` is that of the device.
+    pub(crate) zones: Vec<Option<Arc<str>>>,
+    /// The durations of `silent` that are computed.
+    pub(crate) silences: Vec<Vec<Ins>>,
+    /// Patterns of texts: the signal, the slot of the answer, the pattern.
+    pub(crate) patterns: Vec<(SignalIx, u16, regex::Regex)>,
     /// The slot of `online`, if a rule reads it.
     pub(crate) online: Option<u16>,
     /// Operators to update, in order, when a slot gets a sample.
@@ -165,6 +175,11 @@ pub(crate) enum Const {
     Instant {
         name: Arc<str>,
     },
+    /// Whether `device.x` matches a pattern.
+    Matches {
+        name: Arc<str>,
+        pattern: Arc<str>,
+    },
 }
 
 /// One instruction of a stack machine over `f64`.
@@ -180,6 +195,10 @@ pub(crate) enum Ins {
     Div,
     Neg,
     Abs,
+    /// Square root, natural logarithm, exponential.
+    Sqrt,
+    Ln,
+    Exp,
     Min,
     Max,
     Not,
@@ -205,6 +224,14 @@ pub(crate) enum Ins {
     Now,
     /// Whether nothing was heard for `consts[.0]` seconds.
     Silent(u16),
+    /// The same for a duration that it pops.
+    SilentFor,
+    /// How far apart messages usually are, in seconds.
+    Interval,
+    /// Hour of the day in `zones[.0]`.
+    Hour(u16),
+    /// Day of the week in `zones[.0]`, Monday 0.
+    Weekday(u16),
     Read(Read, u16),
     /// How many of the edges of that cut do not lie above the value.
     Cut(u16),
@@ -219,9 +246,19 @@ impl Ins {
         Some(match self {
             Self::SkipIfFalse(_) | Self::SkipIfTrue(_) => return None,
             Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
+            Self::Interval | Self::Hour(_) | Self::Weekday(_) => 0,
+            Self::SilentFor => 1,
             Self::Read(read, _) => read.pops(),
             Self::Regime(count) => usize::from(count),
-            Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known | Self::Cut(_) => 1,
+            Self::Affine(..)
+            | Self::Neg
+            | Self::Abs
+            | Self::Sqrt
+            | Self::Ln
+            | Self::Exp
+            | Self::Not
+            | Self::Known
+            | Self::Cut(_) => 1,
             Self::Choose => 3,
             Self::Add
             | Self::Sub
@@ -300,6 +337,11 @@ pub(crate) enum Read {
     /// Pops so many values and the regime.
     T2(u8),
     Cusum,
+    /// The threshold of the tail.
+    Tail,
+    /// Pops the quantile.
+    Quantile,
+    Resid,
 }
 
 impl Read {
@@ -307,7 +349,7 @@ impl Read {
     pub(crate) fn pops(self) -> usize {
         match self {
             Self::Z => 2,
-            Self::TimeTo | Self::Centre | Self::Scale => 1,
+            Self::TimeTo | Self::Centre | Self::Scale | Self::Quantile => 1,
             Self::T2(values) => usize::from(values) + 1,
             _ => 0,
         }
@@ -355,13 +397,19 @@ pub(crate) enum Family {
     Baseline,
     /// Cumulative sum.
     Cusum,
+    /// Peaks over a threshold.
+    Tail,
+    /// Weighted points a bucket.
+    Sketch,
+    /// Sums for a parabola a bucket.
+    Resid,
 }
 
 impl Family {
     /// Words before the buckets: newest bucket number, time of the newest sample, newest value or what the family needs.
     pub(crate) fn head(self) -> usize {
         match self {
-            Self::Sum | Self::Min | Self::Max | Self::Moments | Self::Trend => 2,
+            Self::Sum | Self::Min | Self::Max | Self::Moments | Self::Trend | Self::Sketch => 2,
             Self::Rate | Self::Rises | Self::Runs => 3,
             Self::Held | Self::Rose | Self::Cusum => 2,
             Self::Seen => 1,
@@ -369,7 +417,8 @@ impl Family {
             Self::Total => 7,
             Self::Sample(_) => 5,
             Self::Sequence(steps) => 2 + usize::from(steps.count) * (1 + usize::from(steps.overlap)),
-            Self::Last | Self::Ewma => 4,
+            Self::Last | Self::Ewma | Self::Resid => 4,
+            Self::Tail => 6 + PEAKS,
             Self::Baseline => 0,
         }
     }
@@ -380,6 +429,8 @@ impl Family {
             Self::Sum | Self::Min | Self::Max | Self::Rate => 2,
             Self::Moments | Self::Runs => 3,
             Self::Trend => 6,
+            Self::Resid => 8,
+            Self::Sketch => POINTS + POINTS / 2 + 1,
             Self::Rises => 1,
             Self::Held
             | Self::Seen
@@ -389,6 +440,7 @@ impl Family {
             | Self::Total
             | Self::Sample(_)
             | Self::Baseline
+            | Self::Tail
             | Self::Cusum
             | Self::Last
             | Self::Ewma => 0,
@@ -416,6 +468,9 @@ impl Family {
             Self::Ewma => "ewma",
             Self::Baseline => "baseline",
             Self::Cusum => "cusum",
+            Self::Tail => "tail",
+            Self::Sketch => "sketch",
+            Self::Resid => "resid",
         }
     }
 

@@ -87,6 +87,33 @@ impl Tables {
         ix
     }
 
+    /// A time zone; that of the device is told by its entry in the registry.
+    pub(super) fn zone(&mut self, zone: Option<Arc<str>>) -> u16 {
+        if zone.is_none() {
+            self.constant(Const::Attr { name: "tz".into(), number: false });
+        }
+        let zones = &mut self.program.zones;
+        let ix = zones.iter().position(|z| *z == zone).unwrap_or_else(|| {
+            zones.push(zone);
+            zones.len() - 1
+        });
+        u16::try_from(ix).unwrap_or(u16::MAX)
+    }
+
+    /// The slot that says whether the text of a signal matches a pattern.
+    pub(super) fn matching(&mut self, of: SignalIx, text: u16, pattern: regex::Regex) -> u16 {
+        let same = |(ix, _, p): &&(SignalIx, u16, regex::Regex)| *ix == of && p.as_str() == pattern.as_str();
+        if let Some((_, slot, _)) = self.program.patterns.iter().find(same) {
+            return *slot;
+        }
+        let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
+        let mut spec = self.program.slots[usize::from(text)].clone();
+        spec.name = crate::domain::SignalName::from(format!("{} matches {}", spec.name, pattern.as_str()).as_str());
+        self.program.slots.push(Slot { signal: None, shown: Shown::Bool, keeps_text: false, ..spec });
+        self.program.patterns.push((of, slot, pattern));
+        slot
+    }
+
     /// The slot that says whether the device is there.
     pub(super) fn online(&mut self) -> u16 {
         if let Some(slot) = self.program.online {

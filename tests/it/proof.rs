@@ -64,7 +64,7 @@ fn load(text: &str) -> (Diagnostics, Subject, Tests) {
     let file = diags.add_file("rules/ice.toml", RULES);
     let program = Arc::new(rules::load(&mut diags, &[file], models));
     assert!(!diags.has_errors(), "{}", diags.render(false));
-    let subject = Subject { program, registry: Arc::new(Registry::default()) };
+    let subject = Subject { program, registry: Arc::new(Registry::default()), desk: super::desk_world::config(|_| {}) };
     let file = diags.add_file("tests/x.toml", text);
     let tests = Tests::load(&mut diags, &[file], &subject);
     (diags, subject, tests)
@@ -297,7 +297,11 @@ fn junit_is_xml_that_says_what_failed() {
 fn the_shipped_tests_pass() {
     for config in ["config/forewarn.toml", "examples/mill/forewarn.toml", "examples/engine/forewarn.toml"] {
         let (loaded, mut diags) = app::check(Path::new(config)).unwrap();
-        let subject = Subject { program: loaded.rules.program.clone(), registry: loaded.rules.registry.clone() };
+        let subject = Subject {
+            program: loaded.rules.program.clone(),
+            registry: loaded.rules.registry.clone(),
+            desk: loaded.desk.clone(),
+        };
         let files = app::test_files(&mut diags, Path::new(config), &loaded.settings);
         let tests = Tests::load(&mut diags, &files, &subject);
         assert!(!diags.has_errors(), "{}", diags.render(false));

@@ -168,6 +168,8 @@ impl Engine {
                 memo: &memo,
                 now: 0,
                 silence: 0,
+                usual: f64::NAN,
+                zones: &profile.zones,
             };
             let scene = Scene { program: model, spec, device: None, seat: None, registered, view };
             scene.fill_static(&mut told, profile.enabled[rule_ix]);

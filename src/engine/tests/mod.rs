@@ -2,9 +2,11 @@
 
 mod bars;
 mod baseline;
+mod clock;
 mod components;
 mod counters;
 mod events;
+mod examples_design;
 mod history;
 mod levels;
 mod lifecycle;
@@ -13,6 +15,7 @@ mod presence;
 mod runs;
 mod samples;
 mod sequence;
+mod shape;
 mod shipped;
 mod time;
 mod values;

@@ -45,7 +45,7 @@ pub(super) fn run(test: &RuleTest, subject: &Subject) -> Outcome {
     // The usual reason why nothing was found is that nobody looked.
     let unwatched = if failures.is_empty() { String::new() } else { world.unwatched() };
     failures.iter_mut().for_each(|f| f.timeline.push_str(&unwatched));
-    Outcome { name: test.name.clone(), place: test.place.clone(), runs, failures }
+    Outcome { name: test.name.clone(), place: test.place.clone(), runs, failures, story: None }
 }
 
 /// What is the same for all variants.

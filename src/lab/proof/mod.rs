@@ -1,4 +1,5 @@
-//! Tests of rules as people write them: series of values in, and what must have been detected when.
+//! Tests of rules as people write them: series of values in, and what must have been detected when. Tests of playbooks
+//! (`playbook`) stand in the same files.
 //!
 //! ```toml
 //! [[test]]
@@ -47,13 +48,16 @@
 mod drive;
 mod judge;
 mod junit;
+mod playbook;
 mod read;
 mod report;
 mod series;
 mod show;
+mod theatre;
 
 use std::sync::Arc;
 
+use crate::desk;
 use crate::domain::Registry;
 use crate::engine::Turn;
 use crate::rules::Program;
@@ -72,12 +76,20 @@ pub struct Subject {
     pub program: Arc<Program>,
     /// Devices and people.
     pub registry: Arc<Registry>,
+    /// Playbooks, texts and policies.
+    pub desk: Arc<desk::Config>,
 }
 
 /// All tests of all files, checked.
 #[derive(Debug)]
 pub struct Tests {
-    list: Vec<read::RuleTest>,
+    list: Vec<Test>,
+}
+
+#[derive(Debug)]
+enum Test {
+    Rule(read::RuleTest),
+    Playbook(playbook::PlaybookTest),
 }
 
 /// What came of one test.
@@ -91,6 +103,8 @@ pub struct Outcome {
     pub runs: usize,
     /// What did not hold. Empty: passed.
     pub failures: Vec<Failure>,
+    /// Of a playbook: the timeline of the case.
+    pub story: Option<String>,
 }
 
 /// An expectation that did not hold.
@@ -122,10 +136,14 @@ impl Tests {
         Self { list: files.iter().flat_map(|file| read::read(diags, *file, subject)).collect() }
     }
 
-    /// Keeps the tests whose name, rule or file contains `filter`.
+    /// Keeps the tests whose name, rule or fault, or file contains `filter`.
     pub fn retain(&mut self, diags: &Diagnostics, filter: &str) {
-        self.list.retain(|t| {
-            t.name.contains(filter) || t.rule.as_str().contains(filter) || diags.path(t.place.file).contains(filter)
+        self.list.retain(|test| {
+            let (name, about, place) = match test {
+                Test::Rule(t) => (&t.name, t.rule.as_str(), &t.place),
+                Test::Playbook(t) => (&t.name, t.fault.as_str(), &t.place),
+            };
+            name.contains(filter) || about.contains(filter) || diags.path(place.file).contains(filter)
         });
     }
 
@@ -137,6 +155,9 @@ impl Tests {
 
     /// Runs them, in the order of the files.
     pub fn run<'a>(&'a self, subject: &'a Subject) -> impl Iterator<Item = Outcome> + 'a {
-        self.list.iter().map(|test| drive::run(test, subject))
+        self.list.iter().map(|test| match test {
+            Test::Rule(test) => drive::run(test, subject),
+            Test::Playbook(test) => playbook::run(test, subject),
+        })
     }
 }

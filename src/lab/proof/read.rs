@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::Subject;
 use super::series::{Cell, UNUSABLE, series};
+use super::{Subject, Test, playbook};
 use crate::decode;
 use crate::domain::{At, Component, Device, DeviceId, RuleId, Span, Unit, Value};
 use crate::model::{Literal, Message, Model, PathStep, Signal, SignalType, literal};
@@ -104,14 +104,31 @@ pub(super) enum Kill {
 }
 
 /// Reads the tests of a file; those with a mistake are reported and left out.
-pub(super) fn read(diags: &mut Diagnostics, file: FileId, subject: &Subject) -> Vec<RuleTest> {
+pub(super) fn read(diags: &mut Diagnostics, file: FileId, subject: &Subject) -> Vec<Test> {
     let doc = Doc::parse(diags, CODE, file);
     let root = doc.root();
     let tables = root.tables(diags, "test");
     let mut reader = Reader { diags, subject };
-    let tests = tables.into_iter().enumerate().filter_map(|(i, table)| reader.test(table, i + 1)).collect();
+    let rules = tables.into_iter().enumerate().filter_map(|(i, table)| reader.test(table, i + 1)).map(Test::Rule);
+    let mut tests: Vec<Test> = rules.collect();
+    tests.extend(playbook::read(diags, &root, subject).into_iter().map(Test::Playbook));
     root.finish(diags);
     tests
+}
+
+/// The device of the registry that `device` names.
+pub(super) fn device_of(diags: &mut Diagnostics, table: &Table<'_>, subject: &Subject) -> Option<Device> {
+    Reader { diags, subject }.registered(table)
+}
+
+/// A duration longer than nothing.
+pub(super) fn span_of(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Span> {
+    let span = table.parsed::<Span>(diags, key, "a duration such as 10s")?;
+    if span.value <= Span::ZERO {
+        diags.push(Diagnostic::error(CODE, format!("`{key}` must be longer than nothing")).at(span.place, ""));
+        return None;
+    }
+    Some(span.value)
 }
 
 struct Reader<'a> {
@@ -138,7 +155,7 @@ impl<'a> Reader<'a> {
         let name = table.text(self.diags, "name").map(|t| t.value.to_string());
         let about = self.about(&table);
         let start = self.start(&table);
-        let every = self.span(&table, "every");
+        let every = span_of(self.diags, &table, "every");
         let devices = self.senders(&table, about.as_ref());
         let every = every.or_else(|| about.as_ref()?.model.report_every);
         if every.is_none() && about.is_some() {
@@ -209,16 +226,6 @@ impl<'a> Reader<'a> {
     fn start(&mut self, table: &Table<'_>) -> At {
         let given = table.parsed::<At>(self.diags, "start", "an instant such as 2026-01-10T08:00:00Z");
         given.map_or_else(|| START.parse().unwrap_or_default(), |at| at.value)
-    }
-
-    fn span(&mut self, table: &Table<'_>, key: &str) -> Option<Span> {
-        let span = table.parsed::<Span>(self.diags, key, "a duration such as 10s")?;
-        if span.value <= Span::ZERO {
-            let finding = Diagnostic::error(CODE, format!("`{key}` must be longer than nothing"));
-            self.diags.push(finding.at(span.place, ""));
-            return None;
-        }
-        Some(span.value)
     }
 
     /// The end of a test is its last value or its last expectation, whichever is later.
@@ -371,7 +378,7 @@ impl<'a> Reader<'a> {
         let from = self.at(&table, "from", clock.start).map_or(clock.start, |at| at.value);
         let to = self.at(&table, "to", clock.start).map_or(clock.end, |at| at.value);
         table.need(self.diags, "by");
-        let by = self.span(&table, "by");
+        let by = span_of(self.diags, &table, "by");
         table.finish(self.diags);
         Some(Late { from, to, by: by? })
     }
@@ -554,7 +561,7 @@ fn device(id: &str, about: Option<&About<'_>>) -> Device {
 }
 
 /// `+170s`, or an instant.
-fn instant(text: &str, start: At) -> Option<At> {
+pub(super) fn instant(text: &str, start: At) -> Option<At> {
     match text.strip_prefix('+') {
         Some(after) => after.parse::<Span>().ok().map(|span| start + span),
         None => text.parse().ok(),

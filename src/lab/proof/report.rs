@@ -39,6 +39,10 @@ pub fn human(diags: &Diagnostics, outcomes: &[Outcome], styled: bool) -> String 
         let mark = if styled { format!("\x1b[{colour}m{mark}\x1b[0m") } else { mark.to_owned() };
         let runs = if outcome.runs > 1 { format!(" ({} runs)", outcome.runs) } else { String::new() };
         out.push_str(&format!("  {mark} {}{runs}\n", outcome.name));
+        // Of one test alone people want to see the case.
+        if let Some(story) = outcome.story.as_ref().filter(|_| outcomes.len() == 1 && outcome.failures.is_empty()) {
+            story.lines().for_each(|l| out.push_str(&format!("    {l}\n")));
+        }
         for (i, failure) in outcome.failures.iter().enumerate() {
             out.push('\n');
             out.push_str(&shown(diags, outcome, failure, styled));

@@ -3,8 +3,9 @@
 use super::super::check::{Checker, Typed, join};
 use super::super::expr::Expr;
 use super::super::program::{Const, Ins, Uses};
-use super::super::types::Ty;
+use super::super::types::{Ty, seconds};
 use super::Call;
+use crate::domain::Dimension;
 use crate::source::Diagnostic;
 
 pub(super) const CALLS: &[Call] = &[
@@ -46,13 +47,33 @@ impl Checker<'_> {
     }
 
     fn silent(&mut self, w: &Expr) -> Option<Typed> {
-        let window = self.window(w)?;
+        let typed = self.check(w)?;
+        let computed = typed.konst.is_none() && typed.uses.slots.is_empty() && typed.uses.ops.is_empty();
+        if computed && matches!(&typed.ty, Ty::Num(u, _) if u.dimension == Dimension::TIME) {
+            return Some(self.silent_for(typed));
+        }
+        let window = self.window_of(typed, w)?;
         let konst = window.konst.clone()?;
         let ix = self.const_ix(konst);
         let mut uses = Uses::default();
         uses.silents.insert(ix);
         let text = format!("silent({})", window.text);
         Some(Typed { ty: Ty::Bool, text, code: vec![Ins::Silent(ix)], konst: None, literal: None, slot: None, uses })
+    }
+
+    /// Silence of a computed length, such as `6 * usual_interval`.
+    fn silent_for(&mut self, length: Typed) -> Typed {
+        let length = self.convert_to(length, &seconds());
+        let code = length.code.clone();
+        if !self.tables.program.silences.contains(&code) {
+            self.tables.program.silences.push(code);
+        }
+        let text = format!("silent({})", length.text);
+        let unknown = self.const_ix(Const::Num(f64::NAN));
+        let mut typed = join(Ty::Bool, text, [length], &[Ins::SilentFor]);
+        // It watches the clock, at an instant that no constant tells.
+        typed.uses.silents.insert(unknown);
+        typed
     }
 
     fn only(&mut self, m: &Expr, c: &Expr) -> Option<Typed> {

@@ -19,16 +19,23 @@
 //! | `mean_on(e, w)` | mean length of the runs of true that reach into `w`; unknown if there are none |
 //! | `prev(m)` `changed(m)` | the sample before the newest; whether the newest differs from it |
 //! | `known(x)` `age(signal)` | whether `x` is known; time since the signal was last sent |
+//! | `hour()` `weekday()` | the hour (0..23) and the day (`'mon'`..) where the device stands, or in a zone that is named |
+//! | `usual_interval` | how far apart its messages usually are: a running mean, of device time; unknown before the second |
 //! | `silent(w)` | nothing at all was heard for `w`, our own outages not counted |
 //! | `only(m, e)` | `m` while `e` holds, otherwise unknown: feeds a window with the samples that mean something |
 //! | `z(m, NAME)` `centre(NAME)` `scale(NAME)` | against `[rule.baseline.NAME]`; see `call::evidence` |
 //! | `cusum(m, k, h, NAME)` `cusum_low(m, k, h, NAME)` | whether a small shift up (down) has lasted; without `h` its sum |
 //! | `t2(NAME)` | how far several signals together are from what is usual |
 //! | `max(m)` `min` `mean` `spread` `median` `argmin` `argmax` `count(e)` | over the components that `m` reads, unknown ones left out |
+//! | `quantile(m, q, w)` | the value that a share `q` of the last `w` lies below; rank within 0.02 |
+//! | `resid(m, w)` | how far the newest sample is from a parabola through those before it |
+//! | `evt(m, q)` `evt(m, q, w)` | what `m` exceeds by chance in a share `q` of its samples (SPOT); calibrates for 256 samples and `w` |
+//! | `sqrt(a)` `ln(a)` `exp(a)` | of plain numbers |
 //! | `min(a, b)` `max(a, b)` `abs(a)` | of plain values |
 //!
 //! `min(m, 1h)` is a window unless `m` is itself a computed duration, as in `min(time_to(…), 7d)`.
 
+mod clock;
 mod counter;
 mod edges;
 mod events;
@@ -36,6 +43,7 @@ mod evidence;
 mod fold;
 mod instant;
 mod runs;
+mod shape;
 mod trend;
 mod window;
 
@@ -70,8 +78,10 @@ const GROUPS: &[&[Call]] = &[
     events::CALLS,
     runs::CALLS,
     counter::CALLS,
+    clock::CALLS,
     instant::CALLS,
     evidence::CALLS,
+    shape::CALLS,
 ];
 
 impl Checker<'_> {

@@ -22,9 +22,9 @@ pub(super) enum Tok {
 }
 
 /// Longest first, so that `<=` is not read as `<`.
-const SIGNS: [&str; 23] = [
-    "||", "&&", "==", "!=", "<=", ">=", "??", "<", ">", "+", "-", "*", "/", "!", "?", ":", "(", ")", "[", "]", ",",
-    ".", "=",
+const SIGNS: [&str; 24] = [
+    "||", "&&", "==", "!=", "<=", ">=", "??", "..", "<", ">", "+", "-", "*", "/", "!", "?", ":", "(", ")", "[", "]",
+    ",", ".", "=",
 ];
 
 /// All tokens of `text`, an `End` at the end.
@@ -84,7 +84,7 @@ fn token(text: &str, at: usize, first: char) -> Result<(Tok, usize), SyntaxError
 fn number(text: &str, at: usize) -> Result<(Tok, usize), SyntaxError> {
     let digits = |from| run(text, from, |c| c.is_ascii_digit());
     let mut end = digits(at);
-    if text[end..].starts_with('.') {
+    if text[end..].starts_with('.') && !text[end..].starts_with("..") {
         end = digits(end + 1);
     }
     let tail = &text.as_bytes()[end..];

@@ -3,7 +3,7 @@
 //! ```text
 //! expr     = or [ '?' expr ':' expr ]
 //! or       = and { '||' and }            and = compare { '&&' compare }
-//! compare  = orelse [ ('==' '!=' '<' '<=' '>' '>=') orelse | 'in' '[' expr { ',' expr } ']' ]
+//! compare  = orelse [ ('==' '!=' '<' '<=' '>' '>=') orelse | 'in' '[' item { ',' item } ']' | 'matches' 'text' ]      item = expr [ '..' expr ]
 //! orelse   = sum [ '??' orelse ]         sum = product { ('+' '-') product }
 //! product  = unary { ('*' '/') unary }   unary = [ '!' | '-' ] unary | primary
 //! primary  = number[unit] | duration | 'text' | true | false | name | param.name | device.name{.name} | name(args) | (expr)
@@ -72,8 +72,12 @@ pub enum Kind {
     Binary(Operator, Box<Expr>, Box<Expr>),
     /// `c ? a : b`.
     Choose(Box<Expr>, Box<Expr>, Box<Expr>),
-    /// `a in [b, c]`.
+    /// `a in [b, c..d]`.
     In(Box<Expr>, Vec<Expr>),
+    /// `c..d` in such a list, both ends included.
+    Range(Box<Expr>, Box<Expr>),
+    /// `a matches 'pattern'`.
+    Matches(Box<Expr>, Word),
     /// `name(args)`.
     Call(Word, Vec<Expr>),
 }

@@ -96,9 +96,19 @@ impl Parser {
         if matches!(&self.peek().0, Tok::Name(n) if &**n == "in") {
             self.take();
             self.expect("[")?;
-            let items = self.list("]")?;
+            let items = self.items()?;
             let span = left.span.start..self.tokens[self.next - 1].1.end;
             return Ok(Expr { kind: Kind::In(Box::new(left), items), span });
+        }
+        if matches!(&self.peek().0, Tok::Name(n) if &**n == "matches") {
+            self.take();
+            let (Tok::Text(text), span) = self.take() else {
+                let span = self.tokens[self.next - 1].1.clone();
+                let hint = Some("write name matches 'P03.*'".to_owned());
+                return Err(error(span, "a pattern in single quotes is expected here".to_owned(), hint));
+            };
+            let whole = left.span.start..span.end;
+            return Ok(Expr { kind: Kind::Matches(Box::new(left), Word { text, span }), span: whole });
         }
         let Some((_, operator)) = COMPARE.iter().find(|(sign, _)| self.eat(sign)) else { return Ok(left) };
         let expr = binary(*operator, left, self.or_else()?);
@@ -197,6 +207,28 @@ impl Parser {
             }
         };
         Ok(Expr { kind, span: start..self.tokens[self.next - 1].1.end })
+    }
+
+    /// What stands in the list after `in`: values and ranges.
+    fn items(&mut self) -> Result<Vec<Expr>, SyntaxError> {
+        let mut items = Vec::new();
+        if self.eat("]") {
+            return Ok(items);
+        }
+        loop {
+            let from = self.choose()?;
+            items.push(if self.eat("..") {
+                let to = self.choose()?;
+                let span = from.span.start..to.span.end;
+                Expr { kind: Kind::Range(Box::new(from), Box::new(to)), span }
+            } else {
+                from
+            });
+            if !self.eat(",") {
+                self.expect("]")?;
+                return Ok(items);
+            }
+        }
     }
 
     /// A name after a '.'.

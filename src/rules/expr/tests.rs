@@ -15,6 +15,8 @@ fn show(e: &super::Expr) -> String {
         Kind::Binary(o, a, b) => format!("({} {} {})", show(a), o.as_str(), show(b)),
         Kind::Choose(c, a, b) => format!("({} ? {} : {})", show(c), show(a), show(b)),
         Kind::In(a, l) => format!("({} in [{}])", show(a), l.iter().map(show).collect::<Vec<_>>().join(", ")),
+        Kind::Range(a, b) => format!("{}..{}", show(a), show(b)),
+        Kind::Matches(a, p) => format!("({} matches '{}')", show(a), p.text),
         Kind::Call(f, l) => format!("{}({})", f.text, l.iter().map(show).collect::<Vec<_>>().join(", ")),
     }
 }
@@ -32,6 +34,8 @@ fn precedence() {
         ("a - 3 - 2", "((a - 3) - 2)"),
         ("1e3 + 1.5e-2 + 1h30m", "((1000 + 0.015) + 1h30m)"),
         ("param.t_crit < device.x", "(param.t_crit < device.x)"),
+        ("x in [1, 5..10, -3[K]..1.5[K]]", "(x in [1, 5..10, -3[K]..1.5[K]])"),
+        ("a matches 'P0.*' && b", "((a matches 'P0.*') && b)"),
         ("device.marker.oil - 1", "(device.marker.oil - 1)"),
     ] {
         assert_eq!(show(&parse(text).unwrap()), tree, "{text}");

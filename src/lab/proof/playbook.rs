@@ -1,0 +1,256 @@
+//! Tests of playbooks: a fault, a world that answers as it is told to, and what must have been done when. The real desk
+//! with the real playbooks, texts and policies runs in virtual time; nothing leaves it.
+//!
+//! ```toml
+//! [[playbook_test]]
+//! name     = "the driver is told, the truck comes"
+//! device   = "car-0042"                    # of the registry
+//! fault    = "brake.circuit_loss"
+//! severity = "critical"
+//! cleared  = "+30m"                        # the fault ends; never unless stated
+//! start    = "2026-11-20T10:00:00Z"        # when it begins; 2026-01-01T10:00:00Z unless stated
+//! until    = "+2h"                         # the end of the test
+//! every    = "1m"                          # one value of each series of facts
+//! facts    = { speed = "80x3, 0x60", lat = "48.2x63", lon = "16.4x63" }
+//! [playbook_test.world]                    # what comes of each: in turn, the last again and again
+//! call     = ["no answer", "key 1"]        # also busy, voicemail
+//! dispatch = "eta 24m"                     # also declined, silent
+//! sms      = "delivered"                   # also undelivered; and of all: accepted, refused, unknown, unreachable
+//! [[playbook_test.expect]]
+//! effects = ["+0s call", "+5s sms"]        # in this order, others may stand between
+//! never   = ["command"]
+//! goals   = { tow_accepted = "met by +1m", vehicle_safe = "open" }
+//! said    = "24 min"                       # in some call, text message or mail
+//! phase   = "closed"                       # at `at`, or at the end
+//! outcome = "served"
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::read::{device_of, instant, span_of};
+use super::series::{Cell, series};
+use super::{Failure, Outcome, Subject, theatre};
+use crate::domain::{At, Device, FaultName, Severity, Span};
+use crate::source::{Diagnostic, Diagnostics, Item, Place, Table, Text, did_you_mean};
+
+pub(super) const CODE: &str = "T001";
+const START: &str = "2026-01-01T10:00:00Z";
+/// A time stated in whole seconds means that second, and the one a provider needs to answer.
+const SLACK: Span = Span::from_secs(2);
+
+/// Channels, as effects are named in tests.
+pub(super) const CHANNELS: [&str; 7] = ["call", "sms", "email", "ticket", "dispatch", "command", "webhook"];
+
+/// A checked test of a playbook.
+#[derive(Debug)]
+pub(super) struct PlaybookTest {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) device: Device,
+    pub(super) fault: FaultName,
+    pub(super) severity: Severity,
+    pub(super) start: At,
+    pub(super) until: At,
+    pub(super) cleared_at: Option<At>,
+    pub(super) every: Span,
+    pub(super) facts: Vec<(Arc<str>, Vec<Cell>)>,
+    pub(super) world: BTreeMap<&'static str, Vec<Arc<str>>>,
+    expects: Vec<Item<Expect>>,
+}
+
+#[derive(Debug)]
+enum Expect {
+    Effects(Vec<(At, Arc<str>)>),
+    Never(Arc<str>),
+    Goal(Text, Arc<str>, Option<At>),
+    Said(Arc<str>),
+    Phase(At, Arc<str>),
+    Ended(Arc<str>),
+}
+
+/// Reads the playbook tests of a file.
+pub(super) fn read(diags: &mut Diagnostics, root: &Table<'_>, subject: &Subject) -> Vec<PlaybookTest> {
+    root.tables(diags, "playbook_test").into_iter().filter_map(|table| test(diags, table, subject)).collect()
+}
+
+fn test(diags: &mut Diagnostics, table: Table<'_>, subject: &Subject) -> Option<PlaybookTest> {
+    table.need(diags, "device");
+    let device = if table.has("device") { device_of(diags, &table, subject) } else { None };
+    let fault = table.need_text(diags, "fault");
+    table.need(diags, "severity");
+    let severity = table.parsed::<Severity>(diags, "severity", "minor, warning, major or critical");
+    let start = table.parsed::<At>(diags, "start", "an instant such as 2026-01-10T08:00:00Z");
+    let start = start.map_or_else(|| START.parse().unwrap_or_default(), |at| at.value);
+    let until = time(diags, &table, "until", start).unwrap_or(start + Span::from_hours(2));
+    let cleared_at = time(diags, &table, "cleared", start);
+    let every = span_of(diags, &table, "every").unwrap_or(Span::from_mins(1));
+    let mut facts = Vec::new();
+    if let Some(lines) = table.table(diags, "facts") {
+        for key in lines.keys().collect::<Vec<_>>() {
+            let Some(text) = lines.text(diags, &key.value) else { continue };
+            match series(&text.value) {
+                Ok(cells) => facts.push((key.value, cells)),
+                Err(e) => diags.push(Diagnostic::error("T005", e.message).at(text.inner(diags, e.span), "")),
+            }
+        }
+        lines.finish(diags);
+    }
+    let mut world = BTreeMap::new();
+    if let Some(answers) = table.table(diags, "world") {
+        for channel in CHANNELS {
+            let texts = answers.texts(diags, channel);
+            for text in &texts {
+                if theatre::answer(channel, &text.value).is_none() {
+                    let finding = Diagnostic::error("T010", format!("a {channel} cannot come to '{}'", text.value));
+                    diags.push(finding.at(text.place.clone(), "").hint(theatre::answers(channel)));
+                }
+            }
+            if !texts.is_empty() {
+                world.insert(channel, texts.into_iter().map(|t| t.value).collect());
+            }
+        }
+        answers.finish(diags);
+    }
+    let expects = table.tables(diags, "expect");
+    if expects.is_empty() {
+        diags.push(Diagnostic::error(CODE, "the test expects nothing").at(table.place(), ""));
+    }
+    let expects = expects.into_iter().flat_map(|t| expect(diags, t, start, until)).collect();
+    let name = table.text(diags, "name").map(|n| n.value.to_string());
+    let place = table.place();
+    table.finish(diags);
+    let fault = fault?;
+    let name = name.unwrap_or_else(|| fault.value.to_string());
+    let (fault, severity, device) = (FaultName::from(&*fault.value), severity?.value, device?);
+    Some(PlaybookTest { name, place, device, fault, severity, start, until, cleared_at, every, facts, world, expects })
+}
+
+fn time(diags: &mut Diagnostics, table: &Table<'_>, key: &str, start: At) -> Option<At> {
+    let text = table.text(diags, key)?;
+    let at = instant(&text.value, start);
+    if at.is_none() {
+        let finding = Diagnostic::error(CODE, format!("`{key}` is '{}', which is not a time", text.value));
+        diags.push(finding.at(text.place, "such as +10m"));
+    }
+    at
+}
+
+fn expect(diags: &mut Diagnostics, table: Table<'_>, start: At, until: At) -> Vec<Item<Expect>> {
+    let at = time(diags, &table, "at", start).unwrap_or(until);
+    let mut list = Vec::new();
+    let effects = table.texts(diags, "effects");
+    if let Some(first) = effects.first() {
+        let place = first.place.clone();
+        let parsed = effects.iter().filter_map(|text| effect(diags, text, start)).collect();
+        list.push(Item { value: Expect::Effects(parsed), place });
+    }
+    for text in table.texts(diags, "never") {
+        if known_channel(diags, &text, &text.value) {
+            list.push(Item { value: Expect::Never(text.value), place: text.place });
+        }
+    }
+    if let Some(goals) = table.table(diags, "goals") {
+        for key in goals.keys().collect::<Vec<_>>() {
+            let Some(text) = goals.text(diags, &key.value) else { continue };
+            let (state, by) = text.value.split_once(" by ").map_or((&*text.value, None), |(s, by)| (s, Some(by)));
+            let by_at = by.and_then(|by| instant(by.trim(), start));
+            if !["open", "met", "missed", "waived"].contains(&state) || by.is_some() != by_at.is_some() {
+                let finding = Diagnostic::error(CODE, format!("a goal is not '{}'", text.value));
+                diags.push(finding.at(text.place, "").hint("open, met, missed or waived; or met by +1m"));
+                continue;
+            }
+            let place = key.place.clone();
+            list.push(Item { value: Expect::Goal(key, state.into(), by_at), place });
+        }
+        goals.finish(diags);
+    }
+    if let Some(text) = table.text(diags, "said") {
+        list.push(Item { value: Expect::Said(text.value), place: text.place });
+    }
+    if let Some(text) = table.text(diags, "phase") {
+        list.push(Item { value: Expect::Phase(at, text.value), place: text.place });
+    }
+    if let Some(text) = table.text(diags, "outcome") {
+        list.push(Item { value: Expect::Ended(text.value), place: text.place });
+    }
+    table.finish(diags);
+    list
+}
+
+/// `+5s sms`.
+fn effect(diags: &mut Diagnostics, text: &Text, start: At) -> Option<(At, Arc<str>)> {
+    let parted = text.value.split_once(' ').and_then(|(at, channel)| Some((instant(at, start)?, channel.trim())));
+    let Some((at, channel)) = parted else {
+        let finding = Diagnostic::error(CODE, format!("'{}' is not an effect", text.value));
+        diags.push(finding.at(text.place.clone(), "").hint("a time and a channel, such as +5s sms"));
+        return None;
+    };
+    known_channel(diags, text, channel).then(|| (at, channel.into()))
+}
+
+fn known_channel(diags: &mut Diagnostics, text: &Text, channel: &str) -> bool {
+    let known = CHANNELS.contains(&channel);
+    if !known {
+        let hint = did_you_mean(channel, CHANNELS).map(|n| format!("did you mean `{n}`?"));
+        let hint = hint.unwrap_or_else(|| format!("one of {}", CHANNELS.join(", ")));
+        let finding = Diagnostic::error("T010", format!("there is no channel '{channel}'"));
+        diags.push(finding.at(text.place.clone(), "").hint(hint));
+    }
+    known
+}
+
+/// Plays the case and holds it against what was expected.
+pub(super) fn run(test: &PlaybookTest, subject: &Subject) -> Outcome {
+    let played = theatre::play(test, &subject.desk);
+    let unmet = |expect: &Item<Expect>| {
+        let (message, was) = unmet(test, &expect.value, &played)?;
+        let timeline = played.timeline.clone();
+        Some(Failure { place: expect.place.clone(), message, was, variant: None, timeline })
+    };
+    let failures = test.expects.iter().filter_map(unmet).collect();
+    let story = Some(played.timeline.clone());
+    Outcome { name: test.name.clone(), place: test.place.clone(), runs: 1, failures, story }
+}
+
+fn unmet(test: &PlaybookTest, expect: &Expect, played: &theatre::Played) -> Option<(String, String)> {
+    let after = |at: At| format!("+{}", at - test.start);
+    match expect {
+        Expect::Effects(wanted) => {
+            let mut sent = played.sent.iter();
+            let fits = |(at, channel): &&(At, Arc<str>)| {
+                !sent.any(|(s, c)| c == channel && s.since(*at).max(at.since(*s)) <= SLACK)
+            };
+            let (at, channel) = wanted.iter().find(fits)?;
+            let list: Vec<String> = played.sent.iter().map(|(at, c)| format!("{} {c}", after(*at))).collect();
+            let was = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
+            Some((format!("a {channel} was to go out at {}, in this order; there were {was}", after(*at)), was))
+        }
+        Expect::Never(channel) => {
+            let (at, _) = played.sent.iter().find(|(_, c)| **c == **channel)?;
+            Some((format!("no {channel} was to go out, and one did at {}", after(*at)), after(*at)))
+        }
+        Expect::Goal(goal, state, by) => {
+            let (was, at) =
+                played.goals.get(&*goal.value).map_or(("not a goal of the case", None), |(s, at)| (s, Some(*at)));
+            let late = by.is_some_and(|by| at.is_none_or(|at| at > by));
+            let when = at.map(|at| format!(" at {}", after(at))).unwrap_or_default();
+            let by = by.map(|by| format!(" by {}", after(by))).unwrap_or_default();
+            let message = format!("goal {} was to be {state}{by}, and is {was}{when}", goal.value);
+            (was != &**state || late).then(|| (message, format!("{was}{when}")))
+        }
+        Expect::Said(part) => {
+            let missing = !played.said.iter().any(|text| text.contains(&**part));
+            missing.then(|| (format!("'{part}' was to be said, and was not"), played.said.join(" / ")))
+        }
+        Expect::Phase(at, phase) => {
+            let was = played.phases.iter().rfind(|(t, _)| t <= at).map_or("no case", |(_, p)| p.as_str());
+            (was != &**phase)
+                .then(|| (format!("at {} the case was to be {phase}, and was {was}", after(*at)), was.to_owned()))
+        }
+        Expect::Ended(outcome) => {
+            let was = played.outcome.as_deref().unwrap_or("still open");
+            (was != &**outcome).then(|| (format!("the case was to end as {outcome}, and is {was}"), was.to_owned()))
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The desk on a stage: its orders are carried out by a world that answers as the test says, in virtual time.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::playbook::PlaybookTest;
+use crate::desk::{Config, Desk, Input, Reply, SpeechThen};
+use crate::domain::{
+    At, CallProgress, Change, Detection, DispatchWork, EffectId, EpisodeId, JobState, JobUpdate, Level, Mode, Order,
+    OrderKind, Outcome, Receipt, ReceiptKind, Registry, SmsProgress, Span, Value, Work,
+};
+
+/// Steps of one test at most: a desk that does not come to rest is a finding of its own.
+const MAX_STEPS: usize = 100_000;
+
+/// What comes of an effect.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Answer {
+    Accepted,
+    Refused,
+    Unknown,
+    Unreachable,
+    NoAnswer(CallProgress),
+    Voicemail,
+    Key(char),
+    Sms(SmsProgress),
+    Eta(Span),
+    Silent,
+    Device(bool),
+}
+
+/// What `text` means for a channel; `None`: nothing.
+pub(super) fn answer(channel: &str, text: &str) -> Option<Answer> {
+    Some(match (channel, text) {
+        (_, "accepted") => Answer::Accepted,
+        (_, "refused") | ("dispatch", "declined") => Answer::Refused,
+        (_, "unknown") => Answer::Unknown,
+        (_, "unreachable") => Answer::Unreachable,
+        ("call", "no answer") => Answer::NoAnswer(CallProgress::NoAnswer),
+        ("call", "busy") => Answer::NoAnswer(CallProgress::Busy),
+        ("call", "voicemail") => Answer::Voicemail,
+        ("call", key) => Answer::Key(key.strip_prefix("key ").and_then(|k| k.parse().ok())?),
+        ("sms", "delivered") => Answer::Sms(SmsProgress::Delivered),
+        ("sms", "undelivered") => Answer::Sms(SmsProgress::Undelivered),
+        ("dispatch", "silent") => Answer::Silent,
+        ("dispatch", eta) => Answer::Eta(eta.strip_prefix("eta ").and_then(|e| e.parse().ok())?),
+        ("command", "ok") => Answer::Device(true),
+        ("command", "failed") => Answer::Device(false),
+        _ => return None,
+    })
+}
+
+/// What may come of a channel, for people.
+pub(super) fn answers(channel: &str) -> String {
+    let own = match channel {
+        "call" => "key 1, no answer, busy, voicemail, ",
+        "sms" => "delivered, undelivered, ",
+        "dispatch" => "eta 24m, declined, silent, ",
+        "command" => "ok, failed, ",
+        _ => "",
+    };
+    format!("{own}accepted, refused, unknown or unreachable")
+}
+
+/// What happens unless the test says otherwise: all is well.
+fn usual(channel: &str) -> Answer {
+    match channel {
+        "call" => Answer::Key('1'),
+        "sms" => Answer::Sms(SmsProgress::Delivered),
+        "dispatch" => Answer::Eta(Span::from_mins(24)),
+        "command" => Answer::Device(true),
+        _ => Answer::Accepted,
+    }
+}
+
+/// What came of a test.
+#[derive(Debug, Default)]
+pub(super) struct Played {
+    /// When what went out.
+    pub(super) sent: Vec<(At, Arc<str>)>,
+    /// Speeches and texts.
+    pub(super) said: Vec<String>,
+    /// State of each goal, and since when.
+    pub(super) goals: BTreeMap<String, (String, At)>,
+    pub(super) phases: Vec<(At, String)>,
+    pub(super) outcome: Option<String>,
+    /// The timeline of the case.
+    pub(super) timeline: String,
+}
+
+enum Next {
+    Tell(Input),
+    Answered(EffectId, u32, char),
+}
+
+struct Stage<'a> {
+    test: &'a PlaybookTest,
+    desk: Desk,
+    now: At,
+    queue: BTreeMap<(At, u64), Next>,
+    count: u64,
+    turns: BTreeMap<&'static str, usize>,
+    played: Played,
+}
+
+/// Plays a test from its fault to its end.
+pub(super) fn play(test: &PlaybookTest, config: &Arc<Config>) -> Played {
+    let mut stage = Stage {
+        test,
+        desk: Desk::new(Arc::new(with_device(config, test))),
+        now: test.start,
+        queue: BTreeMap::new(),
+        count: 0,
+        turns: BTreeMap::new(),
+        played: Played::default(),
+    };
+    stage.fill();
+    for _ in 0..MAX_STEPS {
+        if !stage.step() {
+            break;
+        }
+    }
+    stage.tell_story();
+    stage.played
+}
+
+fn with_device(config: &Config, test: &PlaybookTest) -> Config {
+    let mut registry: Registry = (*config.registry).clone();
+    registry.devices.insert(test.device.id.clone(), test.device.clone());
+    Config { registry: Arc::new(registry), ..config.clone() }
+}
+
+impl Stage<'_> {
+    /// The fault, its end, and the facts in between.
+    fn fill(&mut self) {
+        let rows = self.test.facts.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
+        let values = |row: usize| -> BTreeMap<String, Value> {
+            let cells = self.test.facts.iter().filter_map(|(name, cells)| Some((name, cells.get(row)?.as_ref()?)));
+            cells.map(|(name, json)| (name.to_string(), value(json))).collect()
+        };
+        let first = values(0);
+        let mut inputs = vec![(self.test.start, self.detection(Change::Raised, 1, self.test.start, first))];
+        if let Some(at) = self.test.cleared_at {
+            inputs.push((at, self.detection(Change::Cleared, 2, at, BTreeMap::new())));
+        }
+        for row in 1..rows {
+            let at = self.test.start + self.test.every.times(i64::try_from(row).unwrap_or(i64::MAX));
+            inputs.push((at, Input::Facts { device: self.test.device.id.clone(), event_at: at, values: values(row) }));
+        }
+        for (at, input) in inputs {
+            self.push(at, Next::Tell(input));
+        }
+    }
+
+    fn detection(&self, change: Change, seq: u32, at: At, facts: BTreeMap<String, Value>) -> Input {
+        let level = Level { name: self.test.severity.to_string(), severity: self.test.severity };
+        Input::Detection(Box::new(Detection {
+            episode: EpisodeId::of(&[self.test.fault.as_str().as_bytes()]),
+            seq,
+            rule: "test".into(),
+            rule_rev: 0,
+            mode: Mode::Live,
+            fault: self.test.fault.clone(),
+            device: self.test.device.id.clone(),
+            component: None,
+            change,
+            level: (change == Change::Raised).then_some(level),
+            confidence: 1.0,
+            title: self.test.fault.to_string(),
+            evidence: Vec::new(),
+            facts,
+            started_at: self.test.start,
+            event_at: at,
+            received_at: at,
+            historical: false,
+            latched: false,
+            late_by: None,
+        }))
+    }
+
+    fn push(&mut self, at: At, next: Next) {
+        self.count += 1;
+        self.queue.insert((at, self.count), next);
+    }
+
+    fn later(&mut self, seconds: i64, input: Input) {
+        self.push(self.now + Span::from_secs(seconds), Next::Tell(input));
+    }
+
+    fn step(&mut self) -> bool {
+        let event = self.queue.keys().next().copied();
+        let at = [event.map(|e| e.0), self.desk.wake_at()].into_iter().flatten().min();
+        let Some(at) = at.filter(|at| *at <= self.test.until) else { return false };
+        self.now = self.now.max(at);
+        match event.filter(|e| e.0 <= at).and_then(|e| self.queue.remove(&e)) {
+            Some(Next::Tell(input)) => drop(self.tell(input)),
+            Some(Next::Answered(effect, turn, key)) => self.speak(effect, turn, key),
+            None => drop(self.tell(Input::Wake)),
+        }
+        true
+    }
+
+    /// As the runtime does: decide, take over, release.
+    fn tell(&mut self, input: Input) -> Reply {
+        let step = self.desk.handle(self.now, input);
+        if let Some(record) = step.record {
+            let applied = self.desk.apply(&record);
+            debug_assert!(applied.is_ok(), "{applied:?}");
+            self.look();
+        }
+        for order in step.orders {
+            self.carry_out(&order);
+        }
+        step.reply
+    }
+
+    /// Notes what has become of the case.
+    fn look(&mut self) {
+        let Some(case) = self.desk.list(true, 1).pop() else { return };
+        let Some(view) = self.desk.show(&case.id) else { return };
+        if self.played.phases.last().is_none_or(|(_, phase)| *phase != case.phase) {
+            self.played.phases.push((self.now, case.phase));
+        }
+        self.played.outcome = case.outcome;
+        for goal in view.goals {
+            let known = self.played.goals.get(&goal.name).is_some_and(|(state, _)| *state == goal.state);
+            if !known {
+                self.played.goals.insert(goal.name, (goal.state, self.now));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, order: &Order) {
+        let (effect, attempt) = (order.effect, order.attempt);
+        let outcome = |outcome| Input::Outcome { effect, attempt, outcome };
+        let accepted = || Outcome::Accepted { provider_ref: format!("ref-{effect}") };
+        if order.kind == OrderKind::Reconcile {
+            return self.later(1, outcome(Outcome::NotFound));
+        }
+        let channel = channel(&order.work);
+        self.said(&order.work);
+        if let Work::Dispatch(DispatchWork::Cancel { job }) = &order.work {
+            let update = JobUpdate { job: job.clone(), state: JobState::Cancelled, eta_at: None, truck: None };
+            self.later(1, outcome(accepted()));
+            return self.later(2, receipt(effect, ReceiptKind::Dispatch { update }));
+        }
+        if matches!(order.work, Work::Dispatch(DispatchWork::Status { .. })) {
+            return self.later(1, outcome(accepted()));
+        }
+        self.played.sent.push((self.now, channel.into()));
+        let answer = self.next_answer(channel);
+        self.later(
+            1,
+            outcome(match answer {
+                Answer::Refused => Outcome::Rejected { reason: "the test says so".to_owned() },
+                Answer::Unknown => Outcome::Unknown { reason: "the test says so".to_owned() },
+                Answer::Unreachable => Outcome::Retry { after: None, reason: "the test says so".to_owned() },
+                _ => accepted(),
+            }),
+        );
+        match answer {
+            Answer::NoAnswer(progress) => self.later(25, receipt(effect, ReceiptKind::Call { progress })),
+            Answer::Key(key) => self.push(self.now + Span::from_secs(8), Next::Answered(effect, 1, key)),
+            Answer::Voicemail => self.push(self.now + Span::from_secs(8), Next::Answered(effect, 1, ' ')),
+            Answer::Sms(progress) => self.later(2, receipt(effect, ReceiptKind::Sms { progress })),
+            Answer::Device(ok) => {
+                self.later(2, receipt(effect, ReceiptKind::Command { ok, detail: String::new() }));
+            }
+            Answer::Eta(eta) => self.truck(effect, eta),
+            _ => {}
+        }
+    }
+
+    /// The next answer of the world; the last one is given again and again.
+    fn next_answer(&mut self, channel: &'static str) -> Answer {
+        let turn = self.turns.entry(channel).or_default();
+        let texts = self.test.world.get(channel);
+        let text = texts.and_then(|texts| texts.get(*turn).or_else(|| texts.last()));
+        *turn += 1;
+        text.and_then(|text| answer(channel, text)).unwrap_or_else(|| usual(channel))
+    }
+
+    fn truck(&mut self, effect: EffectId, eta: Span) {
+        let there = self.now + eta;
+        let minutes = eta.as_micros() / 1_000_000;
+        for (after, state) in [
+            (4, JobState::Accepted),
+            (60, JobState::EnRoute),
+            (minutes, JobState::OnSite),
+            (minutes + 1_200, JobState::Done),
+        ] {
+            let update =
+                JobUpdate { job: format!("ref-{effect}"), state, eta_at: Some(there), truck: Some("TOW 7".to_owned()) };
+            self.later(after, receipt(effect, ReceiptKind::Dispatch { update }));
+        }
+    }
+
+    /// A call is answered: what is said is asked of the desk now.
+    fn speak(&mut self, effect: EffectId, turn: u32, key: char) {
+        let reply = self.tell(Input::Answered { effect, turn, provider_ref: format!("ref-{effect}") });
+        let Reply::Speech(speech) = reply else { return };
+        self.played.said.push(speech.text);
+        match (speech.then, key) {
+            (SpeechThen::Listen, ' ') => {
+                self.push(self.now + Span::from_secs(20), Next::Answered(effect, turn + 1, key))
+            }
+            (SpeechThen::Listen, digit) => {
+                self.later(6, receipt(effect, ReceiptKind::Key { digit }));
+                self.later(12, receipt(effect, ReceiptKind::Call { progress: CallProgress::Completed }));
+            }
+            _ => self.later(12, receipt(effect, ReceiptKind::Call { progress: CallProgress::Completed })),
+        }
+    }
+
+    fn said(&mut self, work: &Work) {
+        match work {
+            Work::Sms(sms) => self.played.said.push(sms.body.clone()),
+            Work::Mail(mail) => self.played.said.push(format!("{}\n{}", mail.subject, mail.text)),
+            _ => {}
+        }
+    }
+
+    fn tell_story(&mut self) {
+        let Some(view) = self.desk.list(true, 1).pop().and_then(|case| self.desk.show(&case.id)) else {
+            self.played.timeline = "no case was opened\n".to_owned();
+            return;
+        };
+        let out = &mut self.played.timeline;
+        for line in &view.timeline {
+            let after = format!("+{}", line.at.since(self.test.start));
+            let kind = format!("{:?}", line.kind).to_lowercase();
+            let _ = writeln!(out, "{after:>10}  {kind:<9} {}", line.text);
+        }
+        let outcome = view.summary.outcome.map(|o| format!(", {o}")).unwrap_or_default();
+        let _ =
+            writeln!(out, "{:>10}  {}{outcome}", format!("+{}", self.test.until - self.test.start), view.summary.phase);
+    }
+}
+
+fn receipt(effect: EffectId, what: ReceiptKind) -> Input {
+    Input::Receipt(Receipt { effect, provider_ref: None, seq: None, what })
+}
+
+fn channel(work: &Work) -> &'static str {
+    match work {
+        Work::Mail(_) => "email",
+        Work::Sms(_) => "sms",
+        Work::Call(_) => "call",
+        Work::Ticket(_) => "ticket",
+        Work::Dispatch(_) => "dispatch",
+        Work::Command(_) => "command",
+        Work::Webhook(_) => "webhook",
+    }
+}
+
+fn value(json: &Json) -> Value {
+    match json {
+        Json::Number(n) => Value::from(n.as_f64().unwrap_or(f64::NAN)),
+        Json::Bool(b) => Value::Bool(*b),
+        Json::String(text) => Value::from(text.as_str()),
+        _ => Value::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_mean_what_they_say() {
+        for (channel, text, meaning) in [
+            ("call", "key 2", Some(Answer::Key('2'))),
+            ("call", "busy", Some(Answer::NoAnswer(CallProgress::Busy))),
+            ("call", "key", None),
+            ("call", "eta 24m", None),
+            ("dispatch", "eta 24m", Some(Answer::Eta(Span::from_mins(24)))),
+            ("dispatch", "declined", Some(Answer::Refused)),
+            ("dispatch", "eta soon", None),
+            ("email", "accepted", Some(Answer::Accepted)),
+            ("email", "delivered", None),
+            ("ticket", "unknown", Some(Answer::Unknown)),
+            ("command", "failed", Some(Answer::Device(false))),
+        ] {
+            assert_eq!(answer(channel, text), meaning, "{channel}: {text}");
+        }
+    }
+}
