@@ -33,6 +33,7 @@ mod program;
 mod raw;
 mod sample;
 mod schedule;
+mod select;
 mod sequence;
 mod tables;
 mod tree;

@@ -18,8 +18,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::baseline::Baseline;
 use super::info::RuleInfo;
 use super::limits::Bars;
+use super::select::Sel;
 use crate::domain::{FaultName, Mode, RuleId, Severity, SignalName, Unit};
-use crate::model::{Model, SignalIx};
+use crate::model::{CodeColumn, CodeTables, Model, SignalIx};
 
 /// Buckets of a window. A window of `w` reaches back between `w` and `w - w/BUCKETS`, never further than `w`.
 pub const BUCKETS: usize = 20;
@@ -52,6 +53,10 @@ pub(crate) struct ModelProgram {
     /// Inner operators before those that use them.
     pub(crate) ops: Vec<OpSpec>,
     pub(crate) folds: Vec<FoldSpec>,
+    /// Choices of codes.
+    pub(crate) sels: Vec<Sel>,
+    /// What trouble codes mean.
+    pub(crate) codes: Arc<CodeTables>,
     pub(crate) rules: Vec<RuleProgram>,
     /// Time zones that rules read; `None` is that of the device.
     pub(crate) zones: Vec<Option<Arc<str>>>,
@@ -90,6 +95,10 @@ pub(crate) struct Slot {
     pub(crate) lane: u16,
     /// Where its words start.
     pub(crate) offset: usize,
+    /// Its value once its time to live is over: unknown, or cleared.
+    pub(crate) expired: f64,
+    /// Of a code: the slot that says whether the list is known.
+    pub(crate) list: Option<u16>,
     pub(crate) name: SignalName,
     /// Microseconds; `i64::MAX` for never.
     pub(crate) ttl: i64,
@@ -103,6 +112,8 @@ pub(crate) struct Slot {
 pub(crate) struct Lane {
     /// What a part is called (`cell`); empty for the device.
     pub(crate) name: Arc<str>,
+    /// Its parts are codes, not elements of lists.
+    pub(crate) codes: bool,
     /// What the words of a row hold.
     pub(crate) items: Vec<Item>,
     /// Length of a row.
@@ -110,8 +121,8 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(name: Arc<str>) -> Self {
-        Self { name, items: Vec::new(), words: 0 }
+    pub(crate) fn new(name: Arc<str>, codes: bool) -> Self {
+        Self { name, codes, items: Vec::new(), words: 0 }
     }
 }
 
@@ -120,6 +131,8 @@ impl Lane {
 pub(crate) struct FoldSpec {
     pub(crate) kind: Fold,
     pub(crate) lane: u16,
+    /// Only the codes of this choice.
+    pub(crate) sel: Option<u16>,
     /// What is folded, as seen by one part.
     pub(crate) code: Vec<Ins>,
     /// Canonical text.
@@ -141,6 +154,8 @@ pub(crate) enum Fold {
     /// Index of the part with the lowest value; the first of several.
     Argmin,
     Argmax,
+    /// Whether it is true of any; unknown counts.
+    Any,
 }
 
 /// How a number is shown to people.
@@ -154,6 +169,8 @@ pub(crate) enum Shown {
     Enum(Arc<[Arc<str>]>),
     /// A hash of a text; shown through the slot it came from.
     Text,
+    /// The codes of this lane that are active.
+    Codes(u16),
 }
 
 /// A constant of the rules. Those that a device can override or that come from the registry are worked out once a device.
@@ -238,6 +255,10 @@ pub(crate) enum Ins {
     /// Makes one number of the top so many.
     Regime(u8),
     Fold(u16),
+    /// Whether the code that looks is one of a choice.
+    Chosen(u16),
+    /// Whether the run that an operator has followed has had no episode of the rule yet, or is in it.
+    Fresh(u16),
 }
 
 impl Ins {
@@ -248,6 +269,7 @@ impl Ins {
             Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
             Self::Interval | Self::Hour(_) | Self::Weekday(_) => 0,
             Self::SilentFor => 1,
+            Self::Chosen(_) | Self::Fresh(_) => 0,
             Self::Read(read, _) => read.pops(),
             Self::Regime(count) => usize::from(count),
             Self::Affine(..)
@@ -301,6 +323,8 @@ pub(crate) enum Read {
     Delta,
     Rises,
     Held,
+    /// Whether the run of true began at this instant.
+    Began,
     /// Time since it was last true (or became so).
     Since,
     /// How long it was true.
@@ -643,6 +667,8 @@ pub(crate) struct LevelProgram {
     /// Microseconds.
     pub(crate) hold: i64,
     pub(crate) confirm: u32,
+    /// Samples that confirm are at least so far apart, in microseconds.
+    pub(crate) spacing: i64,
     /// Microseconds.
     pub(crate) clear_hold: i64,
 }
@@ -681,6 +707,8 @@ pub(crate) enum Piece {
     Component,
     /// What tells it apart from the others of its kind: `3`.
     Key,
+    /// What a table says of the code that the rule watches.
+    Code(Arc<str>, CodeColumn),
 }
 
 /// A stretch of the row with a name of its own.
