@@ -15,12 +15,12 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::baseline::{Baseline, Origin};
-use super::limits::{Breaker, Flap};
-use super::schedule::Schedule;
-use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
-use crate::model::{Model, SignalIx};
-use crate::source::Place;
+use super::baseline::Baseline;
+use super::info::RuleInfo;
+use super::limits::Bars;
+use super::select::Sel;
+use crate::domain::{FaultName, Mode, RuleId, Severity, SignalName, Unit};
+use crate::model::{CodeColumn, CodeTables, Model, SignalIx};
 
 /// Buckets of a window. A window of `w` reaches back between `w` and `w - w/BUCKETS`, never further than `w`.
 pub const BUCKETS: usize = 20;
@@ -35,89 +35,6 @@ pub struct Program {
     pub(crate) models: Vec<ModelProgram>,
     pub(super) rules: Vec<RuleInfo>,
     pub(super) loaded: Arc<crate::model::Models>,
-}
-
-/// One rule as it was loaded.
-#[derive(Debug, Clone)]
-pub struct RuleInfo {
-    /// Its name.
-    pub id: RuleId,
-    /// Whether it may act.
-    pub mode: Mode,
-    /// What it finds.
-    pub fault: FaultName,
-    /// The models it watches.
-    pub models: Vec<ModelId>,
-    /// First eight bytes of the hash over its source text.
-    pub rev: u64,
-    /// Promised warning time, for scoring: shortest and longest, in microseconds.
-    pub lead: Option<(i64, i64)>,
-    /// How bad its levels are, highest level first.
-    pub severities: Vec<Severity>,
-    /// How sure it is, 0..=1.
-    pub confidence: f64,
-    /// Where its fault is named, or else the rule itself.
-    pub place: Place,
-    /// When it raises on so many devices that something else must be wrong.
-    pub breaker: Option<Breaker>,
-    /// The attribute that names the device behind which this one is.
-    pub parent: Option<Arc<str>>,
-}
-
-impl Program {
-    /// The rules, in the order of the files.
-    #[must_use]
-    pub fn rules(&self) -> &[RuleInfo] {
-        &self.rules
-    }
-
-    /// How many rules there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.rules.len()
-    }
-
-    /// The fleet's baselines that rules read and that are being learned, by model and name.
-    #[must_use]
-    pub fn fleet_baselines(&self) -> Vec<(String, String)> {
-        let of = |m: &ModelProgram| {
-            let learning =
-                m.ops.iter().filter_map(|op| op.baseline.as_deref()).filter(|b| b.source == Origin::Learning);
-            learning.map(|b| (m.model.id.to_string(), b.name.to_string())).collect::<Vec<_>>()
-        };
-        let all: BTreeSet<(String, String)> = self.models.iter().flat_map(of).collect();
-        all.into_iter().collect()
-    }
-
-    /// The models the rules were compiled for.
-    #[must_use]
-    pub fn models(&self) -> &Arc<crate::model::Models> {
-        &self.loaded
-    }
-
-    /// One line for the log at start: `2 rules (1 live, 1 shadow, 0 off), 4 operators; bytes a device: car 312`.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        let count = |m| self.rules.iter().filter(|r| r.mode == m).count();
-        let operators: usize = self.models.iter().map(|m| m.ops.len()).sum();
-        let sizes: Vec<String> = self
-            .models
-            .iter()
-            .filter(|m| !m.rules.is_empty())
-            .map(|m| {
-                let parts = m.lanes[1..].iter().map(|l| format!(" + {} a {}", l.words * 8, l.name));
-                format!("{} {}{}", m.model.id, m.lanes[0].words * 8, parts.collect::<String>())
-            })
-            .collect();
-        format!(
-            "{} rules ({} live, {} shadow, {} off), {operators} operators; bytes of state a device: {}",
-            self.rules.len(),
-            count(Mode::Live),
-            count(Mode::Shadow),
-            count(Mode::Off),
-            if sizes.is_empty() { "none".to_owned() } else { sizes.join(", ") }
-        )
-    }
 }
 
 /// The rules of one model.
@@ -136,6 +53,10 @@ pub(crate) struct ModelProgram {
     /// Inner operators before those that use them.
     pub(crate) ops: Vec<OpSpec>,
     pub(crate) folds: Vec<FoldSpec>,
+    /// Choices of codes.
+    pub(crate) sels: Vec<Sel>,
+    /// What trouble codes mean.
+    pub(crate) codes: Arc<CodeTables>,
     pub(crate) rules: Vec<RuleProgram>,
     /// Time zones that rules read; `None` is that of the device.
     pub(crate) zones: Vec<Option<Arc<str>>>,
@@ -174,6 +95,10 @@ pub(crate) struct Slot {
     pub(crate) lane: u16,
     /// Where its words start.
     pub(crate) offset: usize,
+    /// Its value once its time to live is over: unknown, or cleared.
+    pub(crate) expired: f64,
+    /// Of a code: the slot that says whether the list is known.
+    pub(crate) list: Option<u16>,
     pub(crate) name: SignalName,
     /// Microseconds; `i64::MAX` for never.
     pub(crate) ttl: i64,
@@ -187,6 +112,8 @@ pub(crate) struct Slot {
 pub(crate) struct Lane {
     /// What a part is called (`cell`); empty for the device.
     pub(crate) name: Arc<str>,
+    /// Its parts are codes, not elements of lists.
+    pub(crate) codes: bool,
     /// What the words of a row hold.
     pub(crate) items: Vec<Item>,
     /// Length of a row.
@@ -194,8 +121,8 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(name: Arc<str>) -> Self {
-        Self { name, items: Vec::new(), words: 0 }
+    pub(crate) fn new(name: Arc<str>, codes: bool) -> Self {
+        Self { name, codes, items: Vec::new(), words: 0 }
     }
 }
 
@@ -204,6 +131,8 @@ impl Lane {
 pub(crate) struct FoldSpec {
     pub(crate) kind: Fold,
     pub(crate) lane: u16,
+    /// Only the codes of this choice.
+    pub(crate) sel: Option<u16>,
     /// What is folded, as seen by one part.
     pub(crate) code: Vec<Ins>,
     /// Canonical text.
@@ -225,6 +154,8 @@ pub(crate) enum Fold {
     /// Index of the part with the lowest value; the first of several.
     Argmin,
     Argmax,
+    /// Whether it is true of any; unknown counts.
+    Any,
 }
 
 /// How a number is shown to people.
@@ -238,6 +169,8 @@ pub(crate) enum Shown {
     Enum(Arc<[Arc<str>]>),
     /// A hash of a text; shown through the slot it came from.
     Text,
+    /// The codes of this lane that are active.
+    Codes(u16),
 }
 
 /// A constant of the rules. Those that a device can override or that come from the registry are worked out once a device.
@@ -322,6 +255,10 @@ pub(crate) enum Ins {
     /// Makes one number of the top so many.
     Regime(u8),
     Fold(u16),
+    /// Whether the code that looks is one of a choice.
+    Chosen(u16),
+    /// Whether the run that an operator has followed has had no episode of the rule yet, or is in it.
+    Fresh(u16),
 }
 
 impl Ins {
@@ -332,6 +269,7 @@ impl Ins {
             Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
             Self::Interval | Self::Hour(_) | Self::Weekday(_) => 0,
             Self::SilentFor => 1,
+            Self::Chosen(_) | Self::Fresh(_) => 0,
             Self::Read(read, _) => read.pops(),
             Self::Regime(count) => usize::from(count),
             Self::Affine(..)
@@ -385,6 +323,8 @@ pub(crate) enum Read {
     Delta,
     Rises,
     Held,
+    /// Whether the run of true began at this instant.
+    Began,
     /// Time since it was last true (or became so).
     Since,
     /// How long it was true.
@@ -716,30 +656,6 @@ pub(crate) struct RuleProgram {
     pub(crate) trees: Arc<super::tree::Trees>,
 }
 
-/// What keeps a rule from raising: while one of these bars it, `when` counts as false for levels that are not in force.
-#[derive(Debug, Clone)]
-pub(crate) struct Bars {
-    /// Outside of it.
-    pub(crate) active: Option<Schedule>,
-    /// Our own link has been up and drained for less than so many microseconds.
-    pub(crate) ingest_healthy: i64,
-    /// While this is true.
-    pub(crate) expected_off: Option<Vec<Ins>>,
-    /// So many microseconds after an episode has ended.
-    pub(crate) cooldown: i64,
-    /// No bar: raises that are too many stay.
-    pub(crate) flap: Option<Flap>,
-    /// Where its words start.
-    pub(crate) offset: usize,
-}
-
-impl Bars {
-    /// When the last episode ended, whether the bar was told, and when the last raises were.
-    pub(crate) fn words(&self) -> usize {
-        BAR_WORDS + self.flap.map_or(0, |flap| usize::try_from(flap.max).unwrap_or(0))
-    }
-}
-
 /// A level compiled for one model.
 #[derive(Debug, Clone)]
 pub(crate) struct LevelProgram {
@@ -751,6 +667,8 @@ pub(crate) struct LevelProgram {
     /// Microseconds.
     pub(crate) hold: i64,
     pub(crate) confirm: u32,
+    /// Samples that confirm are at least so far apart, in microseconds.
+    pub(crate) spacing: i64,
     /// Microseconds.
     pub(crate) clear_hold: i64,
 }
@@ -789,6 +707,8 @@ pub(crate) enum Piece {
     Component,
     /// What tells it apart from the others of its kind: `3`.
     Key,
+    /// What a table says of the code that the rule watches.
+    Code(Arc<str>, CodeColumn),
 }
 
 /// A stretch of the row with a name of its own.
@@ -802,8 +722,6 @@ pub(crate) struct Item {
 /// Words of a rule before its levels: time of its last sample, start of the episode, since when its inputs are unknown,
 /// and sequence number, level and flags.
 pub(crate) const RULE_WORDS: usize = 4;
-/// Words of a rule's bars before its last raises: the end of its last episode, and whether a bar has kept it from raising.
-pub(crate) const BAR_WORDS: usize = 2;
 /// Words of a level: first true sample, covered time, and count and phase.
 pub(crate) const LEVEL_WORDS: usize = 3;
 

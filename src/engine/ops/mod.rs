@@ -74,6 +74,8 @@ impl Op<'_> {
     }
 }
 
+pub(super) use edges::began;
+
 /// Works in a sample of an operator's input. `words` starts at the operator's own; `inputs` is what its code
 /// leaves on the stack, the last of them known.
 pub(super) fn update(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
@@ -135,6 +137,7 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, args: &[f64]
     let covered = || window::covered(op, words, now);
     match read {
         Read::Held => edges::read_held(words, now),
+        Read::Began => edges::read_began(words, now),
         Read::Grown | Read::Resets | Read::Total | Read::TotalCarried => counter::read(read, op, words),
         Read::Point => sample::read(op, words, now),
         Read::Complete | Read::Missed | Read::Step(_) => sequence::read(read, op, words, now),

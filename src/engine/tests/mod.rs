@@ -3,6 +3,7 @@
 mod bars;
 mod baseline;
 mod clock;
+mod codes;
 mod components;
 mod counters;
 mod events;
