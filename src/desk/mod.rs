@@ -22,7 +22,6 @@ mod dispatch;
 mod facts;
 mod goals;
 mod invariants;
-mod latch;
 mod lookup;
 mod news;
 mod notes;
@@ -109,9 +108,8 @@ impl Desk {
         let reply = settle::take_in(&mut change, input);
         settle::settle(&mut change);
         let watch = settle::watches(&change);
-        let releases = std::mem::take(&mut change.releases);
         let (record, orders) = change.finish();
-        Step { record, orders, watch, releases, reply }
+        Step { record, orders, watch, reply }
     }
 
     /// Takes over what a record changed; the same way live and when the state is rebuilt from the log.

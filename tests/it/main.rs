@@ -19,7 +19,6 @@ mod fit;
 mod fleet_world;
 mod formats;
 mod http;
-mod latch;
 mod lookup;
 mod mqtt;
 mod oracles;

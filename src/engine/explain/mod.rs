@@ -166,7 +166,6 @@ impl Engine {
                 parts: &parts,
                 part: usize::MAX,
                 memo: &memo,
-                settled: i64::MIN,
                 now: 0,
                 silence: 0,
                 usual: f64::NAN,

@@ -3,7 +3,6 @@
 mod bars;
 mod baseline;
 mod clock;
-mod codes;
 mod components;
 mod counters;
 mod events;
@@ -16,7 +15,6 @@ mod presence;
 mod runs;
 mod samples;
 mod sequence;
-mod shape;
 mod shipped;
 mod time;
 mod values;

@@ -2,7 +2,6 @@
 //! another set of rules would have said instead.
 
 mod diff;
-pub mod html;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
