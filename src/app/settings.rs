@@ -65,6 +65,8 @@ pub struct FilesSettings {
     pub models: PathBuf,
     /// Rules, `*.toml`.
     pub rules: PathBuf,
+    /// Code tables, `*.csv`; may be missing.
+    pub codes: PathBuf,
     /// What `forewarn fit` has learned of the fleet, `*.toml`; may be missing.
     pub baselines: PathBuf,
     /// Playbooks, `*.toml`.
@@ -82,6 +84,7 @@ impl Default for FilesSettings {
         Self {
             models: "models".into(),
             rules: "rules".into(),
+            codes: "codes".into(),
             baselines: "baselines".into(),
             playbooks: "playbooks".into(),
             registry: "registry".into(),

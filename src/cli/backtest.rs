@@ -12,8 +12,9 @@ use serde::Serialize;
 use crate::app::{self, Rulebook};
 use crate::domain::{At, Mode, Span};
 use crate::lab::recording::{self, Fleet, Recording};
-use crate::lab::report::{EpisodeReport, Known, Report};
+use crate::lab::report::{EpisodeReport, Known, Report, html};
 use crate::lab::score::{Costs, Labels, Terms, seconds};
+use crate::lab::trace::trace;
 use crate::lab::{Episode, PlayError, Played, Seen, labels, play};
 use crate::rules::Program;
 use crate::source::Diagnostics;
@@ -64,6 +65,9 @@ pub struct Args {
     /// List every episode (JSON always does)
     #[arg(long)]
     pub episodes: bool,
+    /// Write the result as one page with pictures of episodes
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Write what the live rules raised, as JSON lines: ts, device, kind (the fault), rule
     #[arg(long, value_name = "FILE")]
     pub alerts: Option<PathBuf>,
@@ -100,6 +104,9 @@ pub enum Error {
     /// The recording cannot be played.
     #[error(transparent)]
     Play(#[from] PlayError),
+    /// The page cannot be made.
+    #[error(transparent)]
+    Page(#[from] html::PageError),
     /// A file cannot be written.
     #[error("cannot write {file}: {source}")]
     Write {
@@ -116,7 +123,7 @@ impl Error {
             Self::Config(_) => super::CONFIG,
             Self::Usage(_) => super::USAGE,
             Self::Play(PlayError::Recording(recording::Error::Journal(_))) => super::IO,
-            Self::Play(_) | Self::Write { .. } => 1,
+            Self::Play(_) | Self::Page(_) | Self::Write { .. } => 1,
         }
     }
 }
@@ -145,6 +152,10 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     let report = Report::new(&book.program, &played, known.as_ref(), programs.get(1).map(|p| &**p));
     if let Some(path) = &args.alerts {
         write_alerts(path, &report).map_err(|source| Error::Write { file: path.display().to_string(), source })?;
+    }
+    if let Some(path) = &args.html {
+        let page = page(args, &book, &report, known.as_ref())?;
+        std::fs::write(path, page).map_err(|source| Error::Write { file: path.display().to_string(), source })?;
     }
     write(args, &report, out).map_err(|source| Error::Write { file: "standard output".into(), source })
 }
@@ -179,6 +190,16 @@ fn known(args: &Args, mut labels: Labels, played: &Played, costs: Costs) -> Know
         costs,
     };
     Known { labels, terms, kinds: args.kind.clone() }
+}
+
+/// Plays what is pictured once more, and makes the page.
+fn page(args: &Args, book: &Rulebook, report: &Report, known: Option<&Known>) -> Result<String, Error> {
+    let mut pictures = html::pictures(report);
+    let stretches = pictures.iter().map(|picture| picture.stretch.clone()).collect();
+    let recording = Recording::open(&args.data, fleet(book, args.model.as_deref())?)?;
+    let traced = trace(recording, &book.program, &book.registry, stretches)?;
+    pictures.iter_mut().zip(traced).for_each(|(picture, strands)| picture.strands = strands);
+    Ok(html::page(report, known, &args.data.display().to_string(), &pictures)?)
 }
 
 fn write(args: &Args, report: &Report, out: &mut impl Write) -> io::Result<()> {

@@ -161,7 +161,7 @@ fn leaf(sink: &mut Sink<'_, '_>, node: &PlanNode, raw: &str) {
         sink.time(&value);
     }
     for &ix in &node.signals {
-        if sink.model.signals[usize::from(ix.0)].each.is_some() {
+        if sink.model.signals[usize::from(ix.0)].is_list() {
             list(sink, ix, raw);
         } else {
             sink.value(ix, 0, &value);
@@ -176,6 +176,7 @@ fn list(sink: &mut Sink<'_, '_>, ix: SignalIx, raw: &str) {
         Some(b'[') => {
             let elements = Elements { ix, sink };
             match serde_json::Deserializer::from_str(raw).deserialize_seq(elements) {
+                Ok(()) if sink.out.readings.len() == before => return sink.push(ix, 0, ReadingValue::Empty),
                 Ok(()) => return,
                 Err(_) => BadValue::TooLong,
             }

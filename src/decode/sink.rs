@@ -26,7 +26,7 @@ impl<'a> Sink<'_, 'a> {
             self.time(value);
         }
         for &ix in &node.signals {
-            if self.model.signals[usize::from(ix.0)].each.is_some() {
+            if self.model.signals[usize::from(ix.0)].is_list() {
                 self.push(ix, 0, ReadingValue::Bad(reason));
             } else {
                 self.value(ix, 0, value);
@@ -59,7 +59,7 @@ impl<'a> Sink<'_, 'a> {
     /// A list stands at `node`, which only components can be. Its elements are still to come.
     pub(super) fn list(&mut self, node: &'a PlanNode) {
         let model = self.model;
-        self.no_value(node, |ix| model.signals[usize::from(ix.0)].each.is_none());
+        self.no_value(node, |ix| !model.signals[usize::from(ix.0)].is_list());
         for child in self.plan().members(node) {
             self.bad(child, BadValue::WrongType);
         }
@@ -69,7 +69,7 @@ impl<'a> Sink<'_, 'a> {
     pub(super) fn element(&mut self, node: &'a PlanNode, i: usize, value: &Scalar<'_>) {
         let Some(component) = u16::try_from(i).ok().filter(|i| usize::from(*i) < MAX_ELEMENTS) else { return };
         for &ix in &node.signals {
-            if self.model.signals[usize::from(ix.0)].each.is_some() {
+            if self.model.signals[usize::from(ix.0)].is_list() {
                 self.value(ix, component, value);
             }
         }
@@ -77,13 +77,15 @@ impl<'a> Sink<'_, 'a> {
 
     /// The list at `node` has ended and had so many elements.
     pub(super) fn list_end(&mut self, node: &'a PlanNode, len: usize) {
-        if len <= MAX_ELEMENTS {
-            return;
-        }
+        let instead = match len {
+            0 => ReadingValue::Empty,
+            1..=MAX_ELEMENTS => return,
+            _ => ReadingValue::Bad(BadValue::TooLong),
+        };
         for &ix in &node.signals {
-            if self.model.signals[usize::from(ix.0)].each.is_some() {
+            if self.model.signals[usize::from(ix.0)].is_list() {
                 self.out.readings.retain(|reading| reading.signal != ix);
-                self.push(ix, 0, ReadingValue::Bad(BadValue::TooLong));
+                self.push(ix, 0, instead.clone());
             }
         }
     }

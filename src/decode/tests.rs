@@ -48,6 +48,7 @@ fn plain(model: &Model, json: &Json) -> Vec<Reading> {
             Err(bad) => push(0, ReadingValue::Bad(bad)),
             Ok(Some(value)) if signal.each.is_none() => push(0, plain_value(signal, value)),
             Ok(Some(Json::Array(items))) if items.len() > MAX_ELEMENTS => push(0, ReadingValue::Bad(BadValue::TooLong)),
+            Ok(Some(Json::Array(items))) if items.is_empty() => push(0, ReadingValue::Empty),
             Ok(Some(Json::Array(items))) => {
                 (0..).zip(items).for_each(|(i, item)| push(i, plain_value(signal, item)));
             }

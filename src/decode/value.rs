@@ -97,6 +97,9 @@ fn scalar(signal: &Signal, value: &Scalar<'_>) -> Result<ReadingValue, BadValue>
         (Scalar::Null, _) => Err(BadValue::Null),
         (Scalar::Bool(b), SignalType::Bool) => Ok(ReadingValue::Bool(*b)),
         (Scalar::Text(t), _) => text(signal, t),
+        (Scalar::Digits(number), SignalType::Codes(_)) => text(signal, number),
+        (Scalar::Int(number), SignalType::Codes(_)) => text(signal, &number.to_string()),
+        (Scalar::Uint(number), SignalType::Codes(_)) => text(signal, &number.to_string()),
         (_, SignalType::Number) => {
             checked(signal, value.number().ok_or(BadValue::WrongType)?).map(ReadingValue::Number)
         }
@@ -161,8 +164,9 @@ fn text(signal: &Signal, text: &str) -> Result<ReadingValue, BadValue> {
             let found = (0..=u16::MAX).zip(values).find(|(_, value)| ***value == *text);
             found.map(|(i, _)| ReadingValue::Enum(i)).ok_or(BadValue::NotInEnum)
         }
-        SignalType::Text if text.len() > MAX_TEXT_BYTES => Err(BadValue::TooLong),
-        SignalType::Text => Ok(ReadingValue::Text(text.into())),
+        SignalType::Codes(_) if text.is_empty() => Err(BadValue::WrongType),
+        SignalType::Text | SignalType::Codes(_) if text.len() > MAX_TEXT_BYTES => Err(BadValue::TooLong),
+        SignalType::Text | SignalType::Codes(_) => Ok(ReadingValue::Text(text.into())),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{At, CaseId, Detection, DeviceId, EffectId, Order, Outcome, Receipt, Severity, Value};
+use crate::domain::{At, CaseId, Detection, DeviceId, EffectId, Order, Outcome, Receipt, RuleId, Severity, Value};
 
 /// Everything that can happen to the desk. Each input gives at most one record of the desk log.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +72,8 @@ pub struct Step {
     pub orders: Vec<Order>,
     /// Devices whose facts the desk wants, or no longer wants, to be told.
     pub watch: Vec<(DeviceId, Watch)>,
+    /// Latched episodes that a person has ended: for the journal of the engine, which ends them.
+    pub releases: Vec<(DeviceId, RuleId)>,
     /// The answer to whoever asked.
     pub reply: Reply,
 }

@@ -8,7 +8,7 @@ use super::facts::{Reader, context};
 use super::rows::{
     CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow, StepState, TicketRow,
 };
-use super::{Reply, TimelineKind, goals, pages, ticket};
+use super::{Reply, TimelineKind, goals, latch, pages, ticket};
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
@@ -52,6 +52,7 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
             },
         }
     }
+    latch::detected(change, d, episode.case);
     // Shadow rules may speak for years: what opened no case makes room for what is new.
     if change.base.rows.episodes.len() >= MAX_KNOWN_EPISODES
         && let Some((other, _)) = change.base.rows.episodes.iter().find(|(_, e)| e.case.is_none())
@@ -322,13 +323,14 @@ pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
     for goal in row.goals.iter_mut().filter(|g| !g.state.is_settled()) {
         goal.state = GoalState::Waived;
     }
-    change.put(id, row);
+    change.put(id, row.clone());
     for (step, mut row) in change.steps(id) {
         if row.state.is_live() && row.adhoc.as_ref().is_none_or(|a| !a.compensation) {
             row.state = StepState::Cancelled;
             change.put((id, step), row);
         }
     }
+    latch::release(change, &row);
     pages::acknowledge(change, id, outcome);
     drop_waiting(change, id);
     change.say(id, TimelineKind::Decided, format!("case closed: {outcome}"), None);

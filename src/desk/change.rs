@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::rows::{CaseRow, EffectRow, JobRow, Pending, StepRow, Table};
 use super::state::{State, Timer};
 use super::{Config, Record, TimelineEntry, TimelineKind};
-use crate::domain::{At, CaseId, EffectId, Order, StepId};
+use crate::domain::{At, CaseId, DeviceId, EffectId, Order, RuleId, StepId};
 use crate::playbook::{Mirror, Playbook};
 
 pub(super) struct Change<'a> {
@@ -16,6 +16,8 @@ pub(super) struct Change<'a> {
     pub(super) now: At,
     pub(super) pending: Pending,
     pub(super) orders: Vec<Order>,
+    /// Latched episodes that may end.
+    pub(super) releases: Vec<(DeviceId, RuleId)>,
     /// Cases to look at before the step ends.
     pub(super) touched: BTreeSet<CaseId>,
     actor: String,
@@ -30,6 +32,7 @@ impl<'a> Change<'a> {
             now,
             pending: Pending::default(),
             orders: Vec::new(),
+            releases: Vec::new(),
             touched: BTreeSet::new(),
             actor: String::new(),
             what: String::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use super::facts::CaseFacts;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
-use super::{TimelineKind, cancel, case, command, dispatch, pages, reach, ticket, wait};
+use super::{TimelineKind, cancel, case, command, dispatch, latch, pages, reach, ticket, wait};
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
 use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
 
@@ -287,7 +287,8 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
         }
     }
     let Some(case) = change.get::<CaseRow>(&id) else { return };
-    if case.goals.iter().all(|g| g.state.is_settled()) && !under_way(&change.jobs(id)) && !telling(change, id) {
+    let settled = case.goals.iter().all(|g| g.state.is_settled()) && !latch::holds(change, &case);
+    if settled && !under_way(&change.jobs(id)) && !telling(change, id) {
         case::close(change, id, "served");
     }
     // Nothing waits for ever: an open case without any other wake-up is looked at again.

@@ -22,6 +22,7 @@ mod dispatch;
 mod facts;
 mod goals;
 mod invariants;
+mod latch;
 mod lookup;
 mod news;
 mod notes;
@@ -108,8 +109,9 @@ impl Desk {
         let reply = settle::take_in(&mut change, input);
         settle::settle(&mut change);
         let watch = settle::watches(&change);
+        let releases = std::mem::take(&mut change.releases);
         let (record, orders) = change.finish();
-        Step { record, orders, watch, reply }
+        Step { record, orders, watch, releases, reply }
     }
 
     /// Takes over what a record changed; the same way live and when the state is rebuilt from the log.

@@ -2,7 +2,7 @@
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, notes, order, speech, ticket};
+use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, speech, ticket};
 use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;
@@ -19,6 +19,7 @@ pub(super) fn restarted(change: &mut Change<'_>) -> Reply {
     for effect in change.base.in_flight.clone() {
         happened(change, effect, &Event::Restart);
     }
+    latch::again(change);
     Reply::Done
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::TimelineEntry;
 use crate::domain::{
     AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
-    GoalName, Job, JobState, PlaybookId, QueueName, Role, ScriptId, Severity, StepId, Value,
+    GoalName, Job, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
 };
 use crate::outbox::{Delivery, Window};
 use crate::playbook::{Held, SourceHash, Until, Via};
@@ -328,6 +328,15 @@ pub(super) struct PlanRow {
     pub(super) source: String,
 }
 
+/// An episode that only a person ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct LatchRow {
+    pub(super) device: DeviceId,
+    pub(super) rule: RuleId,
+    /// A person has ended it; the engine has not said so yet.
+    pub(super) released: bool,
+}
+
 /// Declares the tables: name, key, row, tag byte of the stored key.
 macro_rules! tables {
     ($($name:ident: $key:ty => $row:ty, $tag:literal;)*) => {
@@ -400,6 +409,7 @@ tables! {
     budgets: BudgetKey => BudgetRow, b'b';
     timeline: (CaseId, u32) => TimelineEntry, b'l';
     plans: SourceHash => PlanRow, b'p';
+    latches: EpisodeId => LatchRow, b'x';
 }
 
 /// The first byte of the keys of cases.

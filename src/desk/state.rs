@@ -57,6 +57,7 @@ impl State {
             AnyRow::episodes(key, row) => set(&mut self.rows.episodes, key, row),
             AnyRow::facts(key, row) => set(&mut self.rows.facts, key, row),
             AnyRow::budgets(key, row) => set(&mut self.rows.budgets, key, row),
+            AnyRow::latches(key, row) => set(&mut self.rows.latches, key, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
         }
         Ok(())

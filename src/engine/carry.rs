@@ -87,7 +87,8 @@ impl<'a> Carry<'a> {
         let carried = old.0.iter().filter_map(|part| {
             let (lane, row) = self.row(part.lane, &part.row, program)?;
             let texts = part.texts.iter().filter_map(|(s, t)| Some((self.slot(*s)?, t.clone()))).collect();
-            Some(Part { lane, key: part.key.clone(), row, texts })
+            let chosen = part.key.chosen(program);
+            Some(Part { lane, key: part.key.clone(), row, chosen, texts })
         });
         let mut parts = Parts(carried.collect());
         parts.0.sort_by(|a, b| (a.lane, &a.key).cmp(&(b.lane, &b.key)));
@@ -98,7 +99,7 @@ impl<'a> Carry<'a> {
         let mut sample = old.clone();
         sample.values = old.values.iter().filter_map(|(s, v)| Some((self.slot(*s)?, *v))).collect();
         sample.texts = old.texts.iter().filter_map(|(s, t)| Some((self.slot(*s)?, t.clone()))).collect();
-        sample.lists = old.lists.iter().filter_map(|s| self.slot(*s)).collect();
+        sample.lists = old.lists.iter().filter_map(|(s, v)| Some((self.slot(*s)?, *v))).collect();
         sample.parts.retain_mut(|said| match self.slot(said.slot) {
             Some(slot) => {
                 said.slot = slot;
@@ -140,7 +141,7 @@ impl<'a> Carry<'a> {
 
 impl LaneCarry {
     fn new(from: &super::state::LaneState, program: &ModelProgram) -> Option<Self> {
-        let to = program.lanes.iter().position(|l| *l.name == *from.name)?;
+        let to = program.lanes.iter().position(|l| *l.name == *from.name && l.codes == from.codes)?;
         let items = &program.lanes[to].items;
         let by_key: BTreeMap<&str, usize> = items.iter().enumerate().map(|(i, x)| (x.key.as_str(), i)).collect();
         let (mut copies, mut offset) = (Vec::new(), 0);

@@ -40,8 +40,8 @@ pub(super) struct Sample {
     pub(super) historical: bool,
     /// Slot and value.
     pub(super) values: Vec<(u16, f64)>,
-    /// Slots of which there is a whole list.
-    pub(super) lists: Vec<u16>,
+    /// Slots of which there is a whole list, with the value of what is not in it.
+    pub(super) lists: Vec<(u16, f64)>,
     pub(super) parts: Vec<PartValue>,
     /// Slot and text of slots that keep theirs.
     pub(super) texts: Vec<(u16, Arc<str>)>,
@@ -147,7 +147,8 @@ impl Scratch {
 impl Sample {
     /// Whether it says anything of a slot.
     fn has(&self, slot: u16) -> bool {
-        self.lists.contains(&slot) || self.values.iter().any(|(s, _)| *s == slot)
+        let listed = self.lists.iter().map(|list| list.0).chain(self.parts.iter().map(|said| said.slot));
+        listed.into_iter().any(|s| s == slot) || self.values.iter().any(|(s, _)| *s == slot)
     }
 }
 
@@ -285,9 +286,13 @@ impl Device {
             self.set(work.program, *slot, *value, sample.at);
             scratch.touch(work.program, *slot);
         }
-        if !sample.lists.is_empty() {
-            self.parts.keep(work.program, &sample.lists, &sample.parts, sample.at);
-            sample.lists.iter().for_each(|slot| scratch.touch(work.program, *slot));
+        if !sample.lists.is_empty() || !sample.parts.is_empty() {
+            let refused = self.parts.keep(work.program, &sample.lists, &sample.parts, sample.at);
+            for _ in 0..refused {
+                scratch.counts.one("forewarn_codes_refused_total", [("model", work.program.model.id.as_str())]);
+            }
+            let said = sample.parts.iter().map(|said| said.slot);
+            sample.lists.iter().map(|list| list.0).chain(said).for_each(|slot| scratch.touch(work.program, slot));
         }
         work.program.rules_always.iter().for_each(|rule| set(&mut scratch.rules, *rule));
         for (slot, text) in &sample.texts {
@@ -496,6 +501,7 @@ impl Device {
             parts: &self.parts.0,
             part: part.unwrap_or(usize::MAX),
             memo,
+            settled: i64::MIN,
             now,
             silence,
             usual: if self.life.usual == 0 { f64::NAN } else { f64::from(self.life.usual) / 1_000.0 },

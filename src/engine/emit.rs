@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::device::{Device, Scratch};
+use super::part::Part;
 use super::vm::run;
 use crate::domain::{At, Change, Component, Detection, EpisodeId, Evidence, Level, Span, Unit, Value};
 use crate::rules::{ModelProgram, OnBackfill, Piece, RuleProgram, Shown};
@@ -52,6 +53,11 @@ pub(super) fn emit(
             Piece::Text(text) => title.push_str(text),
             Piece::Component => title.extend(component.as_ref().map(Component::as_str)),
             Piece::Key => title.extend(what.part.map(|ix| device.parts.0[ix].key.to_string())),
+            Piece::Code(table, column) => {
+                let key = what.part.map_or(String::new(), |ix| device.parts.0[ix].key.to_string());
+                let said = program.codes.get(table).and_then(|t| t.get(&key, *column));
+                title.push_str(said.map_or("unknown", |text| text));
+            }
             Piece::Value(code, shown, slot) => title.push_str(&for_people(&value(code, shown, *slot), shown)),
         }
     }
@@ -118,6 +124,12 @@ pub(super) fn value_of(
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index that was stored")]
             let ix = raw as usize;
             texts.get(ix).map_or(Value::Unknown, |t| Value::Text(t.clone()))
+        }
+        Shown::Codes(lane) => {
+            let active = |p: &&Part| p.lane == *lane && p.row[0] == 1.0_f64.to_bits();
+            let parts = device.map_or(&[][..], |device| &device.parts.0);
+            let names: Vec<String> = parts.iter().filter(active).map(|p| p.key.to_string()).collect();
+            Value::Text(names.join(", ").into())
         }
         Shown::Text => {
             let own = part.zip(device).map_or(&[][..], |(ix, device)| &device.parts.0[ix].texts);

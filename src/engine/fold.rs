@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 
-use super::vm::{View, run};
+use super::part::Part;
+use super::vm::{View, or, run};
 use crate::rules::{Fold, FoldSpec, MAX_STACK};
 
 /// What folds have come to at the instant at hand, so that each is worked out once: for 96 cells that are compared with
@@ -40,7 +41,11 @@ pub(super) fn value(view: &View<'_>, ix: u16) -> f64 {
 fn fold(view: &View<'_>, spec: &FoldSpec) -> f64 {
     let mut stack = [0.0; MAX_STACK];
     let mut of_part = |ix: usize| run(&view.of(ix), &spec.code, &mut stack);
-    let parts = view.parts.iter().enumerate().filter(|(_, p)| p.lane == spec.lane);
+    let meant = |p: &Part| p.lane == spec.lane && spec.sel.is_none_or(|sel| p.chosen[usize::from(sel)]);
+    let parts = view.parts.iter().enumerate().filter(|(_, p)| meant(p));
+    if spec.kind == Fold::Any {
+        return parts.map(|(ix, _)| of_part(ix)).fold(0.0, or);
+    }
     // Unknown ones are left out.
     let known = parts.map(|(ix, part)| (of_part(ix), part)).filter(|(value, _)| !value.is_nan());
     if spec.kind == Fold::Median {
@@ -49,16 +54,16 @@ fn fold(view: &View<'_>, spec: &FoldSpec) -> f64 {
     let (mut n, mut sum, mut holds) = (0.0, 0.0, 0.0);
     let (mut low, mut high) = ((f64::NAN, 0), (f64::NAN, 0));
     for (value, part) in known {
+        // The first of several that are equal.
+        if n == 0.0 || value < low.0 {
+            low = (value, part.key.index());
+        }
+        if n == 0.0 || value > high.0 {
+            high = (value, part.key.index());
+        }
         n += 1.0;
         sum += value;
         holds += f64::from(u8::from(value == 1.0));
-        // The first of several that are equal; a comparison with NaN does not hold.
-        if !(value >= low.0) {
-            low = (value, part.key.index());
-        }
-        if !(value <= high.0) {
-            high = (value, part.key.index());
-        }
     }
     match spec.kind {
         _ if n == 0.0 => f64::NAN,
@@ -68,7 +73,7 @@ fn fold(view: &View<'_>, spec: &FoldSpec) -> f64 {
         Fold::Argmax => f64::from(high.1),
         Fold::Argmin => f64::from(low.1),
         Fold::Count => holds,
-        Fold::Mean | Fold::Median => sum / n,
+        Fold::Mean | Fold::Median | Fold::Any => sum / n,
     }
 }
 

@@ -90,7 +90,7 @@ impl Track {
     pub(super) fn step(&mut self, level: &LevelProgram, gap: Gap, at: Step, value: f64) {
         let (hold, confirm) = if self.in_force() { (level.clear_hold, 1) } else { (level.hold, level.confirm) };
         if at.sample {
-            self.count_sample(gap, at, value);
+            self.count_sample(level, gap, at, value);
         }
         if !self.waits() || value != 1.0 {
             self.tried |= !at.sample;
@@ -114,7 +114,7 @@ impl Track {
         if self.paused { 0 } else { (at.now - at.last).max(0) }
     }
 
-    fn count_sample(&mut self, gap: Gap, at: Step, value: f64) {
+    fn count_sample(&mut self, level: &LevelProgram, gap: Gap, at: Step, value: f64) {
         self.tried = false;
         let elapsed = (at.now - at.last).max(0);
         if value == 0.0 {
@@ -137,7 +137,9 @@ impl Track {
                 self.acc = self.acc.saturating_add(covered(gap, elapsed));
             }
             self.paused = false;
-            self.count = self.count.saturating_add(1);
+            if self.in_force() || at.now - self.from >= level.spacing.saturating_mul(i64::from(self.count)) {
+                self.count = self.count.saturating_add(1);
+            }
         }
     }
 

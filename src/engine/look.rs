@@ -6,7 +6,7 @@ use super::emit::{Emit, emit};
 use super::level::{Phase, Step, Track};
 use super::ops::{time, word};
 use super::trace::Turn;
-use super::vm::run;
+use super::vm::{View, run};
 use crate::domain::{At, Change};
 use crate::rules::{LEVEL_WORDS, OnBackfill, RULE_WORDS};
 
@@ -66,7 +66,8 @@ impl Device {
             {
                 track = Track::load(&[0; LEVEL_WORDS]);
             }
-            let view = self.view(program, &work.scratch.memo, part, step.now);
+            let settled = if head.level == 0 && head.started_at != 0 { head.started_at } else { i64::MIN };
+            let view = View { settled, ..self.view(program, &work.scratch.memo, part, step.now) };
             let value = match &level.clear {
                 _ if track.in_force() && head.latched => 0.0,
                 Some(clear) if track.in_force() => run(&view, clear, &mut work.scratch.stack),

@@ -20,6 +20,7 @@ mod device;
 mod emit;
 mod explain;
 mod fold;
+mod gauge;
 mod learning;
 mod level;
 mod look;
@@ -27,6 +28,7 @@ mod ops;
 mod part;
 mod past;
 mod profile;
+mod reduce;
 mod skew;
 mod state;
 mod steps;
@@ -46,16 +48,16 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::decode::{self, Messages, sparkplug};
 use crate::domain::{At, Detection, DeviceId, ModelId, Registry, SHARDS, Span, Value, shard_of};
-use crate::model::{Binding, Message, Reading, ReadingValue, Subject};
-use crate::rules::{ModelProgram, Program, text_value};
-use counts::Counts;
+use crate::model::{Binding, Message, Subject};
+use crate::rules::{ModelProgram, Program};
 use device::{Device, Sample, Scratch, Work};
-use part::{Key, PartValue};
 use profile::Profiles;
+use reduce::reduce;
 
 pub use census::watched;
 pub use counts::Count;
 pub use explain::{Explanation, LevelNow, NoSuchRule, Part, Wait};
+pub use gauge::Gauge;
 pub(crate) use learning::Newest;
 pub use level::Phase;
 pub use state::Error;
@@ -457,65 +459,6 @@ impl Stamp {
         let at = sent.filter(|_| !ahead).unwrap_or(received_at);
         let backfill = program.model.backfill_after.map_or(i64::MAX, Span::as_micros);
         Self { at, ahead, historical: received_at.saturating_sub(at) > backfill }
-    }
-}
-
-/// Keeps of a message what rules and facts of its model read.
-fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample, counts: &mut Counts) {
-    sample.values.clear();
-    sample.texts.clear();
-    sample.lists.clear();
-    sample.parts.clear();
-    for reading in &message.readings {
-        if let ReadingValue::Bad(why) = reading.value {
-            let signal = program.model.signals.get(usize::from(reading.signal.0)).map_or("", |s| s.name.as_str());
-            let labels = [("model", program.model.id.as_str()), ("signal", signal), ("reason", why.as_str())];
-            counts.one("forewarn_bad_value_total", labels);
-        }
-        let slot = program.slot_of.get(usize::from(reading.signal.0)).copied().flatten();
-        let Some(slot) = slot else { continue };
-        answer(program, reading, sample);
-        let mut kept = None;
-        let value = match &reading.value {
-            ReadingValue::Number(n) => *n,
-            ReadingValue::Bool(b) => f64::from(u8::from(*b)),
-            ReadingValue::Enum(ix) => f64::from(*ix),
-            ReadingValue::Text(text) => {
-                kept = Some(text.clone());
-                text_value(text)
-            }
-            ReadingValue::Bad(_) => f64::NAN,
-        };
-        if program.slots[usize::from(slot)].lane == 0 {
-            sample.texts.extend(kept.map(|text| (slot, text)));
-            sample.values.push((slot, value));
-        } else {
-            if sample.lists.last() != Some(&slot) {
-                sample.lists.push(slot);
-            }
-            sample.parts.push(PartValue { slot, key: Key::Index(reading.component), value, text: kept });
-        }
-    }
-    if let Some((slot, online)) = program.online.zip(message.presence) {
-        sample.values.push((slot, f64::from(u8::from(online))));
-    }
-}
-
-/// Whether a text matches the patterns that rules ask for.
-fn answer(program: &ModelProgram, reading: &Reading, sample: &mut Sample) {
-    for (_, slot, pattern) in program.patterns.iter().filter(|(of, ..)| *of == reading.signal) {
-        let value = match &reading.value {
-            ReadingValue::Text(text) => f64::from(u8::from(pattern.is_match(text))),
-            _ => f64::NAN,
-        };
-        if program.slots[usize::from(*slot)].lane == 0 {
-            sample.values.push((*slot, value));
-        } else {
-            if !sample.lists.contains(slot) {
-                sample.lists.push(*slot);
-            }
-            sample.parts.push(PartValue { slot: *slot, key: Key::Index(reading.component), value, text: None });
-        }
     }
 }
 

@@ -9,15 +9,22 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::look::Head;
 use super::ops::word;
 use crate::domain::Component;
+use crate::model::MAX_ELEMENTS;
 use crate::rules::ModelProgram;
+
+/// Most codes of one signal that are followed on a device.
+const MAX_CODES: usize = 256;
 
 /// What tells the parts of one kind apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Key {
     /// Its place in the list.
     Index(u16),
+    /// A code.
+    Code(Arc<str>),
 }
 
 impl Key {
@@ -25,6 +32,15 @@ impl Key {
     pub(super) fn component(&self, lane: &str) -> Component {
         match self {
             Self::Index(ix) => Component::from(format!("{lane}[{ix}]")),
+            Self::Code(code) => Component::from(&**code),
+        }
+    }
+
+    /// By choice of codes: whether it is one of them.
+    pub(super) fn chosen(&self, program: &ModelProgram) -> Box<[bool]> {
+        match self {
+            Self::Index(_) => Box::default(),
+            Self::Code(code) => program.sels.iter().map(|sel| sel.takes(code, &program.codes)).collect(),
         }
     }
 
@@ -32,6 +48,7 @@ impl Key {
     pub(super) fn index(&self) -> u16 {
         match self {
             Self::Index(ix) => *ix,
+            Self::Code(_) => 0,
         }
     }
 }
@@ -40,6 +57,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Index(ix) => write!(f, "{ix}"),
+            Self::Code(code) => f.write_str(code),
         }
     }
 }
@@ -58,6 +76,9 @@ pub(super) struct Part {
     pub(super) lane: u16,
     pub(super) key: Key,
     pub(super) row: Box<[u64]>,
+    /// See [`Key::chosen`]; worked out anew when it is loaded.
+    #[serde(skip)]
+    pub(super) chosen: Box<[bool]>,
     /// Slot and text of slots that keep theirs.
     pub(super) texts: Vec<(u16, Arc<str>)>,
 }
@@ -79,19 +100,29 @@ impl Parts {
         self.0.binary_search_by(|p| (p.lane, &p.key).cmp(&(lane, key)))
     }
 
-    /// Works in the lists of a sample: slots whose list it has, and what it says of their parts.
-    pub(super) fn keep(&mut self, program: &ModelProgram, lists: &[u16], values: &[PartValue], at: i64) {
-        for slot in lists {
+    /// Works in the lists of a sample: slots whose list it has, and what it says of their parts. Returns how many parts
+    /// found no room.
+    pub(super) fn keep(&mut self, program: &ModelProgram, lists: &[(u16, f64)], values: &[PartValue], at: i64) -> u32 {
+        for (slot, absent) in lists {
             let spec = &program.slots[usize::from(*slot)];
             let range = self.range(spec.lane);
-            self.0[range].iter_mut().for_each(|p| p.row[spec.offset] = f64::NAN.to_bits());
-        }
-        for said in values {
-            let lane = program.slots[usize::from(said.slot)].lane;
-            if let Some(part) = self.find_or_add(program, lane, said) {
-                part.set(program, said, at);
+            for part in &mut self.0[range] {
+                part.row[spec.offset] = absent.to_bits();
+                // Of what is missing nothing was said; what is gone was said to be.
+                if !absent.is_nan() {
+                    part.row[spec.offset + 1] = word(at);
+                }
             }
         }
+        let mut refused = 0;
+        for said in values {
+            let lane = program.slots[usize::from(said.slot)].lane;
+            match self.find_or_add(program, lane, said) {
+                Some(part) => part.set(program, said, at),
+                None => refused += u32::from(!said.value.is_nan()),
+            }
+        }
+        refused
     }
 
     /// As [`Self::keep`], but only what has never been said.
@@ -105,14 +136,31 @@ impl Parts {
         }
     }
 
+    /// Makes room for one more part. The code that has been cleared for longest gives way, unless a rule still has an
+    /// episode of it.
+    fn has_room(&mut self, program: &ModelProgram, lane: u16) -> bool {
+        let range = self.range(lane);
+        let codes = program.slots.iter().find(|s| s.lane == lane && s.list.is_some());
+        let most = if codes.is_some() { MAX_CODES } else { MAX_ELEMENTS };
+        if range.len() < most {
+            return true;
+        }
+        let Some(spec) = codes else { return false };
+        let rules = || program.rules.iter().filter(|r| r.lane == lane);
+        let idle = |p: &Part| p.row[spec.offset] == 0 && rules().all(|r| Head::load(&p.row[r.offset..]).level == 0);
+        let oldest = range.filter(|ix| idle(&self.0[*ix])).min_by_key(|ix| self.0[*ix].row[spec.offset + 1]);
+        oldest.map(|ix| self.0.remove(ix)).is_some()
+    }
+
     /// A part that nothing is known of is not begun.
     fn find_or_add(&mut self, program: &ModelProgram, lane: u16, said: &PartValue) -> Option<&mut Part> {
         let ix = match self.find(lane, &said.key) {
             Ok(ix) => ix,
-            Err(_) if said.value.is_nan() => return None,
-            Err(ix) => {
-                let row = empty_row(program, lane);
-                self.0.insert(ix, Part { lane, key: said.key.clone(), row, texts: Vec::new() });
+            Err(_) if said.value.is_nan() || !self.has_room(program, lane) => return None,
+            Err(_) => {
+                let ix = self.find(lane, &said.key).unwrap_or_else(|ix| ix);
+                let (row, chosen) = (empty_row(program, lane), said.key.chosen(program));
+                self.0.insert(ix, Part { lane, key: said.key.clone(), row, chosen, texts: Vec::new() });
                 ix
             }
         };

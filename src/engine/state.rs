@@ -1,8 +1,8 @@
 //! A shard's state as data: for checkpoints, and for carrying it over to other rules.
 //!
-//! The rows of a device and its parts are kept item by item under names that mean the same in every version of the rules (`signal
-//! coolant_temp[degC]`, `op avg(...)`, `rule coolant-overheat level major`). Loading copies what it finds by name and
-//! length; what is new starts empty, what is gone is dropped, and the open episodes of rules that are gone are ended.
+//! The rows of a device and its parts are kept item by item under names that mean the same in every version of the
+//! rules (`signal coolant_temp[degC]`, `op avg(...)`, `rule coolant-overheat level major`). Loading copies what it
+//! finds by name and length; what is new starts empty, what is gone is dropped, and the open episodes of rules that are gone are ended.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::domain::{DeviceId, FaultName, Mode, ModelId, RuleId};
 use crate::rules::{ModelProgram, Slot};
 
 /// First byte of a snapshot.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// Why a snapshot cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +57,7 @@ pub(super) struct ModelState {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct LaneState {
     pub(super) name: String,
+    pub(super) codes: bool,
     /// Name and words, in order.
     pub(super) items: Vec<(String, u32)>,
 }
@@ -139,6 +140,7 @@ impl ModelState {
                 .iter()
                 .map(|lane| LaneState {
                     name: lane.name.to_string(),
+                    codes: lane.codes,
                     items: lane.items.iter().map(|i| (i.key.clone(), word(i.words))).collect(),
                 })
                 .collect(),

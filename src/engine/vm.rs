@@ -23,6 +23,8 @@ pub(super) struct View<'a> {
     /// Index of the part that looks; `usize::MAX` for none.
     pub(super) part: usize,
     pub(super) memo: &'a Memo,
+    /// What began up to then has had its episode; `i64::MIN` if that is not asked.
+    pub(super) settled: i64,
     /// Device time.
     pub(super) now: i64,
     /// For how long nothing was heard, outages of our own left out.
@@ -76,6 +78,9 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             Ins::Div => binary!(|a, b| finite(a / b)),
             Ins::Neg => stack[top - 1] = -stack[top - 1],
             Ins::Abs => stack[top - 1] = stack[top - 1].abs(),
+            Ins::Sqrt => stack[top - 1] = stack[top - 1].sqrt(),
+            Ins::Ln => stack[top - 1] = finite(stack[top - 1].ln()),
+            Ins::Exp => stack[top - 1] = finite(stack[top - 1].exp()),
             Ins::Min => binary!(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }),
             Ins::Max => binary!(|a, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }),
             Ins::Not => stack[top - 1] = not(stack[top - 1]),
@@ -115,6 +120,11 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
                 push!(regime(&stack[top..top + usize::from(count)]));
             }
             Ins::Fold(ix) => push!(fold::value(view, ix)),
+            Ins::Chosen(sel) => push!(from_bool(view.parts[view.part].chosen[usize::from(sel)])),
+            Ins::Fresh(op) => {
+                let spec = &view.program.ops[usize::from(op)];
+                push!(from_bool(ops::began(&view.words(spec.lane)[spec.offset..]) > view.settled));
+            }
             Ins::Read(read, op) => {
                 let ix = usize::from(op);
                 let spec = &view.program.ops[ix];
@@ -155,7 +165,7 @@ fn slot(view: &View<'_>, slot: u16) -> f64 {
     let words = &view.words(spec.lane)[spec.offset..];
     let (value, time) = (words[0], words[1]);
     let fresh = view.now.saturating_sub(ops::time(time)) <= spec.ttl;
-    if fresh { f64::from_bits(value) } else { f64::NAN }
+    if fresh { f64::from_bits(value) } else { spec.expired }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds of 285 years fit well enough")]
@@ -197,7 +207,7 @@ fn and(a: f64, b: f64) -> f64 {
 }
 
 /// Kleene's or: true wins over unknown (V2).
-fn or(a: f64, b: f64) -> f64 {
+pub(super) fn or(a: f64, b: f64) -> f64 {
     if a == 1.0 || b == 1.0 { 1.0 } else { a + b }
 }
 
@@ -223,6 +233,7 @@ pub(super) fn run_static(program: &ModelProgram, consts: &[f64], code: &[Ins]) -
         parts: &[],
         part: usize::MAX,
         memo: &memo,
+        settled: i64::MIN,
         now: 0,
         silence: 0,
         usual: f64::NAN,

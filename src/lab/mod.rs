@@ -17,6 +17,7 @@ pub mod proof;
 pub mod recording;
 pub mod report;
 pub mod score;
+pub mod trace;
 
 pub use ask::{AskError, Question, ask};
 pub use episode::{Episode, episodes};

@@ -325,7 +325,7 @@ fn read_facts(diags: &mut Diagnostics, table: Table<'_>, signals: &[Signal]) -> 
         let Some(wanted) = table.text(diags, &name.value) else { continue };
         let found = (0..=u16::MAX).map(SignalIx).zip(signals).find(|(_, s)| s.name.as_str() == &*wanted.value);
         match found {
-            Some((_, signal)) if signal.each.is_some() => {
+            Some((_, signal)) if signal.is_list() => {
                 let finding =
                     Diagnostic::error("M009", format!("'{}' has components, a fact is one value", wanted.value));
                 diags.push(finding.at(wanted.place, "").related(signal.place.clone(), "a list"));

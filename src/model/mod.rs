@@ -5,6 +5,7 @@
 //! without searching, paths become a [`Plan`] that the decoder walks along a payload, and every mistake in every file is
 //! reported with its place. What is loaded is immutable and shared.
 
+mod codes;
 mod decoder;
 mod descriptor;
 mod limits;
@@ -23,6 +24,7 @@ mod tests;
 mod topic;
 mod words;
 
+pub use codes::{CodeColumn, CodeTable, CodeTables, matches_glob};
 pub use decoder::{Compression, Decoder, Format, Levels, MAX_PAYLOAD_BYTES};
 pub use limits::{MAX_DEVICE_ID_BYTES, MAX_ELEMENTS, MAX_TEXT_BYTES};
 pub use literal::{Literal, LiteralError, literal};
@@ -117,6 +119,14 @@ pub struct Signal {
     pub place: Place,
 }
 
+impl Signal {
+    /// Whether its value is a list: of components, or of codes.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        self.each.is_some() || matches!(self.ty, SignalType::Codes(_))
+    }
+}
+
 /// One step into a payload.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PathStep {
@@ -151,6 +161,17 @@ pub enum SignalType {
     Enum(Vec<Arc<str>>),
     /// Any text of at most 256 bytes.
     Text,
+    /// A list of trouble codes: texts, or numbers that are taken as texts.
+    Codes(Send),
+}
+
+/// What the list of codes in a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Send {
+    /// All codes that are active: one that is missing has been cleared.
+    Full,
+    /// Those that have come up: a code is active until it has not been sent for the signal's time to live.
+    New,
 }
 
 impl SignalType {
@@ -162,6 +183,7 @@ impl SignalType {
             Self::Bool => "bool",
             Self::Enum(_) => "enum",
             Self::Text => "text",
+            Self::Codes(_) => "codes",
         }
     }
 }
@@ -254,6 +276,8 @@ pub enum ReadingValue {
     Enum(u16),
     /// A text.
     Text(Arc<str>),
+    /// A list without elements, at component 0.
+    Empty,
     /// Present but unusable (V4): the slot becomes unknown and the reason is counted.
     Bad(BadValue),
 }

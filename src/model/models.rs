@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::limits::is_device_id;
 use super::subject::{self, Binding, Subject};
 use super::topic::{self, Target, Tree};
-use super::{Format, Model, TopicPattern};
+use super::{CodeTables, Format, Model, TopicPattern};
 use crate::domain::{DeviceId, ModelId};
 
 /// All models that were loaded.
@@ -13,6 +13,8 @@ use crate::domain::{DeviceId, ModelId};
 pub struct Models {
     /// In the order of the files; `Binding::model` is an index into this.
     pub list: Vec<Arc<Model>>,
+    /// What trouble codes mean.
+    pub codes: Arc<CodeTables>,
     topics: Tree,
 }
 
@@ -29,7 +31,13 @@ impl Models {
                 }
             }
         }
-        Self { list, topics }
+        Self { list, codes: Arc::default(), topics }
+    }
+
+    /// The same models with these code tables.
+    #[must_use]
+    pub fn with_codes(self, codes: CodeTables) -> Self {
+        Self { codes: Arc::new(codes), ..self }
     }
 
     /// Which model and device a topic name belongs to. `None`: no filter matches, or the level that names the device is

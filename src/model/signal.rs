@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::limits::MAX_TEXT_BYTES;
 use super::{
-    Decoder, Format, PathStep, Signal, SignalKind, SignalType, TimestampField, TimestampUnit, descriptor, path, range,
-    words,
+    Decoder, Format, PathStep, Send, Signal, SignalKind, SignalType, TimestampField, TimestampUnit, descriptor, path,
+    range, words,
 };
 use crate::domain::{SignalName, Span, Unit};
 use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
 
-const TYPES: [&str; 4] = ["number", "bool", "enum", "text"];
+const TYPES: [&str; 5] = ["number", "bool", "enum", "text", "codes"];
+const SENDS: [(&str, Send); 2] = [("full", Send::Full), ("new", Send::New)];
 const KINDS: [&str; 3] = ["level", "event", "counter"];
 const TIMESTAMP_UNITS: [(&str, TimestampUnit); 4] = [
     ("s", TimestampUnit::Seconds),
@@ -34,6 +35,7 @@ pub(super) fn signal(
     }
     let (path, field) = read_field(diags, &table, decoders)?;
     let ty = read_type(diags, &table);
+    let ty = read_send(diags, &table, ty);
     let unit = read_unit(diags, &table);
     let each = table.text(diags, "each");
     if let Some(each) = &each
@@ -52,6 +54,8 @@ pub(super) fn signal(
         }
     });
     let na = table.numbers(diags, "na").into_iter().map(|item| item.value).collect();
+    // Codes are a state: they hold until something else is said.
+    let default_ttl = default_ttl.filter(|_| !matches!(ty, SignalType::Codes(_)));
     let kind = read_kind(diags, &table, &ty);
     let ttl = read_ttl(diags, &table).unwrap_or(default_ttl);
     let ttl = if kind == SignalKind::Event { Some(Span::ZERO) } else { ttl };
@@ -145,13 +149,31 @@ fn read_type(diags: &mut Diagnostics, table: &Table<'_>) -> SignalType {
         ("number", None) => {}
         ("bool", None) => return SignalType::Bool,
         ("text", None) => return SignalType::Text,
+        ("codes", None) => return SignalType::Codes(Send::Full),
         (other, None) => {
             let near = did_you_mean(other, TYPES).map(|near| format!("did you mean `{near}`?"));
             let finding = Diagnostic::error("M003", format!("unknown type '{other}'"));
-            diags.push(finding.at(word.place, "number, bool, enum or text").maybe_hint(near));
+            diags.push(finding.at(word.place, "number, bool, enum, text or codes").maybe_hint(near));
         }
     }
     SignalType::Number
+}
+
+/// `send` of codes.
+fn read_send(diags: &mut Diagnostics, table: &Table<'_>, ty: SignalType) -> SignalType {
+    let Some(word) = table.text(diags, "send") else { return ty };
+    if !matches!(ty, SignalType::Codes(_)) {
+        let finding = Diagnostic::error("M008", format!("`send` has no meaning for type {}", ty.as_str()));
+        diags.push(finding.at(word.place, "for codes only"));
+        return ty;
+    }
+    let known = SENDS.iter().find(|(name, _)| *name == &*word.value);
+    if known.is_none() {
+        let near = did_you_mean(&word.value, SENDS.map(|(name, _)| name)).map(|near| format!("did you mean `{near}`?"));
+        let hint = near.unwrap_or_else(|| "full: all that are active; new: those that have come up".to_owned());
+        diags.push(Diagnostic::error("M003", format!("`send` is '{}'", word.value)).at(word.place, "").hint(hint));
+    }
+    known.map_or(ty, |(_, send)| SignalType::Codes(*send))
 }
 
 /// The texts of an enumeration, if there are any.
@@ -247,6 +269,7 @@ fn fits_type(diags: &mut Diagnostics, table: &Table<'_>, ty: &SignalType) {
         SignalType::Number => &["true", "false"],
         SignalType::Bool => &["valid", "unit"],
         SignalType::Enum(_) | SignalType::Text => &["valid", "unit", "na", "number_as_text", "true", "false"],
+        SignalType::Codes(_) => &["valid", "unit", "na", "number_as_text", "true", "false", "each"],
     };
     for key in table.keys().filter(|key| out_of_place.contains(&&*key.value)) {
         let finding = Diagnostic::error("M008", format!("`{}` has no meaning for type {}", key.value, ty.as_str()));

@@ -12,7 +12,7 @@ use super::tables::{Tables, type_of};
 use super::tree::{Node, Part, below};
 use super::types::{Nature, Ty, product, quotient, step_of};
 use crate::domain::{Dimension, Unit, Value};
-use crate::model::{SignalIx, SignalKind};
+use crate::model::{SignalIx, SignalKind, SignalType};
 use crate::source::{Diagnostic, Diagnostics, Text, did_you_mean};
 
 /// Longest code of one expression, its `let`s included.
@@ -205,6 +205,12 @@ impl Checker<'_> {
         let model = self.tables.program.model.clone();
         if let Some(at) = model.signals.iter().position(|s| s.name.as_str() == &**name) {
             let signal = &model.signals[at];
+            if matches!(signal.ty, SignalType::Codes(_)) {
+                let finding = Diagnostic::error("R056", format!("'{name}' is a set of codes"));
+                let hint = format!("ask active({name}, 'P03*'), appeared, cleared or active_for");
+                self.report(finding.hint(hint), e, "not a single value");
+                return None;
+            }
             let slot = self.tables.slot(SignalIx(u16::try_from(at).unwrap_or(u16::MAX)));
             let lane = self.tables.program.slots[usize::from(slot)].lane;
             if !self.may_read(lane, name, e) {
@@ -314,6 +320,12 @@ impl Checker<'_> {
                     Value::Num(_) | Value::Unknown => Ty::num(param.unit.clone()),
                 };
                 Some(self.constant(Const::Param { name: field.text.clone(), factor: 1.0, offset: 0.0 }, ty, None))
+            }
+            "codes" => {
+                let finding = Diagnostic::error("R053", "a code table is asked about codes");
+                let hint = format!("write active(dtc, codes.{} == '…')", field.text);
+                self.report_at(finding.hint(hint), &base.span, "of which signal?");
+                None
             }
             other => {
                 let hint =

@@ -1,16 +1,14 @@
 //! `[rule.active]`, `[rule.gate]` and `[rule.limits]`: what keeps a rule from raising, and what is done when it raises
 //! too often.
 
-use std::sync::Arc;
-
+use super::program::Ins;
 use super::raw::{Source, duration, source};
 use super::schedule::{self, Schedule};
 use crate::domain::Span;
-use crate::source::{Diagnostic, Diagnostics, Table, Text};
+use crate::source::{Diagnostic, Diagnostics, Table};
 
-/// Most raises that are remembered of one device, and most that a breaker counts.
+/// Most raises that are remembered of one device.
 const MAX_FLAPS: u32 = 20;
-const MAX_BREAKER: u32 = 1_000;
 
 /// As written.
 #[derive(Debug, Default)]
@@ -18,10 +16,8 @@ pub(super) struct RawLimits {
     pub(super) active: Option<Schedule>,
     pub(super) ingest_healthy: Span,
     pub(super) expected_off: Option<Source>,
-    pub(super) parent: Option<Arc<str>>,
     pub(super) flap: Option<Flap>,
     pub(super) cooldown: Span,
-    pub(super) breaker: Option<Breaker>,
 }
 
 /// `flap = { max = 4, per = "1h", then = "latch" }`: an episode that is one too many stays open until a person ends it.
@@ -32,16 +28,32 @@ pub(crate) struct Flap {
     pub(crate) per: i64,
 }
 
-/// `fleet_breaker = { max = 25, per = "10m", by = "model" }`: what the desk does when a rule raises on many devices.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Breaker {
-    /// More than so many episodes …
-    pub max: u32,
-    /// … within so long …
-    pub per: Span,
-    /// … among devices with the same value of this attribute (or `model`); `None`: among all.
-    pub by: Option<Arc<str>>,
+/// What keeps a rule from raising: while one of these bars it, `when` counts as false for levels that are not in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Bars {
+    /// Outside of it.
+    pub(crate) active: Option<Schedule>,
+    /// Our own link has been up and drained for less than so many microseconds.
+    pub(crate) ingest_healthy: i64,
+    /// While this is true.
+    pub(crate) expected_off: Option<Vec<Ins>>,
+    /// So many microseconds after an episode has ended.
+    pub(crate) cooldown: i64,
+    /// No bar: raises that are too many stay.
+    pub(crate) flap: Option<Flap>,
+    /// Where its words start.
+    pub(crate) offset: usize,
 }
+
+impl Bars {
+    /// When the last episode ended, whether the bar was told, and when the last raises were.
+    pub(crate) fn words(&self) -> usize {
+        BAR_WORDS + self.flap.map_or(0, |flap| usize::try_from(flap.max).unwrap_or(0))
+    }
+}
+
+/// Words of a rule's bars before its last raises: the end of its last episode, and whether a bar has kept it from raising.
+pub(crate) const BAR_WORDS: usize = 2;
 
 /// Reads the three tables.
 pub(super) fn read(diags: &mut Diagnostics, rule: &Table<'_>) -> RawLimits {
@@ -53,20 +65,18 @@ pub(super) fn read(diags: &mut Diagnostics, rule: &Table<'_>) -> RawLimits {
     if let Some(table) = rule.table(diags, "gate") {
         raw.ingest_healthy = duration(diags, &table, "ingest_healthy").map_or(Span::ZERO, |s| s.value);
         raw.expected_off = source(diags, &table, "expected_off");
-        raw.parent = table.text(diags, "parent").and_then(|text| attribute(diags, &text));
         table.finish(diags);
     }
     if let Some(table) = rule.table(diags, "limits") {
         raw.cooldown = duration(diags, &table, "cooldown").map_or(Span::ZERO, |s| s.value);
         raw.flap = table.table(diags, "flap").and_then(|t| flap(diags, t));
-        raw.breaker = table.table(diags, "fleet_breaker").and_then(|t| breaker(diags, t));
         table.finish(diags);
     }
     raw
 }
 
 fn flap(diags: &mut Diagnostics, table: Table<'_>) -> Option<Flap> {
-    let (max, per) = often(diags, &table, MAX_FLAPS)?;
+    let (max, per) = often(diags, &table)?;
     if let Some(then) = table.need_text(diags, "then").filter(|t| &*t.value != "latch") {
         let finding = Diagnostic::error("R081", format!("`then` is '{}'", then.value));
         diags.push(finding.at(then.place, "").hint("write then = \"latch\""));
@@ -75,23 +85,16 @@ fn flap(diags: &mut Diagnostics, table: Table<'_>) -> Option<Flap> {
     Some(Flap { max, per: per.as_micros() })
 }
 
-fn breaker(diags: &mut Diagnostics, table: Table<'_>) -> Option<Breaker> {
-    let (max, per) = often(diags, &table, MAX_BREAKER)?;
-    let by = table.text(diags, "by").map(|t| t.value);
-    table.finish(diags);
-    Some(Breaker { max, per, by })
-}
-
 /// `max` and `per`.
-fn often(diags: &mut Diagnostics, table: &Table<'_>, most: u32) -> Option<(u32, Span)> {
+fn often(diags: &mut Diagnostics, table: &Table<'_>) -> Option<(u32, Span)> {
     table.need(diags, "max");
     table.need(diags, "per");
     let (max, per) = (table.count(diags, "max"), duration(diags, table, "per"));
     let max = max.filter(|max| {
-        let fits = (1..=most).contains(&max.value);
+        let fits = (1..=MAX_FLAPS).contains(&max.value);
         if !fits {
             let finding = Diagnostic::error("R081", format!("`max` is {}", max.value));
-            diags.push(finding.at(max.place.clone(), format!("must be 1 to {most}")));
+            diags.push(finding.at(max.place.clone(), format!("must be 1 to {MAX_FLAPS}")));
         }
         fits
     })?;
@@ -102,15 +105,4 @@ fn often(diags: &mut Diagnostics, table: &Table<'_>, most: u32) -> Option<(u32, 
         per.value > Span::ZERO
     })?;
     Some((max.value, per.value))
-}
-
-/// `device.gateway` names the attribute `gateway`.
-fn attribute(diags: &mut Diagnostics, text: &Text) -> Option<Arc<str>> {
-    let name = text.value.strip_prefix("device.").filter(|n| !n.is_empty());
-    if name.is_none() {
-        let finding = Diagnostic::error("R082", format!("`parent` is '{}'", text.value));
-        let hint = "write the column of the registry that holds the id of the parent: device.gateway";
-        diags.push(finding.at(text.place.clone(), "not an attribute").hint(hint));
-    }
-    name.map(Into::into)
 }

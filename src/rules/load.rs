@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::check::{Checker, Scope, Typed};
-use super::expr::parse;
+use super::expr::{Kind, parse};
 use super::fleet::Fleet;
+use super::info::RuleInfo;
+use super::limits::Bars;
 use super::logic::{Oddity, oddities};
 use super::program::{
-    Bars, Const, Family, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS,
-    Read, RuleInfo, RuleProgram, Shown, Uses,
+    Const, Family, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, Read,
+    RuleProgram, Shown, Uses,
 };
 use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
@@ -17,11 +19,15 @@ use super::schedule::Schedule;
 use super::tables::{Tables, default_gap};
 use super::tree::{LevelTrees, Node, Trees};
 use crate::domain::{FaultName, Mode, RuleId, Unit};
-use crate::model::{Model, Models};
+use crate::model::{CodeTables, Model, Models, SignalIx, SignalType, matches_glob};
 use crate::source::{Diagnostic, Diagnostics, FileId, Text, did_you_mean};
 
 /// Most entries of a table of a model: what an index of 16 bits reaches, with room for the facts.
 const MAX_TABLE: usize = 60_000;
+
+/// A code is confirmed by messages at least so far apart, in microseconds: one that is sent twice in a row says no more
+/// than once.
+const CODE_SPACING: i64 = 10_000_000;
 
 /// Reads and compiles rule files for `models`. Every mistake of every file goes to `diags` (codes `R0xx`); the program
 /// then holds what is sound and must not be used if there are errors.
@@ -39,7 +45,8 @@ pub fn load_with(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>,
     for (rule, _) in &rules {
         report_globs(diags, rule, &list);
     }
-    let compiled = list.iter().map(|model| compile(diags, model, &rules, fleet)).collect();
+    let codes = &models.codes;
+    let compiled = list.iter().map(|model| compile(diags, model, codes, &rules, fleet)).collect();
     let infos = rules
         .iter()
         .map(|(rule, rev)| RuleInfo {
@@ -51,8 +58,6 @@ pub fn load_with(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>,
             lead: rule.lead,
             severities: rule.levels.iter().map(|l| l.severity).collect(),
             confidence: rule.confidence,
-            breaker: rule.limits.breaker.clone(),
-            parent: rule.limits.parent.clone(),
             place: rule.fault.as_ref().unwrap_or(&rule.id).place.clone(),
         })
         .collect();
@@ -90,7 +95,7 @@ fn report_doubles(diags: &mut Diagnostics, rules: &[(RawRule, u64)]) {
 
 fn report_globs(diags: &mut Diagnostics, rule: &RawRule, models: &[Arc<Model>]) {
     for glob in &rule.models {
-        if !models.iter().any(|m| glob_matches(&glob.value, m.id.as_str())) {
+        if !models.iter().any(|m| matches_glob(&glob.value, m.id.as_str())) {
             let near = did_you_mean(&glob.value, models.iter().map(|m| m.id.as_str()));
             let finding = Diagnostic::error("R003", format!("no model is called '{}'", glob.value));
             diags.push(finding.at(glob.place.clone(), "").maybe_hint(near.map(|n| format!("did you mean `{n}`?"))));
@@ -99,25 +104,24 @@ fn report_globs(diags: &mut Diagnostics, rule: &RawRule, models: &[Arc<Model>]) 
 }
 
 fn watches(rule: &RawRule, model: &Model) -> bool {
-    rule.models.iter().any(|glob| glob_matches(&glob.value, model.id.as_str()))
-}
-
-/// `*` stands for any run of characters.
-fn glob_matches(glob: &str, name: &str) -> bool {
-    let Some((head, tail)) = glob.split_once('*') else { return glob == name };
-    let Some(rest) = name.strip_prefix(head) else { return false };
-    (0..=rest.len()).filter(|i| rest.is_char_boundary(*i)).any(|i| glob_matches(tail, &rest[i..]))
+    rule.models.iter().any(|glob| matches_glob(&glob.value, model.id.as_str()))
 }
 
 fn fault_of(rule: &RawRule) -> FaultName {
     FaultName::from(rule.fault.as_ref().map_or(&*rule.id.value, |f| &*f.value))
 }
 
-fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)], fleet: &Fleet) -> ModelProgram {
+fn compile(
+    diags: &mut Diagnostics,
+    model: &Arc<Model>,
+    codes: &Arc<CodeTables>,
+    rules: &[(RawRule, u64)],
+    fleet: &Fleet,
+) -> ModelProgram {
     let mut tables = Tables::new(ModelProgram {
         model: model.clone(),
         slots: Vec::new(),
-        lanes: vec![Lane::new("".into())],
+        lanes: vec![Lane::new("".into(), false)],
         slot_of: vec![None; model.signals.len()],
         online: None,
         zones: Vec::new(),
@@ -127,6 +131,8 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         cuts: Vec::new(),
         ops: Vec::new(),
         folds: Vec::new(),
+        sels: Vec::new(),
+        codes: codes.clone(),
         rules: Vec::new(),
         ops_by_slot: Vec::new(),
         rules_by_slot: Vec::new(),
@@ -151,7 +157,7 @@ fn compile(diags: &mut Diagnostics, model: &Arc<Model>, rules: &[(RawRule, u64)]
         diags.push(Diagnostic::error("R035", message).at(model.place.clone(), "too much for one model"));
     }
     for (name, ix) in &model.facts {
-        if model.signals[usize::from(ix.0)].each.is_none() {
+        if !model.signals[usize::from(ix.0)].is_list() {
             let slot = tables.slot(*ix);
             tables.program.facts.push((name.clone(), slot));
         }
@@ -222,6 +228,7 @@ pub(super) fn slot_key(model: &Model, slot: &super::program::Slot) -> String {
         crate::model::SignalType::Number => format!("{}[{}]", signal.name, signal.unit),
         crate::model::SignalType::Bool => format!("{}[bool]", signal.name),
         crate::model::SignalType::Text => format!("{}[text]", signal.name),
+        crate::model::SignalType::Codes(_) => format!("{}[codes]", signal.name),
     }
 }
 
@@ -319,9 +326,23 @@ impl RuleCompiler<'_> {
         let model = self.tables.program.model.clone();
         let kinds: Vec<&Arc<str>> = model.signals.iter().filter_map(|s| s.each.as_ref()).collect();
         if kinds.contains(&&each.value) {
-            return Some(self.tables.lane(&each.value));
+            return Some(self.tables.lane(&each.value, false));
         }
-        let hint = did_you_mean(&each.value, kinds.iter().map(|k| &***k).chain(["device"]));
+        let codes = || (0..=u16::MAX).zip(&model.signals).filter(|(_, s)| matches!(s.ty, SignalType::Codes(_)));
+        let own = codes().find(|(_, s)| s.name.as_str() == &*each.value);
+        let only = codes().next().filter(|_| &*each.value == "code" && codes().count() == 1);
+        if let Some((ix, _)) = own.or(only) {
+            return Some(self.tables.codes(SignalIx(ix)).lane);
+        }
+        if &*each.value == "code" && codes().count() > 1 {
+            let names: Vec<&str> = codes().map(|(_, s)| s.name.as_str()).collect();
+            let finding = Diagnostic::error("R050", format!("model '{}' has codes of more than one kind", model.id));
+            let finding = finding.hint(format!("name the signal: {}", names.join(" or ")));
+            push_once(self.diags, finding.at(each.place.clone(), "which of them?"));
+            return None;
+        }
+        let kinds = kinds.into_iter().map(|k| &**k).chain(codes().map(|(_, s)| s.name.as_str()));
+        let hint = did_you_mean(&each.value, kinds.chain(["device"]));
         let finding = Diagnostic::error("R050", format!("model '{}' has no component '{}'", model.id, each.value));
         let finding = finding.maybe_hint(hint.map(|n| format!("did you mean `{n}`?")));
         push_once(self.diags, finding.at(each.place.clone(), "no signal has `each` of this name"));
@@ -433,6 +454,7 @@ impl RuleCompiler<'_> {
             clear,
             hold: level.hold.as_ref().map_or(0, |h| h.value.as_micros()),
             confirm: level.confirm,
+            spacing: if self.tables.program.lanes[usize::from(self.lane)].codes { CODE_SPACING } else { 0 },
             clear_hold: level.clear_hold.as_micros(),
         };
         Some((program, uses))
@@ -508,8 +530,8 @@ impl RuleCompiler<'_> {
         }
         for slot in slots {
             let spec = &self.tables.program.slots[usize::from(slot)];
-            // What only a fold reads has no single value; the fold has.
-            if spec.lane != 0 && spec.lane != self.lane {
+            // What only a fold reads has no single value; the fold has. A code is named in the list.
+            if spec.lane != 0 && spec.lane != self.lane || spec.list.is_some() {
                 continue;
             }
             let code = vec![super::program::Ins::Slot(slot)];
@@ -573,16 +595,21 @@ impl RuleCompiler<'_> {
     }
 
     fn placeholder(&mut self, title: &Text, base: usize, inner: &str, names: &[Arc<str>]) -> Option<Piece> {
-        let watched = &self.tables.program.lanes[usize::from(self.lane)].name;
+        let watched = &self.tables.program.lanes[usize::from(self.lane)];
         match inner.trim() {
             "component" if self.lane != 0 => return Some(Piece::Component),
-            word if self.lane != 0 && *word == **watched => return Some(Piece::Key),
+            word if self.lane != 0 && *word == *watched.name => return Some(Piece::Key),
+            "code" if watched.codes => return Some(Piece::Key),
             _ => {}
         }
+        let of_code = watched.codes;
         match parse(inner) {
             Ok(expr) => {
                 let mut checker = self.checker(title, names);
                 checker.base = base;
+                if of_code && matches!(&expr.kind, Kind::Field(base, _) if &*base.text == "codes") {
+                    return checker.code_column(&expr).map(|(table, column)| Piece::Code(table, column));
+                }
                 checker.check(&expr).map(|t| Piece::Value(t.code.clone(), t.shown(), t.slot))
             }
             Err(e) => {

@@ -5,9 +5,11 @@
 //! expr     text of a condition to a tree
 //! check    tree to typed code for one model: names, units, constants; finds the operators
 //! call     the functions that conditions can call, with their types
+//! info     what can be asked of compiled rules as a whole
 //! limits   schedules, gates and limits of rules
 //! baseline what is usual, by regime: `[rule.baseline.NAME]`
 //! fleet    what `forewarn fit` has learned: `config/baselines/*.toml`
+//! family   the kinds of operators: their state, and what can be asked of it
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
 //! tree     what an expression was made of, for people who ask why
@@ -23,7 +25,9 @@ mod baseline;
 mod call;
 mod check;
 pub mod expr;
+mod family;
 mod fleet;
+mod info;
 mod limits;
 mod load;
 mod logic;
@@ -31,21 +35,23 @@ mod program;
 mod raw;
 mod sample;
 mod schedule;
+mod select;
 mod sequence;
 mod tables;
 mod tree;
 mod types;
 
 pub use fleet::Fleet;
-pub use limits::Breaker;
+pub use info::RuleInfo;
 pub use load::{load, load_with};
-pub use program::{BUCKETS, Program, RuleInfo};
+pub use program::{BUCKETS, Program};
 
 pub(crate) use baseline::{Baseline, FleetBin, Origin, nearest, regime};
 pub(crate) use check::MAX_STACK;
+pub(crate) use limits::{BAR_WORDS, Bars};
 pub(crate) use program::{
-    BAR_WORDS, Bars, Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, ModelProgram,
-    OnBackfill, OnGap, OpSpec, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
+    Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, ModelProgram, OnBackfill, OnGap, OpSpec,
+    PEAKS, POINTS, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
 };
 pub(crate) use schedule::{Window, zone};
 pub(crate) use tree::{Node, Part};

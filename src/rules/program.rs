@@ -15,15 +15,20 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::baseline::{Baseline, Origin};
-use super::limits::{Breaker, Flap};
-use super::schedule::Schedule;
-use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity, SignalName, Unit};
-use crate::model::{Model, SignalIx};
-use crate::source::Place;
+use super::baseline::Baseline;
+pub(crate) use super::family::{Family, Keep, Read, Steps};
+use super::info::RuleInfo;
+use super::limits::Bars;
+use super::select::Sel;
+use crate::domain::{FaultName, Mode, RuleId, Severity, SignalName, Unit};
+use crate::model::{CodeColumn, CodeTables, Model, SignalIx};
 
 /// Buckets of a window. A window of `w` reaches back between `w` and `w - w/BUCKETS`, never further than `w`.
 pub const BUCKETS: usize = 20;
+/// Points that stand for the samples of a bucket where quantiles are asked for.
+pub(crate) const POINTS: usize = 16;
+/// Largest samples of a calibration that are kept for the tail.
+pub(crate) const PEAKS: usize = 24;
 
 /// Compiled rules for all models. Immutable, shared by [`Arc`].
 #[derive(Debug, Clone)]
@@ -31,89 +36,6 @@ pub struct Program {
     pub(crate) models: Vec<ModelProgram>,
     pub(super) rules: Vec<RuleInfo>,
     pub(super) loaded: Arc<crate::model::Models>,
-}
-
-/// One rule as it was loaded.
-#[derive(Debug, Clone)]
-pub struct RuleInfo {
-    /// Its name.
-    pub id: RuleId,
-    /// Whether it may act.
-    pub mode: Mode,
-    /// What it finds.
-    pub fault: FaultName,
-    /// The models it watches.
-    pub models: Vec<ModelId>,
-    /// First eight bytes of the hash over its source text.
-    pub rev: u64,
-    /// Promised warning time, for scoring: shortest and longest, in microseconds.
-    pub lead: Option<(i64, i64)>,
-    /// How bad its levels are, highest level first.
-    pub severities: Vec<Severity>,
-    /// How sure it is, 0..=1.
-    pub confidence: f64,
-    /// Where its fault is named, or else the rule itself.
-    pub place: Place,
-    /// When it raises on so many devices that something else must be wrong.
-    pub breaker: Option<Breaker>,
-    /// The attribute that names the device behind which this one is.
-    pub parent: Option<Arc<str>>,
-}
-
-impl Program {
-    /// The rules, in the order of the files.
-    #[must_use]
-    pub fn rules(&self) -> &[RuleInfo] {
-        &self.rules
-    }
-
-    /// How many rules there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.rules.len()
-    }
-
-    /// The fleet's baselines that rules read and that are being learned, by model and name.
-    #[must_use]
-    pub fn fleet_baselines(&self) -> Vec<(String, String)> {
-        let of = |m: &ModelProgram| {
-            let learning =
-                m.ops.iter().filter_map(|op| op.baseline.as_deref()).filter(|b| b.source == Origin::Learning);
-            learning.map(|b| (m.model.id.to_string(), b.name.to_string())).collect::<Vec<_>>()
-        };
-        let all: BTreeSet<(String, String)> = self.models.iter().flat_map(of).collect();
-        all.into_iter().collect()
-    }
-
-    /// The models the rules were compiled for.
-    #[must_use]
-    pub fn models(&self) -> &Arc<crate::model::Models> {
-        &self.loaded
-    }
-
-    /// One line for the log at start: `2 rules (1 live, 1 shadow, 0 off), 4 operators; bytes a device: car 312`.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        let count = |m| self.rules.iter().filter(|r| r.mode == m).count();
-        let operators: usize = self.models.iter().map(|m| m.ops.len()).sum();
-        let sizes: Vec<String> = self
-            .models
-            .iter()
-            .filter(|m| !m.rules.is_empty())
-            .map(|m| {
-                let parts = m.lanes[1..].iter().map(|l| format!(" + {} a {}", l.words * 8, l.name));
-                format!("{} {}{}", m.model.id, m.lanes[0].words * 8, parts.collect::<String>())
-            })
-            .collect();
-        format!(
-            "{} rules ({} live, {} shadow, {} off), {operators} operators; bytes of state a device: {}",
-            self.rules.len(),
-            count(Mode::Live),
-            count(Mode::Shadow),
-            count(Mode::Off),
-            if sizes.is_empty() { "none".to_owned() } else { sizes.join(", ") }
-        )
-    }
 }
 
 /// The rules of one model.
@@ -132,6 +54,10 @@ pub(crate) struct ModelProgram {
     /// Inner operators before those that use them.
     pub(crate) ops: Vec<OpSpec>,
     pub(crate) folds: Vec<FoldSpec>,
+    /// Choices of codes.
+    pub(crate) sels: Vec<Sel>,
+    /// What trouble codes mean.
+    pub(crate) codes: Arc<CodeTables>,
     pub(crate) rules: Vec<RuleProgram>,
     /// Time zones that rules read; `None` is that of the device.
     pub(crate) zones: Vec<Option<Arc<str>>>,
@@ -170,6 +96,10 @@ pub(crate) struct Slot {
     pub(crate) lane: u16,
     /// Where its words start.
     pub(crate) offset: usize,
+    /// Its value once its time to live is over: unknown, or cleared.
+    pub(crate) expired: f64,
+    /// Of a code: the slot that says whether the list is known.
+    pub(crate) list: Option<u16>,
     pub(crate) name: SignalName,
     /// Microseconds; `i64::MAX` for never.
     pub(crate) ttl: i64,
@@ -183,6 +113,8 @@ pub(crate) struct Slot {
 pub(crate) struct Lane {
     /// What a part is called (`cell`); empty for the device.
     pub(crate) name: Arc<str>,
+    /// Its parts are codes, not elements of lists.
+    pub(crate) codes: bool,
     /// What the words of a row hold.
     pub(crate) items: Vec<Item>,
     /// Length of a row.
@@ -190,8 +122,8 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(name: Arc<str>) -> Self {
-        Self { name, items: Vec::new(), words: 0 }
+    pub(crate) fn new(name: Arc<str>, codes: bool) -> Self {
+        Self { name, codes, items: Vec::new(), words: 0 }
     }
 }
 
@@ -200,6 +132,8 @@ impl Lane {
 pub(crate) struct FoldSpec {
     pub(crate) kind: Fold,
     pub(crate) lane: u16,
+    /// Only the codes of this choice.
+    pub(crate) sel: Option<u16>,
     /// What is folded, as seen by one part.
     pub(crate) code: Vec<Ins>,
     /// Canonical text.
@@ -221,6 +155,8 @@ pub(crate) enum Fold {
     /// Index of the part with the lowest value; the first of several.
     Argmin,
     Argmax,
+    /// Whether it is true of any; unknown counts.
+    Any,
 }
 
 /// How a number is shown to people.
@@ -234,6 +170,8 @@ pub(crate) enum Shown {
     Enum(Arc<[Arc<str>]>),
     /// A hash of a text; shown through the slot it came from.
     Text,
+    /// The codes of this lane that are active.
+    Codes(u16),
 }
 
 /// A constant of the rules. Those that a device can override or that come from the registry are worked out once a device.
@@ -275,6 +213,10 @@ pub(crate) enum Ins {
     Div,
     Neg,
     Abs,
+    /// Square root, natural logarithm, exponential.
+    Sqrt,
+    Ln,
+    Exp,
     Min,
     Max,
     Not,
@@ -314,6 +256,10 @@ pub(crate) enum Ins {
     /// Makes one number of the top so many.
     Regime(u8),
     Fold(u16),
+    /// Whether the code that looks is one of a choice.
+    Chosen(u16),
+    /// Whether the run that an operator has followed has had no episode of the rule yet, or is in it.
+    Fresh(u16),
 }
 
 impl Ins {
@@ -324,9 +270,18 @@ impl Ins {
             Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
             Self::Interval | Self::Hour(_) | Self::Weekday(_) => 0,
             Self::SilentFor => 1,
+            Self::Chosen(_) | Self::Fresh(_) => 0,
             Self::Read(read, _) => read.pops(),
             Self::Regime(count) => usize::from(count),
-            Self::Affine(..) | Self::Neg | Self::Abs | Self::Not | Self::Known | Self::Cut(_) => 1,
+            Self::Affine(..)
+            | Self::Neg
+            | Self::Abs
+            | Self::Sqrt
+            | Self::Ln
+            | Self::Exp
+            | Self::Not
+            | Self::Known
+            | Self::Cut(_) => 1,
             Self::Choose => 3,
             Self::Add
             | Self::Sub
@@ -345,220 +300,6 @@ impl Ins {
             | Self::OrElse => 2,
         })
     }
-}
-
-/// What to ask of an operator's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Read {
-    Avg,
-    Sum,
-    Count,
-    Min,
-    Max,
-    Stddev,
-    Slope,
-    R2,
-    /// Pops the limit.
-    TimeTo,
-    Rate,
-    /// The first sample in the window.
-    First,
-    /// The newest sample in the window.
-    Newest,
-    /// Newest minus first.
-    Delta,
-    Rises,
-    Held,
-    /// Time since it was last true (or became so).
-    Since,
-    /// How long it was true.
-    TimeTrue,
-    /// The share of that.
-    Duty,
-    /// The mean length of a run of true.
-    MeanOn,
-    /// All steps have been taken, at this instant the last.
-    Complete,
-    /// The time of a step has run out.
-    Missed,
-    /// Time since a step was taken.
-    Step(u8),
-    /// What a counter has grown by since its first sample.
-    Grown,
-    /// How often it was reset.
-    Resets,
-    /// A counter since its marker; unknown after a reset.
-    Total,
-    /// The same, going on where it was before a reset.
-    TotalCarried,
-    /// The point of a derived sample.
-    Point,
-    Prev,
-    Changed,
-    Ewma,
-    /// Pops value and regime.
-    Z,
-    /// Pops the regime.
-    Centre,
-    /// Pops the regime.
-    Scale,
-    /// Pops so many values and the regime.
-    T2(u8),
-    Cusum,
-}
-
-impl Read {
-    /// How many values it takes from the stack.
-    pub(crate) fn pops(self) -> usize {
-        match self {
-            Self::Z => 2,
-            Self::TimeTo | Self::Centre | Self::Scale => 1,
-            Self::T2(values) => usize::from(values) + 1,
-            _ => 0,
-        }
-    }
-}
-
-/// The families of operator state. One state serves all reads of its family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
-    /// Sum and count a bucket.
-    Sum,
-    /// Lowest a bucket.
-    Min,
-    /// Highest a bucket.
-    Max,
-    /// Mean and squared deviation a bucket.
-    Moments,
-    /// Means, deviations and co-deviation of time and value a bucket.
-    Trend,
-    /// First sample a bucket, and the newest of all.
-    Rate,
-    /// Rising edges a bucket.
-    Rises,
-    /// Start of the current run of true.
-    Held,
-    /// The newest true sample.
-    Seen,
-    /// When it last became true.
-    Rose,
-    /// True time and runs of true a bucket.
-    Runs,
-    /// Partial matches of steps.
-    Sequence(Steps),
-    /// A counter, its resets and rollovers seen to.
-    Counter,
-    /// The same since a marker.
-    Total,
-    /// One point a period.
-    Sample(Keep),
-    /// The newest sample and the one before.
-    Last,
-    /// Running mean.
-    Ewma,
-    /// What is usual, by regime; its words depend on the baseline.
-    Baseline,
-    /// Cumulative sum.
-    Cusum,
-}
-
-impl Family {
-    /// Words before the buckets: newest bucket number, time of the newest sample, newest value or what the family needs.
-    pub(crate) fn head(self) -> usize {
-        match self {
-            Self::Sum | Self::Min | Self::Max | Self::Moments | Self::Trend => 2,
-            Self::Rate | Self::Rises | Self::Runs => 3,
-            Self::Held | Self::Rose | Self::Cusum => 2,
-            Self::Seen => 1,
-            Self::Counter => 6,
-            Self::Total => 7,
-            Self::Sample(_) => 5,
-            Self::Sequence(steps) => 2 + usize::from(steps.count) * (1 + usize::from(steps.overlap)),
-            Self::Last | Self::Ewma => 4,
-            Self::Baseline => 0,
-        }
-    }
-
-    /// Words of one bucket; 0 if there are none.
-    pub(crate) fn bucket(self) -> usize {
-        match self {
-            Self::Sum | Self::Min | Self::Max | Self::Rate => 2,
-            Self::Moments | Self::Runs => 3,
-            Self::Trend => 6,
-            Self::Rises => 1,
-            Self::Held
-            | Self::Seen
-            | Self::Rose
-            | Self::Sequence(_)
-            | Self::Counter
-            | Self::Total
-            | Self::Sample(_)
-            | Self::Baseline
-            | Self::Cusum
-            | Self::Last
-            | Self::Ewma => 0,
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Sum => "sum",
-            Self::Min => "min",
-            Self::Max => "max",
-            Self::Moments => "moments",
-            Self::Trend => "trend",
-            Self::Rate => "rate",
-            Self::Rises => "rises",
-            Self::Held => "held",
-            Self::Seen => "seen",
-            Self::Rose => "rose",
-            Self::Runs => "runs",
-            Self::Sequence(_) => "sequence",
-            Self::Counter => "counter",
-            Self::Total => "total",
-            Self::Sample(keep) => keep.as_str(),
-            Self::Last => "last",
-            Self::Ewma => "ewma",
-            Self::Baseline => "baseline",
-            Self::Cusum => "cusum",
-        }
-    }
-
-    /// The canonical name of the operator over `input` and its constants.
-    pub(crate) fn key<'a>(self, input: &'a str, constants: impl Iterator<Item = &'a str>) -> String {
-        let list: Vec<&str> = std::iter::once(input).chain(constants).collect();
-        format!("{}({})", self.as_str(), list.join(", "))
-    }
-}
-
-/// What of a period a derived sample keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
-    Min,
-    Max,
-    Mean,
-    Last,
-}
-
-impl Keep {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Min => "lowest",
-            Self::Max => "highest",
-            Self::Mean => "mean",
-            Self::Last => "newest",
-        }
-    }
-}
-
-/// The shape of a sequence.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Steps {
-    pub(crate) count: u8,
-    /// Most partial matches.
-    pub(crate) overlap: u8,
-    /// Each true sample of the first step begins a match, not only the first of a run.
-    pub(crate) every: bool,
 }
 
 /// The steps of a rule that has them.
@@ -682,30 +423,6 @@ pub(crate) struct RuleProgram {
     pub(crate) trees: Arc<super::tree::Trees>,
 }
 
-/// What keeps a rule from raising: while one of these bars it, `when` counts as false for levels that are not in force.
-#[derive(Debug, Clone)]
-pub(crate) struct Bars {
-    /// Outside of it.
-    pub(crate) active: Option<Schedule>,
-    /// Our own link has been up and drained for less than so many microseconds.
-    pub(crate) ingest_healthy: i64,
-    /// While this is true.
-    pub(crate) expected_off: Option<Vec<Ins>>,
-    /// So many microseconds after an episode has ended.
-    pub(crate) cooldown: i64,
-    /// No bar: raises that are too many stay.
-    pub(crate) flap: Option<Flap>,
-    /// Where its words start.
-    pub(crate) offset: usize,
-}
-
-impl Bars {
-    /// When the last episode ended, whether the bar was told, and when the last raises were.
-    pub(crate) fn words(&self) -> usize {
-        BAR_WORDS + self.flap.map_or(0, |flap| usize::try_from(flap.max).unwrap_or(0))
-    }
-}
-
 /// A level compiled for one model.
 #[derive(Debug, Clone)]
 pub(crate) struct LevelProgram {
@@ -717,6 +434,8 @@ pub(crate) struct LevelProgram {
     /// Microseconds.
     pub(crate) hold: i64,
     pub(crate) confirm: u32,
+    /// Samples that confirm are at least so far apart, in microseconds.
+    pub(crate) spacing: i64,
     /// Microseconds.
     pub(crate) clear_hold: i64,
 }
@@ -755,6 +474,8 @@ pub(crate) enum Piece {
     Component,
     /// What tells it apart from the others of its kind: `3`.
     Key,
+    /// What a table says of the code that the rule watches.
+    Code(Arc<str>, CodeColumn),
 }
 
 /// A stretch of the row with a name of its own.
@@ -768,8 +489,6 @@ pub(crate) struct Item {
 /// Words of a rule before its levels: time of its last sample, start of the episode, since when its inputs are unknown,
 /// and sequence number, level and flags.
 pub(crate) const RULE_WORDS: usize = 4;
-/// Words of a rule's bars before its last raises: the end of its last episode, and whether a bar has kept it from raising.
-pub(crate) const BAR_WORDS: usize = 2;
 /// Words of a level: first true sample, covered time, and count and phase.
 pub(crate) const LEVEL_WORDS: usize = 3;
 

@@ -204,6 +204,7 @@ impl RuleCompiler<'_> {
             clear: Some(clear.code),
             hold: 0,
             confirm: 1,
+            spacing: 0,
             clear_hold: level.clear_hold.as_micros(),
         };
         Some((level, uses, program))

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use super::baseline::{By, Declared};
 use super::check::Typed;
 use super::program::{Const, Family, FoldSpec, Gap, Lane, ModelProgram, OpSpec, Shown, Slot};
+use super::select::Sel;
 use super::tree::Node;
 use super::types::Ty;
 use crate::domain::Span;
-use crate::model::{Model, SignalIx, SignalType};
+use crate::model::{Model, Send, SignalIx, SignalType};
 use crate::source::Place;
+
+/// What a baseline is of, and by.
+pub(super) type Meaning = (Vec<String>, Vec<By>);
 
 /// The tables of a model that grow while its rules are checked.
 #[derive(Debug)]
@@ -21,13 +25,23 @@ pub(super) struct Tables {
     pub(super) baselines: BTreeMap<Arc<str>, Option<Declared>>,
     /// Those that are being checked.
     pub(super) open: Vec<Arc<str>>,
-    /// Those of the fleet that are being learned: where they were first asked for, and what they are of and by.
-    pub(super) asked: BTreeMap<Arc<str>, (Place, (Vec<String>, Vec<By>))>,
+    /// Those of the fleet that are being learned, and where they were first asked for.
+    pub(super) asked: BTreeMap<Arc<str>, (Place, Meaning)>,
     folds_by_text: BTreeMap<String, u16>,
     /// The parts of the expression at hand, by their bytes in it.
     pub(super) nodes: BTreeMap<(usize, usize), Arc<Node>>,
     /// The trees of the `let`s of the rule at hand.
     pub(super) let_nodes: BTreeMap<Arc<str>, Arc<Node>>,
+}
+
+/// Where a signal of codes is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CodeSlots {
+    /// Of the device: whether the list is known.
+    pub(super) list: u16,
+    /// Of each code: whether it is active.
+    pub(super) code: u16,
+    pub(super) lane: u16,
 }
 
 impl Tables {
@@ -52,12 +66,14 @@ impl Tables {
         let model = self.program.model.clone();
         let signal = &model.signals[at];
         let shown = type_of(signal).shown();
-        let lane = signal.each.as_ref().map_or(0, |each| self.lane(each));
+        let lane = signal.each.as_ref().map_or(0, |each| self.lane(each, false));
         let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
         self.program.slots.push(Slot {
             signal: Some(ix),
             lane,
             offset: 0,
+            expired: f64::NAN,
+            list: None,
             name: signal.name.clone(),
             ttl: signal.ttl.map_or(i64::MAX, |t| t.as_micros()),
             keeps_text: shown == Shown::Text,
@@ -68,10 +84,42 @@ impl Tables {
     }
 
     /// The lane of a kind of part.
-    pub(super) fn lane(&mut self, name: &Arc<str>) -> u16 {
-        let ix = self.program.lanes.iter().position(|l| l.name == *name).unwrap_or_else(|| {
-            self.program.lanes.push(Lane::new(name.clone()));
+    pub(super) fn lane(&mut self, name: &str, codes: bool) -> u16 {
+        let same = |l: &Lane| *l.name == *name && l.codes == codes;
+        let ix = self.program.lanes.iter().position(same).unwrap_or_else(|| {
+            self.program.lanes.push(Lane::new(name.into(), codes));
             self.program.lanes.len() - 1
+        });
+        u16::try_from(ix).unwrap_or(u16::MAX)
+    }
+
+    /// The slots of a signal of codes.
+    pub(super) fn codes(&mut self, ix: SignalIx) -> CodeSlots {
+        let model = self.program.model.clone();
+        let signal = &model.signals[usize::from(ix.0)];
+        let lane = self.lane(signal.name.as_str(), true);
+        let code = self.slot(ix);
+        let known = self.program.slots[usize::from(code)].list;
+        let list = known.unwrap_or_else(|| {
+            let list = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
+            let full = signal.ty == SignalType::Codes(Send::Full);
+            let spec = &mut self.program.slots[usize::from(code)];
+            (spec.lane, spec.list, spec.shown) = (lane, Some(list), Shown::Bool);
+            spec.expired = if full { f64::NAN } else { 0.0 };
+            let ttl = if full { spec.ttl } else { i64::MAX };
+            let list_of =
+                Slot { lane: 0, list: None, ttl, expired: f64::NAN, shown: Shown::Codes(lane), ..spec.clone() };
+            self.program.slots.push(list_of);
+            list
+        });
+        CodeSlots { list, code, lane }
+    }
+
+    /// The choice of codes, shared if it is there already.
+    pub(super) fn selection(&mut self, sel: Sel) -> u16 {
+        let ix = self.program.sels.iter().position(|s| *s == sel).unwrap_or_else(|| {
+            self.program.sels.push(sel);
+            self.program.sels.len() - 1
         });
         u16::try_from(ix).unwrap_or(u16::MAX)
     }
@@ -122,7 +170,8 @@ impl Tables {
         let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
         let name = crate::domain::SignalName::from("online");
         let (ttl, shown) = (i64::MAX, Shown::Bool);
-        self.program.slots.push(Slot { signal: None, lane: 0, offset: 0, name, ttl, shown, keeps_text: false });
+        let (expired, list, keeps_text) = (f64::NAN, None, false);
+        self.program.slots.push(Slot { signal: None, lane: 0, offset: 0, expired, list, name, ttl, shown, keeps_text });
         self.program.online = Some(slot);
         slot
     }
@@ -216,6 +265,8 @@ pub(super) fn type_of(signal: &crate::model::Signal) -> Ty {
         SignalType::Number => Ty::num(signal.unit.clone()),
         SignalType::Bool => Ty::Bool,
         SignalType::Enum(values) => Ty::Enum(values.as_slice().into()),
+        // Of codes: whether one is active.
+        SignalType::Codes(_) => Ty::Bool,
         SignalType::Text => Ty::Text,
     }
 }

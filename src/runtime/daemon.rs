@@ -27,7 +27,7 @@ use super::shard::{ShardThread, Snapshot};
 use super::shared::{Rules, SHARDS, Shared};
 use crate::checkpoint::{self, Checkpoint};
 use crate::desk::{self, Desk};
-use crate::domain::{At, Span};
+use crate::domain::{At, DeviceId, RuleId, Span};
 use crate::engine::Engine;
 use crate::journal::{self, Journal, Keep, Pos};
 use crate::store::{self, Store};
@@ -112,7 +112,7 @@ pub struct Daemon {
     keep: Keep,
     engine: EngineHandle,
     /// Taken by [`Self::ingest`].
-    intake: Option<(Journal, Router)>,
+    intake: Option<(Journal, Router, Receiver<(DeviceId, RuleId)>)>,
     ingest: Option<JoinHandle<()>>,
     shards: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
@@ -189,7 +189,9 @@ impl Daemon {
         let (configs, configs_rx) = mpsc::channel(1);
         let (quit, quit_rx) = oneshot::channel();
         let hold = Arc::new(AtomicBool::new(true));
+        let (released, releases) = sync_channel(1_024);
         let desk = DeskThread {
+            releases: released,
             desk,
             store,
             shared: shared.clone(),
@@ -218,7 +220,7 @@ impl Daemon {
             clock,
             keep,
             engine: asked,
-            intake: Some((journal, router)),
+            intake: Some((journal, router, releases)),
             ingest: None,
             shards: shard_threads,
             writer,
@@ -230,7 +232,7 @@ impl Daemon {
 
     /// Starts taking messages in. Once only.
     pub fn ingest<S: Source>(&mut self, source: S) -> Result<(), Error> {
-        let Some((journal, router)) = self.intake.take() else { return Ok(()) };
+        let Some((journal, router, releases)) = self.intake.take() else { return Ok(()) };
         let ingest = Ingest {
             source,
             journal,
@@ -239,6 +241,7 @@ impl Daemon {
             clock: self.clock.clone(),
             keep: self.keep,
             stop: self.stop.clone(),
+            releases,
             frame: Vec::new(),
         };
         self.ingest = Some(spawn("ingest".to_owned(), move || ingest.run())?);
@@ -432,6 +435,7 @@ fn replay(journal: &Journal, restored: &[u64], router: &mut Router) -> Result<u6
                 let (topic, payload) = (Bytes::copy_from_slice(topic.as_bytes()), Bytes::copy_from_slice(payload));
                 router.message(pos.0, received_at, retained, &topic, payload);
             }
+            Ok(Entry::Release { at, device, rule }) => router.release(pos.0, at, device.into(), rule.into()),
             Ok(Entry::Clock { at }) => router.mark(pos.0, at),
             Err(error) => tracing::error!(%error, %pos, "journal entry passed over"),
         }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -15,7 +16,7 @@ use super::ports::{Clock, DeskQuestion};
 use super::shard::FromShard;
 use super::shared::Shared;
 use crate::desk::{Config, Desk, Input, Record, Reply, Step, Watch};
-use crate::domain::{At, DeviceId, Order, Span};
+use crate::domain::{At, DeviceId, Order, RuleId, Span};
 use crate::store::Store;
 
 /// Inputs in one round at most.
@@ -35,6 +36,8 @@ pub(super) struct DeskThread {
     pub(super) shards: mpsc::Receiver<FromShard>,
     pub(super) configs: mpsc::Receiver<Arc<Config>>,
     pub(super) orders: Option<mpsc::Sender<Order>>,
+    /// To the journal of the engine.
+    pub(super) releases: SyncSender<(DeviceId, RuleId)>,
     pub(super) clock: Clock,
     /// Nothing new is claimed: the journal is being replayed, or the daemon is stopping.
     pub(super) hold: Arc<AtomicBool>,
@@ -53,6 +56,7 @@ struct Round {
     replies: Vec<(oneshot::Sender<Reply>, Reply)>,
     committed: Vec<(usize, u64)>,
     waited: Vec<Span>,
+    releases: Vec<(DeviceId, RuleId)>,
 }
 
 impl DeskThread {
@@ -172,7 +176,7 @@ impl DeskThread {
     }
 
     fn decide(&mut self, input: Input, now: At, round: &mut Round) -> Reply {
-        let Step { record, orders, watch, reply } = self.desk.handle(now, input);
+        let Step { record, orders, watch, releases, reply } = self.desk.handle(now, input);
         if let Some(record) = record {
             if let Err(error) = self.desk.apply(&record) {
                 // The desk cannot read what it has just written: nothing of this may be released.
@@ -183,6 +187,7 @@ impl DeskThread {
         }
         round.orders.extend(orders);
         round.watch.extend(watch);
+        round.releases.extend(releases);
         reply
     }
 
@@ -240,6 +245,11 @@ impl DeskThread {
                     };
                 }
             });
+        }
+        for release in round.releases {
+            if let Err(error) = self.releases.try_send(release) {
+                tracing::warn!(%error, "a latched episode ends only after the next start");
+            }
         }
         for order in round.orders {
             // Bounded by what the desk has in flight; the dispatcher never waits for the desk to take an order.

@@ -19,6 +19,15 @@ pub enum Entry<'a> {
         /// Payload.
         payload: &'a [u8],
     },
+    /// A person has ended what a rule has latched on a device.
+    Release {
+        /// When.
+        at: At,
+        /// Which device.
+        device: &'a str,
+        /// Which rule.
+        rule: &'a str,
+    },
     /// Ingest was healthy and drained at this instant.
     Clock {
         /// The instant.
@@ -37,6 +46,7 @@ pub struct BadEntry {
 const MESSAGE: u8 = 1;
 const RETAINED: u8 = 2;
 const CLOCK: u8 = 3;
+const RELEASE: u8 = 4;
 
 impl<'a> Entry<'a> {
     /// Appends the encoded entry to `out`: tag, instant (µs, little endian), and for a message the length of the
@@ -51,6 +61,14 @@ impl<'a> Entry<'a> {
                 out.extend_from_slice(&length.to_le_bytes());
                 out.extend_from_slice(&topic.as_bytes()[..usize::from(length)]);
                 out.extend_from_slice(payload);
+            }
+            Self::Release { at, device, rule } => {
+                out.push(RELEASE);
+                out.extend_from_slice(&at.as_micros().to_le_bytes());
+                let length = u16::try_from(device.len()).unwrap_or(u16::MAX);
+                out.extend_from_slice(&length.to_le_bytes());
+                out.extend_from_slice(&device.as_bytes()[..usize::from(length)]);
+                out.extend_from_slice(rule.as_bytes());
             }
             Self::Clock { at } => {
                 out.push(CLOCK);
@@ -72,6 +90,12 @@ impl<'a> Entry<'a> {
                 let topic = std::str::from_utf8(topic).map_err(|_| bad)?;
                 Ok(Self::Message { received_at: at, retained: *tag == RETAINED, topic, payload })
             }
+            RELEASE => {
+                let (length, rest) = rest.split_first_chunk().ok_or(bad)?;
+                let (device, rule) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length))).ok_or(bad)?;
+                let text = |bytes| std::str::from_utf8(bytes).map_err(|_| bad);
+                Ok(Self::Release { at, device: text(device)?, rule: text(rule)? })
+            }
             CLOCK if rest.is_empty() => Ok(Self::Clock { at }),
             _ => Err(bad),
         }
@@ -88,6 +112,7 @@ mod tests {
         for entry in [
             Entry::Message { received_at: at, retained: false, topic: "fleet/a/telemetry", payload: b"{}" },
             Entry::Message { received_at: at, retained: true, topic: "", payload: b"" },
+            Entry::Release { at, device: "car-1", rule: "brake" },
             Entry::Clock { at: At::MAX },
         ] {
             let mut bytes = Vec::new();

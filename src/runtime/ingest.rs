@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::ports::{Clock, Incoming, Source};
 use super::quarantine::{Quarantine, Quarantined};
 use super::shard::{Item, ItemKind};
 use super::shared::{Rules, Shared};
-use crate::domain::{At, Span, shard_of};
+use crate::domain::{At, DeviceId, RuleId, Span, shard_of};
 use crate::journal::{self, Journal, Keep, Pos};
 use crate::model::Binding;
 use crate::wire::topic::matches;
@@ -111,6 +111,14 @@ impl Router {
         self.waiting[thread].push(Item { pos, at: received_at, topic: topic.clone(), shard, kind });
     }
 
+    /// Queues the end of what a rule has latched on a device.
+    pub(super) fn release(&mut self, pos: u64, at: At, device: DeviceId, rule: RuleId) {
+        let shard = shard_of(device.as_str());
+        let thread = usize::from(shard) % self.threads.len();
+        let kind = ItemKind::Release { device, rule };
+        self.waiting[thread].push(Item { pos, at, topic: Bytes::new(), shard, kind });
+    }
+
     /// Queues a mark of the clock for every thread.
     pub(super) fn mark(&mut self, pos: u64, at: At) {
         for queue in &mut self.waiting {
@@ -162,6 +170,8 @@ pub(super) struct Ingest<S: Source> {
     pub(super) clock: Clock,
     pub(super) keep: Keep,
     pub(super) stop: Arc<AtomicBool>,
+    /// What the desk says may end.
+    pub(super) releases: Receiver<(DeviceId, RuleId)>,
     /// Reused for every entry.
     pub(super) frame: Vec<u8>,
 }
@@ -192,6 +202,9 @@ impl<S: Source> Ingest<S> {
                     last_mark = now;
                 }
             }
+            if !self.release(now) {
+                return;
+            }
             if now - last_trim >= TRIM_EVERY {
                 last_trim = now;
                 self.trim(now);
@@ -200,6 +213,31 @@ impl<S: Source> Ingest<S> {
                 return;
             }
         }
+    }
+
+    /// Makes durable what the desk says may end, and hands it over. `false`: cannot go on.
+    fn release(&mut self, now: At) -> bool {
+        let list: Vec<(DeviceId, RuleId)> = self.releases.try_iter().take(SMALL).collect();
+        let mut positions = Vec::with_capacity(list.len());
+        for (device, rule) in &list {
+            match self.put(now, Entry::Release { at: now, device: device.as_str(), rule: rule.as_str() }) {
+                Ok(pos) => positions.push(pos),
+                Err(error) => {
+                    self.shared.fail(error.to_string());
+                    return false;
+                }
+            }
+        }
+        if list.is_empty() {
+            return true;
+        }
+        if self.durable(&[], None).is_none() {
+            return false;
+        }
+        for (pos, (device, rule)) in positions.into_iter().zip(list) {
+            self.router.release(pos.0, now, device, rule);
+        }
+        self.router.flush()
     }
 
     /// Makes one batch durable, acknowledges it and hands it over. `false`: cannot go on.

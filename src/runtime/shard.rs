@@ -17,7 +17,7 @@ use super::ingest::put_aside;
 use super::ports::{Clock, EngineQuestion};
 use super::quarantine::{Quarantine, Quarantined};
 use super::shared::{Rules, SHARDS, Shared};
-use crate::domain::{At, Detection, DeviceId, Receipt, Span, Value};
+use crate::domain::{At, Detection, DeviceId, Receipt, RuleId, Span, Value};
 use crate::engine::Engine;
 use crate::model::Binding;
 use crate::wire;
@@ -47,6 +47,8 @@ pub(super) enum ItemKind {
     Telemetry { binding: Arc<Binding>, retained: bool, payload: Bytes },
     /// A device answers a command.
     Reply { payload: Bytes },
+    /// A person has ended what a rule has latched on a device.
+    Release { device: DeviceId, rule: RuleId },
     /// Time has passed.
     Clock,
     /// Everything queued before it has been worked on.
@@ -183,6 +185,10 @@ impl ShardThread {
                 if let Err(error) = result {
                     self.refuse(&item.topic, item.pos, item.at, &payload, error.reason(), error.to_string());
                 }
+            }
+            ItemKind::Release { device, rule } => {
+                memory.dirty[shard] = true;
+                self.engine.release(&device, &rule, item.at, &mut detections);
             }
             ItemKind::Reply { payload } => match wire::command::receipt(&payload) {
                 Ok(receipt) => return self.desk.blocking_send(FromShard::Reply(receipt)).is_ok(),

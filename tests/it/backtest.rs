@@ -114,6 +114,21 @@ fn other_rules_are_compared_by_device_and_by_failure() {
 }
 
 #[test]
+fn the_page_needs_nothing_else_and_draws_what_the_rule_compared() {
+    let page = tempfile::NamedTempFile::new().unwrap();
+    let html = ["--html", page.path().to_str().unwrap(), "--truth", "tests/data/ai4i-truth.csv"];
+    assert!(backtest(&[&MILL[..], &html, &MILL_TERMS].concat()).status.success());
+    let page = fs::read_to_string(page.path()).unwrap();
+    for foreign in ["http:", "https:", "src=", "@import", "url(", "<script", "{{", "NaN"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert_eq!(page.matches("<svg viewBox=\"0 0 700").count(), 9, "three early episodes of each rule are drawn");
+    assert_eq!(page.matches(">process_temp - air_temp</text>").count(), 3);
+    assert_eq!(page.matches("<title>speed &lt; 1380</title>").count(), 3);
+    assert!(page.len() < 400_000, "{} bytes", page.len());
+}
+
+#[test]
 fn mistakes_have_their_exit_codes_and_places() {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {

@@ -19,6 +19,7 @@ mod fit;
 mod fleet_world;
 mod formats;
 mod http;
+mod latch;
 mod lookup;
 mod mqtt;
 mod oracles;

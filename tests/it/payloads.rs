@@ -58,6 +58,7 @@ pub(crate) fn shown(model: &Model, message: &Message) -> String {
             (ReadingValue::Enum(i), SignalType::Enum(values)) => format!("={}", values[usize::from(*i)]),
             (ReadingValue::Enum(i), _) => format!("={i} of nothing"),
             (ReadingValue::Text(t), _) => format!("='{t}'"),
+            (ReadingValue::Empty, _) => "=[]".to_owned(),
             (ReadingValue::Bad(why), _) => format!("!{}", why.as_str()),
         };
         words.push(format!("{}{component}{value}", signal.name));
@@ -242,7 +243,7 @@ fn a_bad_value_spoils_itself_and_nothing_else() {
             b"{\"bms\":{\"volts\":[3,null,9,\"x\",3.5]}}",
             "cell[0]=3.0 cell[1]!null cell[2]!out_of_range cell[3]!wrong_type cell[4]=3.5",
         ),
-        ("empty list", b"{\"bms\":{\"volts\":[]}}", "nothing"),
+        ("empty list", b"{\"bms\":{\"volts\":[]}}", "cell[0]=[]"),
         ("list too short for its path", b"{\"bms\":{\"cells\":[{\"t\":1}]}}", "nothing"),
         ("element of a list", b"{\"bms\":{\"cells\":[{},1,{\"t\":-4.5},{\"t\":9}]}}", "t2=-4.5"),
         ("null above", b"{\"bms\":null,\"on\":true}", "t2!null cell[0]!null on=true"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use forewarn::model;
+use forewarn::model::{self, CodeTables};
 use forewarn::rules;
 use forewarn::source::Diagnostics;
 
@@ -25,6 +25,7 @@ charging = { path = "chg", type = "enum", values = ["no", "ac", "dc"] }
 vin = { path = "vin", type = "text" }
 cell_v = { path = "cells", unit = "V", each = "cell" }
 cell_t = { path = "temps", unit = "degC", each = "probe" }
+dtc = { path = "dtc", type = "codes" }
 [params]
 coolant_max = "108[degC]"
 "#,
@@ -48,7 +49,9 @@ ambient_temp = { path = "at", unit = "degF" }
 fn findings(text: &str) -> String {
     let mut diags = Diagnostics::default();
     let files: Vec<_> = MODELS.iter().map(|(path, text)| diags.add_file(*path, *text)).collect();
-    let models = Arc::new(model::load(&mut diags, &files));
+    let codes = diags.add_file("codes/obd2.csv", "code,class,severity,text\nP0301,misfire,,\nP0524,oil,,\n");
+    let models = model::load(&mut diags, &files).with_codes(CodeTables::load(&mut diags, &[codes]));
+    let models = Arc::new(models);
     assert!(diags.list().is_empty(), "{}", diags.render(false));
     let file = diags.add_file("rules/x.toml", text);
     let _ = rules::load(&mut diags, &[file], models);
@@ -110,7 +113,13 @@ fn conditions() {
         ("fold_of_one_value", "mean(oil_pressure) > 2[bar]"),
         ("extreme_of_one_value", "max(oil_pressure) > 2[bar]"),
         ("count_of_numbers", "count(cell_v) > 2"),
-        ("fold_in_the_unit_of_another", "spread(cell_t) > 8[degC]"),
+        ("codes_as_a_value", "dtc == 'P0301'"),
+        ("codes_of_a_number", "active(coolant_temp)"),
+        ("codes_unknown_table", "active(dtc, codes.obd3.class == 'oil')"),
+        ("codes_unknown_column", "active(dtc, codes.obd2.clas == 'oil')"),
+        ("codes_unknown_class", "appeared(dtc, codes.obd2.class in ['misfire', 'oill'])"),
+        ("codes_no_choice", "cleared(dtc, ignition)"),
+        ("code_table_alone", "codes.obd2.class == 'oil'"),
         ("choice_of_two_kinds", "(ignition ? 5[bar] : 5[V]) > 3[bar]"),
         ("default_of_another_kind", "(oil_pressure ?? 5[K]) > 3[bar]"),
         ("empty_list", "charging in []"),
@@ -136,7 +145,7 @@ fn files() {
     for (name, text) in [
         ("toml_syntax", "[[rule]]\nid = \nmodels = [\"ice-g1\"\n".to_owned()),
         ("unknown_key", with("hodl = \"5m\"\n")),
-        ("not_built_each", with("each = \"cell\"\n")),
+        ("unknown_component", with("each = \"cel\"\n")),
         ("not_built_limits", with("[rule.limits]\ncooldown = \"12h\"\n")),
         ("missing_id_and_models", "[[rule]]\nwhen = \"ignition\"\nseverity = \"minor\"\n".to_owned()),
         ("bad_id", when("ignition").replace("\"r\"", "\"coolant overheat\"")),
@@ -224,5 +233,39 @@ fn conditions_that_cannot_be_meant() {
         let text = said.split_once(' ').is_none_or(|(_, text)| shown.contains(text));
         let quiet = !said.is_empty() || shown.is_empty();
         assert!(all && text && quiet, "{when} / {clear}: expected '{said}', found:\n{shown}");
+    }
+}
+
+#[test]
+fn baselines() {
+    let usual = "of = \"oil_pressure\"\ntau = \"14d\"\nmin = \"3d\"\n";
+    let rule = |when: &str, body: &str| format!("{}[rule.baseline.usual]\n{body}", self::when(when));
+    let off = "z(oil_pressure, usual) > 4";
+    for (name, text) in [
+        ("baseline_unknown", rule("z(oil_pressure, usal) > 4", usual)),
+        ("baseline_not_a_name", rule("z(oil_pressure, 5) > 4", usual)),
+        ("baseline_of_another_kind", rule("z(engine_rpm, usual) > 4", usual)),
+        ("baseline_z_with_unit", rule("z(oil_pressure, usual) > 4[bar]", usual)),
+        ("baseline_tau", rule(off, &usual.replace("14d", "two weeks"))),
+        ("baseline_without_times", rule(off, "of = \"oil_pressure\"\n")),
+        ("baseline_min_over_learn", rule(off, "of = \"oil_pressure\"\nlearn = \"3d\"\nmin = \"4d\"\n")),
+        ("baseline_from_and_tau", rule(off, &format!("{usual}from = \"fleet\"\n"))),
+        ("baseline_fleet_missing", rule(off, &format!("{usual}prior = \"fleet\"\n"))),
+        ("baseline_several", rule(off, &usual.replace("\"oil_pressure\"", "[\"oil_pressure\", \"engine_rpm\"]"))),
+        (
+            "baseline_too_many",
+            rule(off, &usual.replace("\"oil_pressure\"", &format!("[{}]", "\"engine_rpm\", ".repeat(13)))),
+        ),
+        ("baseline_t2_of_one", rule("t2(usual) > 20", usual)),
+        ("baseline_by_text", rule(off, &format!("{usual}by = [\"vin\"]\n"))),
+        ("baseline_by_another_unit", rule(off, &format!("{usual}by = [\"engine_rpm/5[bar]\"]\n"))),
+        ("baseline_of_itself", rule(off, &usual.replace("\"oil_pressure\"", "\"z(oil_pressure, usual)\""))),
+        ("baseline_bins", rule(off, &format!("{usual}bins = 100\n"))),
+        ("cusum_with_unit", rule("cusum(oil_pressure, 0.5[bar], 8, usual)", usual)),
+        ("evt_of_half", self::when("oil_pressure > evt(oil_pressure, 0.5)")),
+        ("quantile_in_percent", self::when("oil_pressure > quantile(oil_pressure, 95, 1h)")),
+        ("sqrt_of_a_pressure", self::when("sqrt(oil_pressure) > 3")),
+    ] {
+        check(name, &text);
     }
 }

@@ -312,13 +312,14 @@ impl Births {
 /// One signal of a metric. What was said of it before in the same message does not count.
 fn signal(sink: &mut Sink<'_, '_>, ix: SignalIx, said: &Said<'_>) {
     sink.out.readings.retain(|reading| reading.signal != ix);
-    let each = sink.model.signals[usize::from(ix.0)].each.is_some();
+    let each = sink.model.signals[usize::from(ix.0)].is_list();
     match said {
         Said::One(value) if !each => sink.value(ix, 0, value),
         Said::One(Scalar::Null) => sink.push(ix, 0, ReadingValue::Bad(BadValue::Null)),
         Said::List(list) if each && list.len() > MAX_ELEMENTS => {
             sink.push(ix, 0, ReadingValue::Bad(BadValue::TooLong));
         }
+        Said::List(list) if each && list.is_empty() => sink.push(ix, 0, ReadingValue::Empty),
         Said::List(list) if each => {
             for (component, value) in (0_u16..).zip(list) {
                 sink.value(ix, component, value);

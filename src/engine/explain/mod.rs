@@ -166,6 +166,7 @@ impl Engine {
                 parts: &parts,
                 part: usize::MAX,
                 memo: &memo,
+                settled: i64::MIN,
                 now: 0,
                 silence: 0,
                 usual: f64::NAN,

@@ -22,6 +22,15 @@ pub(super) fn read_held(words: &[u64], now: i64) -> f64 {
     }
 }
 
+/// When the run of true began that is going on; 0 for none, or not seen to begin.
+pub(in crate::engine) fn began(words: &[u64]) -> i64 {
+    time(words[0])
+}
+
+pub(super) fn read_began(words: &[u64], now: i64) -> f64 {
+    f64::from(u8::from(words[1] == 2 && began(words) == now))
+}
+
 /// Word: the time of the newest true sample. The order of samples does not matter to it.
 pub(super) fn seen(words: &mut [u64], value: f64, at: i64) {
     if value == 1.0 {

@@ -8,6 +8,7 @@
 //! sample   one point a period
 //! runs     for how much of the time something was true
 //! edges    what became true, for how long, and what came before
+//! resid    off a short trend; sketch: quantiles of a window; tail: how far values go by chance
 //! ewma     the running mean
 //! baseline what is usual, by regime; distance: the same of several signals; cusum: what adds up against it
 //! ```
@@ -19,9 +20,12 @@ mod cusum;
 mod distance;
 mod edges;
 mod ewma;
+mod resid;
 mod runs;
 pub(super) mod sample;
 pub(super) mod sequence;
+mod sketch;
+mod tail;
 mod trend;
 mod window;
 
@@ -70,6 +74,8 @@ impl Op<'_> {
     }
 }
 
+pub(super) use edges::began;
+
 /// Works in a sample of an operator's input. `words` starts at the operator's own; `inputs` is what its code
 /// leaves on the stack, the last of them known.
 pub(super) fn update(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
@@ -77,6 +83,7 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
     match op.spec.family {
         Family::Baseline => baseline::update(op, words, inputs, at),
         Family::Cusum => cusum::update(op, words, value),
+        Family::Tail => tail::update(op, words, value, at),
         Family::Held => edges::held(words, value, at),
         Family::Counter | Family::Total => counter::update(op, words, value, at),
         Family::Sample(_) => sample::update(op, words, value, at),
@@ -89,6 +96,7 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
         Family::Rises => edges::rises(op, words, value, at),
         Family::Runs => runs::update(op, words, value, at),
         Family::Rate => trend::rate(op, words, value, at),
+        Family::Resid => resid::update(op, words, value, at),
         family => window::update(op, words, at, |bucket| add(family, bucket, value, at, op.window)),
     }
 }
@@ -103,7 +111,8 @@ pub(super) fn update_late(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64
         Family::Seen => return edges::seen(words, value, at),
         _ => {}
     }
-    let any_order = matches!(family, Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Trend);
+    let any_order =
+        matches!(family, Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Trend | Family::Sketch);
     if any_order && op.window > 0 {
         window::update_late(op, words, at, |bucket| add(family, bucket, value, at, op.window));
     }
@@ -117,6 +126,7 @@ fn add(family: Family, bucket: &mut [u64], value: f64, at: i64, window: i64) {
         Family::Max => window::extreme(bucket, value, f64::max),
         Family::Moments => window::moments(bucket, value),
         Family::Trend => trend::line(bucket, value, at, window),
+        Family::Sketch => sketch::add(bucket, value),
         // The others are updated by functions of their own.
         _ => {}
     }
@@ -127,6 +137,7 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, args: &[f64]
     let covered = || window::covered(op, words, now);
     match read {
         Read::Held => edges::read_held(words, now),
+        Read::Began => edges::read_began(words, now),
         Read::Grown | Read::Resets | Read::Total | Read::TotalCarried => counter::read(read, op, words),
         Read::Point => sample::read(op, words, now),
         Read::Complete | Read::Missed | Read::Step(_) => sequence::read(read, op, words, now),
@@ -139,6 +150,7 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, args: &[f64]
         Read::Scale => baseline::scale(op, words, args[0]),
         Read::T2(count) => baseline::t2(op, words, &args[..usize::from(count)], args[usize::from(count)]),
         Read::Cusum => cusum::read(words),
+        Read::Tail => tail::read(op, words),
         _ if op.window <= 0 => f64::NAN,
         Read::Rate | Read::Delta | Read::First | Read::Newest => trend::read_ends(read, words, now, op.window),
         Read::Count => window::count(op, words, now),
@@ -153,6 +165,8 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, args: &[f64]
         Read::Min => window::read_extreme(op, words, now, f64::min),
         Read::Max => window::read_extreme(op, words, now, f64::max),
         Read::Stddev => window::stddev(op, words, now),
+        Read::Quantile => sketch::read(op, words, now, args[0]),
+        Read::Resid => resid::read(op, words, now),
         Read::Slope | Read::R2 | Read::TimeTo => trend::read_line(read, words, now, op.window, args[0]),
     }
 }

@@ -3,6 +3,7 @@
 mod bars;
 mod baseline;
 mod clock;
+mod codes;
 mod components;
 mod counters;
 mod events;
@@ -15,6 +16,7 @@ mod presence;
 mod runs;
 mod samples;
 mod sequence;
+mod shape;
 mod shipped;
 mod time;
 mod values;

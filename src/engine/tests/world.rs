@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use crate::domain::{At, Change, Detection, Device, DeviceId, Registry};
 use crate::engine::Engine;
-use crate::model::{self, Models};
+use crate::model::{self, CodeTables, Models};
 use crate::rules::{self, Program};
 use crate::source::Diagnostics;
 
 /// 2026-01-01T00:00:00Z in seconds: where virtual time starts.
 pub(super) const START: i64 = 1_767_225_600;
+
+/// What some codes mean.
+const CODES: &str = "code,class,severity,text\nP0301,misfire,major,Cylinder 1 misfires\nP03*,misfire,minor,A cylinder misfires\nP0420,emission,,Catalyst below threshold\nP0524,oil,critical,Oil pressure too low\n";
 
 /// A model with one of everything. `{extra}` goes to the head of the model.
 pub(super) fn model(extra: &str) -> String {
@@ -37,6 +40,8 @@ km = {{ path = "km", unit = "km", kind = "counter" }}
 ticks = {{ path = "ticks", kind = "counter", rollover = 65536 }}
 cell_v = {{ path = "cells", unit = "V", each = "cell", valid = "0 <= _ <= 5" }}
 cell_t = {{ path = "temps", unit = "degC", each = "probe" }}
+dtc = {{ path = "dtc", type = "codes" }}
+alarm = {{ path = "alarm", type = "codes", send = "new", ttl = "1m" }}
 door = {{ path = "doors", values = ["open", "closing", "reopening"], each = "door", ttl = "never" }}
 part_no = {{ path = "part_no", type = "text", each = "door", ttl = "never" }}
 [params]
@@ -58,9 +63,16 @@ pub(super) fn rule(body: &str) -> String {
 }
 
 pub(super) fn program(model_text: &str, rules_text: &str) -> Arc<Program> {
+    program_with(model_text, rules_text, CODES)
+}
+
+/// The same with another code table `obd2`.
+pub(super) fn program_with(model_text: &str, rules_text: &str, codes: &str) -> Arc<Program> {
     let mut diags = Diagnostics::default();
     let models = diags.add_file("models/m.toml", model_text);
-    let models: Arc<Models> = Arc::new(model::load(&mut diags, &[models]));
+    let codes = diags.add_file("codes/obd2.csv", codes);
+    let models = model::load(&mut diags, &[models]).with_codes(CodeTables::load(&mut diags, &[codes]));
+    let models: Arc<Models> = Arc::new(models);
     let file = diags.add_file("rules/r.toml", rules_text);
     let program = rules::load(&mut diags, &[file], models);
     assert!(!diags.has_errors(), "{}", diags.render(false));

@@ -641,7 +641,7 @@ fn put(body: &mut Json, path: &[PathStep], value: &Json) {
 fn unfit(signal: &Signal, value: &Json) -> Option<String> {
     let said = match (&signal.ty, value) {
         (_, Json::Null) => false,
-        (_, Json::Array(elements)) if signal.each.is_some() => return elements.iter().find_map(|e| unfit(signal, e)),
+        (_, Json::Array(elements)) if signal.is_list() => return elements.iter().find_map(|e| unfit(signal, e)),
         (SignalType::Number, Json::String(text)) => !signal.number_as_text && !UNUSABLE.contains(&text.as_str()),
         (SignalType::Bool, Json::String(_)) | (SignalType::Number, Json::Bool(_)) => true,
         (SignalType::Enum(values), Json::String(text)) => !values.iter().any(|v| **v == **text),

@@ -29,7 +29,7 @@ impl Plan {
                 _ => false,
             };
             for ((column, name), steps) in columns.iter().zip(&paths) {
-                let component = match (signal.each.is_some(), steps) {
+                let component = match (signal.is_list(), steps) {
                     (false, _) if named(name) => Some(0),
                     (false, Some(steps)) if *steps == signal.path => Some(0),
                     (true, Some(steps)) => match steps.split_last() {
@@ -39,12 +39,11 @@ impl Plan {
                     _ => None,
                 };
                 // As one key it goes before the same as a path.
-                wanted.extend(
-                    component.filter(|_| signal.each.is_some() || wanted.len() == before).map(|c| (*column, ix, c)),
-                );
+                wanted
+                    .extend(component.filter(|_| signal.is_list() || wanted.len() == before).map(|c| (*column, ix, c)));
             }
             if wanted.len() == before
-                && signal.each.is_none()
+                && !signal.is_list()
                 && let Some((column, _)) = columns.iter().find(|(_, name)| *name == signal.name.as_str())
             {
                 wanted.push((*column, ix, 0));

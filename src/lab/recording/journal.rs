@@ -33,6 +33,8 @@ impl Journal {
                     entry.at = at;
                     return Ok(true);
                 }
+                // What a person ended then is not what the rules say now.
+                Ok(runtime::Entry::Release { .. }) => {}
                 Ok(runtime::Entry::Message { received_at, retained, topic, payload }) => {
                     let Some(binding) = self.topics.binding(fleet, topic) else {
                         findings.add(Weight::Note, OF_NO_MODEL, pos.0, || format!("record {}: {topic}", pos.0));

@@ -2,6 +2,7 @@
 //! another set of rules would have said instead.
 
 mod diff;
+pub mod html;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};

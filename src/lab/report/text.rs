@@ -47,10 +47,10 @@ impl fmt::Display for Report {
     }
 }
 
-const EPISODES: [&str; 8] =
+pub(super) const EPISODES: [&str; 8] =
     ["rule", "mode", "fault", "episodes", "open", "devices", "per 1,000 device-days", "median length"];
 
-fn episodes_row(r: &RuleReport) -> Vec<String> {
+pub(super) fn episodes_row(r: &RuleReport) -> Vec<String> {
     vec![
         r.rule.to_string(),
         if r.mode == Mode::Live { "live" } else { "shadow" }.to_owned(),
@@ -63,7 +63,7 @@ fn episodes_row(r: &RuleReport) -> Vec<String> {
     ]
 }
 
-const SCORE: [&str; 13] = [
+pub(super) const SCORE: [&str; 13] = [
     "rule",
     "faults",
     "early",
@@ -79,7 +79,7 @@ const SCORE: [&str; 13] = [
     "promise",
 ];
 
-fn score_row(name: &str, s: &Score, promise: Option<Promise>) -> Vec<String> {
+pub(super) fn score_row(name: &str, s: &Score, promise: Option<Promise>) -> Vec<String> {
     let share = |x: Option<f64>| x.map_or_else(dash, |x| format!("{x:.3}"));
     let leads = [s.lead_p10_h, s.lead_median_h, s.lead_p90_h].map(|h| h.map(|h| length(h * 3600.0)));
     let leads = match leads {
@@ -97,7 +97,7 @@ fn score_row(name: &str, s: &Score, promise: Option<Promise>) -> Vec<String> {
 }
 
 /// What counts, in a sentence.
-fn said(terms: &Terms) -> String {
+pub(super) fn said(terms: &Terms) -> String {
     let c = terms.costs;
     format!(
         "a prediction comes at most {} before the failure, and is early if at least {} before it\na case takes in alerts for \
@@ -114,7 +114,7 @@ fn said(terms: &Terms) -> String {
     )
 }
 
-fn difference(d: &RuleDiff) -> String {
+pub(super) fn difference(d: &RuleDiff) -> String {
     let sum = |of: &std::collections::BTreeMap<_, usize>| of.values().sum::<usize>();
     let mut text = match d.only_in {
         Some(Side::These) => format!("{} (new): {} more", d.rule, sum(&d.more)),

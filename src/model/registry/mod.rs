@@ -10,6 +10,8 @@ mod devices;
 mod shared;
 mod sheet;
 
+pub(super) use sheet::{Row, Sheet, Wrong};
+
 use crate::domain::Registry;
 use crate::model::Models;
 use crate::source::{Diagnostics, FileId};

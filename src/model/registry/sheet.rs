@@ -9,7 +9,7 @@ use crate::model::limits::MAX_FINDINGS_A_FILE;
 use crate::source::{Diagnostic, Diagnostics, FileId, Place, did_you_mean};
 
 /// A file being read.
-pub(super) struct Sheet {
+pub(in crate::model) struct Sheet {
     file: FileId,
     text: std::sync::Arc<str>,
     header: Vec<String>,
@@ -17,22 +17,22 @@ pub(super) struct Sheet {
 }
 
 /// One row.
-pub(super) struct Row<'a> {
+pub(in crate::model) struct Row<'a> {
     record: &'a StringRecord,
     /// Where it begins in the file.
-    pub(super) at: usize,
+    pub(in crate::model) at: usize,
 }
 
 impl<'a> Row<'a> {
     /// A field without the spaces around it; empty if there is no such column.
-    pub(super) fn get(&self, column: Option<usize>) -> &'a str {
+    pub(in crate::model) fn get(&self, column: Option<usize>) -> &'a str {
         column.and_then(|column| self.record.get(column)).unwrap_or("").trim()
     }
 }
 
 impl Sheet {
     /// Reads the header of `file` and calls `each` for every row that has as many fields. `None`: no usable header.
-    pub(super) fn read(
+    pub(in crate::model) fn read(
         diags: &mut Diagnostics,
         file: FileId,
         check_header: impl FnOnce(&mut Self, &mut Diagnostics) -> bool,
@@ -74,17 +74,17 @@ impl Sheet {
     }
 
     /// The number of a column.
-    pub(super) fn column(&self, name: &str) -> Option<usize> {
+    pub(in crate::model) fn column(&self, name: &str) -> Option<usize> {
         self.header.iter().position(|h| h == name)
     }
 
     /// The names of the columns.
-    pub(super) fn columns(&self) -> &[String] {
+    pub(in crate::model) fn columns(&self) -> &[String] {
         &self.header
     }
 
     /// Checks that exactly `known` columns are there; those in `optional` may be missing.
-    pub(super) fn only(&mut self, diags: &mut Diagnostics, known: &[&str], optional: &[&str]) -> bool {
+    pub(in crate::model) fn only(&mut self, diags: &mut Diagnostics, known: &[&str], optional: &[&str]) -> bool {
         let mut good = true;
         for (i, name) in self.header.clone().iter().enumerate() {
             if !known.contains(&name.as_str()) {
@@ -102,7 +102,7 @@ impl Sheet {
     }
 
     /// Checks that a column is there.
-    pub(super) fn needs(&mut self, diags: &mut Diagnostics, name: &str) -> bool {
+    pub(in crate::model) fn needs(&mut self, diags: &mut Diagnostics, name: &str) -> bool {
         let there = self.column(name).is_some();
         if !there {
             let finding = Diagnostic::error("G002", format!("the column `{name}` is missing"));
@@ -113,7 +113,13 @@ impl Sheet {
     }
 
     /// Records a finding at a field of a row.
-    pub(super) fn wrong(&mut self, diags: &mut Diagnostics, row: &Row<'_>, column: Option<usize>, finding: Wrong) {
+    pub(in crate::model) fn wrong(
+        &mut self,
+        diags: &mut Diagnostics,
+        row: &Row<'_>,
+        column: Option<usize>,
+        finding: Wrong,
+    ) {
         let place = self.field(row.at, column.unwrap_or(0));
         let mut diagnostic = Diagnostic::error(finding.code, finding.message).at(place, finding.label);
         if let Some((at, column, label)) = finding.related {
@@ -123,13 +129,13 @@ impl Sheet {
     }
 
     /// Records any finding, and counts it.
-    pub(super) fn push(&mut self, diags: &mut Diagnostics, finding: Diagnostic) {
+    pub(in crate::model) fn push(&mut self, diags: &mut Diagnostics, finding: Diagnostic) {
         self.findings += 1;
         diags.push(finding);
     }
 
     /// The place of a column's name.
-    pub(super) fn header_place(&self, column: usize) -> Place {
+    pub(in crate::model) fn header_place(&self, column: usize) -> Place {
         let start = if self.text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         self.field(start, column)
     }
@@ -215,11 +221,11 @@ impl Sheet {
 
 /// What is wrong with a field.
 #[derive(Debug, Default)]
-pub(super) struct Wrong {
-    pub(super) code: &'static str,
-    pub(super) message: String,
-    pub(super) label: &'static str,
-    pub(super) hint: Option<String>,
+pub(in crate::model) struct Wrong {
+    pub(in crate::model) code: &'static str,
+    pub(in crate::model) message: String,
+    pub(in crate::model) label: &'static str,
+    pub(in crate::model) hint: Option<String>,
     /// Another row (where it begins) and column of the same file.
-    pub(super) related: Option<(usize, usize, &'static str)>,
+    pub(in crate::model) related: Option<(usize, usize, &'static str)>,
 }

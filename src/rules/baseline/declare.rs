@@ -204,7 +204,7 @@ impl Checker<'_> {
             Shown::Num(_) | Shown::Bool => {}
             // Another list of values is another regime.
             Shown::Enum(values) => text = format!("{text}{{{}}}", values.join(",")),
-            Shown::Text => {
+            Shown::Text | Shown::Codes(_) => {
                 let finding = Diagnostic::error("R061", "a text cannot make a regime")
                     .hint("a number, a bool or an enum can; give the signal the type \"enum\" and its values");
                 self.report(finding, e, typed.ty.what());

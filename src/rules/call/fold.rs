@@ -70,7 +70,14 @@ impl Checker<'_> {
 
     /// A value of the device, made of what `input` is for each part.
     pub(super) fn folded(&mut self, kind: Fold, ty: Ty, text: String, input: Typed) -> Typed {
-        let spec = FoldSpec { kind, lane: input.uses.lane, code: input.code, text: text.clone(), shown: ty.shown() };
+        let spec = FoldSpec {
+            kind,
+            lane: input.uses.lane,
+            sel: None,
+            code: input.code,
+            text: text.clone(),
+            shown: ty.shown(),
+        };
         let ix = self.tables.fold(spec);
         let mut uses = Uses { lane: 0, ..input.uses };
         uses.folds.insert(ix);

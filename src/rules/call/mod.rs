@@ -27,11 +27,18 @@
 //! | `cusum(m, k, h, NAME)` `cusum_low(m, k, h, NAME)` | whether a small shift up (down) has lasted; without `h` its sum |
 //! | `t2(NAME)` | how far several signals together are from what is usual |
 //! | `max(m)` `min` `mean` `spread` `median` `argmin` `argmax` `count(e)` | over the components that `m` reads, unknown ones left out |
+//! | `active(dtc, sel)` `appeared` `cleared` | whether a code that is meant is active, has just come, is gone; `sel` is `'P03*'` or `codes.obd2.class == 'oil'` |
+//! | `active_for(dtc, sel)` | for how long the longest active one has been; 0 if there is none |
+//! | `quantile(m, q, w)` | the value that a share `q` of the last `w` lies below; rank within 0.02 |
+//! | `resid(m, w)` | how far the newest sample is from a parabola through those before it |
+//! | `evt(m, q)` `evt(m, q, w)` | what `m` exceeds by chance in a share `q` of its samples (SPOT); calibrates for 256 samples and `w` |
+//! | `sqrt(a)` `ln(a)` `exp(a)` | of plain numbers |
 //! | `min(a, b)` `max(a, b)` `abs(a)` | of plain values |
 //!
 //! `min(m, 1h)` is a window unless `m` is itself a computed duration, as in `min(time_to(…), 7d)`.
 
 mod clock;
+mod codes;
 mod counter;
 mod edges;
 mod events;
@@ -39,6 +46,7 @@ mod evidence;
 mod fold;
 mod instant;
 mod runs;
+mod shape;
 mod trend;
 mod window;
 
@@ -68,6 +76,7 @@ struct Call {
 const GROUPS: &[&[Call]] = &[
     window::CALLS,
     fold::CALLS,
+    codes::CALLS,
     trend::CALLS,
     edges::CALLS,
     events::CALLS,
@@ -76,6 +85,7 @@ const GROUPS: &[&[Call]] = &[
     clock::CALLS,
     instant::CALLS,
     evidence::CALLS,
+    shape::CALLS,
 ];
 
 impl Checker<'_> {
