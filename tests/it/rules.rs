@@ -146,7 +146,6 @@ fn files() {
         ("toml_syntax", "[[rule]]\nid = \nmodels = [\"ice-g1\"\n".to_owned()),
         ("unknown_key", with("hodl = \"5m\"\n")),
         ("unknown_component", with("each = \"cel\"\n")),
-        ("not_built_limits", with("[rule.limits]\ncooldown = \"12h\"\n")),
         ("missing_id_and_models", "[[rule]]\nwhen = \"ignition\"\nseverity = \"minor\"\n".to_owned()),
         ("bad_id", when("ignition").replace("\"r\"", "\"coolant overheat\"")),
         ("same_id_twice", format!("{}{}", when("ignition"), when("!ignition"))),
