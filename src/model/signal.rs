@@ -236,7 +236,9 @@ fn read_kind(diags: &mut Diagnostics, table: &Table<'_>, ty: &SignalType) -> Sig
     };
     match kind {
         SignalKind::Event => refuse(diags, "ttl", "kind", "an event is known only at its instant"),
-        SignalKind::Counter { .. } if *ty != SignalType::Number => refuse(diags, "kind", "type", "a counter is a number"),
+        SignalKind::Counter { .. } if *ty != SignalType::Number => {
+            refuse(diags, "kind", "type", "a counter is a number")
+        }
         _ => {}
     }
     match (kind, rollover) {
