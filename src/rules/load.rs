@@ -58,6 +58,7 @@ pub fn load_with(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>,
             lead: rule.lead,
             severities: rule.levels.iter().map(|l| l.severity).collect(),
             confidence: rule.confidence,
+            guards: rule.limits.guards.clone(),
             place: rule.fault.as_ref().unwrap_or(&rule.id).place.clone(),
         })
         .collect();
