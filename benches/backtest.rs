@@ -76,6 +76,7 @@ fn recording(path: &Path) {
 }
 
 /// The fastest of some runs, in seconds.
+#[expect(clippy::disallowed_methods, reason = "this measures")]
 fn best(mut run: impl FnMut()) -> f64 {
     let times = (0..RUNS).map(|_| {
         let started = Instant::now();

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod explain;
 pub mod fit;
 pub mod replay;
+pub mod schema;
 pub mod store;
 pub mod test;
 pub mod token;
@@ -67,6 +68,8 @@ enum Command {
     /// Show everything on this machine alone: broker, providers, a fleet, two faults and how they are served
     #[cfg(feature = "demo")]
     Demo(demo::Args),
+    /// Print a JSON Schema of a kind of file, for editors
+    Schema(schema::Args),
     /// Check and read the log of everything the desk decided
     Audit(store::AuditArgs),
     /// Move the desk's state: export, import, release
@@ -104,6 +107,10 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
         #[cfg(feature = "demo")]
         Command::Demo(args) => on_runtime(demo::run(&args, app::clock())).unwrap_or_else(|code| code),
+        Command::Schema(args) => match schema::run(&args, &mut stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error, None, 1),
+        },
         Command::Audit(args) => stored(store::audit(&args, &mut stdout().lock())),
         Command::Store(args) => stored(store::store(&args, &mut stdout().lock())),
         Command::Explain(args) => explain(&args),

@@ -152,7 +152,7 @@ impl Desk {
         });
         let closed = self.state.rows.cases.iter().filter(|(_, c)| c.device == device.id && !c.is_open());
         let mut earlier: Vec<CaseSummary> = closed.map(|(id, row)| self.summary(id, row)).collect();
-        earlier.sort_by(|a, b| b.opened_at.cmp(&a.opened_at));
+        earlier.sort_by_key(|c| std::cmp::Reverse(c.opened_at));
         earlier.truncate(MOST);
         KnownDevice {
             device: device.id.clone(),
@@ -171,7 +171,7 @@ impl Desk {
         jobs.sort_by_key(|j| std::cmp::Reverse(j.asked_at));
         let contacts = self.effects_of(id).filter_map(|e| self.state.rows.contacts.get(&e));
         let mut told: Vec<Told> = contacts.map(|c| self.told(row, c)).collect();
-        told.sort_by(|a, b| b.at.cmp(&a.at));
+        told.sort_by_key(|t| std::cmp::Reverse(t.at));
         Some(KnownCase {
             summary: self.summary(id, row),
             evidence: row.evidence.clone(),

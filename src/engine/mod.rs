@@ -50,7 +50,6 @@ use crate::decode::{self, Messages, sparkplug};
 use crate::domain::{At, Detection, DeviceId, ModelId, Registry, SHARDS, Span, Value, shard_of};
 use crate::model::{Binding, Message, Subject};
 use crate::rules::{ModelProgram, Program};
-use counts::Counts;
 use device::{Device, Sample, Scratch, Work};
 use profile::Profiles;
 use reduce::reduce;

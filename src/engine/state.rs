@@ -92,7 +92,7 @@ pub(super) struct DeviceState {
     pub(super) texts: Vec<(u16, std::sync::Arc<str>)>,
     pub(super) waiting: Vec<Sample>,
     pub(super) skew: Option<Skew>,
-    pub(super) past: Option<Box<(DeviceState, Stay)>>,
+    pub(super) past: Option<Box<(Self, Stay)>>,
     pub(super) steady: i64,
 }
 

@@ -9,6 +9,7 @@
 //! limits   schedules, gates and limits of rules
 //! baseline what is usual, by regime: `[rule.baseline.NAME]`
 //! fleet    what `forewarn fit` has learned: `config/baselines/*.toml`
+//! family   the kinds of operators: their state, and what can be asked of it
 //! program  what comes out: tables and offsets, nothing to look up at run time
 //! logic    what a compiled condition can and cannot be, for warnings
 //! tree     what an expression was made of, for people who ask why
@@ -24,6 +25,7 @@ mod baseline;
 mod call;
 mod check;
 pub mod expr;
+mod family;
 mod fleet;
 mod info;
 mod limits;

@@ -13,6 +13,9 @@ use crate::domain::Span;
 use crate::model::{Model, Send, SignalIx, SignalType};
 use crate::source::Place;
 
+/// What a baseline is of, and by.
+pub(super) type Meaning = (Vec<String>, Vec<By>);
+
 /// The tables of a model that grow while its rules are checked.
 #[derive(Debug)]
 pub(super) struct Tables {
@@ -22,8 +25,8 @@ pub(super) struct Tables {
     pub(super) baselines: BTreeMap<Arc<str>, Option<Declared>>,
     /// Those that are being checked.
     pub(super) open: Vec<Arc<str>>,
-    /// Those of the fleet that are being learned: where they were first asked for, and what they are of and by.
-    pub(super) asked: BTreeMap<Arc<str>, (Place, (Vec<String>, Vec<By>))>,
+    /// Those of the fleet that are being learned, and where they were first asked for.
+    pub(super) asked: BTreeMap<Arc<str>, (Place, Meaning)>,
     folds_by_text: BTreeMap<String, u16>,
     /// The parts of the expression at hand, by their bytes in it.
     pub(super) nodes: BTreeMap<(usize, usize), Arc<Node>>,

@@ -100,6 +100,9 @@ pub struct Recovered {
     pub notes: Vec<String>,
 }
 
+/// What ingest is started with: the journal, the way to the shards, and the latches that people released.
+type Intake = (Journal, Router, Receiver<(DeviceId, RuleId)>);
+
 /// A running daemon without its source of messages.
 pub struct Daemon {
     shared: Arc<Shared>,
@@ -112,7 +115,7 @@ pub struct Daemon {
     keep: Keep,
     engine: EngineHandle,
     /// Taken by [`Self::ingest`].
-    intake: Option<(Journal, Router, Receiver<(DeviceId, RuleId)>)>,
+    intake: Option<Intake>,
     ingest: Option<JoinHandle<()>>,
     shards: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,

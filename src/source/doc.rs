@@ -4,6 +4,7 @@
 //! reports every key that nobody asked for, so that a misspelt key never passes in silence.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -325,12 +326,18 @@ impl<'a> Table<'a> {
             if asked.iter().any(|a| **a == *entry.key) {
                 continue;
             }
-            let hint = did_you_mean(&entry.key, asked.iter().map(String::as_str))
-                .map(|near| format!("did you mean `{near}`?"));
+            let known = || asked.iter().map(String::as_str);
+            let hint = match did_you_mean(&entry.key, known()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!(
+                    "known here: {}",
+                    known().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+                ),
+            };
             diags.push(
                 Diagnostic::error(self.code, format!("unknown key `{}`", entry.key))
                     .at(self.at(&entry.key_span), "not known here")
-                    .maybe_hint(hint),
+                    .hint(hint),
             );
         }
     }

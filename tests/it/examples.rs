@@ -33,6 +33,7 @@ struct Failure {
     /// Empty if nobody knows.
     onset: String,
     failure: String,
+    end: String,
 }
 
 /// The excerpt, and the whole one if there is one.
@@ -333,5 +334,20 @@ fn an_air_handler_is_told_of_on_days_with_a_fault_and_on_no_other() {
             assert!(told.is_subset(&faulty), "{name}: {:?} are healthy days", told.difference(&faulty));
             assert_eq!(told.len(), found, "{name}: {told:?}");
         }
+    }
+}
+
+#[test]
+fn in_nearly_every_window_that_people_marked_a_series_is_unusual() {
+    for recording in recordings("nab-dev") {
+        let alerts = backtest("series", &recording.telemetry);
+        let inside = |a: &Alert, w: &Failure| {
+            let at = a.ts.trim_end_matches('Z');
+            a.device == w.device && *w.failure <= *at && *at <= *w.end
+        };
+        let found = recording.truth.iter().filter(|w| alerts.iter().any(|a| inside(a, w))).count();
+        let outside = alerts.iter().filter(|a| !recording.truth.iter().any(|w| inside(a, w))).count();
+        let expected = if recording.truth.len() > 11 { (55, 243) } else { (11, 21) };
+        assert_eq!((found, outside), expected, "{}", recording.telemetry.display());
     }
 }

@@ -30,6 +30,7 @@ mod proof;
 mod replay;
 mod rules;
 mod run;
+mod schema;
 mod service;
 mod simulation;
 mod sparkplug;

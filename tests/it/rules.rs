@@ -235,3 +235,37 @@ fn conditions_that_cannot_be_meant() {
         assert!(all && text && quiet, "{when} / {clear}: expected '{said}', found:\n{shown}");
     }
 }
+
+#[test]
+fn baselines() {
+    let usual = "of = \"oil_pressure\"\ntau = \"14d\"\nmin = \"3d\"\n";
+    let rule = |when: &str, body: &str| format!("{}[rule.baseline.usual]\n{body}", self::when(when));
+    let off = "z(oil_pressure, usual) > 4";
+    for (name, text) in [
+        ("baseline_unknown", rule("z(oil_pressure, usal) > 4", usual)),
+        ("baseline_not_a_name", rule("z(oil_pressure, 5) > 4", usual)),
+        ("baseline_of_another_kind", rule("z(engine_rpm, usual) > 4", usual)),
+        ("baseline_z_with_unit", rule("z(oil_pressure, usual) > 4[bar]", usual)),
+        ("baseline_tau", rule(off, &usual.replace("14d", "two weeks"))),
+        ("baseline_without_times", rule(off, "of = \"oil_pressure\"\n")),
+        ("baseline_min_over_learn", rule(off, "of = \"oil_pressure\"\nlearn = \"3d\"\nmin = \"4d\"\n")),
+        ("baseline_from_and_tau", rule(off, &format!("{usual}from = \"fleet\"\n"))),
+        ("baseline_fleet_missing", rule(off, &format!("{usual}prior = \"fleet\"\n"))),
+        ("baseline_several", rule(off, &usual.replace("\"oil_pressure\"", "[\"oil_pressure\", \"engine_rpm\"]"))),
+        (
+            "baseline_too_many",
+            rule(off, &usual.replace("\"oil_pressure\"", &format!("[{}]", "\"engine_rpm\", ".repeat(13)))),
+        ),
+        ("baseline_t2_of_one", rule("t2(usual) > 20", usual)),
+        ("baseline_by_text", rule(off, &format!("{usual}by = [\"vin\"]\n"))),
+        ("baseline_by_another_unit", rule(off, &format!("{usual}by = [\"engine_rpm/5[bar]\"]\n"))),
+        ("baseline_of_itself", rule(off, &usual.replace("\"oil_pressure\"", "\"z(oil_pressure, usual)\""))),
+        ("baseline_bins", rule(off, &format!("{usual}bins = 100\n"))),
+        ("cusum_with_unit", rule("cusum(oil_pressure, 0.5[bar], 8, usual)", usual)),
+        ("evt_of_half", self::when("oil_pressure > evt(oil_pressure, 0.5)")),
+        ("quantile_in_percent", self::when("oil_pressure > quantile(oil_pressure, 95, 1h)")),
+        ("sqrt_of_a_pressure", self::when("sqrt(oil_pressure) > 3")),
+    ] {
+        check(name, &text);
+    }
+}

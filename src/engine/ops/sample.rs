@@ -14,7 +14,6 @@ fn period(op: Op<'_>, at: i64) -> i64 {
     at.div_euclid(op.window.max(1))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a count of samples")]
 pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
     let Family::Sample(keep) = op.spec.family else { return };
     let fresh = words[2] == 0 || time(words[0]) != period(op, at);

@@ -306,3 +306,50 @@ fn t2_sees_what_no_signal_shows_alone() {
     assert!(ask(&mut w, 0.5, -1.5) > 40.0);
     assert_eq!(w.ask(0.5, ",\"y\":null"), "unknown");
 }
+
+/// Example 8 of the rules: vibration against what is usual at that speed and load.
+#[test]
+fn a_bearing_that_wears_is_told_by_level_and_does_not_become_the_new_normal() {
+    let model = "[model]\nid = \"pump-22kw\"\ntopics = [\"f/+/t\"]\ndevice_id = \"topic[1]\"\ndecoder = { format = \"json\" }\n\
+        timestamp = { path = \"ts\", unit = \"s\" }\nreport_every = \"10m\"\n[signal]\nvib_rms = { path = \"v\", unit = \"mm/s\" }\n\
+        rpm = { path = \"rpm\", unit = \"rpm\" }\nload = { path = \"load\", unit = \"%\" }\n";
+    let rules = r#"
+[[rule]]
+id = "bearing-vibration"
+models = ["pump-22kw"]
+fault = "pump.bearing"
+lead = "2d..30d"
+mode = "shadow"
+[rule.baseline.vib]
+of = "vib_rms"
+by = ["rpm/250", "load/20"]
+tau = "14d"
+min = "3d"
+freeze_when_firing = true
+[[rule.level]]
+name = "major"
+when = "avg(z(vib_rms, vib), 6h) > 4 && vib_rms > 2.8[mm/s]"
+hold = "2h"
+clear = "avg(z(vib_rms, vib), 24h) < 2"
+[[rule.level]]
+name = "minor"
+when = "cusum(vib_rms, 0.5, 8, vib)"
+clear = "avg(z(vib_rms, vib), 24h) < 1"
+"#;
+    let mut w = World::new(model, rules);
+    for step in 0..20 * 144_i64 {
+        let noise = f64::from(i32::try_from((step * 7) % 11).unwrap()) / 20.0;
+        let day = step / 144;
+        let (rpm, usual) = if step % 288 < 144 { (1_000, 1.0) } else { (1_500, 2.0) };
+        // Half a scale a day from the tenth day on.
+        let wear = 0.1 * f64::from(i32::try_from((day - 10).max(0)).unwrap());
+        w.now = step * 600;
+        w.send(&format!("\"v\":{},\"rpm\":{rpm},\"load\":50", usual + noise + wear));
+    }
+    let told: Vec<String> = w.told().iter().map(|l| l.split(" from").next().unwrap().to_owned()).collect();
+    let day = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<i64>().unwrap() / 86_400;
+    let (first, last) = (told.first().expect("told"), told.last().expect("told"));
+    // The sum finds the shift before the mean of a day does: until then the two conditions of `minor` hold together.
+    assert!(first.starts_with("Raised minor") && (10..14).contains(&day(first)), "{first}");
+    assert!(last.starts_with("Moved major") && (14..20).contains(&day(last)), "{last}");
+}

@@ -6,9 +6,9 @@ use crate::domain::Registry;
 /// `{e}` after readings of `signal`, one every 10 s, the last with a look.
 fn after(e: &str, signal: &str, readings: &[&str]) -> (String, (u64, u64)) {
     let mut w = World::new(&model(HEAD), &rule(&format!("when = \"on\"\n[rule.case]\ntitle = \"{{{e}}}\"")));
-    for (ix, reading) in (0..).zip(readings) {
-        w.now = ix * 10;
-        let on = ix as usize + 1 == readings.len();
+    for (ix, (at, reading)) in (0..).step_by(10).zip(readings).enumerate() {
+        w.now = at;
+        let on = ix + 1 == readings.len();
         w.send(&format!("\"{signal}\":{reading},\"on\":{on}"));
         if ix == 2 {
             w.restart();

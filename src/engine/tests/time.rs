@@ -57,10 +57,10 @@ fn t1_t3_v4_what_was_put_right_is_counted() {
     w.send_at(400, "\"x\":1,\"temp\":151");
     w.send_at(401, "\"x\":null,\"temp\":-40");
     w.send_at(50, "\"x\":1");
-    let count = |((name, labels), n): ((&str, Vec<(&str, String)>), u64)| {
-        format!("{name}{:?} {n}", labels.into_iter().map(|l| l.1).collect::<Vec<_>>())
-    };
-    let counts: Vec<String> = w.engine.take_counts().into_iter().map(count).collect();
+    let taken = w.engine.take_counts().into_iter();
+    let counts: Vec<String> = taken
+        .map(|((name, labels), n)| format!("{name}{:?} {n}", labels.into_iter().map(|l| l.1).collect::<Vec<_>>()))
+        .collect();
     assert_eq!(
         counts,
         [

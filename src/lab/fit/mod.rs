@@ -87,7 +87,7 @@ pub fn fit(
             continue;
         }
         played += 1;
-        if played % 1_000 == 0 {
+        if u64::is_multiple_of(played, 1_000) {
             progress(played);
         }
         let binding = &entry.binding;
@@ -110,6 +110,13 @@ struct Samples {
     /// Only each so many-th sample is kept.
     stride: u64,
     seen: u64,
+}
+
+/// Samples of one regime.
+#[derive(Debug, Default)]
+struct Group<'a> {
+    rows: Vec<&'a [f64]>,
+    devices: BTreeSet<u32>,
 }
 
 /// How far one baseline of one device (or part) has come.
@@ -201,7 +208,7 @@ impl Samples {
 
     fn add(&mut self, device: u32, values: &[u64]) {
         self.seen += 1;
-        if self.seen % self.stride != 0 {
+        if !self.seen.is_multiple_of(self.stride) {
             return;
         }
         self.values.extend(values.iter().map(|w| f64::from_bits(*w)));
@@ -232,14 +239,14 @@ impl Samples {
 
     fn regimes(&self, edges: &[Option<Vec<f64>>]) -> Vec<Regime> {
         let of = self.baseline.of.len();
-        let mut rows: BTreeMap<Vec<i64>, (Vec<&[f64]>, BTreeSet<u32>)> = BTreeMap::new();
+        let mut rows: BTreeMap<Vec<i64>, Group<'_>> = BTreeMap::new();
         for (row, device) in self.values.chunks_exact(self.width()).zip(&self.devices) {
             let at = row[of..].iter().zip(edges).map(|(value, edges)| cut::place(*value, edges.as_deref())).collect();
             let regime = rows.entry(at).or_default();
-            regime.0.push(&row[..of]);
-            regime.1.insert(*device);
+            regime.rows.push(&row[..of]);
+            regime.devices.insert(*device);
         }
         let stride = self.stride;
-        rows.into_iter().filter_map(|(at, (rows, devices))| Regime::of(at, &rows, stride, devices.len())).collect()
+        rows.into_iter().filter_map(|(at, group)| Regime::of(at, &group.rows, stride, group.devices.len())).collect()
     }
 }

@@ -23,7 +23,7 @@ pub(super) enum Answer {
     Refused,
     Unknown,
     Unreachable,
-    NoAnswer(CallProgress),
+    Missed(CallProgress),
     Voicemail,
     Key(char),
     Sms(SmsProgress),
@@ -39,8 +39,8 @@ pub(super) fn answer(channel: &str, text: &str) -> Option<Answer> {
         (_, "refused") | ("dispatch", "declined") => Answer::Refused,
         (_, "unknown") => Answer::Unknown,
         (_, "unreachable") => Answer::Unreachable,
-        ("call", "no answer") => Answer::NoAnswer(CallProgress::NoAnswer),
-        ("call", "busy") => Answer::NoAnswer(CallProgress::Busy),
+        ("call", "no answer") => Answer::Missed(CallProgress::NoAnswer),
+        ("call", "busy") => Answer::Missed(CallProgress::Busy),
         ("call", "voicemail") => Answer::Voicemail,
         ("call", key) => Answer::Key(key.strip_prefix("key ").and_then(|k| k.parse().ok())?),
         ("sms", "delivered") => Answer::Sms(SmsProgress::Delivered),
@@ -262,7 +262,7 @@ impl Stage<'_> {
             }),
         );
         match answer {
-            Answer::NoAnswer(progress) => self.later(25, receipt(effect, ReceiptKind::Call { progress })),
+            Answer::Missed(progress) => self.later(25, receipt(effect, ReceiptKind::Call { progress })),
             Answer::Key(key) => self.push(self.now + Span::from_secs(8), Next::Answered(effect, 1, key)),
             Answer::Voicemail => self.push(self.now + Span::from_secs(8), Next::Answered(effect, 1, ' ')),
             Answer::Sms(progress) => self.later(2, receipt(effect, ReceiptKind::Sms { progress })),
@@ -373,7 +373,7 @@ mod tests {
     fn answers_mean_what_they_say() {
         for (channel, text, meaning) in [
             ("call", "key 2", Some(Answer::Key('2'))),
-            ("call", "busy", Some(Answer::NoAnswer(CallProgress::Busy))),
+            ("call", "busy", Some(Answer::Missed(CallProgress::Busy))),
             ("call", "key", None),
             ("call", "eta 24m", None),
             ("dispatch", "eta 24m", Some(Answer::Eta(Span::from_mins(24)))),

@@ -1,0 +1,156 @@
+//! `playbooks/*.toml`.
+
+use super::Shape::{Any, Count, Duration, Expression, List, Map, Number, Several, Table, Tables, Text, Variant, Word};
+use super::{Key, Shape, key, need};
+
+const SEVERITY: Shape = Word(&["minor", "warning", "major", "critical"]);
+
+const MATCH: &[Key] = &[
+    need("fault", Several(&Text), "Which faults of rules open it"),
+    key("severity", Several(&SEVERITY), "At which severities; all unless stated"),
+    key("min_confidence", Number, "0..1"),
+    key("device_kind", Several(&Text), "On which kinds of device; all unless stated"),
+];
+
+const CASE: &[Key] = &[
+    key("key", Text, "One open case for each: {{ device.id }}/{{ fault.family }}"),
+    key("reopen", Duration, "The same key within this time opens the case again"),
+    key("priority", Count, "Of several playbooks that fit, the highest"),
+    need("goals", Several(&Text), "What is promised"),
+];
+
+const POLICY: &[Key] = &[
+    need("purpose", Word(&["safety", "service", "info"]), "Why people are contacted: picks consent and quiet hours"),
+    key("quiet_hours", Word(&["respect", "ignore"]), "ignore: for safety only"),
+    key(
+        "contact_max",
+        Table(&[
+            key("calls", Count, "At most so many calls …"),
+            key("sms", Count, "… text messages …"),
+            key("emails", Count, "… and e-mails …"),
+            need("per", Duration, "… in this time"),
+        ]),
+        "How often one case may contact people",
+    ),
+    key("redact", Several(&Text), "Facts that must not be in mails, text messages and tickets"),
+];
+
+const COMMON: &[Key] = &[
+    need("id", Text, "Its name in this playbook"),
+    key("after", Several(&Text), "Starts when these are done; at once unless stated"),
+    key("when", Expression, "Starts when this is true, or \"goto\": only when another step asks for it"),
+    key("goal", Text, "What its success proves"),
+];
+
+const REACH: &[Key] = &[
+    need("who", Several(&Text), "Roles of the device, in this order: driver, owner"),
+    key("until", Word(&["human_confirmed", "delivered", "accepted"]), "What counts as reached"),
+    need("script", Text, "Which text"),
+    need(
+        "ladder",
+        Tables(&[
+            need("via", Word(&["call", "sms", "email", "human"]), "How"),
+            key("at", Duration, "How long after the start of the step"),
+            key("attempts", Count, "call: how often"),
+            key("ring", Duration, "call: how long it rings"),
+            key("gap", Duration, "call: how long between two"),
+            key("queue", Text, "human: who"),
+        ]),
+        "One way after the other, until somebody is reached",
+    ),
+];
+
+const DISPATCH: &[Key] = &[
+    need("service", Text, "tow, jump, tire, technician"),
+    key("pickup", Text, "Where: {{ device.position }}"),
+    key("needs", Several(&Expression), "What must be known: position_age < 10m"),
+    key("else", Text, "What is done otherwise"),
+    need("provider", Several(&Text), "In the order in which they are asked"),
+    need(
+        "deadline",
+        Table(&[
+            need("accept", Duration, "An offer not accepted by then is void"),
+            key("en_route", Duration, "On the way by then"),
+            key("arrive", Text, "eta + 15m"),
+        ]),
+        "Never wait for ever",
+    ),
+    key("on", Map(&Text), "declined, no_provider, eta_slips: what is done then"),
+];
+
+const TICKET: &[Key] = &[
+    need("desk", Text, "Which provider"),
+    key("fields", Map(&Any), "title, and what the desk knows besides"),
+    key("mirror", Several(&Word(&["contact", "dispatch", "note"])), "Which later events become articles"),
+    key("script", Text, "Text of the first article"),
+];
+
+const COMMAND: &[Key] = &[
+    key("provider", Text, "device unless stated"),
+    need("topic", Text, "Where it is published"),
+    need("payload", Text, "With {{ action.id }}, so that the answer can be matched"),
+    need("allow", Several(&Text), "Operations that may be sent; anything else is refused when the file is loaded"),
+    key("expires", Duration, "The device must not act on it later"),
+    key("guard", Several(&Expression), "What must be true when it is sent"),
+    key(
+        "reply",
+        Table(&[
+            need("topic", Text, "Where the device answers"),
+            key("match", Text, "id"),
+            key("within", Duration, "How long to wait"),
+        ]),
+        "The answer",
+    ),
+    key(
+        "verify",
+        Table(&[need("expect", Expression, "What telemetry must show"), need("within", Duration, "By when")]),
+        "The proof",
+    ),
+    key("on", Map(&Text), "refused, no_reply, not_verified: what is done then"),
+];
+
+const WAIT_FOR: &[Key] = &[
+    need("expect", Expression, "What must become true"),
+    need("within", Duration, "By when"),
+    need("else", Text, "What is done otherwise: human:safety-desk"),
+];
+
+const HUMAN: &[Key] = &[need("queue", Text, "Who takes over")];
+
+pub(super) const KEYS: &[Key] = &[
+    need("schema", Word(&["playbook/1"]), "The form of this file"),
+    need("id", Text, "Its name"),
+    need("version", Count, "Counted up by its author; an open case keeps its version"),
+    key("owner", Text, "Whom to ask about it"),
+    need("match", Table(MATCH), "Which faults open it"),
+    need("case", Table(CASE), "The case that it opens"),
+    need("policy", Table(POLICY), "How people may be contacted"),
+    need(
+        "step",
+        List(&Variant(
+            "do",
+            COMMON,
+            &[
+                ("reach", REACH),
+                ("dispatch", DISPATCH),
+                ("ticket", TICKET),
+                ("command", COMMAND),
+                ("wait_for", WAIT_FOR),
+                ("human", HUMAN),
+            ],
+        )),
+        "What is done; steps without `after` start at once",
+    ),
+    key(
+        "cancel",
+        Tables(&[
+            need("when", Expression, "When the plan is to be undone"),
+            need(
+                "do",
+                Several(&Text),
+                "How: dispatch.cancel(tow), reach(driver, script='false-alarm'), ticket.note('…')",
+            ),
+        ]),
+        "What undoes the plan",
+    ),
+];

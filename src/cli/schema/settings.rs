@@ -1,0 +1,195 @@
+//! `forewarn.toml`.
+
+use super::Shape::{Count, Duration, Flag, List, Map, Number, Several, Table, Tables, Text, Word};
+use super::{Key, Shape, key, need};
+
+const STORE: &[Key] = &[
+    key("dir", Text, "Journal, desk log, state and checkpoints; on a local disk with honest fsync"),
+    key("journal_bytes", Count, "Telemetry is kept for backtests up to this size …"),
+    key("journal_age", Duration, "… and this age"),
+];
+
+const FILES: &[Key] = &[
+    key("models", Text, "What devices send"),
+    key("rules", Text, "What is a breakdown"),
+    key("codes", Text, "Code tables, *.csv"),
+    key("baselines", Text, "What is usual in the fleet, written by forewarn fit"),
+    key("playbooks", Text, "What is done about it"),
+    key("messages", Text, "What is said to whom, in which language"),
+    key("registry", Text, "Devices, customers, how to reach them, what they agreed to"),
+    key("tests", Text, "Tests of rules and playbooks"),
+];
+
+const BROKER: &[Key] = &[
+    key("urls", Several(&Text), "mqtt:// or mqtts://; the next one is tried when one fails"),
+    key("client_id", Text, "Names the persistent session: never give two daemons the same"),
+    key("username", Text, "Empty: none"),
+    key("password", Text, "Better in a file"),
+    key("password_file", Text, "Holds the password"),
+    key("ca_file", Text, "Empty: the CAs that the system trusts"),
+    key("cert_file", Text, "Client certificate"),
+    key("key_file", Text, "Its key"),
+    key("insecure", Flag, "Allows plain mqtt:// to another machine"),
+    key("session_expiry", Duration, "So long the broker keeps messages for us while we are away"),
+    key("receive_maximum", Count, "Messages under way that are not yet safe on our disk"),
+    key("max_packet_bytes", Count, "Larger ones are not sent to us"),
+    key("queue_messages", Count, "Waiting for the disk; when full, the broker is made to wait"),
+    key("queue_bytes", Count, "The same in bytes"),
+    key("keep_alive", Duration, "How soon a dead connection is noticed"),
+];
+
+const HTTP: &[Key] = &[
+    key("listen", Text, "Address and port; put a TLS proxy in front of it"),
+    key("public_url", Text, "How providers reach that proxy: their signatures are checked over it"),
+    key("metrics", Word(&["loopback", "token", "open"]), "Who may read /metrics"),
+    key(
+        "please_wait",
+        Table(&[key("locale", Text, "BCP 47"), key("text", Text, "Plain text")]),
+        "What a called person hears while we look for the words",
+    ),
+    key(
+        "token",
+        Tables(&[
+            need("name", Text, "Who holds it; stands in the audit"),
+            need("sha256", Text, "Of its text; forewarn token new prints it"),
+            need("scopes", List(&Word(&["read", "ack", "act", "lookup", "admin"])), "What it may do"),
+        ]),
+        "Who may use the API",
+    ),
+];
+
+const DESK: &[Key] = &[
+    key("quiet_hours", Text, "Of the recipient; only safety messages go out then: 21:00-08:00"),
+    key("reaction", Duration, "By then somebody was told something, or a person is paged"),
+    key("default_queue", Text, "Who is paged when no playbook says who"),
+    key("page_gap", Duration, "Between two people of a queue"),
+    key("page_round", Duration, "Between two rounds through a queue"),
+    key("owner_reminder", Duration, "A case that a person took over is brought up again after this"),
+    key("effect_limit", Duration, "So long an effect is tried before a person gets it"),
+    key("costly_per_device_day", Count, "Trucks for one device a day, over all its cases; more need a person"),
+    key("eta_tolerance", Duration, "An arrival later than told by more than this is told again"),
+    key("dispatch_poll", Duration, "How often an open job is asked for: callbacks can be lost"),
+    key("facts_every", Duration, "Changed facts of a device are stored at most so often"),
+    key("retention", Duration, "Closed cases stay in the list for so long"),
+];
+
+const LIMITS: &[Key] = &[
+    key("per_second", Count, "Attempts a second"),
+    key("per_hour", Count, "Attempts an hour"),
+    key("concurrency", Count, "Attempts under way at once; 4 unless stated"),
+];
+
+const CA: Key = key("ca_file", Text, "PEM file: only certificates signed by one of these are believed");
+const TIMEOUT: Key = key("timeout", Duration, "For the whole exchange");
+const INSECURE: Key = key("insecure", Flag, "Allows no TLS to another machine");
+const PRIVATE: Key = key("allow_private", Flag, "Allows private and loopback addresses behind a host name");
+
+const SMTP: &[Key] = &[
+    need("host", Text, "Name or address of the server"),
+    key("port", Count, "The usual one of `tls` unless stated"),
+    key("tls", Word(&["starttls", "tls", "none"]), "none: to this machine only"),
+    INSECURE,
+    CA,
+    key("username", Text, "For AUTH"),
+    key("password", Text, "Better in a file"),
+    key("password_file", Text, "Holds the password"),
+    need("from", Text, "Example Roadside <service@example.com>"),
+    key("reply_to", Text, "Where answers go, if not to the sender"),
+    key("hello", Text, "What we call ourselves in EHLO"),
+    key("connections", Count, "Connections kept for the next mail"),
+    key("answer_timeout", Duration, "Then the outcome of a mail is unknown"),
+];
+
+const ZAMMAD: &[Key] = &[
+    need("url", Text, "https://desk.example.com"),
+    key("token", Text, "Better in a file"),
+    key("token_file", Text, "API token of an agent"),
+    key("group", Text, "Of tickets whose playbook names none"),
+    key("customer", Text, "Of tickets that may not name the real customer"),
+    CA,
+    PRIVATE,
+    INSECURE,
+    TIMEOUT,
+];
+
+const SIGNED: &[Key] = &[
+    need("url", Text, "Where to post"),
+    key("secret", Text, "Better in a file"),
+    key("secret_file", Text, "whsec_…, shared with the provider"),
+    CA,
+    PRIVATE,
+    INSECURE,
+    TIMEOUT,
+];
+
+const TWILIO: &[Key] = &[
+    need("url", Text, "https://api.twilio.com"),
+    need("account_sid", Text, "AC…"),
+    key("token", Text, "Better in a file"),
+    key("token_file", Text, "Authenticates us and signs their callbacks"),
+    need("from", Text, "Our number in E.164, or a messaging service (MG…)"),
+    CA,
+    PRIVATE,
+    INSECURE,
+    TIMEOUT,
+];
+
+const COMMAND: &[Key] =
+    &[need("allow", List(&Text), "Topic filters; nothing else is published to, whatever a playbook says")];
+
+/// The variants of a table that stands under a name of the user's choice.
+const PROVIDER: Shape = Shape::Variant(
+    "kind",
+    LIMITS,
+    &[
+        ("smtp", SMTP),
+        ("zammad", ZAMMAD),
+        ("ticket-webhook", SIGNED),
+        ("dispatch", SIGNED),
+        ("webhook", SIGNED),
+        ("twilio-voice", TWILIO),
+        ("twilio-sms", TWILIO),
+        ("mqtt-command", COMMAND),
+    ],
+);
+
+const COSTS: &[Key] = &[
+    key("reactive", Number, "A failure that nobody predicted"),
+    key("proactive", Number, "One that was predicted in time"),
+    key("late", Number, "One that was noticed late"),
+    key("false_alarm", Number, "A visit for nothing"),
+    key("repeated", Number, "Another case about the same failure"),
+];
+
+pub(super) const KEYS: &[Key] = &[
+    key("store", Table(STORE), "What must not be forgotten"),
+    key("files", Table(FILES), "Directories, relative to this file"),
+    key(
+        "engine",
+        Table(&[
+            key("threads", Count, "0: one a core"),
+            key("request_births", Flag, "Sparkplug nodes whose births were missed are asked for them"),
+        ]),
+        "Detection",
+    ),
+    key("broker", Table(BROKER), "The MQTT broker"),
+    key("http", Table(HTTP), "Health, metrics, callbacks of providers, API"),
+    key("desk", Table(DESK), "The service desk"),
+    key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),
+    key(
+        "queue",
+        Map(&Table(&[need(
+            "people",
+            Tables(&[
+                key("name", Text, "How they are named in the case"),
+                key("call", Text, "E.164"),
+                key("mail", Text, "Mailbox"),
+                key("webhook", Text, "A provider of kind webhook"),
+                key("locale", Text, "BCP 47"),
+            ]),
+            "In the order in which they are tried",
+        )])),
+        "People by queue",
+    ),
+    key("provider", Map(&PROVIDER), "The ways out, by the names that playbooks use"),
+];

@@ -1,0 +1,89 @@
+//! `tests/*.toml`.
+
+use super::Shape::{Any, Count, Duration, Either, Map, Number, Several, Tables, Text};
+use super::{Key, key, need};
+
+const EXPECT: &[Key] = &[
+    key("at", Text, "Device time: +170s after the start; the end unless stated"),
+    key("from", Text, "All the time from here …"),
+    key("to", Text, "… to here"),
+    key("level", Several(&Text), "A level, ok, pending, clearing or stale; a list: one of them"),
+    key("title", Text, "A part of the title of the last detection"),
+    key("evidence", Map(&Any), "Values of the last detection: \"3[K/min] ± 0.1\""),
+    key("component", Text, "Whose level: cell[3]"),
+    key("device", Text, "Whose level"),
+    key("episodes", Count, "How many have begun so far"),
+    key("raised_at", Text, "When the newest one was raised: +160s ± 10s"),
+    key("cleared_at", Text, "When it was cleared"),
+];
+
+const VARY: &[Key] = &[
+    key("kill_at", Text, "random, or a time: the process dies there and starts again from an older checkpoint"),
+    key("redeliver", Number, "So many of the messages come twice, 0..1"),
+    key("shuffle", Duration, "Messages arrive up to so much later, in any order"),
+    key("split", Number, "So many of the messages come in two parts, 0..1"),
+    key("batch", Duration, "Messages arrive together, at the end of each such interval"),
+    key("runs", Count, "With so many seeds"),
+    key("seed", Count, "With this one alone"),
+];
+
+const TEST: &[Key] = &[
+    key("name", Text, "Shown in reports"),
+    need("rule", Text, "The rule that is tested"),
+    key("model", Text, "If the rule watches several"),
+    key("start", Text, "2026-01-10T08:00:00Z"),
+    key("every", Duration, "Between two values of a series; report_every of the model unless stated"),
+    key("device", Either(&[Text, Map(&Any)]), "A device of the registry, or its line of it"),
+    need("series", Map(&Text), "900x60 · 90+2x11 · _x4 · nan"),
+    key(
+        "also",
+        Tables(&[
+            need("id", Text, "Its id"),
+            need("series", Map(&Text), "What it sends"),
+            key("kind", Text, "What it is"),
+            key("tz", Text, "Its time zone"),
+            key("params", Map(&Any), "Its own parameters"),
+        ]),
+        "Further devices",
+    ),
+    key(
+        "late",
+        Tables(&[
+            key("from", Text, "What was measured from here …"),
+            key("to", Text, "… to here …"),
+            need("by", Duration, "… arrives so much later"),
+        ]),
+        "What arrives late",
+    ),
+    need("expect", Tables(EXPECT), "What must be so"),
+    key("vary", Tables(VARY), "Each expectation must hold for these, too"),
+];
+
+const PLAYBOOK: &[Key] = &[
+    key("name", Text, "Shown in reports"),
+    need("device", Text, "A device of the registry"),
+    need("fault", Text, "What breaks"),
+    need("severity", Text, "How bad it is"),
+    key("cleared", Text, "The fault ends: +30m; never unless stated"),
+    key("start", Text, "When it begins"),
+    key("until", Text, "The end of the test: +2h"),
+    key("every", Duration, "Between two values of a fact"),
+    key("facts", Map(&Text), "What the device says: speed = \"80x3, 0x60\""),
+    key("world", Map(&Several(&Text)), "What comes of each channel, in turn: call = [\"no answer\", \"key 1\"]"),
+    need(
+        "expect",
+        Tables(&[
+            key("at", Text, "When the phase is looked at; the end unless stated"),
+            key("effects", Several(&Text), "In this order, others may stand between: \"+0s call\""),
+            key("never", Several(&Text), "Channels that must not be used"),
+            key("goals", Map(&Text), "met by +1m, open, missed"),
+            key("said", Text, "In some call, text message or mail"),
+            key("phase", Text, "The phase of the case"),
+            key("outcome", Text, "How it ended"),
+        ]),
+        "What must be so",
+    ),
+];
+
+pub(super) const KEYS: &[Key] =
+    &[key("test", Tables(TEST), "Tests of rules"), key("playbook_test", Tables(PLAYBOOK), "Tests of playbooks")];
