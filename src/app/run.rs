@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use super::load::{Loaded, load};
@@ -95,6 +95,8 @@ pub fn check(path: &Path) -> Result<(Loaded, Diagnostics), Error> {
 /// Runs the daemon until SIGTERM or SIGINT, or until storage fails for good.
 pub async fn run(path: PathBuf) -> Result<(), Error> {
     let clock = clock();
+    // Before anybody can see that it runs: a signal that nobody listens for ends the process without a word.
+    let mut signals = Signals::listen()?;
     let (loaded, warnings) = check(&path)?;
     for finding in warnings.list() {
         tracing::warn!(code = finding.code, "{}", finding.message);
@@ -157,7 +159,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     tracing::info!(%listen, broker = ?loaded.settings.broker.urls, "ready");
     notify(&[sd_notify::NotifyState::Ready]);
 
-    let ended = serve(&path, &daemon, &outside, &control, &probe).await;
+    let ended = serve(&path, &daemon, &outside, &control, &probe, &mut signals).await;
 
     notify(&[sd_notify::NotifyState::Stopping]);
     watchdog.abort();
@@ -242,6 +244,24 @@ fn recover(
     Ok(tokio::task::block_in_place(|| Daemon::recover(parts))?)
 }
 
+/// What a supervisor says.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(|error| Error::Io { what: "signals".into(), error });
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Until a signal ends it or storage has failed.
 async fn serve(
     path: &Path,
@@ -249,11 +269,8 @@ async fn serve(
     outside: &Outside,
     control: &mqtt::Control,
     probe: &Probe,
+    Signals { terminate, interrupt, hangup }: &mut Signals,
 ) -> Result<(), Error> {
-    let listen = |kind| signal(kind).map_err(|error| Error::Io { what: "signals".into(), error });
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hangup = listen(SignalKind::hangup())?;
     let mut look = tokio::time::interval(Duration::from_millis(200));
     loop {
         tokio::select! {

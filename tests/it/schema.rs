@@ -95,7 +95,7 @@ fn known(kind: Kind, document: &Value) -> Option<BTreeSet<String>> {
 
 /// Keys that a loader asks for only if another key says so, by a key that stands beside them.
 const CONDITIONAL: [(&str, &[&str]); 2] =
-    [("compress", &["descriptor", "message", "signal"]), ("number_as_text", &["send", "values"])];
+    [("compress", &["descriptor", "message", "signal"]), ("number_as_text", &["values"])];
 
 #[test]
 fn schemas_and_loaders_know_the_same_keys() {
