@@ -12,7 +12,7 @@ use super::look::Head;
 use super::ops::{time, word};
 use super::vm::run;
 use crate::domain::{At, Change, Detection, DeviceId, RuleId, shard_of};
-use crate::rules::{BAR_WORDS, Bars, LEVEL_WORDS, MAX_STACK, ModelProgram, RULE_WORDS, RuleProgram, Window};
+use crate::rules::{BAR_WORDS, Bars, Hindrance, LEVEL_WORDS, MAX_STACK, ModelProgram, RULE_WORDS, RuleProgram, Window};
 
 /// An expected absence is looked at again so often.
 const LOOK_AGAIN: i64 = 600_000_000;
@@ -39,30 +39,44 @@ impl Bar {
 impl Device {
     /// Whether a rule with `bars` may raise at device time `now`.
     pub(super) fn bar(&self, program: &ModelProgram, bars: &Bars, part: Option<usize>, now: i64) -> Bar {
-        let mut bar = Bar::Open { since: i64::MIN };
-        if let Some(schedule) = &bars.active {
-            bar = bar.and(match schedule.at(At::from_micros(now), &self.profile.zone) {
+        let all = [Hindrance::Active, Hindrance::Healthy, Hindrance::Cooldown, Hindrance::ExpectedOff];
+        let each = all.into_iter().filter_map(|what| self.bar_of(what, program, bars, part, now));
+        each.fold(Bar::Open { since: i64::MIN }, Bar::and)
+    }
+
+    /// What one of `bars` says; `None` if the rule does not have it, or it is no bar.
+    pub(super) fn bar_of(
+        &self,
+        what: Hindrance,
+        program: &ModelProgram,
+        bars: &Bars,
+        part: Option<usize>,
+        now: i64,
+    ) -> Option<Bar> {
+        match what {
+            Hindrance::Active => bars.active.as_ref().map(|s| match s.at(At::from_micros(now), &self.profile.zone) {
                 Window::Open(since) => Bar::Open { since: since.as_micros() },
                 Window::Closed(until) => Bar::Until(until.as_micros()),
-            });
-        }
-        if bars.ingest_healthy > 0 {
+            }),
             // The clock of the device runs on with healthy time from its last sample.
-            let outage = self.life.clock.saturating_add(self.aside.as_ref().map_or(0, |a| a.steady) - self.life.anchor);
-            bar = bar.and(from(outage.saturating_add(bars.ingest_healthy), now));
-        }
-        let ended_at = time(self.row(part)[bars.offset]);
-        if bars.cooldown > 0 && ended_at != 0 {
-            bar = bar.and(from(ended_at.saturating_add(bars.cooldown), now));
-        }
-        if let Some(code) = &bars.expected_off {
-            let mut memo = Memo::default();
-            memo.renew(program.folds.len());
-            if run(&self.view(program, &memo, part, now), code, &mut [0.0; MAX_STACK]) == 1.0 {
-                bar = bar.and(Bar::Until(now.saturating_add(LOOK_AGAIN)));
+            Hindrance::Healthy => (bars.ingest_healthy > 0).then(|| {
+                let steady = self.aside.as_ref().map_or(0, |a| a.steady);
+                let outage = self.life.clock.saturating_add(steady - self.life.anchor);
+                from(outage.saturating_add(bars.ingest_healthy), now)
+            }),
+            Hindrance::Cooldown => {
+                let ended_at = time(self.row(part)[bars.offset]);
+                (bars.cooldown > 0 && ended_at != 0).then(|| from(ended_at.saturating_add(bars.cooldown), now))
             }
+            Hindrance::ExpectedOff => {
+                let code = bars.expected_off.as_ref()?;
+                let mut memo = Memo::default();
+                memo.renew(program.folds.len());
+                let off = run(&self.view(program, &memo, part, now), code, &mut [0.0; MAX_STACK]) == 1.0;
+                off.then(|| Bar::Until(now.saturating_add(LOOK_AGAIN)))
+            }
+            Hindrance::Flap => None,
         }
-        bar
     }
 
     /// Notes a raise; whether it is one too many.
@@ -73,6 +87,13 @@ impl Device {
         let too_many = *oldest != 0 && now - time(*oldest) < flap.per;
         *oldest = word(now);
         too_many
+    }
+
+    /// How many raises of the last `per` are remembered.
+    pub(super) fn raises(&self, bars: &Bars, part: Option<usize>, now: i64) -> usize {
+        let Some(flap) = bars.flap else { return 0 };
+        let raises = &self.row(part)[bars.offset + BAR_WORDS..bars.offset + bars.words()];
+        raises.iter().filter(|w| **w != 0 && now - time(**w) < flap.per).count()
     }
 
     /// Ends a latched episode, because a person says so. Everything of the rule begins anew.

@@ -345,7 +345,7 @@ impl Device {
 
     /// Whether an operator must not learn now: a level of its rule is pending or in force, for the device or for the
     /// part at hand; for any part if it is the device's and the rule is for each part.
-    fn is_frozen(&self, program: &ModelProgram, op: &OpSpec, part: Option<usize>) -> bool {
+    pub(super) fn is_frozen(&self, program: &ModelProgram, op: &OpSpec, part: Option<usize>) -> bool {
         let Some(rule) = op.frozen_by.map(|ix| &program.rules[usize::from(ix)]) else { return false };
         match part {
             _ if rule.lane == 0 => is_up(rule, &self.row),

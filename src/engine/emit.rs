@@ -177,13 +177,17 @@ fn number_for_people(n: f64, unit: &Unit) -> String {
     }
     let mut shown = digits(n);
     if !text.is_empty() {
-        let _ = write!(shown, " {}", text.replace("degC", "°C").replace("degF", "°F"));
+        let _ = write!(shown, " {}", unit_for_people(&text));
     }
     shown
 }
 
+pub(super) fn unit_for_people(text: &str) -> String {
+    text.replace("degC", "°C").replace("degF", "°F")
+}
+
 /// Three or four significant digits, without trailing zeros.
-fn digits(n: f64) -> String {
+pub(super) fn digits(n: f64) -> String {
     let places = match n.abs() {
         a if a >= 100.0 => 0,
         a if a >= 10.0 => 1,

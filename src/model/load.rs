@@ -66,7 +66,7 @@ fn read(diags: &mut Diagnostics, file: FileId) -> Option<Source> {
     let max_future = duration(diags, &table, "max_future", Least::From0).unwrap_or(Span::from_mins(2));
     let learn_skew = table.text(diags, "skew").is_some_and(|text| {
         if &*text.value != "auto" {
-            let finding = Diagnostic::error("M018", format!("`skew` is '{}'", text.value));
+            let finding = Diagnostic::error("M020", format!("`skew` is '{}'", text.value));
             diags.push(finding.at(text.place.clone(), "").hint("write skew = \"auto\", or leave it away"));
         }
         &*text.value == "auto"

@@ -216,6 +216,7 @@ fn read_unit(diags: &mut Diagnostics, table: &Table<'_>) -> Unit {
 fn read_kind(diags: &mut Diagnostics, table: &Table<'_>, ty: &SignalType) -> SignalKind {
     let rollover = table.number(diags, "rollover");
     let word = table.text(diags, "kind");
+    let place = word.as_ref().map_or_else(|| table.place(), |w| w.place.clone());
     let kind = match word.as_ref().map(|w| &*w.value) {
         None | Some("level") => SignalKind::Level,
         Some("event") => SignalKind::Event,
@@ -223,19 +224,21 @@ fn read_kind(diags: &mut Diagnostics, table: &Table<'_>, ty: &SignalType) -> Sig
         Some(other) => {
             let hint = did_you_mean(other, KINDS).map(|near| format!("did you mean `{near}`?"));
             let finding = Diagnostic::error("M003", format!("unknown kind '{other}'")).maybe_hint(hint);
-            diags.push(finding.at(table.place(), "level, event or counter"));
+            diags.push(finding.at(place, "level, event or counter"));
             SignalKind::Level
         }
     };
-    let refuse = |diags: &mut Diagnostics, key: &str, label: &str| {
+    let refuse = |diags: &mut Diagnostics, key: &str, of: &str, label: &str| {
         if let Some(key) = table.keys().find(|k| &*k.value == key) {
-            let finding = Diagnostic::error("M008", format!("`{}` has no meaning for this kind", key.value));
+            let finding = Diagnostic::error("M008", format!("`{}` does not go with this {of}", key.value));
             diags.push(finding.at(key.place, label));
         }
     };
     match kind {
-        SignalKind::Event => refuse(diags, "ttl", "an event is known only at its instant"),
-        SignalKind::Counter { .. } if *ty != SignalType::Number => refuse(diags, "kind", "a counter is a number"),
+        SignalKind::Event => refuse(diags, "ttl", "kind", "an event is known only at its instant"),
+        SignalKind::Counter { .. } if *ty != SignalType::Number => {
+            refuse(diags, "kind", "type", "a counter is a number")
+        }
         _ => {}
     }
     match (kind, rollover) {
@@ -244,7 +247,7 @@ fn read_kind(diags: &mut Diagnostics, table: &Table<'_>, ty: &SignalType) -> Sig
             diags.push(finding.at(r.place, "").hint("after how many it starts from zero, such as 65536"));
         }
         (SignalKind::Counter { .. }, _) => {}
-        _ => refuse(diags, "rollover", "only counters roll over"),
+        _ => refuse(diags, "rollover", "kind", "only counters roll over"),
     }
     kind
 }

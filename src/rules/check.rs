@@ -9,7 +9,7 @@ use super::fleet::Fleet;
 use super::program::{Const, Family, Ins, Shown, Uses, text_value};
 use super::raw::RawRule;
 use super::tables::{Tables, type_of};
-use super::tree::{Node, Part, below};
+use super::tree::{Node, Part, below, line_of};
 use super::types::{Nature, Ty, product, quotient, step_of};
 use crate::domain::{Dimension, Unit, Value};
 use crate::model::{SignalIx, SignalKind, SignalType};
@@ -98,9 +98,6 @@ impl Checker<'_> {
 
     /// Keeps what this part was made of, for people who ask why (see `tree`).
     fn keep(&mut self, e: &Expr, typed: &Typed) {
-        let at = |diags: &Diagnostics, place: &crate::source::Place| -> Arc<str> {
-            format!("{}:{}", diags.path(place.file), diags.line_column(place).0).into()
-        };
         let let_node = match &e.kind {
             Kind::Name(name) => self.tables.let_nodes.get(name).cloned(),
             _ => None,
@@ -109,12 +106,12 @@ impl Checker<'_> {
         if let Part::Param(name, place) = &mut part
             && let Some(param) = self.tables.program.model.params.get(name)
         {
-            *place = at(self.diags, &param.place);
+            *place = line_of(self.diags, &param.place);
         }
         let below = below(e).into_iter().filter_map(|c| self.tables.nodes.get(&(c.span.start, c.span.end)).cloned());
         let node = Node {
             text: self.source.value.get(self.base + e.span.start..self.base + e.span.end).unwrap_or("").into(),
-            place: at(self.diags, &self.place(&e.span)),
+            place: line_of(self.diags, &self.place(&e.span)),
             part,
             code: typed.code.clone(),
             shown: typed.shown(),

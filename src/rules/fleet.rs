@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::baseline::{Baseline, FleetBaseline, FleetBin, regime};
+use super::tree::line_of;
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Place, Table};
 
 /// All that has been learned, by model and name.
@@ -88,7 +89,7 @@ impl Fleet {
             diags.push(Diagnostic::error("R064", "`of` has no or too many expressions").at(place.clone(), ""));
         }
         let edges = edges(diags, &table, &by);
-        let mut bins = FleetBaseline::default();
+        let mut bins = FleetBaseline { place: line_of(diags, &place), ..FleetBaseline::default() };
         for bin in table.tables(diags, "bins") {
             let at = bin.place();
             if let Some((key, read)) = read_bin(diags, bin, of.len(), by.len())

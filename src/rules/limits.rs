@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::program::Ins;
+use super::program::{Ins, Shown};
 use super::raw::{Source, duration, source};
 use super::schedule::{self, Schedule};
+use super::tree::{Node, Part, line_of};
 use crate::domain::{Breaker, Guards, Span};
-use crate::source::{Diagnostic, Diagnostics, Table, Text};
+use crate::source::{Diagnostic, Diagnostics, Place, Table, Text};
 
 /// Most raises that are remembered of one device.
 const MAX_FLAPS: u32 = 20;
@@ -23,6 +24,34 @@ pub(super) struct RawLimits {
     pub(super) flap: Option<Flap>,
     pub(super) cooldown: Span,
     pub(super) guards: Guards,
+    /// Where each of them is said.
+    pub(super) places: Vec<(Hindrance, Place)>,
+}
+
+/// What may keep a rule from raising, or an episode from ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hindrance {
+    /// `[rule.active]`.
+    Active,
+    /// `ingest_healthy` of `[rule.gate]`.
+    Healthy,
+    /// `expected_off` of `[rule.gate]`.
+    ExpectedOff,
+    /// `cooldown` of `[rule.limits]`.
+    Cooldown,
+    /// `flap` of `[rule.limits]`.
+    Flap,
+}
+
+impl Hindrance {
+    /// The table that says it, and its key there.
+    const KEYS: [(Self, &'static str, &'static str); 5] = [
+        (Self::Active, "active", ""),
+        (Self::Healthy, "gate", "ingest_healthy"),
+        (Self::ExpectedOff, "gate", "expected_off"),
+        (Self::Cooldown, "limits", "cooldown"),
+        (Self::Flap, "limits", "flap"),
+    ];
 }
 
 /// `flap = { max = 4, per = "1h", then = "latch" }`: an episode that is one too many stays open until a person ends it.
@@ -55,6 +84,29 @@ impl Bars {
     pub(crate) fn words(&self) -> usize {
         BAR_WORDS + self.flap.map_or(0, |flap| usize::try_from(flap.max).unwrap_or(0))
     }
+
+    /// For people who ask why.
+    pub(super) fn nodes(&self, diags: &Diagnostics, places: &[(Hindrance, Place)], off: &[Arc<Node>]) -> Vec<Node> {
+        let text = |what: Hindrance| match what {
+            Hindrance::Active => self.active.as_ref().map_or_else(String::new, |s| format!("active {s}")),
+            Hindrance::Healthy => format!("ingest_healthy {}", Span::from_micros(self.ingest_healthy)),
+            Hindrance::ExpectedOff => "expected_off".to_owned(),
+            Hindrance::Cooldown => format!("cooldown {}", Span::from_micros(self.cooldown)),
+            Hindrance::Flap => {
+                self.flap.map_or_else(String::new, |f| format!("flap {} in {}", f.max, Span::from_micros(f.per)))
+            }
+        };
+        let node = |(what, place): &(Hindrance, Place)| Node {
+            text: text(*what).into(),
+            place: line_of(diags, place),
+            part: Part::Bar(*what),
+            code: Vec::new(),
+            shown: Shown::Bool,
+            slot: None,
+            children: if *what == Hindrance::ExpectedOff { off.to_vec() } else { Vec::new() },
+        };
+        places.iter().map(node).collect()
+    }
 }
 
 /// Words of a rule's bars before its last raises: the end of its last episode, and whether a bar has kept it from raising.
@@ -79,16 +131,30 @@ pub(super) fn read(diags: &mut Diagnostics, rule: &Table<'_>) -> RawLimits {
         raw.guards.breaker = table.table(diags, "fleet_breaker").and_then(|t| breaker(diags, t));
         table.finish(diags);
     }
+    raw.places = places(diags, rule);
     raw
 }
 
+/// Where each of them is said.
+fn places(diags: &mut Diagnostics, rule: &Table<'_>) -> Vec<(Hindrance, Place)> {
+    let mut places = Vec::new();
+    for (what, name, key) in Hindrance::KEYS {
+        let Some(table) = rule.table(diags, name) else { continue };
+        let key = table.keys().find(|k| &*k.value == key).map(|k| k.place);
+        let place = if what == Hindrance::Active { Some(table.place()) } else { key };
+        places.extend(place.map(|place| (what, place)));
+    }
+    places
+}
+
 fn flap(diags: &mut Diagnostics, table: Table<'_>) -> Option<Flap> {
-    let (max, per) = often(diags, &table, MAX_FLAPS)?;
+    let often = often(diags, &table, MAX_FLAPS);
     if let Some(then) = table.need_text(diags, "then").filter(|t| &*t.value != "latch") {
         let finding = Diagnostic::error("R081", format!("`then` is '{}'", then.value));
         diags.push(finding.at(then.place, "").hint("write then = \"latch\""));
     }
     table.finish(diags);
+    let (max, per) = often?;
     Some(Flap { max, per: per.as_micros() })
 }
 
@@ -138,12 +204,12 @@ fn often(diags: &mut Diagnostics, table: &Table<'_>, most: u32) -> Option<(u32, 
             diags.push(finding.at(max.place.clone(), format!("must be 1 to {most}")));
         }
         fits
-    })?;
+    });
     let per = per.filter(|per| {
         if per.value == Span::ZERO {
             diags.push(Diagnostic::error("R081", "`per` is 0s").at(per.place.clone(), "must be longer"));
         }
         per.value > Span::ZERO
     })?;
-    Some((max.value, per.value))
+    Some((max?.value, per.value))
 }

@@ -241,7 +241,7 @@ pub(super) struct RuleCompiler<'a> {
     lets: BTreeMap<Arc<str>, Option<Typed>>,
     /// What the rule watches: the device or one kind of part.
     pub(super) lane: u16,
-    trees: Trees,
+    pub(super) trees: Trees,
 }
 
 impl RuleCompiler<'_> {
@@ -296,10 +296,12 @@ impl RuleCompiler<'_> {
     #[expect(clippy::option_option, reason = "absent and refused differ")]
     fn bars(&mut self, uses: &mut Uses) -> Option<Option<Bars>> {
         let raw = &self.rule.limits;
+        let mut off = Vec::new();
         let expected_off = match &raw.expected_off {
             Some(source) => {
                 let names = self.names();
                 let typed = self.checker(&source.text, &names).condition(&source.expr)?;
+                off.extend(self.tree(source));
                 uses.add(&typed.uses);
                 Some(typed.code)
             }
@@ -317,6 +319,7 @@ impl RuleCompiler<'_> {
             flap: raw.flap,
             offset: 0,
         };
+        self.trees.bars = bars.nodes(self.diags, &raw.places, &off);
         let any = bars.active.is_some() || bars.expected_off.is_some() || bars.flap.is_some();
         Some((any || bars.ingest_healthy > 0 || bars.cooldown > 0).then_some(bars))
     }
@@ -351,7 +354,7 @@ impl RuleCompiler<'_> {
     }
 
     /// The tree of the expression that was just checked, if it is sound.
-    fn tree(&mut self, source: &Source) -> Option<Arc<Node>> {
+    pub(super) fn tree(&mut self, source: &Source) -> Option<Arc<Node>> {
         let span = &source.expr.span;
         std::mem::take(&mut self.tables.nodes).remove(&(span.start, span.end))
     }

@@ -6,11 +6,14 @@
 //! gives the same. Operators over the name see one point a period. It is known for three periods. Late samples do not
 //! reach it.
 
+use std::sync::Arc;
+
 use super::check::{Typed, join};
 use super::load::RuleCompiler;
 use super::program::{Const, Family, Ins, Keep, Read};
 use super::push_once;
 use super::raw::{Source, source};
+use super::tree::{Node, Part, line_of};
 use super::types::Ty;
 use crate::domain::Span;
 use crate::source::{Diagnostic, Diagnostics, Item, Table, Text, did_you_mean};
@@ -22,6 +25,8 @@ pub(super) struct RawSample {
     from: Option<Source>,
     when: Option<Source>,
     keep: Option<(Keep, Item<Span>)>,
+    /// `keep` as written.
+    text: Arc<str>,
 }
 
 const KEEPS: [(&str, Keep); 4] = [("min", Keep::Min), ("max", Keep::Max), ("mean", Keep::Mean), ("last", Keep::Last)];
@@ -36,9 +41,11 @@ pub(super) fn read(diags: &mut Diagnostics, rule: &Table<'_>) -> Vec<RawSample> 
         table.need(diags, "from");
         let from = source(diags, &table, "from");
         let when = source(diags, &table, "when");
-        let keep = table.need_text(diags, "keep").and_then(|text| keep(diags, &text));
+        let how = table.need_text(diags, "keep");
+        let keep = how.as_ref().and_then(|text| keep(diags, text));
+        let text = how.map_or_else(|| "".into(), |how| how.value);
         table.finish(diags);
-        list.push(RawSample { name, from, when, keep });
+        list.push(RawSample { name, from, when, keep, text });
     }
     all.finish(diags);
     list
@@ -56,7 +63,8 @@ fn keep(diags: &mut Diagnostics, text: &Text) -> Option<(Keep, Item<Span>)> {
         _ => None,
     };
     if read.is_none() {
-        let near = words.first().and_then(|w| did_you_mean(w, KEEPS.map(|(word, _)| word)));
+        let known = |word: &str| KEEPS.iter().any(|(keep, _)| *keep == word);
+        let near = words.first().filter(|w| !known(w)).and_then(|w| did_you_mean(w, KEEPS.map(|(word, _)| word)));
         let hint = near
             .map_or_else(|| "write min per 1d, or max, mean or last".to_owned(), |w| format!("did you mean `{w}`?"));
         let finding = Diagnostic::error("R076", format!("`keep` is '{}'", text.value));
@@ -82,11 +90,13 @@ impl RuleCompiler<'_> {
             let typed = checker.need_number(typed, &s.expr, "what is sampled")?;
             checker.streamable(typed, &s.expr)
         });
+        let mut trees: Vec<Arc<Node>> = raw.from.iter().filter_map(|s| self.tree(s)).collect();
         let when = raw.when.as_ref().map(|s| {
             let mut checker = self.checker(&s.text, &names);
             let typed = checker.condition(&s.expr)?;
             checker.streamable(typed, &s.expr)
         });
+        trees.extend(raw.when.iter().filter_map(|s| self.tree(s)));
         let (mut input, (keep, period)) = (from?, raw.keep.clone()?);
         let ty = input.ty.clone();
         if let Some(when) = when {
@@ -104,6 +114,16 @@ impl RuleCompiler<'_> {
         let konst = Some(Const::Num(seconds));
         let window = Typed { ty: Ty::seconds(), text: period.value.to_string(), konst, ..input.clone() };
         let op = self.tables.operator(Family::Sample(keep), &input, Some(&window), &[]);
+        let node = Node {
+            text: format!("{} of {}", raw.text, raw.from.as_ref().map_or("", |s| &*s.text.value)).into(),
+            place: line_of(self.diags, &raw.name.place),
+            part: Part::Sample(op),
+            code: vec![Ins::Read(Read::Point, op)],
+            shown: ty.shown(),
+            slot: None,
+            children: trees,
+        };
+        self.tables.let_nodes.insert(raw.name.value.clone(), Arc::new(node));
         let mut uses = input.uses.clone();
         uses.ops.insert(op);
         uses.known = false;

@@ -4,6 +4,8 @@
 //! that a change to summer time skips or repeats are read as everywhere: a skipped time is the one an hour later, of a
 //! repeated one the first. Windows that touch are one.
 
+use std::fmt;
+
 use jiff::Zoned;
 use jiff::civil::{Date, Time};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -33,6 +35,26 @@ pub(crate) enum Window {
     Open(At),
     /// It is not; the next window begins then.
     Closed(At),
+}
+
+impl fmt::Display for Schedule {
+    /// `mon-fri 06:00-22:00 Europe/Berlin`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+        let runs = self.days.chunk_by(|a, b| a == b);
+        let mut day = 0;
+        let mut names = Vec::new();
+        for run in runs {
+            match run {
+                [true] => names.push(DAYS[day].to_owned()),
+                [true, ..] => names.push(format!("{}-{}", DAYS[day], DAYS[day + run.len() - 1])),
+                _ => {}
+            }
+            day += run.len();
+        }
+        write!(f, "{} {}-{}", names.join(","), time(self.from), time(self.to))?;
+        self.zone.as_ref().and_then(TimeZone::iana_name).map_or(Ok(()), |zone| write!(f, " {zone}"))
+    }
 }
 
 impl Schedule {

@@ -6,13 +6,16 @@
 //! may be under way; one more takes the place of the oldest. `timeout_event = true` also raises the rule when a step
 //! does not come in time, `"only"` then alone. Unknown is not true: it takes no step and ends nothing.
 
+use std::sync::Arc;
+
 use super::check::{MAX_STACK, Typed, join, stack_of};
 use super::load::RuleCompiler;
-use super::program::{Const, Family, Ins, LevelProgram, Read, SequenceProgram, Steps, Uses};
+use super::program::{Const, Family, Ins, LevelProgram, Read, SequenceProgram, Shown, Steps, Uses};
 use super::push_once;
 use super::raw::{RawLevel, Source, is_name, one_of, source};
+use super::tree::{LevelTrees, Node, Part, line_of};
 use super::types::Ty;
-use crate::source::{Diagnostic, Diagnostics, Table, Text};
+use crate::source::{Diagnostic, Diagnostics, Place, Table, Text};
 
 /// Most steps of a sequence, and most matches under way.
 const MOST: u8 = 8;
@@ -64,7 +67,8 @@ pub(super) fn read(diags: &mut Diagnostics, rule: &Table<'_>) -> Option<(RawSequ
     if tables.len() < 2 || tables.len() > usize::from(MOST) {
         let finding =
             Diagnostic::error("R074", format!("a sequence has 2 to {MOST} steps, this one has {}", tables.len()));
-        diags.push(finding.at(rule.place(), ""));
+        let hint = (tables.len() == 1).then(|| "one step is a condition: write it as `when`".to_owned());
+        diags.push(finding.at(rule.place(), "").maybe_hint(hint));
     }
     let mut steps: Vec<RawStep> = Vec::new();
     for (ix, table) in tables.into_iter().enumerate() {
@@ -153,7 +157,14 @@ impl RuleCompiler<'_> {
     ) -> Option<(LevelProgram, Uses, SequenceProgram)> {
         let names = self.names();
         let clear = level.clear.as_ref().and_then(|s| self.checker(&s.text, &names).condition(&s.expr));
-        let steps: Vec<Option<[Option<Typed>; 3]>> = raw.steps.iter().map(|step| self.step(step, &names)).collect();
+        let clear_tree = level.clear.as_ref().and_then(|s| self.tree(s));
+        let mut nodes = Vec::new();
+        let mut steps = Vec::new();
+        for (ix, step) in (0..).zip(&raw.steps) {
+            let mut trees = Vec::new();
+            steps.push(self.step(step, &names, &mut trees));
+            nodes.push(Arc::new(self.node(step.name.value.clone(), &step.name.place, Part::Step(ix), trees)));
+        }
         let steps: Vec<[Option<Typed>; 3]> = steps.into_iter().collect::<Option<_>>()?;
         let clear = clear?;
         let (Some([Some(first), ..]), Ok(count)) = (steps.first(), u8::try_from(steps.len())) else { return None };
@@ -197,6 +208,8 @@ impl RuleCompiler<'_> {
             (step.name.value.to_string(), code, Ty::seconds().shown(), None)
         });
         let program = SequenceProgram { op, timeouts: raw.timeout != Timeout::Forget, evidence: evidence.collect() };
+        let all = Node { code: when.clone(), ..self.node("steps".into(), &self.rule.place, Part::Steps(op), nodes) };
+        self.trees.levels.push(LevelTrees { when: Some(Arc::new(all)), clear: clear_tree });
         let level = LevelProgram {
             name: level.name.clone(),
             severity: level.severity,
@@ -210,13 +223,21 @@ impl RuleCompiler<'_> {
         Some((level, uses, program))
     }
 
-    /// `when`, `within` and `unless` of a step.
-    fn step(&mut self, step: &RawStep, names: &[std::sync::Arc<str>]) -> Option<[Option<Typed>; 3]> {
-        let condition = |c: &mut Self, source: &Option<Source>| {
+    /// A part of the sequence for people who ask why.
+    fn node(&self, text: Arc<str>, place: &Place, part: Part, children: Vec<Arc<Node>>) -> Node {
+        let place = line_of(self.diags, place);
+        Node { text, place, part, code: Vec::new(), shown: Shown::Bool, slot: None, children }
+    }
+
+    /// `when`, `within` and `unless` of a step; the trees of its conditions go to `trees`.
+    fn step(&mut self, step: &RawStep, names: &[Arc<str>], trees: &mut Vec<Arc<Node>>) -> Option<[Option<Typed>; 3]> {
+        let mut condition = |c: &mut Self, source: &Option<Source>| {
             source.as_ref().map(|s| {
                 let mut checker = c.checker(&s.text, names);
                 let typed = checker.condition(&s.expr)?;
-                checker.streamable(typed, &s.expr)
+                let typed = checker.streamable(typed, &s.expr);
+                trees.extend(c.tree(s));
+                typed
             })
         };
         let (when, unless) = (condition(self, &step.when), condition(self, &step.unless));

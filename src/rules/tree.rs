@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::expr::{Expr, Kind, Operator};
+use super::limits::Hindrance;
 use super::program::{Ins, Shown};
+use crate::source::{Diagnostics, Place};
 
 /// The trees of a rule for one model.
 #[derive(Debug, Default)]
@@ -15,6 +17,8 @@ pub(crate) struct Trees {
     pub(crate) filter: Option<Arc<Node>>,
     /// Of each level, highest first.
     pub(crate) levels: Vec<LevelTrees>,
+    /// What may keep it from raising.
+    pub(crate) bars: Vec<Node>,
 }
 
 /// The trees of a level.
@@ -60,6 +64,16 @@ pub(crate) enum Part {
     Call,
     /// Arithmetic, `?:`, `??`, `in`.
     Other,
+    /// A baseline, kept by this operator; the values that make a regime are below it. Its code leaves its centre.
+    Baseline(u16),
+    /// A derived sample, kept by this operator; what is sampled, and when, are below it.
+    Sample(u16),
+    /// All steps of a sequence, followed by this operator.
+    Steps(u16),
+    /// One of them; its conditions are below it.
+    Step(u8),
+    /// What may keep the rule from raising.
+    Bar(Hindrance),
 }
 
 impl Part {
@@ -78,6 +92,11 @@ impl Part {
             _ => Self::Other,
         }
     }
+}
+
+/// A place as people read it: `rules/car.toml:14`.
+pub(super) fn line_of(diags: &Diagnostics, place: &Place) -> Arc<str> {
+    format!("{}:{}", diags.path(place.file), diags.line_column(place).0).into()
 }
 
 /// The parts directly below an expression, in the order in which they are written.

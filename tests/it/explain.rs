@@ -20,6 +20,8 @@ engine_rpm = { path = "rpm", unit = "rpm" }
 coolant_temp = { path = "ct", unit = "degC", valid = "-40 <= _ <= 150" }
 ambient_temp = { path = "at", unit = "degC" }
 ignition = { path = "ign", type = "bool", ttl = "never" }
+vibration = { path = "vib", unit = "mm/s" }
+oil_pressure = { path = "op", unit = "bar" }
 charging = { path = "chg", values = ["no", "ac", "dc"], ttl = "never" }
 cell_v = { path = "cells", unit = "V", each = "cell" }
 [params]
@@ -61,11 +63,79 @@ mode = "off"
 when = "ignition"
 
 [[rule]]
+id = "vibrates"
+models = ["ice-g1"]
+severity = "minor"
+when = "z(vibration, vib) > 6"
+[rule.baseline.vib]
+of = "vibration"
+by = "engine_rpm/500"
+tau = "14d"
+min = "10m"
+
+[[rule]]
+id = "unlike-others"
+models = ["ice-g1"]
+severity = "minor"
+when = "z(oil_pressure, oil) < -6"
+[rule.baseline.oil]
+of = "oil_pressure"
+from = "fleet"
+
+[[rule]]
+id = "no-start"
+models = ["ice-g1"]
+severity = "minor"
+[[rule.step]]
+name = "key"
+when = "ignition"
+[[rule.step]]
+name = "turns"
+when = "engine_rpm > 100[rpm]"
+within = "5m"
+unless = "!ignition"
+[rule.sequence]
+timeout_event = "only"
+clear = "engine_rpm > 100[rpm]"
+
+[[rule]]
+id = "leaks"
+models = ["ice-g1"]
+severity = "minor"
+when = "slope(idle, 20d) < -0.1[bar/d]"
+[rule.sample.idle]
+from = "oil_pressure"
+when = "engine_rpm < 1000[rpm]"
+keep = "min per 1d"
+
+[[rule]]
+id = "by-day"
+models = ["ice-g1"]
+severity = "minor"
+when = "oil_pressure < 1[bar]"
+[rule.active]
+days = "mon-fri"
+hours = "06:00-22:00"
+[rule.gate]
+ingest_healthy = "1m"
+expected_off = "!ignition"
+[rule.limits]
+cooldown = "1h"
+flap = { max = 2, per = "1d", then = "latch" }
+
+[[rule]]
 id = "elsewhere"
 models = ["pump"]
 severity = "minor"
 mode = "shadow"
 when = "flow < 1[m/s]"
+"#;
+
+const FLEET: &str = r#"[[baseline]]
+model = "ice-g1"
+name = "oil"
+of = ["oil_pressure[bar]"]
+bins = [{ at = [], centre = [4.0], scale = [0.2], n = 5120, devices = 12 }]
 "#;
 
 const PUMP: &str =
@@ -97,7 +167,9 @@ impl World {
         let files = files.map(|(path, text)| diags.add_file(path, text));
         let models = Arc::new(model::load(&mut diags, &files));
         let file = diags.add_file("rules/ice.toml", RULES);
-        let program = Arc::new(rules::load(&mut diags, &[file], models));
+        let learned = diags.add_file("config/baselines/ice.toml", FLEET);
+        let fleet = rules::Fleet::load(&mut diags, &[learned]);
+        let program = Arc::new(rules::load_with(&mut diags, &[file], models, &fleet));
         assert!(!diags.has_errors(), "{}", diags.render(false));
         let devices = [
             device("eu-1", "ice-g1", Some("EU"), &[]),
@@ -180,6 +252,53 @@ fn every_state_is_explained() {
         let mut world = World::new();
         happens(&mut world);
         golden(name, &world.explain("coolant-overheat", device));
+    }
+}
+
+/// What is learned, taken in order, sampled and barred is explained with how far it is.
+#[test]
+fn what_a_rule_has_learned_and_waits_for_is_explained() {
+    type Happens = fn(&mut World);
+    let cases: [(&str, &str, Happens); 14] = [
+        ("baseline_too_young", "vibrates", |w| w.send("eu-1", 30, "\"rpm\":900,\"vib\":2.1")),
+        ("baseline_few_samples", "vibrates", |w| w.send("eu-1", 3, "\"rpm\":900,\"vib\":2.1")),
+        ("baseline_known", "vibrates", |w| {
+            w.send("eu-1", 40, "\"rpm\":900,\"vib\":2.1");
+            w.send("eu-1", 40, "\"rpm\":1100,\"vib\":2.5");
+            w.send("eu-1", 2, "\"rpm\":3000,\"vib\":4");
+            w.send("eu-1", 2, "\"rpm\":900,\"vib\":2.2");
+        }),
+        ("baseline_frozen", "vibrates", |w| {
+            w.send("eu-1", 40, "\"rpm\":900,\"vib\":2.1");
+            w.send("eu-1", 40, "\"rpm\":900,\"vib\":2.5");
+            w.send("eu-1", 2, "\"rpm\":900,\"vib\":20");
+        }),
+        ("baseline_without_regime", "vibrates", |w| w.send("eu-1", 3, "\"vib\":2.1")),
+        ("baseline_of_the_fleet", "unlike-others", |w| w.send("eu-1", 3, "\"op\":3.9")),
+        ("steps_none", "no-start", |w| w.send("eu-1", 3, "\"ign\":false,\"rpm\":0")),
+        ("steps_awaited", "no-start", |w| w.send("eu-1", 7, "\"ign\":true,\"rpm\":0")),
+        ("steps_missed", "no-start", |w| w.send("eu-1", 40, "\"ign\":true,\"rpm\":0")),
+        ("sample_none", "leaks", |w| w.send("eu-1", 3, "\"op\":3.9,\"rpm\":2000")),
+        ("sample_runs", "leaks", |w| w.send("eu-1", 3, "\"op\":3.9,\"rpm\":900")),
+        ("barred_by_hours", "by-day", |w| w.send("eu-1", 3, "\"op\":0.4,\"ign\":true")),
+        ("barred_by_cooldown", "by-day", |w| {
+            w.wait(7 * 3_600);
+            w.send("eu-1", 3, "\"op\":0.4,\"ign\":true");
+            w.send("eu-1", 3, "\"op\":2,\"ign\":true");
+            w.send("eu-1", 3, "\"op\":0.4,\"ign\":false");
+        }),
+        ("latched", "by-day", |w| {
+            w.wait(7 * 3_600);
+            for _ in 0..3 {
+                w.send("eu-1", 3, "\"op\":0.4,\"ign\":true");
+                w.send("eu-1", 370, "\"op\":2,\"ign\":true");
+            }
+        }),
+    ];
+    for (name, rule, happens) in cases {
+        let mut world = World::new();
+        happens(&mut world);
+        golden(name, &world.explain(rule, "eu-1"));
     }
 }
 

@@ -337,6 +337,35 @@ fn broken_models_show_every_mistake_at_once() {
             "[model]\nid = \"a\"\ntopics = [\"a/+\"]\ndecoder = { format = \"bson\", compress = \"gzib\", batch = \"a..b\", max_bytes = 0 }\ntimestamp = { path = \"ts\", unit = \"msec\" }\n",
         ),
         (
+            "presence",
+            r#"
+[model]
+id = "a"
+topics = ["a/+/t"]
+skew = "manual"
+[model.presence]
+topic = "a/+/#/state"
+online = "up"
+offline = "up"
+lwt = true
+"#,
+        ),
+        ("presence_of_nobody", "[model]\nid = \"a\"\ntopics = [\"a/+/t\"]\n[model.presence]\ntopic = \"a/state\"\n"),
+        (
+            "kinds",
+            r#"
+[model]
+id = "a"
+topics = ["a/+/t"]
+[signal]
+a = { path = "a", kind = "evnt" }
+b = { path = "b", kind = "event", ttl = "5m" }
+c = { path = "c", kind = "counter", type = "bool" }
+d = { path = "d", kind = "counter", rollover = -1 }
+e = { path = "e", rollover = 65536 }
+"#,
+        ),
+        (
             "decoders",
             r#"
 [model]

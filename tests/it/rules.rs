@@ -27,6 +27,7 @@ vin = { path = "vin", type = "text" }
 cell_v = { path = "cells", unit = "V", each = "cell" }
 cell_t = { path = "temps", unit = "degC", each = "probe" }
 dtc = { path = "dtc", type = "codes" }
+odometer = { path = "odo", unit = "km", kind = "counter" }
 [params]
 coolant_max = "108[degC]"
 "#,
@@ -207,6 +208,65 @@ fn guards_are_read_for_the_desk() {
     let (said, program) = load(&with("[rule.limits]\nfleet_breaker = { max = 500, per = \"1h\" }\n"));
     assert_eq!(said, "");
     assert_eq!(program.rules()[0].guards.breaker.as_ref().map(|b| (b.max, b.by.clone())), Some((500, None)));
+}
+
+/// Event signals, counters, clocks and patterns, which a condition can ask wrongly.
+#[test]
+fn questions_that_have_no_answer() {
+    for (name, text) in [
+        ("since_of_a_number", "since(coolant_temp) > 1h"),
+        ("since_of_a_param", "since(param.coolant_max) > 1h"),
+        ("duty_of_an_event", "duty(changed(ignition), 1h) > 0.5"),
+        ("increase_of_no_counter", "increase(engine_rpm, 24h) > 5[rpm]"),
+        ("total_since_no_marker", "total_since(odometer, 5) > 5[km]"),
+        ("no_such_zone", "hour('Europe/Berln') > 6"),
+        ("zone_not_a_text", "hour(7) > 6"),
+        ("pattern_not_closed", "vin matches 'WVW(.*'"),
+        ("pattern_of_a_number", "coolant_temp matches '9.*'"),
+    ] {
+        check(name, &when(text));
+    }
+}
+
+#[test]
+fn steps() {
+    let rule = |body: &str| format!("[[rule]]\nid = \"r\"\nmodels = [\"ice-g1\"]\nseverity = \"major\"\n{body}");
+    let first = "[[rule.step]]\nname = \"a\"\nwhen = \"ignition\"\n";
+    let second = "[[rule.step]]\nname = \"b\"\nwhen = \"!ignition\"\nwithin = \"5m\"\n";
+    let how = "[rule.sequence]\nclear = \"true\"\n";
+    for (name, text) in [
+        ("steps_missing", with(how)),
+        ("steps_and_when", rule(&format!("when = \"ignition\"\n{first}{second}{how}"))),
+        ("steps_only_one", rule(&format!("{first}{how}"))),
+        ("steps_without_within", rule(&format!("{first}{0}{how}", second.replace("within = \"5m\"\n", "")))),
+        ("steps_of_one_name", rule(&format!("{first}{0}{how}", second.replace("\"b\"", "\"a\"")))),
+        ("steps_first_within", rule(&format!("{first}within = \"5m\"\nunless = \"ignition\"\n{second}{how}"))),
+        ("steps_without_clear", rule(&format!("{first}{second}"))),
+        ("steps_overlap", rule(&format!("{first}{second}{how}overlap = 20\n"))),
+        ("steps_policies", rule(&format!("{first}{second}{how}start = \"risin\"\ntimeout_event = \"onyl\"\n"))),
+    ] {
+        check(name, &text);
+    }
+}
+
+#[test]
+fn samples_and_limits() {
+    let sample = |body: &str| with(&format!("[rule.sample.idle]\nfrom = \"oil_pressure\"\n{body}"));
+    for (name, text) in [
+        ("sample_without_keep", sample("")),
+        ("sample_keep", sample("keep = \"mni per 1d\"\n")),
+        ("sample_keep_without_period", sample("keep = \"min\"\n")),
+        (
+            "sample_of_a_sample",
+            sample("keep = \"min per 1h\"\n[rule.sample.day]\nfrom = \"idle\"\nkeep = \"max per 1d\"\n"),
+        ),
+        ("active_words", with("[rule.active]\ndays = \"mon-fry\"\nhours = \"6-22\"\ntz = \"Europe/Berln\"\n")),
+        ("gate_words", with("[rule.gate]\ningest_healthy = 5\nexpected_off = \"coolant_temp\"\nexpect = \"x\"\n")),
+        ("flap_words", with("[rule.limits]\nflap = { max = 50, per = \"0s\", then = \"mute\" }\n")),
+        ("flap_missing", with("[rule.limits]\ncooldown = \"soon\"\nflap = { then = \"latch\" }\n")),
+    ] {
+        check(name, &text);
+    }
 }
 
 /// What is said of conditions that load and cannot do what was meant: the codes in front, the text behind `:`.

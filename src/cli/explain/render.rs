@@ -36,6 +36,12 @@ pub fn render(told: &Explanation, colour: bool) -> String {
         out.push_str("\nwhere\n");
         branch(&mut out, paint, "", "", filter, true);
     }
+    if !told.bars.is_empty() {
+        out.push_str("\nhours, gates and limits\n");
+    }
+    for (i, bar) in told.bars.iter().enumerate() {
+        branch(&mut out, paint, "", "", bar, i + 1 == told.bars.len());
+    }
     for level in &told.levels {
         let _ = writeln!(out, "\n{}", head(level));
         let parts: Vec<(&str, &Part)> =
@@ -70,7 +76,7 @@ fn branch(out: &mut String, paint: Paint, indent: &str, name: &str, part: &Part,
     let (joint, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
     let text = shortened(&part.text);
     // Where the whole stands is said once; below it, where else something comes from.
-    let place = if name.is_empty() { String::new() } else { format!("  {}", part.place) };
+    let place = if !indent.is_empty() { String::new() } else { format!("  {}", part.place) };
     let note = if part.note.is_empty() { String::new() } else { format!("  [{}]", part.note) };
     let line =
         format!("{indent}{joint}{name}{text}  = {}{}", paint.value(&part.value), paint.dim(&format!("{note}{place}")));

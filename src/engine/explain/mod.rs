@@ -4,6 +4,9 @@
 //! The values come from the machine that runs the rules, over the code of each part. Nothing is kept for it: a rule is
 //! explained as the device is now. An engine that has played a recording up to an instant explains that instant.
 
+mod bars;
+mod learned;
+mod steps;
 mod tree;
 mod why;
 
@@ -35,7 +38,8 @@ pub struct Explanation {
     pub model: Option<ModelId>,
     /// Device time now; `None`: nothing was heard of it.
     pub at: Option<At>,
-    /// `major`, `major, clearing`, `pending (major)`, `ok`, `not watched`, `off`, `never heard`; with `, stale`.
+    /// `major`, `major, clearing`, `pending (major)`, `ok`, `not watched`, `off`, `never heard`; with `, latched` and
+    /// `, stale`.
     pub state: String,
     /// First true sample of the open episode.
     pub since_at: Option<At>,
@@ -43,6 +47,9 @@ pub struct Explanation {
     pub why: Vec<String>,
     /// `where`, if the rule has one.
     pub filter: Option<Part>,
+    /// What may keep it from raising: `[rule.active]`, `[rule.gate]`, `[rule.limits]`.
+    #[serde(default)]
+    pub bars: Vec<Part>,
     /// Its levels, highest first.
     pub levels: Vec<LevelNow>,
     /// The next device time at which something happens without a new message.
@@ -140,6 +147,7 @@ impl Engine {
             since_at: None,
             why: Vec::new(),
             filter: None,
+            bars: Vec::new(),
             levels: Vec::new(),
             next_at: None,
         };
@@ -256,7 +264,9 @@ impl Scene<'_> {
                 clear: clear.map(|n| self.part(n)),
             });
         }
+        waits.extend(device.missed_at(self.program, self.spec, self.seat).map(At::from_micros));
         told.next_at = waits.into_iter().min();
+        told.bars = self.bars(device, head);
         told.state = self.state(head, told);
         told.since_at = (head.level != 0).then(|| At::from_micros(head.started_at));
         told.why = self.why(head, told);
@@ -294,6 +304,9 @@ impl Scene<'_> {
                 None => "ok".to_owned(),
             },
         };
+        if head.latched {
+            state.push_str(", latched");
+        }
         if head.stale {
             state.push_str(", stale");
         }

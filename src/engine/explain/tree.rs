@@ -25,18 +25,36 @@ impl Scene<'_> {
     pub(super) fn part(&self, node: &Node) -> Part {
         // What is written as a number needs no line of its own below a comparison that shows it anyway.
         let parts = sides(node).into_iter().filter(|child| child.part != rules::Part::Literal);
+        if let rules::Part::Steps(op) = node.part {
+            return self.steps(node, op);
+        }
         Part {
             text: node.text.to_string(),
             place: node.place.to_string(),
             value: self.shown(node),
             note: self.note(node),
-            parts: parts.map(|child| self.part(child)).collect(),
+            parts: Self::named(node, parts.map(|child| self.part(child)).collect()),
         }
+    }
+
+    /// What stands beside the first condition of a step or a sample says what it is for.
+    fn named(node: &Node, mut parts: Vec<Part>) -> Vec<Part> {
+        let name = match node.part {
+            rules::Part::Step(_) => "unless",
+            rules::Part::Sample(_) => "when",
+            _ => return parts,
+        };
+        parts.iter_mut().skip(1).for_each(|part| part.text = format!("{name} {}", part.text));
+        parts
     }
 
     /// The value of a part; NaN for unknown, and for what each component has one of while the device as a whole looks.
     pub(super) fn raw(&self, node: &Node) -> f64 {
         if self.is_of_parts(node) {
+            return f64::NAN;
+        }
+        if node.code.is_empty() {
+            // A step, or what may keep the rule from raising: the tree says how it stands, and no value.
             return f64::NAN;
         }
         run(&self.view, &node.code, &mut [0.0; MAX_STACK])
@@ -64,6 +82,11 @@ impl Scene<'_> {
         }
         if self.is_of_parts(node) {
             return "for each component".to_owned();
+        }
+        match node.part {
+            rules::Part::Baseline(op) => return self.usual(node, op),
+            rules::Part::Step(_) => return String::new(),
+            _ => {}
         }
         let value = emit::value_of(self.device, self.seat, self.raw(node), &node.shown, node.slot);
         match value {
@@ -96,6 +119,8 @@ impl Scene<'_> {
                 None => "the registry does not say it".to_owned(),
             },
             rules::Part::Call => self.fill_of(node).unwrap_or_default(),
+            rules::Part::Baseline(op) => self.how_learned(node, *op),
+            rules::Part::Sample(op) => self.point(*op),
             _ => String::new(),
         }
     }
@@ -123,14 +148,27 @@ impl Scene<'_> {
         })
     }
 
+    /// An operator as it is for this device.
+    pub(super) fn op(&self, ix: u16) -> Op<'_> {
+        let ix = usize::from(ix);
+        let spec = &self.program.ops[ix];
+        Op { spec, window: self.view.windows[ix], consts: self.view.consts, frozen: false }
+    }
+
+    /// The words of an operator.
+    pub(super) fn words(&self, ix: u16) -> &[u64] {
+        let spec = &self.program.ops[usize::from(ix)];
+        &self.view.words(spec.lane)[spec.offset..]
+    }
+
     /// How many samples a window holds, and how much of it they cover.
     pub(super) fn fill_of(&self, node: &Node) -> Option<String> {
-        let Some(Ins::Read(_, op)) = node.code.last() else { return None };
-        let (ix, spec) = (usize::from(*op), &self.program.ops[usize::from(*op)]);
+        let Some(Ins::Read(_, ix)) = node.code.last() else { return None };
+        let spec = &self.program.ops[usize::from(*ix)];
         if self.is_of_parts(node) {
             return None;
         }
-        let op = Op { spec, window: self.view.windows[ix], consts: self.view.consts, frozen: false };
+        let op = self.op(*ix);
         let (samples, share) = ops::fill(op, &self.view.words(spec.lane)[spec.offset..], self.view.now)?;
         let window = Span::from_micros(op.window);
         Some(format!("{samples} samples, {:.0} % of {window} covered", (share * 100.0).min(100.0)))

@@ -21,9 +21,17 @@ impl Scene<'_> {
     /// One sentence a level, and what is special about the whole.
     pub(super) fn why(&self, head: Head, told: &Explanation) -> Vec<String> {
         let mut sentences = Vec::new();
+        let barred = if head.level == 0 { self.barred() } else { Vec::new() };
+        if !barred.is_empty() {
+            sentences.push(format!("Nothing can be raised now: {}.", barred.join("; ")));
+        }
         for (level, trees) in told.levels.iter().zip(&self.spec.trees.levels) {
             let (Some(when), clear) = (&trees.when, trees.clear.as_ref()) else { continue };
             sentences.push(match level.phase.as_str() {
+                "on" | "clearing" if head.latched => {
+                    let hint = "it was raised too often, and ends when a person closes its case";
+                    format!("'{}' is in force, and stays whatever the device says: {hint}.", level.name)
+                }
                 "on" => self.stays(level, when, clear.map(|c| &**c)),
                 "clearing" => {
                     let truth = clear.map_or_else(|| self.says("when", when), |c| self.says("clear", c));
@@ -33,7 +41,7 @@ impl Scene<'_> {
                     let progress = progress(level.wait.as_ref(), "is raised");
                     format!("'{}' is pending: {}{progress}.", level.name, self.says("when", when))
                 }
-                _ => self.not_raised(level, when, head),
+                _ => self.not_raised(level, when, head, !barred.is_empty()),
             });
         }
         if head.unknown_since != 0 {
@@ -54,9 +62,10 @@ impl Scene<'_> {
         format!("'{}' is in force, and stays: {truth}.", level.name)
     }
 
-    fn not_raised(&self, level: &LevelNow, when: &Node, head: Head) -> String {
+    fn not_raised(&self, level: &LevelNow, when: &Node, head: Head, barred: bool) -> String {
         let says = self.says("when", when);
         match self.truth(when) {
+            "true" if barred => format!("'{}' is not raised, though {says}.", level.name),
             "true" => {
                 let last = if head.last == 0 { "never".to_owned() } else { ago(head.last, self.view.now) };
                 format!("'{}' is not raised, though {says}: the rule was last looked at {last}.", level.name)
@@ -68,6 +77,9 @@ impl Scene<'_> {
 
     /// "`when` is false because coolant_temp is 88 °C, needs > 108 °C".
     fn says(&self, name: &str, node: &Node) -> String {
+        if let Part::Steps(op) = node.part {
+            return self.awaits(node, op);
+        }
         format!("`{name}` is {} because {}", self.truth(node), self.because(node))
     }
 
@@ -136,6 +148,8 @@ impl Scene<'_> {
                 });
             }
             Part::Attr(name) => reasons.push(format!("the registry does not say device.{name}")),
+            Part::Baseline(op) if self.too_little(node, *op).is_some() => reasons.extend(self.too_little(node, *op)),
+            Part::Sample(op) => reasons.push(self.no_point(node, *op)),
             Part::Call if self.fill_of(node).is_some() => {
                 reasons.push(format!("{} has too little: {}", node.text, self.fill_of(node).unwrap_or_default()));
             }

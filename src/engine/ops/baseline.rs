@@ -182,6 +182,39 @@ fn usual(op: Op<'_>, words: &[u64], regime: f64) -> Option<(f64, f64)> {
     Some((centre, square.max(0.0).sqrt().max(op.arg(0))))
 }
 
+/// How far a baseline is, for people.
+pub(in crate::engine) struct Learned {
+    /// Regimes that the device has samples in.
+    pub(in crate::engine) regimes: usize,
+    /// From the first to the newest of its samples in the regime at hand, in microseconds.
+    pub(in crate::engine) data: i64,
+    pub(in crate::engine) samples: u64,
+    /// Of data in all regimes, in microseconds.
+    pub(in crate::engine) clock: i64,
+    /// How much the device's own data counts, from 0 to 1.
+    pub(in crate::engine) share: f64,
+    /// Samples of the fleet in the regime, if it has been seen there.
+    pub(in crate::engine) fleet: Option<u64>,
+    /// Centre and scale of the one value that the baseline is of.
+    pub(in crate::engine) usual: Option<(f64, f64)>,
+}
+
+/// How far a baseline is in a regime.
+pub(in crate::engine) fn learned(op: Op<'_>, b: &Baseline, words: &[u64], regime: f64) -> Learned {
+    let known = known(b, words, regime);
+    let bins = || words[b.head()..b.words()].chunks_exact(b.bin()).filter(|bin| bin[3] != 0);
+    let here = bins().find(|bin| bin[2] == regime.to_bits());
+    Learned {
+        regimes: bins().count(),
+        data: here.map_or(0, |bin| time(bin[1]) - time(bin[0])),
+        samples: here.map_or(0, |bin| bin[3]),
+        clock: time(words[2]),
+        share: known.share,
+        fleet: known.fleet.map(|f| f.n),
+        usual: (b.of.len() == 1).then(|| usual(op, words, regime)).flatten(),
+    }
+}
+
 /// How many scales `value` lies above the centre.
 pub(super) fn z(op: Op<'_>, words: &[u64], value: f64, regime: f64) -> f64 {
     usual(op, words, regime).map_or(f64::NAN, |(centre, scale)| (value - centre) / scale)

@@ -14,7 +14,7 @@
 //! ```
 //! Zero words are an operator that has seen nothing; a time of 0 means none.
 
-mod baseline;
+pub(super) mod baseline;
 pub(super) mod counter;
 mod cusum;
 mod distance;

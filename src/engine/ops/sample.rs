@@ -8,7 +8,7 @@ use super::{Op, num, time, word};
 use crate::rules::{Family, Keep};
 
 /// A point is known for so many periods.
-const KNOWN: i64 = 3;
+pub(in crate::engine) const KNOWN: i64 = 3;
 
 fn period(op: Op<'_>, at: i64) -> i64 {
     at.div_euclid(op.window.max(1))
@@ -35,6 +35,12 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
 /// The time of the point that a value at `at` closes.
 pub(in crate::engine) fn closes(op: Op<'_>, words: &[u64], at: i64) -> Option<i64> {
     (words[4] == 1 && time(words[0]) != period(op, at)).then(|| time(words[3]))
+}
+
+/// Of the newest point: when its period ends, how many values made it, and when the newest of them was.
+pub(in crate::engine) fn newest(op: Op<'_>, words: &[u64]) -> Option<(i64, u64, i64)> {
+    let ends = time(words[0]).saturating_add(1).saturating_mul(op.window);
+    (words[2] != 0).then(|| (ends, words[2], time(words[3])))
 }
 
 /// The time of the point that has not been worked into the operators over it.

@@ -80,7 +80,7 @@ fn begin(partials: &mut [u64], count: usize, at: i64) {
 }
 
 /// The partial matches.
-fn partials<'a>(op: Op<'_>, words: &'a [u64]) -> impl Iterator<Item = &'a [u64]> {
+fn partials<'a>(op: Op<'_>, words: &'a [u64]) -> impl Iterator<Item = &'a [u64]> + use<'a> {
     let Steps { count, overlap, .. } = steps(op);
     let (count, overlap) = (usize::from(count), usize::from(overlap));
     words[HEAD + count..HEAD + count + count * overlap].chunks_exact(count.max(1))
@@ -112,6 +112,16 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64) -> f64 {
 /// Device time at which the first of the partial matches runs out; `i64::MAX` if there is none.
 pub(in crate::engine) fn deadline(op: Op<'_>, words: &[u64]) -> i64 {
     partials(op, words).map(|p| deadline_of(op, p)).min().unwrap_or(i64::MAX)
+}
+
+/// The times of the steps that have been taken, and when the next one must have come, of each partial match.
+pub(in crate::engine) fn under_way<'a>(op: Op<'a>, words: &'a [u64]) -> impl Iterator<Item = (&'a [u64], i64)> {
+    partials(op, words).map(move |p| (&p[..taken(p)], deadline_of(op, p))).filter(|(taken, _)| !taken.is_empty())
+}
+
+/// The times of the steps of the match that was complete last, if there was one.
+pub(in crate::engine) fn last<'a>(op: Op<'_>, words: &'a [u64]) -> Option<&'a [u64]> {
+    (words[1] != 0).then(|| &words[HEAD..HEAD + usize::from(steps(op).count)])
 }
 
 /// When that began which is complete, or has run out, at `now`.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::super::check::{Checker, Typed, join};
 use super::super::expr::{Expr, Kind, Operator};
 use super::super::fleet::{Found, Learned};
-use super::super::program::{Const, Family, Ins, Shown};
+use super::super::program::{Const, Family, Ins, Read, Shown};
 use super::super::push_once;
 use super::super::raw::Source;
+use super::super::tree::{Node, Part, line_of};
 use super::super::types::{Ty, step_of};
 use super::{Baseline, By, Origin, RawBaseline};
 use crate::source::{Diagnostic, Place, did_you_mean};
@@ -24,6 +25,7 @@ pub(in super::super) struct Declared {
     pub(in super::super) regime: Typed,
     /// Canonical text, for operators over it.
     pub(in super::super) text: String,
+    node: Arc<Node>,
 }
 
 impl Checker<'_> {
@@ -50,7 +52,9 @@ impl Checker<'_> {
             self.report(finding, name, "reads itself");
             return None;
         }
-        self.declare(raw)
+        let declared = self.declare(raw)?;
+        self.tables.nodes.insert((name.span.start, name.span.end), declared.node.clone());
+        Some(declared)
     }
 
     /// Checks a baseline and makes its operator, once.
@@ -59,7 +63,10 @@ impl Checker<'_> {
             return known.clone();
         }
         self.tables.open.push(raw.name.value.clone());
+        // The parts of its own expressions are no parts of the one at hand.
+        let nodes = std::mem::take(&mut self.tables.nodes);
         let declared = self.compile(raw);
+        self.tables.nodes = nodes;
         self.tables.open.pop();
         self.tables.baselines.insert(raw.name.value.clone(), declared.clone());
         declared
@@ -67,8 +74,13 @@ impl Checker<'_> {
 
     fn compile(&mut self, raw: &RawBaseline) -> Option<Declared> {
         let values: Vec<Option<Typed>> = raw.of.iter().map(|source| self.at(source).baseline_value(source)).collect();
-        let by: Vec<Option<(Typed, By)>> =
-            raw.by.iter().map(|source| self.at(source).baseline_regime(source)).collect();
+        let mut children = Vec::new();
+        let mut by: Vec<Option<(Typed, By)>> = Vec::new();
+        for source in &raw.by {
+            self.tables.nodes.clear();
+            by.push(self.at(source).baseline_regime(source));
+            children.extend(self.of_regime(&source.expr));
+        }
         let values: Vec<Typed> = values.into_iter().collect::<Option<_>>()?;
         let (by_values, by): (Vec<Typed>, Vec<By>) = by.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
         if raw.broken || values.is_empty() {
@@ -108,7 +120,17 @@ impl Checker<'_> {
         spec.args.extend(floor);
         spec.baseline = Some(Arc::new(baseline));
         let place = raw.of[0].text.place.clone();
-        Some(Declared { op, place, values, regime, text })
+        let code = regime.code.iter().copied().chain([Ins::Read(Read::Centre, op)]).collect();
+        let node = Node {
+            text: raw.name.value.clone(),
+            place: line_of(self.diags, &raw.name.place),
+            part: Part::Baseline(op),
+            code,
+            shown: values[0].shown(),
+            slot: None,
+            children,
+        };
+        Some(Declared { op, place, values, regime, text, node: Arc::new(node) })
     }
 
     /// Code that leaves the regime on the stack.
@@ -213,6 +235,12 @@ impl Checker<'_> {
         }
         let bare = width.is_none() && matches!(typed.ty, Ty::Num(..));
         Some((typed, By { text, bare }))
+    }
+
+    /// The tree of the value that makes a regime, just checked; of a number without the width of its bins.
+    fn of_regime(&self, e: &Expr) -> Option<Arc<Node>> {
+        let at = |e: &Expr| self.tables.nodes.get(&(e.span.start, e.span.end)).cloned();
+        at(e).or_else(|| if let Kind::Binary(_, value, _) = &e.kind { at(value) } else { None })
     }
 
     /// `value / width`: the width is in the unit of the value unless it says its own.

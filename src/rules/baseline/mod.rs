@@ -86,6 +86,8 @@ pub(crate) struct Own {
 /// What is usual in a fleet.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct FleetBaseline {
+    /// Where it stands: `config/baselines/car.toml:2`.
+    pub(crate) place: Arc<str>,
     /// By the bits of the regime.
     pub(crate) bins: BTreeMap<u64, FleetBin>,
 }

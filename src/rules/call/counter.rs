@@ -67,11 +67,11 @@ impl Checker<'_> {
                 Some((typed, rollover))
             }
             _ => {
-                let finding = Diagnostic::error("R072", "this is of a counter").hint(
+                let finding = Diagnostic::error("R072", "only a counter can be asked this").hint(
                     "give the signal kind = \"counter\" in its model; of other values there is delta(value, 24h)",
                 );
                 let finding = match signal {
-                    Some(signal) => finding.related(signal.place.clone(), "not a counter"),
+                    Some(signal) => finding.related(signal.place.clone(), "the signal"),
                     None => finding,
                 };
                 let found = if signal.is_some() { "not a counter".to_owned() } else { typed.ty.what() };
