@@ -1,12 +1,14 @@
 //! Settings, wiring, signals: the only place that reads clock, environment and files at start.
 
 mod cross;
+mod kept;
 mod load;
 mod run;
 mod secrets;
 mod sections;
 mod settings;
 
+pub use kept::kept_rules;
 pub use load::{Loaded, Rulebook, load, load_other_rules, load_rulebook, load_to_learn, test_files};
 pub use run::{Error, check, clock, environment, run};
 pub use secrets::Secrets;

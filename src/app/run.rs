@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
+use super::kept::keep_rules;
 use super::load::{Loaded, load};
 use super::secrets::Secrets;
 use crate::channels::{self, CallbackKey};
@@ -121,6 +122,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     let listener =
         TcpListener::bind(listen).await.map_err(|error| Error::Io { what: format!("http.listen {listen}"), error })?;
     let (mut daemon, recovered) = recover(&loaded, channels, questions, &outside)?;
+    keep(&path, &loaded, &warnings);
     for note in &recovered.notes {
         tracing::warn!(note, "recovery");
     }
@@ -286,11 +288,20 @@ async fn serve(
     Ok(())
 }
 
+/// The rules that we run by now, for whoever wants to compare. Nothing depends on it.
+fn keep(path: &Path, loaded: &Loaded, diags: &Diagnostics) {
+    let rules = path.parent().unwrap_or(Path::new("")).join(&loaded.settings.files.rules);
+    if let Err(error) = keep_rules(&loaded.settings.store.dir, &rules, diags) {
+        tracing::warn!(%error, "the rules could not be kept; forewarn reload --dry-run has nothing to compare with");
+    }
+}
+
 /// Reads everything again; all or nothing. What cannot change while running (store, broker, listener) stays.
 async fn reload(path: &Path, daemon: &Daemon, outside: &Outside, control: &mqtt::Control) {
     notify(&[sd_notify::NotifyState::Reloading]);
-    match check(path).and_then(|(loaded, _)| Ok((outside.build(&loaded)?.0, loaded))) {
-        Ok((channels, loaded)) => {
+    match check(path).and_then(|(loaded, diags)| Ok((outside.build(&loaded)?.0, loaded, diags))) {
+        Ok((channels, loaded, diags)) => {
+            keep(path, &loaded, &diags);
             control.set_filters(loaded.filters());
             daemon.reload(loaded.rules.clone(), loaded.desk.clone(), channels).await;
             tracing::info!(

@@ -7,6 +7,7 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod fit;
+pub mod reload;
 pub mod replay;
 pub mod schema;
 pub mod store;
@@ -59,6 +60,8 @@ enum Command {
     Check(check::Args),
     /// Show what the rules would have said of a recording, and how good that is
     Backtest(backtest::Args),
+    /// Show what edited rules would change, by the last days of the daemon's journal
+    Reload(reload::Args),
     /// Learn from a recording what is usual in the fleet: the baselines that the rules ask for
     Fit(fit::Args),
     /// Show and handle cases of a running daemon
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
             Err(error) => complain(&error, None, 1),
         },
         Command::Backtest(args) => looked_back(backtest::run(&args, &mut stdout().lock())),
+        Command::Reload(args) => looked_back(reload::run(&args, &mut stdout().lock())),
         Command::Fit(args) => looked_back(fit::run(&args)),
         Command::Case(args) => case(&args),
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),

@@ -134,6 +134,11 @@ impl Diagnostics {
         &self.list
     }
 
+    /// All files read so far: path and text.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &Arc<str>)> {
+        self.files.iter().map(|(path, text)| (path.as_str(), text))
+    }
+
     /// The path of a file.
     #[must_use]
     pub fn path(&self, file: FileId) -> &str {

@@ -28,6 +28,7 @@ mod payloads;
 mod playbooks;
 mod poison;
 mod proof;
+mod reload;
 mod replay;
 mod rules;
 mod run;
