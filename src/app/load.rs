@@ -172,6 +172,7 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         providers: providers(&settings.provider),
         queues: settings.queue.iter().map(|(name, q)| (name.clone(), q.people.clone())).collect(),
         settings: settings.desk.clone(),
+        guards: program.rules().iter().map(|r| (r.id.clone(), r.guards.clone())).collect(),
         public_url: settings.http.public_url.trim_end_matches('/').to_owned(),
     };
     desk.check(diags);

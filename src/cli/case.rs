@@ -1,4 +1,4 @@
-//! `forewarn case list | show | ack | close`: cases on the terminal, through the daemon's API.
+//! `forewarn case list | show | ack | close | release-rule`: cases on the terminal, through the daemon's API.
 
 mod client;
 mod render;
@@ -57,6 +57,11 @@ pub enum Command {
         /// Why, for the timeline
         #[arg(long)]
         reason: String,
+    },
+    /// Let the cases go on that the breaker of a rule holds
+    ReleaseRule {
+        /// The rule, as a held case names it
+        rule: String,
     },
 }
 
@@ -186,6 +191,7 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Close { id, reason } => {
             client.post(&["cases", id, "close"], Some(serde_json::json!({ "reason": reason }))).await?
         }
+        Command::ReleaseRule { rule } => client.post(&["rules", rule, "release"], None).await?,
     };
     if args.json {
         return Ok(text + "\n");
@@ -200,6 +206,7 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Show { .. } => render_case(&client.read(&text)?, style),
         Command::Ack { .. } => format!("Case {} acknowledged.\n", client.read::<Done>(&text)?.short),
         Command::Close { .. } => format!("Case {} closed.\n", client.read::<Done>(&text)?.short),
+        Command::ReleaseRule { rule } => format!("The held cases of rule {rule} go on.\n"),
     })
 }
 

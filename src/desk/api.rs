@@ -56,6 +56,13 @@ pub enum Input {
         /// Why, for the timeline.
         reason: String,
     },
+    /// A person lets the held cases of a rule go on: `POST /api/v1/rules/{rule}/release`.
+    Release {
+        /// Which rule.
+        rule: RuleId,
+        /// Who.
+        actor: String,
+    },
     /// The daemon has started: attempts that were started and not finished are now of unknown outcome.
     Started,
     /// The instant named by the last `Step::wake_at` has come: claim what is due, escalate what is late.
@@ -165,6 +172,9 @@ pub struct CaseView {
     pub playbook: String,
     /// The person who took it over, if one did.
     pub human_owner: Option<String>,
+    /// Why its steps are held, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// What was promised.
     pub goals: Vec<GoalView>,
     /// What was and will be done.

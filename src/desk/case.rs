@@ -8,7 +8,7 @@ use super::facts::{Reader, context};
 use super::rows::{
     CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow, StepState, TicketRow,
 };
-use super::{Reply, TimelineKind, goals, latch, pages, ticket};
+use super::{Reply, TimelineKind, goals, hold, latch, pages, ticket};
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
@@ -92,10 +92,12 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
     match known {
         Some((id, row)) if row.is_open() => {
             attach(change, id, d);
+            hold::joined(change, id, d);
             Some(id)
         }
         Some((id, row)) if row.closed_at.is_some_and(|at| change.now.since(at) < plan.case.reopen) => {
             reopen(change, id, row, fresh, key, d);
+            hold::begin(change, id, d);
             Some(id)
         }
         _ => {
@@ -107,6 +109,7 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
             change.say(id, TimelineKind::Measured, text, None);
             let text = format!("case opened, playbook {} version {}", plan.id, plan.version);
             change.say(id, TimelineKind::Decided, text, None);
+            hold::begin(change, id, d);
             Some(id)
         }
     }
@@ -331,6 +334,7 @@ pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
         }
     }
     latch::release(change, &row);
+    hold::closed(change, id);
     pages::acknowledge(change, id, outcome);
     drop_waiting(change, id);
     change.say(id, TimelineKind::Decided, format!("case closed: {outcome}"), None);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::quiet::QuietWindow;
-use crate::domain::{AdapterName, QueueName, Registry, Span};
+use crate::domain::{AdapterName, Guards, QueueName, Registry, RuleId, Span};
 use crate::playbook::{Messages, Part, Playbook, ProviderKind};
 use crate::source::{Diagnostic, Diagnostics};
 
@@ -103,6 +103,8 @@ pub struct Config {
     pub queues: BTreeMap<QueueName, Vec<Person>>,
     /// `[desk]`.
     pub settings: Settings,
+    /// What is looked at before a case of a rule acts; rules that ask for nothing need not be named.
+    pub guards: BTreeMap<RuleId, Guards>,
     /// Where callbacks come in; shown in tickets.
     pub public_url: String,
 }

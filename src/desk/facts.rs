@@ -15,7 +15,7 @@ use crate::playbook::Facts;
 const ETA_MAX_AGE: Span = Span::from_mins(10);
 
 /// The family of a fault: `brake` of `brake.circuit_loss`.
-fn family(fault: &str) -> &str {
+pub(super) fn family(fault: &str) -> &str {
     fault.split('.').next().unwrap_or(fault)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use super::facts::CaseFacts;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
-use super::{TimelineKind, cancel, case, command, dispatch, latch, pages, reach, ticket, wait};
+use super::{TimelineKind, cancel, case, command, dispatch, hold, latch, pages, reach, ticket, wait};
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
 use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
 
@@ -29,7 +29,7 @@ pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
         return;
     };
     let mut wake = Wake::default();
-    if row.is_open() {
+    if row.is_open() && !hold::holds(change, id, &mut wake) {
         cancel::watch(change, id, &plan, &mut wake);
         start_steps(change, id, &plan);
         drive_steps(change, id, &plan, &mut wake);
@@ -268,7 +268,8 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
         }
         return set_wake(change, id, *wake);
     }
-    if let Some(at) = case.react_by_at {
+    let held = hold::is_held(change, id);
+    if let Some(at) = case.react_by_at.filter(|_| !held) {
         if reacted(change, id) {
             clear_reaction(change, id);
         } else if change.now >= at {
@@ -288,7 +289,7 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     }
     let Some(case) = change.get::<CaseRow>(&id) else { return };
     let settled = case.goals.iter().all(|g| g.state.is_settled()) && !latch::holds(change, &case);
-    if settled && !under_way(&change.jobs(id)) && !telling(change, id) {
+    if settled && !held && !under_way(&change.jobs(id)) && !telling(change, id) {
         case::close(change, id, "served");
     }
     // Nothing waits for ever: an open case without any other wake-up is looked at again.

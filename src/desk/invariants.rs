@@ -5,7 +5,7 @@ use super::Desk;
 use super::Record;
 #[cfg(debug_assertions)]
 use super::rows::AnyRow;
-use super::rows::{CaseRow, GoalState, StepState};
+use super::rows::{CaseRow, GoalState, HoldRow, StepState, Why};
 use crate::domain::{CaseId, StepId};
 use crate::playbook::Step;
 
@@ -52,8 +52,10 @@ impl Desk {
 
     /// Each open goal has a step at work, a step that others at work may start, or a person who was asked.
     fn check_goals(&self, id: &CaseId, case: &CaseRow) -> Result<(), String> {
-        let pages = &self.state.rows.pages;
-        let asked = pages.range((*id, "".into())..).next().is_some_and(|((case, _), _)| case == id);
+        if let Some(hold) = self.state.rows.holds.get(id) {
+            return self.check_hold(id, hold);
+        }
+        let asked = self.is_asked(id);
         let Some(plan) = self.plan_of(case).filter(|_| !asked && case.human_owner.is_none()) else { return Ok(()) };
         let state = |step: &StepId| self.state.rows.steps.get(&(*id, step.clone())).map(|s| s.state);
         let at_work = |step: &Step| state(&step.id).is_some_and(StepState::is_live);
@@ -65,6 +67,24 @@ impl Desk {
             }
         }
         Ok(())
+    }
+
+    /// A held case has its wake-up, or a person was asked about the lot of them.
+    fn check_hold(&self, id: &CaseId, hold: &HoldRow) -> Result<(), String> {
+        let Why::Breaker { group, trip } = &hold.why else { return Ok(()) };
+        let row = self.state.rows.breakers.get(&(hold.rule.clone(), group.clone()));
+        let Some(row) = row.filter(|r| r.tripped && r.trip == *trip && !self.config.queues.is_empty()) else {
+            return Ok(());
+        };
+        let lead = row.lead.and_then(|lead| self.state.rows.cases.get(&lead).map(|case| (lead, case)));
+        match lead {
+            Some((lead, case)) if case.is_open() && (self.is_asked(&lead) || case.human_owner.is_some()) => Ok(()),
+            _ => Err(format!("I1: case {id} is held by rule {} and nobody was asked", hold.rule)),
+        }
+    }
+
+    fn is_asked(&self, id: &CaseId) -> bool {
+        self.state.rows.pages.range((*id, "".into())..).next().is_some_and(|((case, _), _)| case == id)
     }
 
     fn check_timeline(&self, id: &CaseId) -> Result<(), String> {

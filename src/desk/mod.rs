@@ -11,6 +11,7 @@
 //! - I3: an effect has one attempt in flight at most, and only effects in flight have orders.
 
 mod api;
+mod breaker;
 mod cancel;
 mod case;
 mod change;
@@ -21,6 +22,7 @@ mod deadline;
 mod dispatch;
 mod facts;
 mod goals;
+mod hold;
 mod invariants;
 mod latch;
 mod lookup;

@@ -337,6 +337,54 @@ pub(super) struct LatchRow {
     pub(super) released: bool,
 }
 
+/// A case whose steps are held.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct HoldRow {
+    /// The rule that opened the case.
+    pub(super) rule: RuleId,
+    pub(super) why: Why,
+}
+
+/// Why the steps of a case are held.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Why {
+    Parent(Settling),
+    /// Too many: in force for as long as that trip of the breaker lasts.
+    Breaker {
+        group: String,
+        trip: u32,
+    },
+}
+
+/// A case whose parent device may be the cause.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Settling {
+    pub(super) parent: DeviceId,
+    /// Goes on then, if there is no case of the parent.
+    pub(super) until_at: At,
+    /// The open case of the parent.
+    pub(super) case: Option<CaseId>,
+    /// There is or was one.
+    pub(super) explained: bool,
+}
+
+/// The fleet breaker of a rule, for one group of devices.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct BreakerRow {
+    /// When its last cases began to act: as many as may act at most.
+    pub(super) acted: Vec<At>,
+    pub(super) tripped: bool,
+    /// Counts the trips.
+    pub(super) trip: u32,
+    /// What was too much.
+    pub(super) why: String,
+    /// Cases held since then.
+    pub(super) held: u32,
+    /// The held case for which a person was asked.
+    pub(super) lead: Option<CaseId>,
+    pub(super) released_by: Option<String>,
+}
+
 /// Declares the tables: name, key, row, tag byte of the stored key.
 macro_rules! tables {
     ($($name:ident: $key:ty => $row:ty, $tag:literal;)*) => {
@@ -410,6 +458,8 @@ tables! {
     timeline: (CaseId, u32) => TimelineEntry, b'l';
     plans: SourceHash => PlanRow, b'p';
     latches: EpisodeId => LatchRow, b'x';
+    holds: CaseId => HoldRow, b'o';
+    breakers: (RuleId, String) => BreakerRow, b'k';
 }
 
 /// The first byte of the keys of cases.

@@ -6,7 +6,7 @@ use super::change::Change;
 use super::rows::{CaseRow, EffectRow};
 use super::state::Timer;
 use super::{Input, Reply, Watch};
-use super::{case, claim, goals, news, speech};
+use super::{breaker, case, claim, goals, news, speech};
 use crate::domain::DeviceId;
 
 /// Timers handled in one step; the rest is due at once in the next.
@@ -23,6 +23,7 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Answered { effect, turn, provider_ref } => speech::answered(change, effect, turn, &provider_ref),
         Input::Ack { case, actor } => case::acknowledged(change, case, &actor),
         Input::Close { case, actor, reason } => case::closed_by_person(change, case, &actor, &reason),
+        Input::Release { rule, actor } => breaker::release(change, &rule, &actor),
         Input::Started => news::restarted(change),
         Input::Wake => wake(change),
     }

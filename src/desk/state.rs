@@ -58,6 +58,8 @@ impl State {
             AnyRow::facts(key, row) => set(&mut self.rows.facts, key, row),
             AnyRow::budgets(key, row) => set(&mut self.rows.budgets, key, row),
             AnyRow::latches(key, row) => set(&mut self.rows.latches, key, row),
+            AnyRow::holds(key, row) => set(&mut self.rows.holds, key, row),
+            AnyRow::breakers(key, row) => set(&mut self.rows.breakers, key, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
         }
         Ok(())

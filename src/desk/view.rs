@@ -34,6 +34,7 @@ impl Desk {
             key: row.key.clone(),
             playbook: format!("{} version {}", row.playbook, row.version),
             human_owner: row.human_owner.clone(),
+            waits_for: self.waits_for(id),
             goals: goals.collect(),
             effects: self.effects_of(id).filter_map(|e| self.effect_view(&e)).collect(),
             timeline: timeline.collect(),

@@ -5,6 +5,7 @@
 
 mod detection;
 mod effect;
+mod guard;
 mod id;
 mod pos;
 mod registry;
@@ -18,6 +19,7 @@ pub use effect::{
     CallProgress, CallWork, CommandWork, DispatchWork, Job, JobState, JobUpdate, MailWork, Order, OrderKind, Outcome,
     Place, Purpose, Receipt, ReceiptKind, SmsProgress, SmsWork, TicketWork, Vehicle, WebhookWork, Work,
 };
+pub use guard::{Breaker, Guards};
 pub use id::{
     AdapterName, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, FaultName, GoalName,
     ModelId, ParseIdError, PlaybookId, QueueName, RuleId, ScriptId, SignalName, StepId,

@@ -196,6 +196,7 @@ impl Engine {
         let past = old.past.as_deref().filter(|past| carry.fits(&past.0)).map(|(state, stay)| {
             let mut device = self.carry_device(carry, model, program, state);
             clear_disabled(&mut device, program);
+            device.aside = None;
             Past { device, stay: *stay }
         });
         if past.is_some() {

@@ -106,6 +106,22 @@ pub(super) async fn close(
     tell(&app, case, "close", Input::Close { case, actor: caller.name.to_string(), reason }).await
 }
 
+/// `POST /api/v1/rules/{rule}/release`: the cases that the breaker of a rule holds go on.
+pub(super) async fn release(
+    State(app): State<Arc<App>>,
+    caller: Caller<ToAct>,
+    rule: Result<Path<String>, PathRejection>,
+) -> Result<impl IntoResponse, Problem> {
+    let bad = |_| Problem::bad_request("bad_rule", "the name of a rule is expected").hint("as in the rule file");
+    let Path(rule) = rule.map_err(bad)?;
+    let input = Input::Release { rule: rule.as_str().into(), actor: caller.name.to_string() };
+    match app.desk.tell(input).await? {
+        Reply::Refused(reason) => Err(Problem::new(StatusCode::CONFLICT, "refused", reason)
+            .hint("a held case says under waits_for which rule holds it")),
+        _ => Ok(Json(json!({ "rule": rule, "done": "release" }))),
+    }
+}
+
 /// Tells the desk and answers once it is durable.
 async fn tell(app: &App, case: CaseId, done: &str, input: Input) -> Result<impl IntoResponse + use<>, Problem> {
     match app.desk.tell(input).await? {

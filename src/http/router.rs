@@ -34,6 +34,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/cases/{id}", get(api::show))
         .route("/api/v1/cases/{id}/ack", post(api::ack))
         .route("/api/v1/cases/{id}/close", post(api::close))
+        .route("/api/v1/rules/{rule}/release", post(api::release))
         .route("/api/v1/explain", get(explain::explain))
         .fallback(async || Problem::not_found("there is nothing here", "the API begins at /api/v1/cases"))
         .method_not_allowed_fallback(async || {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::baseline::Origin;
 use super::program::{ModelProgram, Program};
-use crate::domain::{FaultName, Mode, ModelId, RuleId, Severity};
+use crate::domain::{FaultName, Guards, Mode, ModelId, RuleId, Severity};
 use crate::source::Place;
 
 /// One rule as it was loaded.
@@ -27,6 +27,8 @@ pub struct RuleInfo {
     pub severities: Vec<Severity>,
     /// How sure it is, 0..=1.
     pub confidence: f64,
+    /// What the desk looks at before a case of it acts.
+    pub guards: Guards,
     /// Where its fault is named, or else the rule itself.
     pub place: Place,
 }

@@ -1,5 +1,5 @@
 //! `[rule.active]`, `[rule.gate]` and `[rule.limits]`: what keeps a rule from raising, and what is done when it raises
-//! too often.
+//! too often. The breaker and the parent are guards of the desk: here they are only read.
 
 use std::sync::Arc;
 
@@ -7,11 +7,13 @@ use super::program::{Ins, Shown};
 use super::raw::{Source, duration, source};
 use super::schedule::{self, Schedule};
 use super::tree::{Node, Part, line_of};
-use crate::domain::Span;
-use crate::source::{Diagnostic, Diagnostics, Place, Table};
+use crate::domain::{Breaker, Guards, Span};
+use crate::source::{Diagnostic, Diagnostics, Place, Table, Text};
 
 /// Most raises that are remembered of one device.
 const MAX_FLAPS: u32 = 20;
+/// Most cases that a breaker lets act.
+const MAX_BREAKER: u32 = 500;
 
 /// As written.
 #[derive(Debug, Default)]
@@ -21,6 +23,7 @@ pub(super) struct RawLimits {
     pub(super) expected_off: Option<Source>,
     pub(super) flap: Option<Flap>,
     pub(super) cooldown: Span,
+    pub(super) guards: Guards,
     /// Where each of them is said.
     pub(super) places: Vec<(Hindrance, Place)>,
 }
@@ -119,11 +122,13 @@ pub(super) fn read(diags: &mut Diagnostics, rule: &Table<'_>) -> RawLimits {
     if let Some(table) = rule.table(diags, "gate") {
         raw.ingest_healthy = duration(diags, &table, "ingest_healthy").map_or(Span::ZERO, |s| s.value);
         raw.expected_off = source(diags, &table, "expected_off");
+        raw.guards.parent = table.text(diags, "parent").and_then(|text| parent(diags, &text));
         table.finish(diags);
     }
     if let Some(table) = rule.table(diags, "limits") {
         raw.cooldown = duration(diags, &table, "cooldown").map_or(Span::ZERO, |s| s.value);
         raw.flap = table.table(diags, "flap").and_then(|t| flap(diags, t));
+        raw.guards.breaker = table.table(diags, "fleet_breaker").and_then(|t| breaker(diags, t));
         table.finish(diags);
     }
     raw.places = places(diags, rule);
@@ -143,7 +148,7 @@ fn places(diags: &mut Diagnostics, rule: &Table<'_>) -> Vec<(Hindrance, Place)> 
 }
 
 fn flap(diags: &mut Diagnostics, table: Table<'_>) -> Option<Flap> {
-    let often = often(diags, &table);
+    let often = often(diags, &table, MAX_FLAPS);
     if let Some(then) = table.need_text(diags, "then").filter(|t| &*t.value != "latch") {
         let finding = Diagnostic::error("R081", format!("`then` is '{}'", then.value));
         diags.push(finding.at(then.place, "").hint("write then = \"latch\""));
@@ -153,16 +158,50 @@ fn flap(diags: &mut Diagnostics, table: Table<'_>) -> Option<Flap> {
     Some(Flap { max, per: per.as_micros() })
 }
 
+fn breaker(diags: &mut Diagnostics, table: Table<'_>) -> Option<Breaker> {
+    let often = often(diags, &table, MAX_BREAKER);
+    let by = table.text(diags, "by").map(|text| by(diags, text));
+    table.finish(diags);
+    let (max, per) = often?;
+    Some(Breaker { max, per, by })
+}
+
+/// What cases are counted by. A group of one device would never have too many.
+fn by(diags: &mut Diagnostics, text: Text) -> Arc<str> {
+    if !is_attribute(&text.value) || &*text.value == "id" {
+        let finding = Diagnostic::error("R083", format!("`by` is '{}'", text.value));
+        let hint = "name an attribute of the registry that many devices share: model, firmware, site";
+        diags.push(finding.at(text.place, "").hint(hint));
+    }
+    text.value
+}
+
+/// The attribute of `device.gateway`.
+fn parent(diags: &mut Diagnostics, text: &Text) -> Option<Arc<str>> {
+    let attribute = text.value.strip_prefix("device.").filter(|name| is_attribute(name) && *name != "id");
+    if attribute.is_none() {
+        let finding = Diagnostic::error("R082", format!("`parent` is '{}'", text.value));
+        let hint = "name the attribute of the registry that holds the id of the parent: device.gateway";
+        diags.push(finding.at(text.place.clone(), "").hint(hint));
+    }
+    attribute.map(Arc::from)
+}
+
+/// The name of a column of the registry.
+fn is_attribute(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
 /// `max` and `per`.
-fn often(diags: &mut Diagnostics, table: &Table<'_>) -> Option<(u32, Span)> {
+fn often(diags: &mut Diagnostics, table: &Table<'_>, most: u32) -> Option<(u32, Span)> {
     table.need(diags, "max");
     table.need(diags, "per");
     let (max, per) = (table.count(diags, "max"), duration(diags, table, "per"));
     let max = max.filter(|max| {
-        let fits = (1..=MAX_FLAPS).contains(&max.value);
+        let fits = (1..=most).contains(&max.value);
         if !fits {
             let finding = Diagnostic::error("R081", format!("`max` is {}", max.value));
-            diags.push(finding.at(max.place.clone(), format!("must be 1 to {MAX_FLAPS}")));
+            diags.push(finding.at(max.place.clone(), format!("must be 1 to {most}")));
         }
         fits
     });

@@ -58,6 +58,7 @@ pub fn load_with(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>,
             lead: rule.lead,
             severities: rule.levels.iter().map(|l| l.severity).collect(),
             confidence: rule.confidence,
+            guards: rule.limits.guards.clone(),
             place: rule.fault.as_ref().unwrap_or(&rule.id).place.clone(),
         })
         .collect();
@@ -531,6 +532,9 @@ impl RuleCompiler<'_> {
                 list.push((name.to_string(), typed.code.clone(), typed.shown(), typed.slot));
             }
         }
+        // By name: where other rules have put a signal must not show.
+        let mut slots: Vec<u16> = slots.into_iter().collect();
+        slots.sort_by_key(|slot| &self.tables.program.slots[usize::from(*slot)].name);
         for slot in slots {
             let spec = &self.tables.program.slots[usize::from(slot)];
             // What only a fold reads has no single value; the fold has. A code is named in the list.
@@ -549,9 +553,11 @@ impl RuleCompiler<'_> {
                 list.push((name, code, Shown::Num(Unit::none()), None));
             }
         }
-        for ix in &uses.folds {
-            let fold = &self.tables.program.folds[usize::from(*ix)];
-            let code = vec![super::program::Ins::Fold(*ix)];
+        let mut folds: Vec<u16> = uses.folds.iter().copied().collect();
+        folds.sort_by_key(|ix| &self.tables.program.folds[usize::from(*ix)].text);
+        for ix in folds {
+            let fold = &self.tables.program.folds[usize::from(ix)];
+            let code = vec![super::program::Ins::Fold(ix)];
             if list.iter().any(|(_, known, ..)| *known == code) {
                 continue;
             }

@@ -41,6 +41,8 @@ mod tables;
 mod tree;
 mod types;
 
+#[cfg(test)]
+pub(crate) use call::functions;
 pub use fleet::Fleet;
 pub use info::RuleInfo;
 pub use load::{load, load_with};

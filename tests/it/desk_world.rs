@@ -215,6 +215,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         ]
         .into(),
         settings: Settings::default(),
+        guards: BTreeMap::new(),
         public_url: "http://127.0.0.1:8474".into(),
         playbooks: Vec::new(),
     };

@@ -130,7 +130,7 @@ fn child_appends_until_killed() {
 }
 
 #[test]
-fn a_killed_process_loses_no_acknowledged_record_of_the_journal() {
+fn d1_a_killed_process_loses_no_acknowledged_record_of_the_journal() {
     let dir = TempDir::new().unwrap();
     let mut random = Seeded(1);
     let mut before = 0;
@@ -184,7 +184,7 @@ fn a_killed_process_loses_no_committed_record_of_the_store() {
 }
 
 #[test]
-fn a_damaged_or_deleted_state_is_rebuilt_without_loss() {
+fn d4_a_damaged_or_deleted_state_is_rebuilt_without_loss() {
     const RECORDS: u64 = 800;
     let whole = TempDir::new().unwrap();
     let mut store = Store::open(whole.path()).unwrap().0;

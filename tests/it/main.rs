@@ -18,6 +18,7 @@ mod explain;
 mod fit;
 mod fleet_world;
 mod formats;
+mod guards;
 mod http;
 mod latch;
 mod lookup;

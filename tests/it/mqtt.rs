@@ -150,7 +150,7 @@ async fn subscribes_anew_when_the_broker_has_lost_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn acks_reach_the_broker_only_after_release_and_in_the_order_of_receipt() {
+async fn d1_acks_reach_the_broker_only_after_release_and_in_the_order_of_receipt() {
     let broker = Broker::start(OPEN);
     let settings = settings(&[broker.url()]);
     let (mut connection, sender) = receiver_and_sender(&settings).await;
@@ -208,7 +208,7 @@ async fn large_packets_neither_wedge_nor_break_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_slows_the_broker_down_and_loses_nothing() {
+async fn d3_a_full_queue_slows_the_broker_down_and_loses_nothing() {
     let broker = Broker::start(OPEN);
     let settings = Settings { keep_alive: Span::from_secs(5), ..settings(&[broker.url()]) };
     let limits = QueueLimits { messages: 20, bytes: 1 << 20 };
@@ -247,7 +247,7 @@ async fn a_full_queue_slows_the_broker_down_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_drops_qos_0_and_stays_connected() {
+async fn d2_d3_a_full_queue_drops_qos_0_and_stays_connected() {
     let broker = Broker::start(OPEN);
     let settings = settings(&[broker.url()]);
     let limits = QueueLimits { messages: 5, bytes: 1 << 20 };

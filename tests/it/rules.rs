@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use forewarn::domain::{Breaker, Guards, Span};
 use forewarn::model::{self, CodeTables};
 use forewarn::rules;
 use forewarn::source::Diagnostics;
@@ -48,6 +49,10 @@ ambient_temp = { path = "at", unit = "degF" }
 
 /// All that is said of rule file `text`.
 fn findings(text: &str) -> String {
+    load(text).0
+}
+
+fn load(text: &str) -> (String, rules::Program) {
     let mut diags = Diagnostics::default();
     let files: Vec<_> = MODELS.iter().map(|(path, text)| diags.add_file(*path, *text)).collect();
     let codes = diags.add_file("codes/obd2.csv", "code,class,severity,text\nP0301,misfire,,\nP0524,oil,,\n");
@@ -55,8 +60,8 @@ fn findings(text: &str) -> String {
     let models = Arc::new(models);
     assert!(diags.list().is_empty(), "{}", diags.render(false));
     let file = diags.add_file("rules/x.toml", text);
-    let _ = rules::load(&mut diags, &[file], models);
-    diags.render(false)
+    let program = rules::load(&mut diags, &[file], models);
+    (diags.render(false), program)
 }
 
 /// A rule for `ice-g1` whose `when` is `when`.
@@ -147,6 +152,12 @@ fn files() {
         ("toml_syntax", "[[rule]]\nid = \nmodels = [\"ice-g1\"\n".to_owned()),
         ("unknown_key", with("hodl = \"5m\"\n")),
         ("unknown_component", with("each = \"cel\"\n")),
+        (
+            "bad_breaker",
+            with("[rule.limits]\nfleet_breaker = { max = 0, per = \"0s\", by = \"device.firmware\", of = 1 }\n"),
+        ),
+        ("breaker_without_limits", with("[rule.limits]\nfleet_breaker = { by = \"id\" }\n")),
+        ("bad_parent", with("[rule.gate]\nparent = \"gateway\"\n")),
         ("missing_id_and_models", "[[rule]]\nwhen = \"ignition\"\nseverity = \"minor\"\n".to_owned()),
         ("bad_id", when("ignition").replace("\"r\"", "\"coolant overheat\"")),
         ("same_id_twice", format!("{}{}", when("ignition"), when("!ignition"))),
@@ -185,6 +196,18 @@ fn files() {
     ] {
         check(name, &text);
     }
+}
+
+#[test]
+fn guards_are_read_for_the_desk() {
+    let breaker = "[rule.limits]\nfleet_breaker = { max = 50, per = \"5m\", by = \"site\" }\n";
+    let (said, program) = load(&with(&format!("{breaker}[rule.gate]\nparent = \"device.gateway\"\n")));
+    assert_eq!(said, "");
+    let breaker = Breaker { max: 50, per: Span::from_mins(5), by: Some("site".into()) };
+    assert_eq!(program.rules()[0].guards, Guards { breaker: Some(breaker), parent: Some("gateway".into()) });
+    let (said, program) = load(&with("[rule.limits]\nfleet_breaker = { max = 500, per = \"1h\" }\n"));
+    assert_eq!(said, "");
+    assert_eq!(program.rules()[0].guards.breaker.as_ref().map(|b| (b.max, b.by.clone())), Some((500, None)));
 }
 
 /// Event signals, counters, clocks and patterns, which a condition can ask wrongly.

@@ -196,6 +196,7 @@ pub fn render_case(view: &CaseView, style: &Style) -> String {
         ("closed", closed, Paint::new()),
         ("playbook", Some(clean(&view.playbook)), Paint::new()),
         ("taken by", view.human_owner.as_deref().map(clean), Paint::new()),
+        ("waits for", view.waits_for.as_deref().map(clean), Paint::new()),
     ];
     let rows: Vec<Row> = facts
         .into_iter()

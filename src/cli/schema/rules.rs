@@ -80,6 +80,15 @@ const RULE: &[Key] = &[
                 "An episode that comes and goes",
             ),
             key("cooldown", Duration, "So long after an episode no new one is told"),
+            key(
+                "fleet_breaker",
+                Table(&[
+                    need("max", Count, "More cases than this …"),
+                    need("per", Duration, "… in this time wait for a person"),
+                    key("by", Text, "Counted apart by this attribute of the registry: model, firmware, site"),
+                ]),
+                "Too many devices at once",
+            ),
         ]),
         "What keeps a rule from crying wolf",
     ),
@@ -97,6 +106,7 @@ const RULE: &[Key] = &[
         Table(&[
             key("ingest_healthy", Duration, "Our own link must have been up for so long"),
             key("expected_off", Expression, "Then silence means nothing"),
+            key("parent", Text, "device.x: the attribute of the registry that names the device which may be the cause"),
         ]),
         "What must be given before silence means anything",
     ),

@@ -42,7 +42,7 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
     if values.iter().any(|v| v.is_nan()) {
         return;
     }
-    let (head, bins) = words.split_at_mut(b.head());
+    let (head, bins) = words[..b.words()].split_at_mut(b.head());
     let before = time(head[0]);
     if before != 0 && !op.frozen {
         let mut held = [0.0; Baseline::MAX_OF];
@@ -62,7 +62,7 @@ pub(super) fn update_late(op: Op<'_>, words: &mut [u64], inputs: &[f64]) {
     let (Some(b), Some((regime, values))) = (op.spec.baseline.as_deref(), inputs.split_last()) else { return };
     if !op.frozen && values.iter().all(|v| !v.is_nan()) {
         let covered = if op.spec.covers == i64::MAX { 0 } else { op.spec.covers / 3 };
-        let (head, bins) = words.split_at_mut(b.head());
+        let (head, bins) = words[..b.words()].split_at_mut(b.head());
         learn(b, &mut head[2], bins, regime.to_bits(), values, covered);
     }
 }

@@ -94,7 +94,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn a_restart_anywhere_changes_nothing(entries in entries(), cut in any::<prop::sample::Index>(), lateness in prop::bool::ANY) {
+    fn d4_a_restart_anywhere_changes_nothing(entries in entries(), cut in any::<prop::sample::Index>(), lateness in prop::bool::ANY) {
         let head = if lateness { format!("{HEAD}lateness = \"10s\"\n") } else { HEAD.to_owned() };
         let p = program(&model(&head), RULES);
         let (mut whole, mut broken) = (fresh(&p), fresh(&p));
@@ -117,7 +117,7 @@ proptest! {
     }
 
     #[test]
-    fn redelivery_of_a_suffix_changes_nothing(entries in entries(), cut in any::<prop::sample::Index>(), back in 1_usize..4) {
+    fn d1_redelivery_of_a_suffix_changes_nothing(entries in entries(), cut in any::<prop::sample::Index>(), back in 1_usize..4) {
         let p = program(&model(HEAD), RULES);
         let (mut once, mut twice) = (fresh(&p), fresh(&p));
         let (mut expected, mut found) = (Vec::new(), Vec::new());

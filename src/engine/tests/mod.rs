@@ -9,6 +9,7 @@ mod counters;
 mod events;
 mod examples_design;
 mod history;
+mod identity;
 mod levels;
 mod lifecycle;
 mod operators;

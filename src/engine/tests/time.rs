@@ -207,6 +207,23 @@ fn t5_our_own_outage_is_not_silence() {
 }
 
 #[test]
+fn t5_a_backlog_is_not_silence() {
+    let mut w = world("when = \"silent(30s)\"");
+    w.run_to(1);
+    w.send("\"x\":1");
+    // The broker kept what came while we were away; all of it is taken in before the next mark.
+    w.now = 600;
+    for te in (11..600).step_by(10) {
+        w.send_at(te, "\"x\":1");
+    }
+    w.outage_to(600);
+    w.run_to(659);
+    assert_eq!(w.told(), [""; 0], "neither the outage nor what came late is silence");
+    w.run_to(660);
+    assert_eq!(w.out.len(), 1, "the grace is over, and nothing has come since");
+}
+
+#[test]
 fn t5_no_timer_fires_during_the_grace() {
     let mut w = world("when = \"silent(30s)\"");
     w.run_to(1);
@@ -278,7 +295,7 @@ fn t6_uncovered_time_pauses_resets_or_counts() {
 }
 
 #[test]
-fn redelivered_messages_are_dropped() {
+fn d1_redelivered_messages_are_dropped() {
     let mut w = world("when = \"x > 5\"\nconfirm = 2");
     w.send("\"x\":6");
     w.send("\"x\":6");

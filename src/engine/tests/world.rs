@@ -13,7 +13,7 @@ use crate::source::Diagnostics;
 pub(super) const START: i64 = 1_767_225_600;
 
 /// What some codes mean.
-const CODES: &str = "code,class,severity,text\nP0301,misfire,major,Cylinder 1 misfires\nP03*,misfire,minor,A cylinder misfires\nP0420,emission,,Catalyst below threshold\nP0524,oil,critical,Oil pressure too low\n";
+pub(super) const CODES: &str = "code,class,severity,text\nP0301,misfire,major,Cylinder 1 misfires\nP03*,misfire,minor,A cylinder misfires\nP0420,emission,,Catalyst below threshold\nP0524,oil,critical,Oil pressure too low\n";
 
 /// A model with one of everything. `{extra}` goes to the head of the model.
 pub(super) fn model(extra: &str) -> String {

@@ -88,6 +88,12 @@ const GROUPS: &[&[Call]] = &[
     shape::CALLS,
 ];
 
+/// The names of all of them.
+#[cfg(test)]
+pub(crate) fn functions() -> impl Iterator<Item = &'static str> {
+    GROUPS.iter().copied().flatten().map(|call| call.name)
+}
+
 impl Checker<'_> {
     pub(super) fn call(&mut self, name: &Word, args: &[Expr], e: &Expr) -> Option<Typed> {
         let calls = || GROUPS.iter().copied().flatten();

@@ -21,6 +21,7 @@ async fn scopes() {
         (Method::GET, "/api/v1/explain?rule=hot&device=car-1", [401, 401, 200, 403, 403, 200]),
         (Method::POST, &*ack, [401, 401, 403, 200, 403, 200]),
         (Method::POST, &*close, [401, 401, 403, 403, 200, 200]),
+        (Method::POST, "/api/v1/rules/hot/release", [401, 401, 403, 403, 200, 200]),
         (Method::GET, "/healthz", [200; 6]),
         (Method::GET, "/readyz", [200; 6]),
         (Method::GET, "/metrics", [200; 6]),
@@ -52,10 +53,12 @@ async fn scopes() {
         .map(|input| match input {
             Input::Ack { actor, .. } => format!("ack {actor}"),
             Input::Close { actor, reason, .. } => format!("close {actor} {reason}"),
+            Input::Release { rule, actor } => format!("release {rule} {actor}"),
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(actors, ["ack ack", "ack admin", "close act r", "close admin r"]);
+    let released = ["release hot act", "release hot admin"];
+    assert_eq!(actors, [&["ack ack", "ack admin", "close act r", "close admin r"][..], &released].concat());
 }
 
 /// The answer does not tell what is wrong with a token.

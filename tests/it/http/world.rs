@@ -172,6 +172,7 @@ fn case(id: &str) -> CaseView {
         key: "car-0042/brake".to_owned(),
         playbook: "car-breakdown-tow version 7".to_owned(),
         human_owner: None,
+        waits_for: None,
         goals: vec![GoalView {
             name: "driver_told_to_stop".to_owned(),
             state: "open".to_owned(),

@@ -67,6 +67,7 @@ fn view() -> CaseView {
         key: "car-0042/brake".to_owned(),
         playbook: "car-breakdown-tow version 7".to_owned(),
         human_owner: Some("ops".to_owned()),
+        waits_for: None,
         goals: vec![
             goal("driver_told_to_stop", "met", Some("human_confirmed"), None),
             goal("tow_accepted", "open", None, Some("2026-11-22T02:20:00Z")),

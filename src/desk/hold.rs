@@ -1,0 +1,184 @@
+//! Held cases: open and recorded, and nothing is done yet, because another device may be the cause or because they are
+//! too many at once. Whatever ends a hold, the plan then runs as if the case had just been opened.
+
+use std::collections::BTreeSet;
+
+use super::change::Change;
+use super::facts::family;
+use super::goals::Wake;
+use super::rows::{CaseRow, HoldRow, Settling, Why};
+use super::{Desk, TimelineKind, breaker, case};
+use crate::domain::{CaseId, Change as What, Detection, DeviceId, Span};
+
+/// How long a case waits for its parent device to fail too: a gateway that dies is noticed by its own silence, at about
+/// the time at which its devices are, not before.
+const SETTLING: Span = Span::from_mins(2);
+/// Parents of parents that are followed.
+const MAX_DEPTH: usize = 8;
+
+/// The outcome of a case whose fault went away before anything was done.
+pub(super) const CLEARED: &str = "cleared_while_held";
+const EXPLAINED: &str = "explained_by_parent";
+
+/// A case was opened: may it act?
+pub(super) fn begin(change: &mut Change<'_>, id: CaseId, d: &Detection) {
+    let Some(parent) = parent_of(change, d) else {
+        breaker::admit(change, id, &d.rule);
+        return;
+    };
+    let text = format!("held for {SETTLING}: its parent {parent} may be the cause");
+    let settling = Settling { parent, until_at: change.now + SETTLING, case: None, explained: false };
+    change.put(id, HoldRow { rule: d.rule.clone(), why: Why::Parent(settling) });
+    change.say(id, TimelineKind::Decided, text, None);
+}
+
+/// The device that the registry names as the parent of the detection's.
+fn parent_of(change: &Change<'_>, d: &Detection) -> Option<DeviceId> {
+    let attribute = change.config.guards.get(&d.rule)?.parent.as_deref()?;
+    let parent = change.config.registry.devices.get(&d.device)?.attribute(attribute)?;
+    (!parent.is_empty() && parent != d.device.as_str()).then(|| parent.into())
+}
+
+/// A further detection for an open case: what holds back one rule does not hold back another.
+pub(super) fn joined(change: &mut Change<'_>, id: CaseId, d: &Detection) {
+    let other = change.get::<HoldRow>(&id).is_some_and(|row| row.rule != d.rule);
+    if other && d.change == What::Raised {
+        go_on(change, id, &format!("rule {} has found the fault too", d.rule));
+        begin(change, id, d);
+    }
+}
+
+pub(super) fn is_held(change: &Change<'_>, id: CaseId) -> bool {
+    change.get::<HoldRow>(&id).is_some()
+}
+
+/// Whether the case has to wait, or is over without having done anything.
+pub(super) fn holds(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) -> bool {
+    let Some(HoldRow { rule, why }) = change.get::<HoldRow>(&id) else { return false };
+    match why {
+        Why::Breaker { group, trip } => breaker::holds(change, id, &rule, &group, trip),
+        Why::Parent(settling) => {
+            let settling = look_at_parent(change, id, settling);
+            let outcome = if settling.explained { EXPLAINED } else { CLEARED };
+            if close_if_cleared(change, id, outcome) || settling.case.is_some() {
+                return true;
+            }
+            if change.now < settling.until_at {
+                wake.at(settling.until_at);
+                return true;
+            }
+            go_on(change, id, &format!("its parent {} has no such fault: the case goes on", settling.parent));
+            breaker::admit(change, id, &rule)
+        }
+    }
+}
+
+/// Follows the case of the parent: attached while it is open. When it ends, the child has the same time again in which
+/// its own fault may end.
+fn look_at_parent(change: &mut Change<'_>, id: CaseId, old: Settling) -> Settling {
+    let found = explaining(change, id, &old);
+    if found == old.case {
+        return old;
+    }
+    let parent = &old.parent;
+    let text = match found {
+        Some(case) => format!("explained by case {} of its parent {parent}; its own steps are held", case.short()),
+        None => format!("the case of its parent {parent} is closed; it goes on if the fault is there in {SETTLING}"),
+    };
+    change.say(id, TimelineKind::Decided, text, None);
+    let new = Settling { until_at: change.now + SETTLING, case: found, explained: true, ..old };
+    if let Some(row) = change.get::<HoldRow>(&id) {
+        change.put(id, HoldRow { why: Why::Parent(new.clone()), ..row });
+    }
+    new
+}
+
+/// The open case of the parent with a fault of the same family that does not itself wait for this one.
+fn explaining(change: &Change<'_>, id: CaseId, settling: &Settling) -> Option<CaseId> {
+    let fault = change.get::<CaseRow>(&id)?.fault;
+    let fits = |other: &CaseId| {
+        let same = |c: CaseRow| c.is_open() && family(c.fault.as_str()) == family(fault.as_str());
+        change.get::<CaseRow>(other).is_some_and(same) && !waits_for(change, *other, id)
+    };
+    let open = change.base.open_by_device.get(&settling.parent);
+    settling.case.filter(fits).or_else(|| open.into_iter().flatten().copied().find(fits))
+}
+
+fn waits_for(change: &Change<'_>, from: CaseId, to: CaseId) -> bool {
+    let mut at = from;
+    for _ in 0..MAX_DEPTH {
+        match change.get::<HoldRow>(&at).map(|row| row.why) {
+            _ if at == to => return true,
+            Some(Why::Parent(Settling { case: Some(next), .. })) => at = next,
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Ends a hold: the promises count from now.
+pub(super) fn go_on(change: &mut Change<'_>, id: CaseId, why: &str) {
+    end(change, id);
+    if let Some(mut row) = change.get::<CaseRow>(&id) {
+        row.react_by_at = Some(change.now + change.config.settings.reaction).filter(|_| row.human_owner.is_none());
+        change.put(id, row);
+    }
+    change.say(id, TimelineKind::Decided, why, None);
+}
+
+pub(super) fn close_if_cleared(change: &mut Change<'_>, id: CaseId, outcome: &str) -> bool {
+    let cleared = change.get::<CaseRow>(&id).is_some_and(|c| c.cleared_at.is_some());
+    if cleared {
+        case::close(change, id, outcome);
+    }
+    cleared
+}
+
+/// A case was closed: it is held no longer, and what it explained looks again.
+pub(super) fn closed(change: &mut Change<'_>, id: CaseId) {
+    end(change, id);
+    for child in all(change, |row| matches!(&row.why, Why::Parent(s) if s.case == Some(id))) {
+        look_again(change, child);
+    }
+}
+
+fn end(change: &mut Change<'_>, id: CaseId) {
+    let Some(HoldRow { rule, why }) = change.get::<HoldRow>(&id) else { return };
+    change.delete::<HoldRow>(id);
+    if let Why::Breaker { group, trip } = why {
+        breaker::left(change, id, rule, group, trip);
+    }
+}
+
+/// Has the case looked at soon, in a step of its own: there may be thousands.
+pub(super) fn look_again(change: &mut Change<'_>, id: CaseId) {
+    if let Some(mut row) = change.get::<CaseRow>(&id) {
+        row.wake_at = Some(change.now);
+        change.put(id, row);
+    }
+}
+
+pub(super) fn all(change: &Change<'_>, fits: impl Fn(&HoldRow) -> bool) -> Vec<CaseId> {
+    let known: BTreeSet<&CaseId> = change.base.rows.holds.keys().chain(change.pending.holds.keys()).collect();
+    known.into_iter().copied().filter(|id| change.get::<HoldRow>(id).is_some_and(|row| fits(&row))).collect()
+}
+
+impl Desk {
+    /// Why a case is held, for people.
+    pub(super) fn waits_for(&self, id: &CaseId) -> Option<String> {
+        let row = self.state.rows.holds.get(id)?;
+        Some(match &row.why {
+            Why::Parent(Settling { parent, case: Some(case), .. }) => {
+                format!("the end of case {} of its parent {parent}, which explains it", case.short())
+            }
+            Why::Parent(Settling { parent, until_at, .. }) => {
+                format!("news of its parent {parent}, until {until_at}")
+            }
+            Why::Breaker { group, .. } => {
+                let breaker = self.state.rows.breakers.get(&(row.rule.clone(), group.clone()));
+                let why = breaker.map_or("", |b| &b.why);
+                format!("a person ({why}): forewarn case release-rule {}", row.rule)
+            }
+        })
+    }
+}

@@ -1,0 +1,324 @@
+//! The guards of rules, as people meet them: too many cases of one rule wait for a person, and a case that the parent
+//! device explains waits for that one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use forewarn::desk::{CaseView, Config, Desk, Input, Reply};
+use forewarn::domain::{
+    At, Breaker, Change, Detection, DeviceId, DispatchWork, EpisodeId, Guards, Order, OrderKind, Span, Work,
+};
+
+use super::desk_world::{DEVICE, Odds, World, brake, config, start};
+
+/// The shipped playbooks, cars `car-1`, `car-2`… behind the gateway `gw`, and what the rule asks of the desk.
+fn fleet(cars: u32, guards: Guards) -> Arc<Config> {
+    config(|c| {
+        let registry = Arc::make_mut(&mut c.registry);
+        let mut device = registry.devices[DEVICE].clone();
+        device.attrs.insert("gateway".into(), "gw".into());
+        for name in (1..=cars).map(|n| format!("car-{n}")).chain(["gw".to_owned()]) {
+            device.id = name.as_str().into();
+            device.model = if name == "gw" { "gateway".into() } else { "car".into() };
+            registry.devices.insert(device.id.clone(), device.clone());
+        }
+        c.guards = [("rule".into(), guards)].into();
+    })
+}
+
+fn breaker() -> Guards {
+    let breaker = Breaker { max: 25, per: Span::from_mins(10), by: Some("model".into()) };
+    Guards { breaker: Some(breaker), parent: None }
+}
+
+fn parent() -> Guards {
+    Guards { breaker: None, parent: Some("gateway".into()) }
+}
+
+fn tell(world: &mut World, device: &str, seq: u32, change: Change) {
+    let at = world.now;
+    let episode = EpisodeId::of(&[device.as_bytes()]);
+    let detection = Detection { episode, device: device.into(), ..brake(seq, change, at) };
+    world.tell(Input::Detection(Box::new(detection)));
+}
+
+fn after(minutes: i64) -> At {
+    start() + Span::from_mins(minutes)
+}
+
+fn cases(world: &World) -> Vec<CaseView> {
+    world.desk.list(true, 1_000).iter().map(|c| world.desk.show(&c.id).unwrap()).collect()
+}
+
+fn case_of(world: &World, device: &str) -> CaseView {
+    cases(world).into_iter().find(|c| c.summary.device == device).unwrap()
+}
+
+/// How often anybody was asked for a truck, by device.
+fn trucks(world: &World) -> BTreeMap<DeviceId, usize> {
+    let mut trucks = BTreeMap::new();
+    let asked =
+        |o: &&(At, Order)| o.1.kind == OrderKind::Send && matches!(o.1.work, Work::Dispatch(DispatchWork::Request(_)));
+    for (_, order) in world.orders.iter().filter(asked) {
+        let case = cases(world).into_iter().find(|c| c.effects.iter().any(|e| e.id == order.effect)).unwrap();
+        *trucks.entry(case.summary.device.as_str().into()).or_default() += 1;
+    }
+    trucks
+}
+
+fn said(view: &CaseView, text: &str) -> bool {
+    view.timeline.iter().any(|line| line.text.contains(text))
+}
+
+fn restart(world: &mut World) {
+    let loaded = world.loaded();
+    assert!(loaded.same_state(&world.desk), "rows and state tell different stories");
+    world.desk = loaded;
+    world.tell(Input::Started);
+}
+
+fn sound(desk: &Desk) {
+    desk.check_invariants().unwrap();
+}
+
+/// 60 cars at once, with a restart after some of them.
+fn storm(cars: u32, seed: u64) -> World {
+    let mut world = World::new(fleet(cars, breaker()), Odds::friendly(), seed);
+    for n in 1..=cars {
+        tell(&mut world, &format!("car-{n}"), 1, Change::Raised);
+        if n % 17 == 0 {
+            restart(&mut world);
+        }
+    }
+    world.run(after(5));
+    sound(&world.desk);
+    world
+}
+
+fn release(world: &mut World) -> Reply {
+    world.tell(Input::Release { rule: "rule".into(), actor: "kim".into() }).unwrap()
+}
+
+#[test]
+fn breaker_lets_so_many_act_and_holds_the_rest_for_a_person() {
+    let mut world = storm(60, 1);
+    assert_eq!(trucks(&world).len(), 25, "exactly so many act");
+    let held: Vec<CaseView> = cases(&world).into_iter().filter(|c| c.waits_for.is_some()).collect();
+    assert_eq!(held.len(), 35);
+    for case in &held {
+        assert!(said(
+            case,
+            "held until a person releases it: more than 25 cases of rule rule within 10m (model = car)"
+        ));
+        assert!(case.waits_for.as_ref().unwrap().ends_with("forewarn case release-rule rule"), "{case:?}");
+        assert!(case.effects.iter().all(|e| e.step.starts_with("page ")), "nothing is sent: {case:?}");
+    }
+    let asked: Vec<&CaseView> = held.iter().filter(|c| said(c, "is paged")).collect();
+    assert_eq!(asked.len(), 1, "one person is asked, once");
+    assert!(asked[0].human_owner.is_some(), "and has taken it:\n{:?}", asked[0].timeline);
+
+    restart(&mut world);
+    world.run(after(8));
+    assert_eq!(trucks(&world).len(), 25, "time alone changes nothing");
+    assert_eq!(release(&mut world), Reply::Done);
+    restart(&mut world);
+    world.run(after(180));
+    sound(&world.desk);
+    let trucks = trucks(&world);
+    assert_eq!(trucks.len(), 60, "the others go on");
+    assert!(trucks.values().all(|n| *n == 1), "no truck is sent twice: {trucks:?}");
+    for case in cases(&world) {
+        assert_eq!(case.summary.outcome.as_deref(), Some("served"), "{case:#?}");
+    }
+    assert!(matches!(release(&mut world), Reply::Refused(_)), "there is nothing to release any more");
+}
+
+#[test]
+fn breaker_counts_groups_apart_and_only_what_is_recent() {
+    let mut world = World::new(fleet(40, breaker()), Odds::friendly(), 1);
+    for n in 1..=25 {
+        tell(&mut world, &format!("car-{n}"), 1, Change::Raised);
+    }
+    tell(&mut world, "gw", 1, Change::Raised);
+    assert_eq!(case_of(&world, "gw").waits_for, None, "another model");
+    world.run(after(10));
+    for n in 26..=40 {
+        tell(&mut world, &format!("car-{n}"), 1, Change::Raised);
+        assert_eq!(case_of(&world, &format!("car-{n}")).waits_for, None, "ten minutes later");
+    }
+    sound(&world.desk);
+}
+
+#[test]
+fn breaker_what_clears_while_held_is_over_and_what_comes_back_is_held_again() {
+    let mut world = storm(30, 1);
+    let waiting = |w: &World| cases(w).iter().filter(|c| c.waits_for.is_some()).count();
+    for n in 26..=30 {
+        tell(&mut world, &format!("car-{n}"), 2, Change::Cleared);
+    }
+    world.run(after(6));
+    assert_eq!(waiting(&world), 1, "the case for which a person was asked stays until that person decides");
+    let over = case_of(&world, "car-30");
+    assert_eq!(over.summary.outcome.as_deref(), Some("cleared_while_held"));
+    assert!(over.effects.is_empty(), "nobody is told that nothing happened: {over:?}");
+
+    let at = world.now;
+    let again =
+        Detection { episode: EpisodeId::of(&[b"again"]), device: "car-30".into(), ..brake(1, Change::Raised, at) };
+    world.tell(Input::Detection(Box::new(again)));
+    assert_eq!(waiting(&world), 2);
+    assert_eq!(release(&mut world), Reply::Done);
+    world.run(after(9));
+    let trucks = trucks(&world);
+    assert!(trucks.len() == 26 && trucks.contains_key("car-30"), "{trucks:?}");
+    assert_eq!(case_of(&world, "car-26").summary.outcome.as_deref(), Some("cleared_while_held"));
+    sound(&world.desk);
+}
+
+#[test]
+fn breaker_closing_the_case_that_people_were_asked_for_asks_for_the_next() {
+    let mut world = storm(28, 1);
+    for left in [2, 1, 0] {
+        let held: Vec<CaseView> = cases(&world).into_iter().filter(|c| c.waits_for.is_some()).collect();
+        assert_eq!(held.len(), left + 1);
+        let lead = held.iter().find(|c| said(c, "is paged")).unwrap().summary.id;
+        world.tell(Input::Close { case: lead, actor: "kim".into(), reason: "seen".into() });
+        sound(&world.desk);
+    }
+    assert!(matches!(release(&mut world), Reply::Refused(_)), "a trip that holds nothing is over");
+    assert_eq!(trucks(&world).len(), 25);
+}
+
+#[test]
+fn breaker_does_not_hold_what_another_rule_has_found() {
+    let mut world = storm(27, 1);
+    let at = world.now;
+    let other = Detection {
+        rule: "other".into(),
+        episode: EpisodeId::of(&[b"other"]),
+        device: "car-27".into(),
+        ..brake(1, Change::Raised, at)
+    };
+    world.tell(Input::Detection(Box::new(other)));
+    world.run(after(8));
+    assert!(trucks(&world).contains_key("car-27") && !trucks(&world).contains_key("car-26"));
+    sound(&world.desk);
+}
+
+#[test]
+fn parent_first_explains_the_child_until_it_is_served() {
+    let mut world = World::new(fleet(1, parent()), Odds::friendly(), 1);
+    tell(&mut world, "gw", 1, Change::Raised);
+    world.run(after(1));
+    tell(&mut world, "car-1", 1, Change::Raised);
+    let child = case_of(&world, "car-1");
+    let gateway = case_of(&world, "gw").summary;
+    assert!(child.waits_for.as_ref().unwrap().contains(&gateway.short), "{child:?}");
+    assert!(said(&child, &format!("explained by case {} of its parent gw", gateway.short)));
+    world.run(after(30));
+    restart(&mut world);
+    assert_eq!(trucks(&world).keys().map(DeviceId::as_str).collect::<Vec<_>>(), ["gw"]);
+    tell(&mut world, "car-1", 2, Change::Cleared);
+    world.run(after(31));
+    let child = case_of(&world, "car-1");
+    assert_eq!(child.summary.outcome.as_deref(), Some("explained_by_parent"));
+    assert!(child.effects.is_empty(), "{child:?}");
+    sound(&world.desk);
+}
+
+#[test]
+fn parent_child_first_waits_for_news_of_its_parent() {
+    let mut world = World::new(fleet(2, parent()), Odds::friendly(), 1);
+    tell(&mut world, "car-1", 1, Change::Raised);
+    assert!(
+        case_of(&world, "car-1").waits_for.unwrap().starts_with("news of its parent gw, until 2026-11-20T10:02:00")
+    );
+    world.run(after(1));
+    restart(&mut world);
+    tell(&mut world, "gw", 1, Change::Raised);
+    world.run(after(10));
+    assert!(said(&case_of(&world, "car-1"), "explained by case"));
+    assert_eq!(trucks(&world).len(), 1);
+    sound(&world.desk);
+}
+
+#[test]
+fn parent_without_a_fault_holds_the_child_for_two_minutes_only() {
+    let mut world = World::new(fleet(2, parent()), Odds::friendly(), 1);
+    tell(&mut world, "car-1", 1, Change::Raised);
+    tell(&mut world, "car-2", 1, Change::Raised);
+    world.run(start() + Span::from_secs(119));
+    assert!(world.orders.is_empty());
+    tell(&mut world, "car-2", 2, Change::Cleared);
+    world.run(after(3));
+    assert!(trucks(&world).contains_key("car-1"));
+    let over = case_of(&world, "car-2");
+    assert_eq!((over.summary.outcome.as_deref(), over.effects.len()), (Some("cleared_while_held"), 0));
+    sound(&world.desk);
+}
+
+#[test]
+fn parent_clears_first_and_the_child_goes_on() {
+    let mut world = World::new(fleet(2, parent()), Odds::friendly(), 1);
+    for device in ["gw", "car-1", "car-2"] {
+        tell(&mut world, device, 1, Change::Raised);
+    }
+    world.run(after(3));
+    let gateway = case_of(&world, "gw").summary.id;
+    world.tell(Input::Close { case: gateway, actor: "kim".into(), reason: "restarted".into() });
+    world.run(after(4));
+    tell(&mut world, "car-2", 2, Change::Cleared);
+    world.run(start() + Span::from_secs(299));
+    assert_eq!(trucks(&world).len(), 1, "the child has the same time again");
+    world.run(after(8));
+    assert!(said(&case_of(&world, "car-1"), "its parent gw has no such fault: the case goes on"));
+    assert!(trucks(&world).contains_key("car-1"), "{:#?}", case_of(&world, "car-1"));
+    assert_eq!(case_of(&world, "car-2").summary.outcome.as_deref(), Some("explained_by_parent"));
+    sound(&world.desk);
+}
+
+#[test]
+fn parent_of_each_other_do_not_wait_for_each_other() {
+    let config = config(|c| {
+        let registry = Arc::make_mut(&mut c.registry);
+        for (name, gateway) in [("car-1", "car-2"), ("car-2", "car-1")] {
+            let mut device = registry.devices[DEVICE].clone();
+            device.id = name.into();
+            device.attrs.insert("gateway".into(), gateway.into());
+            registry.devices.insert(device.id.clone(), device);
+        }
+        c.guards = [("rule".into(), parent())].into();
+    });
+    let mut world = World::new(config, Odds::friendly(), 1);
+    tell(&mut world, "car-1", 1, Change::Raised);
+    tell(&mut world, "car-2", 1, Change::Raised);
+    world.run(after(5));
+    assert_eq!(trucks(&world).len(), 1, "one of the two acts");
+    sound(&world.desk);
+}
+
+#[test]
+fn guards_hold_in_a_hostile_world() {
+    for seed in 0..6 {
+        let guards =
+            Guards { parent: Some("gateway".into()), breaker: Some(Breaker { max: 3, ..breaker().breaker.unwrap() }) };
+        let mut world = World::new(fleet(8, guards), Odds::hostile(), seed);
+        for n in 1..=8_i64 {
+            let at = start() + Span::from_secs(n);
+            let device = format!("car-{n}");
+            for (seq, change, when) in [(1, Change::Raised, n), (2, Change::Cleared, 400 * n)] {
+                let episode = EpisodeId::of(&[device.as_bytes()]);
+                let detection = Detection { episode, device: device.as_str().into(), ..brake(seq, change, at) };
+                world.later(Span::from_secs(when), Input::Detection(Box::new(detection)));
+            }
+        }
+        // Told again by whoever got no answer.
+        for minutes in [6, 40, 90] {
+            world.later(Span::from_mins(minutes), Input::Release { rule: "rule".into(), actor: "kim".into() });
+        }
+        world.run(after(600));
+        sound(&world.desk);
+        assert!(cases(&world).iter().any(|c| said(c, "held until a person releases it")), "seed {seed}");
+        assert!(cases(&world).iter().all(|c| c.waits_for.is_none()), "seed {seed}");
+    }
+}
