@@ -26,7 +26,7 @@ pub struct Args {
     pub rule: String,
     /// The device
     pub device: String,
-    /// Which part of the device, such as cell[3], for a rule that watches each of several
+    /// Which part of the device, such as `cell[3]`, for a rule that watches each of several
     #[arg(long, value_name = "PART")]
     pub component: Option<String>,
     /// The instant to explain, such as 2026-01-10T08:00:00Z

@@ -3,7 +3,7 @@
 //! # Formats
 //! * **CSV**, plain, gzip or zstd: one row a message, with the columns `ts` (ISO 8601, UTC unless it names an offset),
 //!   `device`, and one for each signal. An empty field is not in the message. How columns and signals find each other:
-//!   [`columns`].
+//!   `columns`.
 //! * **JSON lines**: `{"at", "topic", "payload"}`, as published.
 //! * **A folder** of such files. They are merged by time; CSV files without `ts` and `device` (labels lie beside
 //!   recordings) are left out and named.
