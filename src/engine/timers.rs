@@ -27,11 +27,14 @@ impl Device {
     /// A sample shows that device time has passed, and so ends waits that earlier samples cover. That values expired or
     /// nothing was heard is told by the shard's clock alone: between two samples may lie an outage of ours.
     pub(super) fn run_timers(&mut self, work: &mut Work<'_>, until: i64, received_at: i64, by_clock: bool) {
-        self.life.received_at = received_at;
         loop {
             let first = self.first_deadline(work.program, by_clock);
             let silent = if by_clock { self.next_silence(work.program) } else { i64::MAX };
             work.scratch.memo.renew(work.program.folds.len());
+            // Only what is due leaves a trace: a look in vain must not, or it would show when the queue was built anew.
+            if silent.min(first) <= until {
+                self.life.received_at = received_at;
+            }
             if silent <= until && silent <= first {
                 self.life.silent_done = self.life.anchor + (silent - self.life.clock);
                 for ix in 0..work.program.rules_silent.len() {

@@ -101,17 +101,6 @@ fn the_regime_unused_for_longest_gives_way_when_the_table_is_full() {
 }
 
 #[test]
-fn a_full_table_leaves_what_stands_behind_it_alone() {
-    let second = rule("when = \"x > 1000\"\nhold = \"1h\"").replace("\"r\"", "\"second\"");
-    let first = telling("z(x, b)", &format!("{PLAIN}\nby = [\"y\"]\nbins = 2"));
-    let mut w = World::new(&model(HEAD), &format!("{first}{second}"));
-    for regime in 0..40 {
-        w.learn(around(5.0, 4), &format!(",\"y\":{regime}"));
-    }
-    assert_eq!(w.told(), [""; 0]);
-}
-
-#[test]
 fn it_forgets_with_its_time_constant_and_never_if_told_so() {
     let moved = |tau: &str| {
         let mut w = world("centre(b)", &format!("of = \"x\"\ntau = \"{tau}\"\nmin = \"3m\""));
