@@ -141,13 +141,7 @@ impl From<recording::Error> for Error {
 pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     let (book, programs) = load(args).map_err(|diags| Error::Config(Box::new(diags)))?;
     let labels = args.truth.as_deref().map(|truth| labels(args, truth)).transpose()?;
-    let recording = Recording::open(&args.data, fleet(&book, args.model.as_deref())?)?;
-    let bar = bar(recording.total());
-    let threads =
-        if args.threads > 0 { args.threads } else { std::thread::available_parallelism().map_or(1, Into::into) };
-    let played = play(recording, &programs, &book.registry, threads, |n| bar.set_position(n));
-    bar.finish_and_clear();
-    let played = played?;
+    let played = watch(&args.data, args.model.as_deref(), &book, &programs, args.threads)?;
     let known = labels.map(|labels| known(args, labels, &played, book.settings.costs));
     let report = Report::new(&book.program, &played, known.as_ref(), programs.get(1).map(|p| &**p));
     if let Some(path) = &args.alerts {
@@ -158,6 +152,22 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Error> {
         std::fs::write(path, page).map_err(|source| Error::Write { file: path.display().to_string(), source })?;
     }
     write(args, &report, out).map_err(|source| Error::Write { file: "standard output".into(), source })
+}
+
+/// Plays the recording with each set of rules, with a progress bar; 0 threads are one for each core.
+pub(super) fn watch(
+    data: &Path,
+    model: Option<&str>,
+    book: &Rulebook,
+    programs: &[Arc<Program>],
+    threads: usize,
+) -> Result<Played, Error> {
+    let recording = Recording::open(data, fleet(book, model)?)?;
+    let bar = bar(recording.total());
+    let threads = if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, Into::into) };
+    let played = play(recording, programs, &book.registry, threads, |n| bar.set_position(n));
+    bar.finish_and_clear();
+    Ok(played?)
 }
 
 /// The rules of the settings, and behind them those to compare them with.

@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use super::backtest::{self, Error, Format};
 use crate::app;
 use crate::domain::{At, Change, Detection, EpisodeId, Span};
-use crate::lab::recording::Recording;
+use crate::lab::Played;
 use crate::lab::report::Report;
-use crate::lab::{Played, play};
 use crate::source::Diagnostics;
 
 /// What `forewarn reload` is asked to do.
@@ -51,14 +50,8 @@ pub fn run(args: &Args, out: &mut impl Write) -> Result<(), Error> {
     let Some(running) = app::load_other_rules(&mut diags, &kept, &book) else {
         return Err(Error::Config(Box::new(diags)));
     };
-    let recording = Recording::open(store, backtest::fleet(&book, None)?)?;
-    let bar = backtest::bar(recording.total());
-    let threads =
-        if args.threads > 0 { args.threads } else { std::thread::available_parallelism().map_or(1, Into::into) };
     let programs = [book.program.clone(), running.clone()];
-    let played = play(recording, &programs, &book.registry, threads, |n| bar.set_position(n));
-    bar.finish_and_clear();
-    let played = since(played?, args.days);
+    let played = since(backtest::watch(store, None, &book, &programs, args.threads)?, args.days);
     let report = Report::new(&book.program, &played, None, Some(&running));
     let written = match args.format {
         Format::Text => write!(out, "{report}"),
