@@ -71,8 +71,8 @@ pub enum Error {
     /// A row that does not decode.
     #[error("a stored row of the desk is not readable")]
     Row,
-    /// Written by a newer program.
-    #[error("a stored row of the desk has version {0}; this program reads version 1")]
+    /// Written by another version of this program.
+    #[error("a stored row of the desk has version {0}; this program reads version 2")]
     Version(u8),
 }
 

@@ -467,7 +467,7 @@ tables! {
 pub(super) const CASE_TAG: u8 = <CaseRow as Table>::TAG;
 
 /// The layout of rows; the first byte of each.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 fn encode_key<T: Table>(key: &T::Key) -> Vec<u8> {
     encode(T::TAG, key)

@@ -2,7 +2,8 @@
 //! plan that must end with a person.
 
 use super::load::{Mention, MentionOf, Notes, Surroundings};
-use super::types::{Playbook, QuietHours, Reaction, Verb, Via};
+use super::types::{Playbook, QuietHours};
+use super::verb::{Reaction, Verb, Via};
 use crate::domain::{Purpose, StepId};
 use crate::source::{Diagnostic, Diagnostics, did_you_mean};
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::check::check;
 use super::names::Audience;
-use super::step::{condition, read_step, template};
 use super::types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, SourceHash};
+use super::verb::{self, condition, template};
 use super::{Messages, Template};
 use crate::domain::{AdapterName, FaultName, GoalName, PlaybookId, Purpose, QueueName, Severity, Span};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Table, Text, did_you_mean};
@@ -128,7 +128,7 @@ fn read(diags: &mut Diagnostics, file: FileId, surroundings: Option<&Surrounding
     root.need(diags, "step");
     let before = diags.counts().0;
     let steps: Vec<_> =
-        root.tables(diags, "step").into_iter().filter_map(|t| read_step(diags, t, &mut notes)).collect();
+        root.tables(diags, "step").into_iter().filter_map(|t| verb::read(diags, t, &mut notes)).collect();
     let cancels: Vec<_> =
         root.tables(diags, "cancel").into_iter().filter_map(|t| read_cancel(diags, t, &mut notes)).collect();
     let complete = diags.counts().0 == before;

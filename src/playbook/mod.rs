@@ -8,18 +8,18 @@ mod condition;
 mod load;
 mod messages;
 mod names;
-mod step;
 mod template;
 mod types;
+mod verb;
 
 pub use condition::{Call, Condition, ConditionError, Facts, Held, Verdict};
 pub use load::{ProviderKind, Surroundings, compile_stored, load};
 pub use messages::{Messages, Part};
 pub use names::TEXT_NAMES;
 pub use template::{Template, TemplateError};
-pub use types::{
-    Cancel, CaseSpec, Command, Compensation, ContactMax, Deadlines, Dispatch, Human, Match, Mirror, Playbook, Policy,
-    QuietHours, Reach, Reaction, Rung, SourceHash, Step, Ticket, Until, Verb, Via, WaitFor,
+pub use types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, SourceHash};
+pub use verb::{
+    Command, Deadlines, Dispatch, Human, Mirror, Reach, Reaction, Rung, Step, Ticket, Until, Verb, Via, WaitFor,
 };
 
 #[cfg(test)]

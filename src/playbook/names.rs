@@ -4,7 +4,7 @@ use crate::source::did_you_mean;
 
 /// Every name that a text may use, except `device.<fact or column>`. Names of one reader only: `customer` for texts to
 /// customers, `locale` (that of the text) for all messages, `page` for texts to the people of a queue, `action` for commands.
-pub const TEXT_NAMES: [&str; 34] = [
+pub const TEXT_NAMES: &[&str] = &[
     "case.id",
     "case.full_id",
     "case.title",
@@ -64,7 +64,7 @@ impl Audience {
 
 /// What is wrong with a name in a text: nothing, or the nearest name that exists.
 pub(super) fn check_name(name: &str, audience: Audience) -> Result<(), Option<&'static str>> {
-    let known = TEXT_NAMES.into_iter().filter(|n| audience.hears(n));
+    let known = TEXT_NAMES.iter().copied().filter(|n| audience.hears(n));
     let of_device = name.strip_prefix("device.").is_some_and(|rest| !rest.is_empty());
     let sound = of_device || known.clone().any(|n| n == name);
     if sound { Ok(()) } else { Err(did_you_mean(name, known)) }

@@ -1,0 +1,207 @@
+//! `[[step]]`: what every step has, and a file for each verb with its keys.
+
+mod command;
+mod dispatch;
+mod human;
+mod reach;
+mod reaction;
+mod ticket;
+mod wait;
+
+pub use command::Command;
+pub use dispatch::{Deadlines, Dispatch};
+pub use human::Human;
+pub use reach::{Reach, Rung, Until, Via};
+pub use reaction::Reaction;
+pub use ticket::{Mirror, Ticket};
+pub use wait::WaitFor;
+
+use super::load::{MentionOf, Notes, ProviderKind};
+use super::names::{Audience, check_name};
+use super::{Condition, Template};
+use crate::domain::{AdapterName, GoalName, StepId};
+use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
+
+const DURATION: &str = "a duration such as 90s";
+
+/// `[[step]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// Unique in the playbook.
+    pub id: StepId,
+    /// Starts when all of these have ended well.
+    pub after: Vec<StepId>,
+    /// What its success proves.
+    pub goal: Option<GoalName>,
+    /// Must be true to start; the step waits for it.
+    pub when: Option<Condition>,
+    /// Starts only when another step names it (`when = "only_from('tow')"` or `"goto"`).
+    pub only_called: bool,
+    /// What to do.
+    pub verb: Verb,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verb {
+    /// Tell somebody.
+    Reach(Reach),
+    /// Send a truck or a technician.
+    Dispatch(Box<Dispatch>),
+    /// Open and keep a ticket.
+    Ticket(Ticket),
+    /// Correct the device.
+    Command(Box<Command>),
+    /// Wait until the facts say so.
+    WaitFor(WaitFor),
+    /// Hand over to a person.
+    Human(Human),
+}
+
+impl Verb {
+    /// All verbs as written in files.
+    pub const NAMES: &[&str] = &["reach", "dispatch", "ticket", "command", "wait_for", "human"];
+}
+
+pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Step> {
+    let id = t.need_text(diags, "id");
+    notes.step_ids.extend(id.clone());
+    let verb_name = t.need_text(diags, "do");
+    let after: Vec<Text> = t.texts(diags, "after");
+    for step in &after {
+        notes.mention(MentionOf::Step, step);
+    }
+    let goal = t.text(diags, "goal");
+    if let Some(goal) = &goal {
+        notes.mention(MentionOf::Goal, goal);
+    }
+    let when_text = t.text(diags, "when");
+    let only_called = when_text.as_ref().is_some_and(|w| &*w.value == "goto" || w.value.starts_with("only_from("));
+    let when = when_text.filter(|_| !only_called).and_then(|w| condition(diags, &w, notes));
+    let verb = match verb_name.as_ref().map(|v| &*v.value) {
+        Some("reach") => reach::read(diags, &t, notes).map(Verb::Reach),
+        Some("dispatch") => dispatch::read(diags, &t, notes).map(|d| Verb::Dispatch(Box::new(d))),
+        Some("ticket") => ticket::read(diags, &t, notes).map(Verb::Ticket),
+        Some("command") => command::read(diags, &t, notes).map(|c| Verb::Command(Box::new(c))),
+        Some("wait_for") => wait::read(diags, &t, notes).map(Verb::WaitFor),
+        Some("human") => human::read(diags, &t, notes).map(Verb::Human),
+        Some(other) => {
+            let place = verb_name.as_ref().map(|v| v.place.clone())?;
+            let near = did_you_mean(other, Verb::NAMES.iter().copied());
+            diags.push(
+                Diagnostic::error("P003", format!("unknown verb '{other}'"))
+                    .at(place, format!("expected one of {}", Verb::NAMES.join(", ")))
+                    .maybe_hint(near.map(|n| format!("did you mean '{n}'?"))),
+            );
+            // Its keys are not judged: with another verb they may all be right.
+            return None;
+        }
+        None => return None,
+    };
+    t.finish(diags);
+    Some(Step {
+        id: StepId::from(&*id?.value),
+        after: after.iter().map(|s| StepId::from(&*s.value)).collect(),
+        goal: goal.map(|g| GoalName::from(&*g.value)),
+        when,
+        only_called,
+        verb: verb?,
+    })
+}
+
+/// Parses a condition, pointing at what is wrong inside of it.
+pub(super) fn condition(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) -> Option<Condition> {
+    let parsed = match Condition::parse(&text.value) {
+        Ok(c) => c,
+        Err(e) => {
+            let place = text.inner(diags, e.span.clone());
+            diags.push(Diagnostic::error("P013", e.message).at(place, "in this condition"));
+            return None;
+        }
+    };
+    for (name, span) in parsed.names() {
+        if !known_name(&name) {
+            let near = did_you_mean(&name, NAMES.iter().copied());
+            let place = text.inner(diags, span);
+            diags.push(
+                Diagnostic::error("P014", format!("a case knows no `{name}`"))
+                    .at(place, "not a stored fact")
+                    .maybe_hint(near.map(|n| format!("did you mean `{n}`?"))),
+            );
+        }
+    }
+    for (name, arguments, span) in parsed.calls() {
+        let place = text.inner(diags, span);
+        match (&*name, arguments.as_slice()) {
+            ("confirmed" | "done" | "accepted", [step]) => {
+                notes.mention(MentionOf::Step, &Text { value: step.clone(), place });
+            }
+            ("met", [goal]) => notes.mention(MentionOf::Goal, &Text { value: goal.clone(), place }),
+            _ => {
+                let near = did_you_mean(&name, ["confirmed", "done", "accepted", "met"]);
+                diags.push(
+                    Diagnostic::error("P014", format!("`{name}` cannot be called like this"))
+                        .at(place, "expected confirmed('step'), done('step'), accepted('step') or met('goal')")
+                        .maybe_hint(near.filter(|n| **n != *name).map(|n| format!("did you mean `{n}`?"))),
+                );
+            }
+        }
+    }
+    Some(parsed)
+}
+
+/// Names of conditions besides `device.<fact or column>`.
+pub(super) const NAMES: &[&str] = &[
+    "fault.cleared",
+    "fault.stale",
+    "fault.name",
+    "fault.family",
+    "fault.level",
+    "fault.severity",
+    "fault.confidence",
+    "dispatch.state",
+    "dispatch.accepted",
+    "dispatch.eta_minutes",
+    "ticket.open",
+    "position_age",
+    "position_trusted",
+    "case.age",
+    "case.human",
+    "device.id",
+];
+
+fn known_name(name: &str) -> bool {
+    NAMES.contains(&name) || name.strip_prefix("device.").is_some_and(|rest| !rest.is_empty())
+}
+
+/// Parses a template, pointing at what is wrong inside of it.
+pub(super) fn template(diags: &mut Diagnostics, text: &Text, audience: Audience) -> Option<Template> {
+    let parsed = match Template::parse(&text.value) {
+        Ok(t) => t,
+        Err(e) => {
+            let place = e.span.map_or_else(|| text.place.clone(), |s| text.inner(diags, s));
+            diags.push(Diagnostic::error("P012", e.message).at(place, "in this template"));
+            return None;
+        }
+    };
+    for name in parsed.names() {
+        if let Err(near) = check_name(name, audience) {
+            let start = text.value.find(name.as_str()).unwrap_or(0);
+            let place = text.inner(diags, start..(start + name.len()).min(text.value.len()));
+            diags.push(
+                Diagnostic::error("P014", format!("a case knows no `{name}`"))
+                    .at(place, "nobody provides this")
+                    .maybe_hint(near.map(|n| format!("did you mean `{n}`?"))),
+            );
+        }
+    }
+    Some(parsed)
+}
+
+fn providers(diags: &mut Diagnostics, t: &Table<'_>, kind: ProviderKind, notes: &mut Notes) -> Vec<AdapterName> {
+    let names = t.texts(diags, "provider");
+    for name in &names {
+        notes.mention(MentionOf::Provider(kind), name);
+    }
+    names.iter().map(|n| AdapterName::from(&*n.value)).collect()
+}
