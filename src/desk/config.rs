@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::link::Links;
 use super::quiet::QuietWindow;
 use crate::domain::{AdapterName, Guards, QueueName, Registry, RuleId, Span};
 use crate::playbook::{Messages, Part, Playbook, ProviderKind};
@@ -107,6 +108,8 @@ pub struct Config {
     pub guards: BTreeMap<RuleId, Guards>,
     /// Where callbacks come in; shown in tickets.
     pub public_url: String,
+    /// What one-time links are made of; without it no text can carry one.
+    pub links: Option<Links>,
 }
 
 impl Config {

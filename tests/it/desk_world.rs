@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use forewarn::desk::{Config, Desk, Input, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch};
+use forewarn::desk::{
+    Config, Desk, Input, Links, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
+};
 use forewarn::domain::{
     At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind,
     EpisodeId, JobState, JobUpdate, Level, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry,
@@ -13,6 +15,7 @@ use forewarn::domain::{
 };
 use forewarn::playbook::{Messages, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
+use forewarn::wire::link::Key;
 
 use super::fleet_world::{Cars, Entry, Fate, telemetry};
 
@@ -172,6 +175,10 @@ pub(crate) struct World {
     jobs: BTreeMap<String, EffectId>,
 }
 
+pub(crate) fn link_key() -> Key {
+    Key::parse("the links of a test open nothing").unwrap()
+}
+
 pub(crate) const DEVICE: &str = "car-1";
 
 pub(crate) fn start() -> At {
@@ -217,6 +224,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         settings: Settings::default(),
         guards: BTreeMap::new(),
         public_url: "http://127.0.0.1:8474".into(),
+        links: Some(Links { base_url: "https://fw.example".into(), key: link_key() }),
         playbooks: Vec::new(),
     };
     let files = add_files(&mut diags, "config/playbooks");

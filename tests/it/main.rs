@@ -21,6 +21,7 @@ mod formats;
 mod guards;
 mod http;
 mod latch;
+mod links;
 mod lookup;
 mod mqtt;
 mod oracles;
