@@ -1,4 +1,4 @@
-//! The rows of the desk's state, as they are stored. Version 1: one byte, then postcard.
+//! The rows of the desk's state, as they are stored: a byte with the version, then postcard.
 //!
 //! Rows name roles, customers and endpoints by id, never people and addresses. One exception: [`JobRow::body`], the
 //! frozen body of a dispatch request, which must be the same byte for byte on every attempt.
@@ -32,9 +32,10 @@ pub(super) struct CaseRow {
     pub(super) confidence: f64,
     pub(super) title: String,
     pub(super) evidence: Vec<Evidence>,
-    /// Episodes that are still open.
-    pub(super) episodes: Vec<EpisodeId>,
+    /// All its episodes have ended by themselves.
     pub(super) cleared_at: Option<At>,
+    /// A rule was removed in the middle of an episode of it: nobody knows how that goes on.
+    pub(super) unwatched: bool,
     pub(super) stale: bool,
     /// Device time of the sample that completed the rule.
     pub(super) event_at: At,
@@ -293,6 +294,13 @@ pub(super) struct EpisodeRow {
     pub(super) ignored: Option<String>,
     pub(super) ended: bool,
     pub(super) seen_at: At,
+}
+
+impl EpisodeRow {
+    /// The case that is not cleared before it has ended.
+    pub(super) fn holds_open(&self) -> Option<CaseId> {
+        self.case.filter(|_| !self.ended)
+    }
 }
 
 /// What a device last said.

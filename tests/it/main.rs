@@ -7,6 +7,7 @@ mod broker;
 mod channels;
 mod check;
 mod command;
+mod components;
 mod crash;
 mod crash_mail;
 mod demo;
