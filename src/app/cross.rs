@@ -20,6 +20,15 @@ pub(super) fn check(diags: &mut Diagnostics, program: &Program, desk: &desk::Con
     if desk.registry.devices.is_empty() {
         return;
     }
+    let columns = columns(&desk.registry);
+    for rule in program.rules() {
+        let unknown = rule.columns.iter().filter(|(name, _)| !columns.contains(&**name));
+        for (name, place) in unknown {
+            let near = did_you_mean(name, columns.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+            let finding = Diagnostic::warning("R222", format!("no device of the registry has the attribute '{name}'"));
+            diags.push(finding.at(place.clone(), "it names nothing").maybe_hint(near));
+        }
+    }
     let watched = engine::watched(program, &desk.registry);
     for rule in program.rules().iter().filter(|r| r.mode != Mode::Off) {
         if watched.iter().any(|(id, n)| *id == rule.id && *n > 0) {
@@ -30,6 +39,12 @@ pub(super) fn check(diags: &mut Diagnostics, program: &Program, desk: &desk::Con
         let message = format!("rule '{}' watches no device of the registry: {why}", rule.id);
         diags.push(Diagnostic::warning("R221", message).at(rule.place.clone(), ""));
     }
+}
+
+/// What rules can ask of at least one device.
+fn columns(registry: &Registry) -> BTreeSet<&str> {
+    let own = registry.devices.values().flat_map(|device| device.attrs.keys().map(|name| &**name));
+    own.chain(["model", "kind", "tz"]).collect()
 }
 
 /// A live rule whose fault no playbook takes, at one of its levels at least.

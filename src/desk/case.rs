@@ -8,13 +8,11 @@ use super::facts::{Reader, context};
 use super::rows::{
     CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow, StepState, TicketRow,
 };
-use super::{Reply, TimelineKind, goals, hold, latch, pages, ticket};
+use super::{Reply, TimelineKind, goals, hold, latch, pages, position, ticket};
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
 
-/// The most episodes attached to a case; further ones are recorded and not attached.
-const MAX_EPISODES: usize = 32;
 /// The most episodes remembered.
 const MAX_KNOWN_EPISODES: usize = 200_000;
 
@@ -35,7 +33,7 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
         seen_at: change.now,
     };
     if let Some(id) = episode.case.filter(|id| change.get::<CaseRow>(id).is_some_and(|c| c.is_open())) {
-        attach(change, id, d);
+        attach(change, id, d, false);
         store_facts(change, &d.device, d.event_at, &d.facts);
     } else if !ended && d.change != What::Stale {
         match why_not(change, d) {
@@ -91,7 +89,7 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
     let known = change.base.newest(&key).and_then(|id| change.get::<CaseRow>(&id).map(|row| (id, row)));
     match known {
         Some((id, row)) if row.is_open() => {
-            attach(change, id, d);
+            attach(change, id, d, true);
             hold::joined(change, id, d);
             Some(id)
         }
@@ -135,8 +133,8 @@ fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
         confidence: d.confidence,
         title: d.title.clone(),
         evidence: d.evidence.clone(),
-        episodes: vec![d.episode],
         cleared_at: None,
+        unwatched: false,
         stale: false,
         event_at: d.event_at,
         opened_at: now,
@@ -192,15 +190,11 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
     );
 }
 
-/// A detection for a case that is open.
-fn attach(change: &mut Change<'_>, id: CaseId, d: &Detection) {
+/// A detection for a case that is open; `new`: of an episode that is not yet part of it.
+fn attach(change: &mut Change<'_>, id: CaseId, d: &Detection, new: bool) {
     let Some(mut row) = change.get::<CaseRow>(&id) else { return };
     let (text, note) = match d.change {
         What::Raised | What::Moved => {
-            let new = !row.episodes.contains(&d.episode) && row.episodes.len() < MAX_EPISODES;
-            if new {
-                row.episodes.push(d.episode);
-            }
             row.cleared_at = None;
             row.stale = false;
             if let Some(level) = &d.level {
@@ -217,15 +211,14 @@ fn attach(change: &mut Change<'_>, id: CaseId, d: &Detection) {
             (text, "The device is silent: whether the fault persists is not known.".to_owned())
         }
         What::Cleared => {
-            row.episodes.retain(|e| *e != d.episode);
-            if row.episodes.is_empty() {
-                row.cleared_at = Some(change.now);
-            }
+            let last = change.open_episodes(id).iter().all(|e| *e == d.episode);
+            row.cleared_at = Some(change.now).filter(|_| last && !row.unwatched);
             let note = format!("Measured: the fault has cleared ({}).", d.fault);
             (format!("{}: {} has cleared", d.device, d.fault), note)
         }
         // Not the device's doing: the fault may well persist.
         What::RuleRemoved => {
+            row.unwatched = true;
             let text = format!("the rule {} was removed; nobody watches this fault any more", d.rule);
             (text, "This fault is not watched any more.".to_owned())
         }
@@ -249,7 +242,7 @@ fn store_facts(change: &mut Change<'_>, device: &DeviceId, event_at: At, values:
     }
     row.event_at = event_at;
     row.stored_at = change.now;
-    row.values.extend(values.iter().take(64).map(|(k, v)| (k.clone(), v.clone())));
+    position::absorb(change, device, &mut row, values);
     change.put(device.clone(), row);
     true
 }
@@ -267,7 +260,7 @@ pub(super) fn facts(
     let old = change.get::<FactsRow>(device).unwrap_or_default();
     let recent = change.now.since(old.stored_at) < change.config.settings.facts_every;
     let mut trial = old.clone();
-    trial.values.extend(values.iter().map(|(k, v)| (k.clone(), v.clone())));
+    position::absorb(change, device, &mut trial, &values);
     if recent && old.position_at.is_some() && !goals::would_flip(change, &cases, device, &trial) {
         return Reply::Done;
     }
@@ -326,14 +319,14 @@ pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
     for goal in row.goals.iter_mut().filter(|g| !g.state.is_settled()) {
         goal.state = GoalState::Waived;
     }
-    change.put(id, row.clone());
+    change.put(id, row);
     for (step, mut row) in change.steps(id) {
         if row.state.is_live() && row.adhoc.as_ref().is_none_or(|a| !a.compensation) {
             row.state = StepState::Cancelled;
             change.put((id, step), row);
         }
     }
-    latch::release(change, &row);
+    latch::release(change, id);
     hold::closed(change, id);
     pages::acknowledge(change, id, outcome);
     drop_waiting(change, id);

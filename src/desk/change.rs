@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::rows::{CaseRow, EffectRow, JobRow, Pending, StepRow, Table};
+use super::rows::{CaseRow, EffectRow, EpisodeRow, JobRow, Pending, StepRow, Table};
 use super::state::{State, Timer};
 use super::{Config, Record, TimelineEntry, TimelineKind};
-use crate::domain::{At, CaseId, DeviceId, EffectId, Order, RuleId, StepId};
+use crate::domain::{At, CaseId, DeviceId, EffectId, EpisodeId, Order, RuleId, StepId};
 use crate::playbook::{Mirror, Playbook};
 
 pub(super) struct Change<'a> {
@@ -82,6 +82,19 @@ impl<'a> Change<'a> {
                 .filter_map(|(id, row)| row.as_ref().is_some_and(|r| r.case == case).then_some(*id)),
         );
         ids.into_iter().filter_map(|id| self.get::<EffectRow>(&id).map(|row| (id, row))).collect()
+    }
+
+    /// The episodes of a case that have not ended.
+    pub(super) fn open_episodes(&self, case: CaseId) -> BTreeSet<EpisodeId> {
+        let mut ids = self.base.open_episodes.get(&case).cloned().unwrap_or_default();
+        for (id, row) in &self.pending.episodes {
+            if row.as_ref().and_then(EpisodeRow::holds_open) == Some(case) {
+                ids.insert(*id);
+            } else {
+                ids.remove(id);
+            }
+        }
+        ids
     }
 
     pub(super) fn jobs(&self, case: CaseId) -> Vec<(EffectId, JobRow)> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::link::Links;
 use super::quiet::QuietWindow;
+use super::seal::Keyring;
 use crate::domain::{AdapterName, Guards, QueueName, Registry, RuleId, Span};
 use crate::playbook::{Messages, Part, Playbook, ProviderKind};
 use crate::source::{Diagnostic, Diagnostics};
@@ -110,6 +111,8 @@ pub struct Config {
     pub public_url: String,
     /// What one-time links are made of; without it no text can carry one.
     pub links: Option<Links>,
+    /// What personal data is sealed with.
+    pub keys: Keyring,
 }
 
 impl Config {

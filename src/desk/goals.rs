@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::change::Change;
 use super::facts::CaseFacts;
+use super::hold::Leave;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
 use super::{TimelineKind, cancel, case, command, dispatch, hold, latch, pages, reach, ticket, wait};
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
@@ -29,10 +30,11 @@ pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
         return;
     };
     let mut wake = Wake::default();
-    if row.is_open() && !hold::holds(change, id, &mut wake) {
+    let leave = if row.is_open() { hold::leave(change, id, &plan, &mut wake) } else { Leave::Nothing };
+    if leave != Leave::Nothing {
         cancel::watch(change, id, &plan, &mut wake);
-        start_steps(change, id, &plan);
-        drive_steps(change, id, &plan, &mut wake);
+        start_steps(change, id, &plan, leave);
+        drive_steps(change, id, &plan, leave, &mut wake);
     }
     dispatch::upkeep(change, id, &mut wake);
     ticket::upkeep(change, id);
@@ -40,8 +42,8 @@ pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
     finish(change, id, &mut wake);
 }
 
-fn start_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook) {
-    for step in &plan.steps {
+fn start_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook, leave: Leave) {
+    for step in plan.steps.iter().filter(|step| leave.allows(step)) {
         let Some(case) = change.get::<CaseRow>(&id) else { return };
         let key = (id, step.id.clone());
         let known = change.get::<StepRow>(&key);
@@ -73,14 +75,14 @@ pub(super) fn call_step(change: &mut Change<'_>, id: CaseId, step: &StepId) {
     }
 }
 
-fn drive_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: &mut Wake) {
+fn drive_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook, leave: Leave, wake: &mut Wake) {
     for (step_id, row) in change.steps(id) {
         let Some(case) = change.get::<CaseRow>(&id).filter(CaseRow::is_open) else { return };
         let undoing = row.adhoc.as_ref().is_some_and(|a| a.compensation);
         if case.backing_out.is_some() && !undoing {
             continue;
         }
-        match (plan.step(&step_id), &row.adhoc, row.state) {
+        match (plan.step(&step_id).filter(|step| leave.allows(step)), &row.adhoc, row.state) {
             (Some(step), _, StepState::Waiting) => {
                 let mut held = row.held.clone();
                 if let Some(when) = &step.when {
@@ -130,7 +132,11 @@ pub(super) fn truth(
 pub(super) fn would_flip(change: &Change<'_>, cases: &BTreeSet<CaseId>, device: &DeviceId, facts: &FactsRow) -> bool {
     let mut trial = Change::new(change.base, change.config, change.now);
     trial.put(device.clone(), facts.clone());
+    let moves = hold::stands(change, device) != hold::stands(&trial, device);
     cases.iter().any(|id| {
+        if moves && hold::is_held(change, *id) {
+            return true;
+        }
         let Some(case) = change.get::<CaseRow>(id) else { return false };
         let Some(plan) = change.plan(&case) else { return false };
         let expected = plan.steps.iter().flat_map(|s| {
@@ -288,7 +294,7 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
         }
     }
     let Some(case) = change.get::<CaseRow>(&id) else { return };
-    let settled = case.goals.iter().all(|g| g.state.is_settled()) && !latch::holds(change, &case);
+    let settled = case.goals.iter().all(|g| g.state.is_settled()) && !latch::holds(change, id);
     if settled && !held && !under_way(&change.jobs(id)) && !telling(change, id) {
         case::close(change, id, "served");
     }

@@ -1,14 +1,18 @@
 //! Held cases: open and recorded, and nothing is done yet, because another device may be the cause or because they are
 //! too many at once. Whatever ends a hold, the plan then runs as if the case had just been opened.
+//!
+//! One thing does not wait: people in danger are told. The `reach` steps of a safety playbook run while the case is held,
+//! unless its device is known to stand still; once they have begun, the plan also undoes what it said by its `[[cancel]]`.
 
 use std::collections::BTreeSet;
 
 use super::change::Change;
 use super::facts::family;
 use super::goals::Wake;
-use super::rows::{CaseRow, HoldRow, Settling, Why};
+use super::rows::{CaseRow, FactsRow, HoldRow, Settling, Why};
 use super::{Desk, TimelineKind, breaker, case};
-use crate::domain::{CaseId, Change as What, Detection, DeviceId, Span};
+use crate::domain::{CaseId, Change as What, Detection, DeviceId, Purpose, Span, Value};
+use crate::playbook::{Playbook, Step, Verb};
 
 /// How long a case waits for its parent device to fail too: a gateway that dies is noticed by its own silence, at about
 /// the time at which its devices are, not before.
@@ -19,6 +23,49 @@ const MAX_DEPTH: usize = 8;
 /// The outcome of a case whose fault went away before anything was done.
 pub(super) const CLEARED: &str = "cleared_while_held";
 const EXPLAINED: &str = "explained_by_parent";
+
+/// How much of its plan a case may carry out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    All,
+    /// Tell people that they are in danger.
+    Warn,
+    Nothing,
+}
+
+impl Leave {
+    pub(super) fn allows(self, step: &Step) -> bool {
+        match self {
+            Self::All => true,
+            Self::Warn => matches!(step.verb, Verb::Reach(_)),
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// How much of its plan the case may carry out now. Looks whether a hold is over.
+pub(super) fn leave(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: &mut Wake) -> Leave {
+    if !holds(change, id, wake) {
+        return Leave::All;
+    }
+    let open = change.get::<CaseRow>(&id).filter(CaseRow::is_open);
+    match open {
+        Some(case) if warns(change, id, &case, plan) => Leave::Warn,
+        _ => Leave::Nothing,
+    }
+}
+
+/// Whether people are to be told although the case is held.
+fn warns(change: &Change<'_>, id: CaseId, case: &CaseRow, plan: &Playbook) -> bool {
+    let begun = || !change.steps(id).is_empty();
+    plan.policy.purpose == Purpose::Safety && (begun() || case.cleared_at.is_none() && !stands(change, &case.device))
+}
+
+/// Whether the device has said that it does not move.
+pub(super) fn stands(change: &Change<'_>, device: &DeviceId) -> bool {
+    let facts = change.get::<FactsRow>(device);
+    facts.is_some_and(|facts| facts.values.get("speed").and_then(Value::as_num) == Some(0.0))
+}
 
 /// A case was opened: may it act?
 pub(super) fn begin(change: &mut Change<'_>, id: CaseId, d: &Detection) {
@@ -53,7 +100,7 @@ pub(super) fn is_held(change: &Change<'_>, id: CaseId) -> bool {
 }
 
 /// Whether the case has to wait, or is over without having done anything.
-pub(super) fn holds(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) -> bool {
+fn holds(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) -> bool {
     let Some(HoldRow { rule, why }) = change.get::<HoldRow>(&id) else { return false };
     match why {
         Why::Breaker { group, trip } => breaker::holds(change, id, &rule, &group, trip),
@@ -126,8 +173,9 @@ pub(super) fn go_on(change: &mut Change<'_>, id: CaseId, why: &str) {
     change.say(id, TimelineKind::Decided, why, None);
 }
 
+/// Without a word, if nobody was told anything. Otherwise its plan knows how to undo that.
 pub(super) fn close_if_cleared(change: &mut Change<'_>, id: CaseId, outcome: &str) -> bool {
-    let cleared = change.get::<CaseRow>(&id).is_some_and(|c| c.cleared_at.is_some());
+    let cleared = change.get::<CaseRow>(&id).is_some_and(|c| c.cleared_at.is_some()) && change.steps(id).is_empty();
     if cleared {
         case::close(change, id, outcome);
     }

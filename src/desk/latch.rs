@@ -5,7 +5,7 @@
 
 use super::change::Change;
 use super::goals;
-use super::rows::{CaseRow, LatchRow};
+use super::rows::LatchRow;
 use crate::domain::{CaseId, Change as What, Detection};
 
 /// Takes in what a detection says of it. Without a case nobody could ever end it, so it is not kept latched.
@@ -32,17 +32,17 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection, case: Option<Case
 }
 
 /// Whether a case is kept open by a latched episode.
-pub(super) fn holds(change: &Change<'_>, case: &CaseRow) -> bool {
-    case.episodes.iter().any(|e| change.get::<LatchRow>(e).is_some_and(|row| !row.released))
+pub(super) fn holds(change: &Change<'_>, case: CaseId) -> bool {
+    change.open_episodes(case).iter().any(|e| change.get::<LatchRow>(e).is_some_and(|row| !row.released))
 }
 
 /// A case is closed: what it had latched may end.
-pub(super) fn release(change: &mut Change<'_>, case: &CaseRow) {
-    for episode in &case.episodes {
-        if let Some(mut row) = change.get::<LatchRow>(episode).filter(|row| !row.released) {
+pub(super) fn release(change: &mut Change<'_>, case: CaseId) {
+    for episode in change.open_episodes(case) {
+        if let Some(mut row) = change.get::<LatchRow>(&episode).filter(|row| !row.released) {
             row.released = true;
             change.releases.push((row.device.clone(), row.rule.clone()));
-            change.put(*episode, row);
+            change.put(episode, row);
         }
     }
 }

@@ -1,16 +1,17 @@
-//! The rows of the desk's state, as they are stored. Version 1: one byte, then postcard.
+//! The rows of the desk's state, as they are stored: a byte with the version, then postcard.
 //!
-//! Rows name roles, customers and endpoints by id, never people and addresses. One exception: [`JobRow::body`], the
-//! frozen body of a dispatch request, which must be the same byte for byte on every attempt.
+//! Rows name roles, customers and endpoints by id, never people and addresses. What has to be kept of a person all the
+//! same is [`Sealed`] with that person's key.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::TimelineEntry;
+use super::seal::Sealed;
 use crate::domain::{
     AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
-    GoalName, Job, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
+    GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
 };
 use crate::outbox::{Delivery, Window};
 use crate::playbook::{Held, SourceHash, Until, Via};
@@ -32,9 +33,10 @@ pub(super) struct CaseRow {
     pub(super) confidence: f64,
     pub(super) title: String,
     pub(super) evidence: Vec<Evidence>,
-    /// Episodes that are still open.
-    pub(super) episodes: Vec<EpisodeId>,
+    /// All its episodes have ended by themselves.
     pub(super) cleared_at: Option<At>,
+    /// A rule was removed in the middle of an episode of it: nobody knows how that goes on.
+    pub(super) unwatched: bool,
     pub(super) stale: bool,
     /// Device time of the sample that completed the rule.
     pub(super) event_at: At,
@@ -249,8 +251,10 @@ pub(super) struct JobRow {
     pub(super) unwanted: bool,
     pub(super) cancel: Option<EffectId>,
     pub(super) poll: Option<EffectId>,
-    /// PERSONAL DATA (name and number of the driver): the one row of the desk that holds any; see the module's doc.
-    pub(super) body: Job,
+    /// What was asked for: `tow`.
+    pub(super) service: String,
+    /// The [`Job`](crate::domain::Job) with name and number of the driver, frozen: the same byte for byte on every attempt.
+    pub(super) body: Sealed,
 }
 
 /// A ticket of a case.
@@ -295,6 +299,13 @@ pub(super) struct EpisodeRow {
     pub(super) seen_at: At,
 }
 
+impl EpisodeRow {
+    /// The case that is not cleared before it has ended.
+    pub(super) fn holds_open(&self) -> Option<CaseId> {
+        self.case.filter(|_| !self.ended)
+    }
+}
+
 /// What a device last said.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct FactsRow {
@@ -302,6 +313,9 @@ pub(super) struct FactsRow {
     pub(super) stored_at: At,
     /// Device time of the last position.
     pub(super) position_at: Option<At>,
+    /// Latitude and longitude; read and written by [`super::position`].
+    pub(super) position: Option<Sealed>,
+    /// All others by name.
     pub(super) values: BTreeMap<String, Value>,
 }
 
@@ -467,7 +481,7 @@ tables! {
 pub(super) const CASE_TAG: u8 = <CaseRow as Table>::TAG;
 
 /// The layout of rows; the first byte of each.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 fn encode_key<T: Table>(key: &T::Key) -> Vec<u8> {
     encode(T::TAG, key)

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::rows::{AnyRow, CaseRow, EffectRow, JobRow, Rows};
+use super::rows::{AnyRow, CaseRow, EffectRow, EpisodeRow, JobRow, Rows};
 use super::{Error, Record};
-use crate::domain::{At, CaseId, DeviceId, EffectId};
+use crate::domain::{At, CaseId, DeviceId, EffectId, EpisodeId};
 use crate::playbook::{Playbook, SourceHash, compile_stored};
 
 /// What wakes up.
@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) open_by_device: BTreeMap<DeviceId, BTreeSet<CaseId>>,
     pub(super) effects_by_case: BTreeMap<CaseId, BTreeSet<EffectId>>,
     pub(super) jobs_by_case: BTreeMap<CaseId, BTreeSet<EffectId>>,
+    /// The episodes of a case that have not ended.
+    pub(super) open_episodes: BTreeMap<CaseId, BTreeSet<EpisodeId>>,
     pub(super) in_flight: BTreeSet<EffectId>,
     pub(super) plans: BTreeMap<SourceHash, Arc<Playbook>>,
 }
@@ -54,7 +56,7 @@ impl State {
             AnyRow::contacts(key, row) => set(&mut self.rows.contacts, key, row),
             AnyRow::tickets(key, row) => set(&mut self.rows.tickets, key, row),
             AnyRow::pages(key, row) => set(&mut self.rows.pages, key, row),
-            AnyRow::episodes(key, row) => set(&mut self.rows.episodes, key, row),
+            AnyRow::episodes(id, row) => self.put_episode(id, row),
             AnyRow::facts(key, row) => set(&mut self.rows.facts, key, row),
             AnyRow::budgets(key, row) => set(&mut self.rows.budgets, key, row),
             AnyRow::latches(key, row) => set(&mut self.rows.latches, key, row),
@@ -95,6 +97,16 @@ impl State {
             }
         }
         set(&mut self.rows.effects, id, row);
+    }
+
+    fn put_episode(&mut self, id: EpisodeId, row: Option<EpisodeRow>) {
+        if let Some(case) = self.rows.episodes.get(&id).and_then(EpisodeRow::holds_open) {
+            remove_from(&mut self.open_episodes, &case, &id);
+        }
+        if let Some(case) = row.as_ref().and_then(EpisodeRow::holds_open) {
+            self.open_episodes.entry(case).or_default().insert(id);
+        }
+        set(&mut self.rows.episodes, id, row);
     }
 
     fn put_job(&mut self, id: EffectId, row: Option<JobRow>) {

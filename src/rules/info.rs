@@ -29,6 +29,8 @@ pub struct RuleInfo {
     pub confidence: f64,
     /// What the desk looks at before a case of it acts.
     pub guards: Guards,
+    /// The columns of the registry that the guards name, and where.
+    pub columns: Vec<(Arc<str>, Place)>,
     /// Where its fault is named, or else the rule itself.
     pub place: Place,
 }

@@ -24,6 +24,8 @@ pub(super) struct RawLimits {
     pub(super) flap: Option<Flap>,
     pub(super) cooldown: Span,
     pub(super) guards: Guards,
+    /// The columns of the registry that the guards name.
+    pub(super) columns: Vec<(Arc<str>, Place)>,
     /// Where each of them is said.
     pub(super) places: Vec<(Hindrance, Place)>,
 }
@@ -122,13 +124,15 @@ pub(super) fn read(diags: &mut Diagnostics, rule: &Table<'_>) -> RawLimits {
     if let Some(table) = rule.table(diags, "gate") {
         raw.ingest_healthy = duration(diags, &table, "ingest_healthy").map_or(Span::ZERO, |s| s.value);
         raw.expected_off = source(diags, &table, "expected_off");
-        raw.guards.parent = table.text(diags, "parent").and_then(|text| parent(diags, &text));
+        let named = table.text(diags, "parent").and_then(|text| Some((parent(diags, &text)?, text.place)));
+        raw.guards.parent = named.as_ref().map(|(column, _)| column.clone());
+        raw.columns.extend(named);
         table.finish(diags);
     }
     if let Some(table) = rule.table(diags, "limits") {
         raw.cooldown = duration(diags, &table, "cooldown").map_or(Span::ZERO, |s| s.value);
         raw.flap = table.table(diags, "flap").and_then(|t| flap(diags, t));
-        raw.guards.breaker = table.table(diags, "fleet_breaker").and_then(|t| breaker(diags, t));
+        raw.guards.breaker = table.table(diags, "fleet_breaker").and_then(|t| breaker(diags, t, &mut raw.columns));
         table.finish(diags);
     }
     raw.places = places(diags, rule);
@@ -158,22 +162,25 @@ fn flap(diags: &mut Diagnostics, table: Table<'_>) -> Option<Flap> {
     Some(Flap { max, per: per.as_micros() })
 }
 
-fn breaker(diags: &mut Diagnostics, table: Table<'_>) -> Option<Breaker> {
+fn breaker(diags: &mut Diagnostics, table: Table<'_>, columns: &mut Vec<(Arc<str>, Place)>) -> Option<Breaker> {
     let often = often(diags, &table, MAX_BREAKER);
-    let by = table.text(diags, "by").map(|text| by(diags, text));
+    let by = table.text(diags, "by").and_then(|text| by(diags, text));
+    columns.extend(by.clone());
+    let by = by.map(|(column, _)| column);
     table.finish(diags);
     let (max, per) = often?;
     Some(Breaker { max, per, by })
 }
 
 /// What cases are counted by. A group of one device would never have too many.
-fn by(diags: &mut Diagnostics, text: Text) -> Arc<str> {
+fn by(diags: &mut Diagnostics, text: Text) -> Option<(Arc<str>, Place)> {
     if !is_attribute(&text.value) || &*text.value == "id" {
         let finding = Diagnostic::error("R083", format!("`by` is '{}'", text.value));
         let hint = "name an attribute of the registry that many devices share: model, firmware, site";
         diags.push(finding.at(text.place, "").hint(hint));
+        return None;
     }
-    text.value
+    Some((text.value, text.place))
 }
 
 /// The attribute of `device.gateway`.

@@ -59,6 +59,7 @@ pub fn load_with(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>,
             severities: rule.levels.iter().map(|l| l.severity).collect(),
             confidence: rule.confidence,
             guards: rule.limits.guards.clone(),
+            columns: rule.limits.columns.clone(),
             place: rule.fault.as_ref().unwrap_or(&rule.id).place.clone(),
         })
         .collect();

@@ -61,6 +61,10 @@ where = "device.site == 'Nowhere'"
 fault = "brake.circuit_loss"
 severity = "minor"
 when = "speed > 50[km/h] && speed < 10[km/h]"
+[rule.gate]
+parent = "device.gateway"
+[rule.limits]
+fleet_breaker = { max = 10, per = "1h", by = "pltae" }
 "#;
 
 /// Does not load; the mistakes are in two files.

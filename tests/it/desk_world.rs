@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use forewarn::desk::{
-    Config, Desk, Input, Links, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
+    Config, Desk, Input, Keyring, Links, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
 };
 use forewarn::domain::{
     At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind,
@@ -225,6 +225,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         guards: BTreeMap::new(),
         public_url: "http://127.0.0.1:8474".into(),
         links: Some(Links { base_url: "https://fw.example".into(), key: link_key() }),
+        keys: Keyring::made_up(registry().customers.keys()),
         playbooks: Vec::new(),
     };
     let files = add_files(&mut diags, "config/playbooks");
@@ -513,6 +514,11 @@ impl World {
         let loaded = self.loaded();
         assert!(loaded.same_state(&applied), "rows and records tell different stories");
         loaded
+    }
+
+    /// What is stored.
+    pub(crate) fn stored_rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        self.rows.clone()
     }
 
     /// The keys of the stored rows.

@@ -1,12 +1,12 @@
 //! The guards of rules, as people meet them: too many cases of one rule wait for a person, and a case that the parent
 //! device explains waits for that one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use forewarn::desk::{CaseView, Config, Desk, Input, Reply};
 use forewarn::domain::{
-    At, Breaker, Change, Detection, DeviceId, DispatchWork, EpisodeId, Guards, Order, OrderKind, Span, Work,
+    At, Breaker, Change, Detection, DeviceId, DispatchWork, EpisodeId, Guards, Order, OrderKind, Span, Value, Work,
 };
 
 use super::desk_world::{DEVICE, Odds, World, brake, config, start};
@@ -35,11 +35,23 @@ fn parent() -> Guards {
     Guards { breaker: None, parent: Some("gateway".into()) }
 }
 
+/// What a rule says of a car that stands.
 fn tell(world: &mut World, device: &str, seq: u32, change: Change) {
+    tell_at(world, device, seq, change, Some(0.0));
+}
+
+/// The same, with its speed if that is known.
+fn tell_at(world: &mut World, device: &str, seq: u32, change: Change, speed: Option<f64>) {
     let at = world.now;
+    let detection = at_speed(Detection { device: device.into(), ..brake(seq, change, at) }, speed);
     let episode = EpisodeId::of(&[device.as_bytes()]);
-    let detection = Detection { episode, device: device.into(), ..brake(seq, change, at) };
-    world.tell(Input::Detection(Box::new(detection)));
+    world.tell(Input::Detection(Box::new(Detection { episode, ..detection })));
+}
+
+fn at_speed(mut detection: Detection, speed: Option<f64>) -> Detection {
+    detection.facts.remove("speed");
+    detection.facts.extend(speed.map(|v| ("speed".to_owned(), Value::from(v))));
+    detection
 }
 
 fn after(minutes: i64) -> At {
@@ -165,7 +177,7 @@ fn breaker_what_clears_while_held_is_over_and_what_comes_back_is_held_again() {
     let at = world.now;
     let again =
         Detection { episode: EpisodeId::of(&[b"again"]), device: "car-30".into(), ..brake(1, Change::Raised, at) };
-    world.tell(Input::Detection(Box::new(again)));
+    world.tell(Input::Detection(Box::new(at_speed(again, Some(0.0)))));
     assert_eq!(waiting(&world), 2);
     assert_eq!(release(&mut world), Reply::Done);
     world.run(after(9));
@@ -297,6 +309,96 @@ fn parent_of_each_other_do_not_wait_for_each_other() {
     sound(&world.desk);
 }
 
+/// What the drivers of the cars were told or asked for, by device.
+fn steps_of(world: &World, device: &str) -> BTreeSet<String> {
+    case_of(world, device).effects.iter().map(|e| e.step.to_string()).collect()
+}
+
+/// A case that waits for its parent gateway, which has failed before.
+fn behind_gateway(speed: Option<f64>) -> World {
+    let mut world = World::new(fleet(1, parent()), Odds::friendly(), 1);
+    tell(&mut world, "gw", 1, Change::Raised);
+    world.run(after(1));
+    tell_at(&mut world, "car-1", 1, Change::Raised, speed);
+    world.run(after(1) + Span::from_secs(30));
+    world
+}
+
+#[test]
+fn held_people_in_danger_are_told_unless_the_device_stands() {
+    for (speed, told) in [(Some(80.0), &["warn"][..]), (None, &["warn"]), (Some(0.0), &[])] {
+        let mut world = behind_gateway(speed);
+        let steps = steps_of(&world, "car-1");
+        assert_eq!(steps.iter().map(String::as_str).collect::<Vec<_>>(), told, "{speed:?}");
+        assert!(case_of(&world, "car-1").waits_for.is_some(), "{speed:?}: it is held all the same");
+        restart(&mut world);
+        world.run(after(30));
+        assert_eq!(trucks(&world).len(), 1, "{speed:?}: the truck waits");
+        sound(&world.desk);
+    }
+}
+
+#[test]
+fn held_a_device_that_starts_to_move_is_warned_of() {
+    let mut world = behind_gateway(Some(0.0));
+    let moves = |world: &World, speed: f64| Input::Facts {
+        device: "car-1".into(),
+        event_at: world.now,
+        values: [("speed".to_owned(), Value::from(speed))].into(),
+    };
+    // Right after other facts were stored: that it moves now is not to be missed.
+    for speed in [0.0, 30.0] {
+        let facts = moves(&world, speed);
+        world.tell(facts);
+    }
+    world.run(after(2));
+    assert!(steps_of(&world, "car-1").contains("warn"));
+    let facts = moves(&world, 0.0);
+    world.tell(facts);
+    world.run(after(5));
+    let case = case_of(&world, "car-1");
+    let told = case.goals.iter().find(|g| g.name.as_str() == "driver_told_to_stop").unwrap();
+    assert_eq!(told.state, "met", "what was begun is ended: {case:#?}");
+    sound(&world.desk);
+}
+
+#[test]
+fn held_what_was_said_in_vain_is_taken_back() {
+    let mut world = World::new(fleet(1, parent()), Odds { call_unanswered: 100, ..Odds::friendly() }, 1);
+    tell(&mut world, "gw", 1, Change::Raised);
+    tell_at(&mut world, "car-1", 1, Change::Raised, Some(80.0));
+    world.run(after(1));
+    tell_at(&mut world, "car-1", 2, Change::Cleared, Some(80.0));
+    world.run(after(20));
+    let case = case_of(&world, "car-1");
+    assert_eq!(case.summary.outcome.as_deref(), Some("false_alarm"), "{case:#?}");
+    assert!(steps_of(&world, "car-1").iter().any(|s| s.starts_with("undo")), "{case:#?}");
+    assert_eq!(trucks(&world).len(), 1, "only the gateway has asked for one");
+    sound(&world.desk);
+}
+
+#[test]
+fn held_a_breaker_holds_trucks_and_tickets_of_cars_that_move_and_no_warning() {
+    let mut world = World::new(fleet(30, breaker()), Odds::friendly(), 1);
+    for n in 1..=30 {
+        tell_at(&mut world, &format!("car-{n}"), 1, Change::Raised, Some(60.0));
+    }
+    world.run(after(5));
+    assert_eq!(trucks(&world).len(), 25);
+    for n in 26..=30 {
+        let steps = steps_of(&world, &format!("car-{n}"));
+        assert!(steps.iter().all(|s| s == "warn" || s.starts_with("page ")), "{steps:?}");
+        assert!(steps.contains("warn"));
+    }
+    assert_eq!(release(&mut world), Reply::Done);
+    world.run(after(180));
+    assert_eq!(trucks(&world).len(), 30);
+    for case in cases(&world) {
+        assert_eq!(case.summary.outcome.as_deref(), Some("served"), "{case:#?}");
+    }
+    sound(&world.desk);
+}
+
 #[test]
 fn guards_hold_in_a_hostile_world() {
     for seed in 0..6 {
@@ -309,6 +411,8 @@ fn guards_hold_in_a_hostile_world() {
             for (seq, change, when) in [(1, Change::Raised, n), (2, Change::Cleared, 400 * n)] {
                 let episode = EpisodeId::of(&[device.as_bytes()]);
                 let detection = Detection { episode, device: device.as_str().into(), ..brake(seq, change, at) };
+                // Some stand, some move, of some nobody knows.
+                let detection = at_speed(detection, [Some(0.0), Some(50.0), None][usize::try_from(n % 3).unwrap()]);
                 world.later(Span::from_secs(when), Input::Detection(Box::new(detection)));
             }
         }

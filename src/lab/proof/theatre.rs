@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::playbook::PlaybookTest;
-use crate::desk::{Config, Desk, Input, Links, Reply, SpeechThen};
+use crate::desk::{Config, Desk, Input, Keyring, Links, Reply, SpeechThen};
 use crate::domain::{
     At, CallProgress, Change, Detection, DispatchWork, EffectId, EpisodeId, JobState, JobUpdate, Level, Mode, Order,
     OrderKind, Outcome, Receipt, ReceiptKind, Registry, SmsProgress, Span, Value, Work,
@@ -133,7 +133,8 @@ fn with_device(config: &Config, test: &PlaybookTest) -> Config {
     registry.devices.insert(test.device.id.clone(), test.device.clone());
     let key = Key::parse("the links of a test open nothing").ok();
     let links = key.map(|key| Links { base_url: config.public_url.clone(), key });
-    Config { registry: Arc::new(registry), links, ..config.clone() }
+    let keys = Keyring::made_up(registry.customers.keys());
+    Config { registry: Arc::new(registry), links, keys, ..config.clone() }
 }
 
 impl Stage<'_> {
