@@ -19,6 +19,7 @@ mod explain;
 mod fit;
 mod fleet_world;
 mod formats;
+mod formats_live;
 mod guards;
 mod http;
 mod latch;
