@@ -186,7 +186,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         .flat_map(|l| add_files(&mut diags, &format!("config/messages/{l}")))
         .collect();
     let messages = Messages::load(&mut diags, &messages);
-    let provider = |kind| Provider { kind, per_second: None, per_hour: None, concurrency: None };
+    let provider = |kind| Provider { kind, per_second: None, per_hour: None, per_day: None, concurrency: None };
     let mut config = Config {
         messages,
         registry: Arc::new(registry()),
@@ -216,6 +216,8 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         .into(),
         settings: Settings::default(),
         guards: BTreeMap::new(),
+        revs: BTreeMap::new(),
+        stop_topic: "forewarn/test/halt".into(),
         public_url: "http://127.0.0.1:8474".into(),
         playbooks: Vec::new(),
     };

@@ -37,6 +37,7 @@ mod schema;
 mod service;
 mod simulation;
 mod sparkplug;
+mod stops;
 mod store;
 mod tidy;
 mod world;
