@@ -10,6 +10,7 @@ use super::cross;
 use super::secrets::Secrets;
 use super::settings::Settings;
 use crate::channels::ProviderSettings;
+use crate::desk::Keyring;
 use crate::domain::{AdapterName, Mode, Registry};
 use crate::model::{self, CodeTables, Models, RegistryFiles};
 use crate::playbook::{self, Messages, ProviderKind, Surroundings, Verb};
@@ -105,6 +106,7 @@ fn settings(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     let mut settings = Settings::load(diags, path, &text, environment)?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     settings.store.dir = base.join(&settings.store.dir);
+    settings.privacy.keys = settings.privacy.keys.map(|keys| base.join(keys));
     Some((settings, base))
 }
 
@@ -176,6 +178,8 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         revs: program.rules().iter().filter(|r| r.mode == Mode::Live).map(|r| (r.id.clone(), r.rev)).collect(),
         stop_topic: format!("forewarn/{}/halt", settings.broker.client_id),
         public_url: settings.http.public_url.trim_end_matches('/').to_owned(),
+        // Handed in by whoever keeps a store; checks and plays need none.
+        keys: Keyring::default(),
     };
     desk.check(diags);
     if diags.has_errors() {

@@ -19,6 +19,7 @@ use crate::journal::Keep;
 use crate::mqtt::{self, Link};
 use crate::runtime::{Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe, Publisher};
 use crate::source::Diagnostics;
+use crate::store::KeyFile;
 
 /// Questions that may wait for the desk.
 const QUESTIONS: usize = 1_024;
@@ -231,6 +232,7 @@ fn recover(
         dir: store.dir.clone(),
         rules: loaded.rules.clone(),
         desk: loaded.desk.clone(),
+        keys: keys(loaded, &outside.secrets)?,
         channels,
         questions,
         handle: outside.desk.clone(),
@@ -244,6 +246,17 @@ fn recover(
         clock: outside.clock.clone(),
     };
     Ok(tokio::task::block_in_place(|| Daemon::recover(parts))?)
+}
+
+/// The file of the keys, beside the store unless the settings name another place.
+fn keys(loaded: &Loaded, secrets: &Secrets) -> Result<KeyFile, Error> {
+    let dir = &loaded.settings.store.dir;
+    let privacy = &loaded.settings.privacy;
+    let refused = |path: &Path, error| Error::Io { what: path.display().to_string(), error };
+    std::fs::create_dir_all(dir).map_err(|error| refused(dir, error))?;
+    let wrap = privacy.wrap_file.as_deref().map(|path| secrets.read(path).map_err(|error| refused(path, error)));
+    let opened = KeyFile::open(&privacy.keys_at(dir), wrap.transpose()?.as_deref());
+    Ok(opened.map_err(crate::runtime::Error::from)?)
 }
 
 /// What a supervisor says.

@@ -28,6 +28,8 @@ pub struct Settings {
     pub http: http::Settings,
     /// Policy of the desk.
     pub desk: desk::Settings,
+    /// The keys of personal data.
+    pub privacy: PrivacySettings,
     /// What failures cost, for scores.
     pub costs: Costs,
     /// The ways out by name.
@@ -102,6 +104,25 @@ pub struct Queue {
     pub people: Vec<desk::Person>,
 }
 
+/// `[privacy]`: what is stored of a person is encrypted with a key of that person's own.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrivacySettings {
+    /// The file of the keys, relative to the settings file; `keys.json` in `store.dir` unless set. Back it up apart from
+    /// the store, and for a short time only: who has both has everything, and erasure does not reach old backups of it.
+    pub keys: Option<PathBuf>,
+    /// A file with a secret that the keys are wrapped with, so that the key file alone opens nothing.
+    pub wrap_file: Option<PathBuf>,
+}
+
+impl PrivacySettings {
+    /// Where the keys are for the store in `dir`.
+    #[must_use]
+    pub fn keys_at(&self, dir: &Path) -> PathBuf {
+        self.keys.clone().unwrap_or_else(|| dir.join("keys.json"))
+    }
+}
+
 /// `[engine]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -114,7 +135,8 @@ pub struct EngineSettings {
 }
 
 /// The sections that a settings file may have.
-const SECTIONS: [&str; 9] = ["store", "files", "engine", "broker", "http", "desk", "costs", "provider", "queue"];
+const SECTIONS: [&str; 10] =
+    ["store", "files", "engine", "broker", "http", "desk", "privacy", "costs", "provider", "queue"];
 
 impl Settings {
     /// Reads and merges the file at `path` (already read as `text`) and the environment. Everything wrong is in
@@ -155,11 +177,12 @@ impl Settings {
         let broker = sections.read(diags, &["broker"]).unwrap_or_default();
         let http = sections.read(diags, &["http"]).unwrap_or_default();
         let desk = sections.read(diags, &["desk"]).unwrap_or_default();
+        let privacy = sections.read(diags, &["privacy"]).unwrap_or_default();
         let costs = sections.read(diags, &["costs"]).unwrap_or_default();
         let provider: BTreeMap<_, _> = sections.read_each(diags, "provider");
         let queue: BTreeMap<_, _> = sections.read_each(diags, "queue");
         let names_complete = sections.count("provider") == provider.len() && sections.count("queue") == queue.len();
-        Some(Self { store, files, engine, broker, http, desk, costs, provider, queue, names_complete, doc })
+        Some(Self { store, files, engine, broker, http, desk, privacy, costs, provider, queue, names_complete, doc })
     }
 
     /// Whether all providers and queues could be read: only then can it be said that one which is named elsewhere does

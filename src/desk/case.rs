@@ -8,7 +8,7 @@ use super::facts::{Reader, context};
 use super::rows::{
     CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow, StepState, TicketRow,
 };
-use super::{Reply, TimelineKind, goals, hold, latch, pages, rules, stop, ticket};
+use super::{Reply, TimelineKind, goals, hold, latch, pages, position, rules, stop, ticket};
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
@@ -246,7 +246,7 @@ fn store_facts(change: &mut Change<'_>, device: &DeviceId, event_at: At, values:
     }
     row.event_at = event_at;
     row.stored_at = change.now;
-    row.values.extend(values.iter().take(64).map(|(k, v)| (k.clone(), v.clone())));
+    position::absorb(change, device, &mut row, values);
     change.put(device.clone(), row);
     true
 }
@@ -264,7 +264,7 @@ pub(super) fn facts(
     let old = change.get::<FactsRow>(device).unwrap_or_default();
     let recent = change.now.since(old.stored_at) < change.config.settings.facts_every;
     let mut trial = old.clone();
-    trial.values.extend(values.iter().map(|(k, v)| (k.clone(), v.clone())));
+    position::absorb(change, device, &mut trial, &values);
     if recent && old.position_at.is_some() && !goals::would_flip(change, &cases, device, &trial) {
         return Reply::Done;
     }

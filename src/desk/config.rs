@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::quiet::QuietWindow;
+use super::seal::Keyring;
 use crate::domain::{AdapterName, Guards, QueueName, Registry, RuleId, Span};
 use crate::playbook::{Messages, Part, Playbook, ProviderKind};
 use crate::source::{Diagnostic, Diagnostics};
@@ -134,6 +135,8 @@ pub struct Config {
     pub stop_topic: String,
     /// Where callbacks come in; shown in tickets.
     pub public_url: String,
+    /// What personal data is sealed with.
+    pub keys: Keyring,
 }
 
 impl Config {

@@ -31,11 +31,13 @@ mod notes;
 mod order;
 mod pages;
 mod plan;
+mod position;
 mod quiet;
 mod reach;
 mod record;
 mod rows;
 mod rules;
+mod seal;
 mod settle;
 mod speech;
 mod state;
@@ -54,6 +56,7 @@ pub use config::{Config, NewRules, Person, Provider, Settings};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use quiet::QuietWindow;
 pub use record::Record;
+pub use seal::{Key, Keyring};
 
 pub use crate::playbook::ProviderKind;
 
@@ -74,7 +77,7 @@ pub enum Error {
     #[error("a stored row of the desk is not readable")]
     Row,
     /// Written by another version of this program.
-    #[error("a stored row of the desk has version {0}; this program reads version 2")]
+    #[error("a stored row of the desk has version {0}; this program reads version 3")]
     Version(u8),
 }
 

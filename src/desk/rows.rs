@@ -1,7 +1,7 @@
 //! The rows of the desk's state, as they are stored: a byte with the version, then postcard.
 //!
-//! Rows name roles, customers and endpoints by id, never people and addresses. One exception: [`JobRow::body`], the
-//! frozen body of a dispatch request, which must be the same byte for byte on every attempt.
+//! Rows name roles, customers and endpoints by id, never people and addresses. What has to be kept of a person all the
+//! same is [`Sealed`] with that person's key.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::TimelineEntry;
 use super::rules::RuleRow;
+use super::seal::Sealed;
 use super::stop::SwitchRow;
 use crate::domain::{
     AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
-    GoalName, Job, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
+    GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
 };
 use crate::outbox::{Delivery, Window};
 use crate::playbook::{Held, SourceHash, Until, Via};
@@ -252,8 +253,10 @@ pub(super) struct JobRow {
     pub(super) unwanted: bool,
     pub(super) cancel: Option<EffectId>,
     pub(super) poll: Option<EffectId>,
-    /// PERSONAL DATA (name and number of the driver): the one row of the desk that holds any; see the module's doc.
-    pub(super) body: Job,
+    /// What was asked for: `tow`.
+    pub(super) service: String,
+    /// The [`Job`](crate::domain::Job) with name and number of the driver, frozen: the same byte for byte on every attempt.
+    pub(super) body: Sealed,
 }
 
 /// A ticket of a case.
@@ -312,6 +315,9 @@ pub(super) struct FactsRow {
     pub(super) stored_at: At,
     /// Device time of the last position.
     pub(super) position_at: Option<At>,
+    /// Latitude and longitude; read and written by [`super::position`].
+    pub(super) position: Option<Sealed>,
+    /// All others by name.
     pub(super) values: BTreeMap<String, Value>,
 }
 
@@ -481,7 +487,7 @@ tables! {
 pub(super) const CASE_TAG: u8 = <CaseRow as Table>::TAG;
 
 /// The layout of rows; the first byte of each.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 fn encode_key<T: Table>(key: &T::Key) -> Vec<u8> {
     encode(T::TAG, key)

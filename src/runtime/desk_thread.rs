@@ -17,7 +17,7 @@ use super::shard::FromShard;
 use super::shared::Shared;
 use crate::desk::{Config, Desk, Input, Record, Reply, Step, Watch};
 use crate::domain::{At, DeviceId, Order, RuleId, Span, Stop};
-use crate::store::Store;
+use crate::store::{self, KeyFile, Store};
 
 /// Inputs in one round at most.
 const BATCH: usize = 128;
@@ -30,6 +30,7 @@ const EXPORT_EVERY: Span = Span::from_hours(1);
 
 pub(super) struct DeskThread {
     pub(super) desk: Desk,
+    pub(super) keys: KeyFile,
     pub(super) store: Store,
     pub(super) shared: Arc<Shared>,
     pub(super) questions: mpsc::Receiver<DeskQuestion>,
@@ -57,6 +58,14 @@ struct Round {
     committed: Vec<(usize, u64)>,
     waited: Vec<Span>,
     releases: Vec<(DeviceId, RuleId)>,
+}
+
+/// Gives a configuration the keys of its customers; those who are new get one.
+pub(super) fn with_keys(config: Arc<Config>, keys: &mut KeyFile) -> Result<Arc<Config>, store::Error> {
+    keys.admit(config.registry.customers.keys())?;
+    let mut config = Arc::unwrap_or_clone(config);
+    config.keys = keys.ring();
+    Ok(Arc::new(config))
 }
 
 impl DeskThread {
@@ -124,7 +133,10 @@ impl DeskThread {
         tokio::select! {
             biased;
             Some(question) = self.questions.recv() => self.question(question, round),
-            Some(config) = self.configs.recv() => self.desk.reload(config),
+            Some(config) = self.configs.recv() => match with_keys(config, &mut self.keys) {
+                Ok(config) => self.desk.reload(config),
+                Err(error) => tracing::error!(%error, "the desk keeps its playbooks and registry"),
+            },
             news = self.shards.recv(), if self.orders.is_some() => match news {
                 Some(news) => self.news(news, round),
                 // The shards have ended, so nothing will be claimed any more: lets the dispatcher finish and end.

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use forewarn::desk::{Config, Desk, Input, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch};
+use forewarn::desk::{
+    Config, Desk, Input, Keyring, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
+};
 use forewarn::domain::{
     At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind,
     EpisodeId, JobState, JobUpdate, Level, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry,
@@ -219,6 +221,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         revs: BTreeMap::new(),
         stop_topic: "forewarn/test/halt".into(),
         public_url: "http://127.0.0.1:8474".into(),
+        keys: Keyring::made_up(registry().customers.keys()),
         playbooks: Vec::new(),
     };
     let files = add_files(&mut diags, "config/playbooks");
@@ -507,6 +510,11 @@ impl World {
         let loaded = self.loaded();
         assert!(loaded.same_state(&applied), "rows and records tell different stories");
         loaded
+    }
+
+    /// What is stored.
+    pub(crate) fn stored_rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        self.rows.clone()
     }
 
     /// The keys of the stored rows.

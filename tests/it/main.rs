@@ -28,6 +28,7 @@ mod oracles;
 mod payloads;
 mod playbooks;
 mod poison;
+mod privacy;
 mod proof;
 mod reload;
 mod replay;

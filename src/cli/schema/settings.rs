@@ -20,6 +20,11 @@ const FILES: &[Key] = &[
     key("tests", Text, "Tests of rules and playbooks"),
 ];
 
+const PRIVACY: &[Key] = &[
+    key("keys", Text, "The file of the keys; keys.json in store.dir unless set"),
+    key("wrap_file", Text, "Holds a secret that the keys are wrapped with: the key file alone then opens nothing"),
+];
+
 const BROKER: &[Key] = &[
     key("urls", Several(&Text), "mqtt:// or mqtts://; the next one is tried when one fails"),
     key("client_id", Text, "Names the persistent session: never give two daemons the same"),
@@ -178,6 +183,7 @@ pub(super) const KEYS: &[Key] = &[
     key("broker", Table(BROKER), "The MQTT broker"),
     key("http", Table(HTTP), "Health, metrics, callbacks of providers, API"),
     key("desk", Table(DESK), "The service desk"),
+    key("privacy", Table(PRIVACY), "What is stored of a person is encrypted with a key of that person's own"),
     key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),
     key(
         "queue",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::playbook::PlaybookTest;
-use crate::desk::{Config, Desk, Input, Reply, SpeechThen};
+use crate::desk::{Config, Desk, Input, Keyring, Reply, SpeechThen};
 use crate::domain::{
     At, CallProgress, Change, Detection, DispatchWork, EffectId, EpisodeId, JobState, JobUpdate, Level, Mode, Order,
     OrderKind, Outcome, Receipt, ReceiptKind, Registry, SmsProgress, Span, Value, Work,
@@ -130,7 +130,8 @@ pub(super) fn play(test: &PlaybookTest, config: &Arc<Config>) -> Played {
 fn with_device(config: &Config, test: &PlaybookTest) -> Config {
     let mut registry: Registry = (*config.registry).clone();
     registry.devices.insert(test.device.id.clone(), test.device.clone());
-    Config { registry: Arc::new(registry), ..config.clone() }
+    let keys = Keyring::made_up(registry.customers.keys());
+    Config { registry: Arc::new(registry), keys, ..config.clone() }
 }
 
 impl Stage<'_> {
