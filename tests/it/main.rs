@@ -31,6 +31,7 @@ mod playbooks;
 mod poison;
 mod privacy;
 mod proof;
+mod reference;
 mod reload;
 mod replay;
 mod rules;
