@@ -132,18 +132,18 @@ fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
 
 /// Whether what was planned is still to be done.
 fn obsolete(change: &Change<'_>, case: &CaseRow, row: &EffectRow) -> Option<String> {
+    let step = change.get::<StepRow>(&(row.case, row.step.clone()));
+    let ended = step.is_some_and(|s| matches!(s.state, StepState::Done | StepState::Cancelled));
+    if ended && row.delivery.kind.is_contact() {
+        return Some("it is not needed any more".to_owned());
+    }
     if row.compensation {
         return None;
     }
     if !case.is_open() {
         return Some("the case is closed".to_owned());
     }
-    if case.backing_out.is_some() {
-        return Some("the plan is being undone".to_owned());
-    }
-    let step = change.get::<StepRow>(&(row.case, row.step.clone()));
-    let ended = step.is_some_and(|s| matches!(s.state, StepState::Done | StepState::Cancelled));
-    (ended && row.delivery.kind.is_contact()).then(|| "it is not needed any more".to_owned())
+    case.backing_out.is_some().then(|| "the plan is being undone".to_owned())
 }
 
 fn contact_gate(

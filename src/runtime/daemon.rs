@@ -182,8 +182,7 @@ impl Daemon {
                 births: births.clone(),
                 clock: clock.clone(),
             };
-            let rules = rules.clone();
-            shard_threads.push(spawn(format!("shard-{index}"), move || thread.run(&rules))?);
+            shard_threads.push(spawn(format!("shard-{index}"), move || thread.run())?);
         }
         drop((news, snapshots));
         let covered = shared.clone();

@@ -73,17 +73,27 @@ impl Router {
         quarantine: Arc<Mutex<Quarantine>>,
     ) -> Self {
         let waiting = threads.iter().map(|_| Vec::new()).collect();
-        let mut seen = 0;
-        let rules = shared.rules.newer(&mut seen).unwrap_or(rules);
-        Self { shared, rules, seen, known: HashMap::default(), threads, waiting, quarantine }
+        Self { shared, rules, seen: 0, known: HashMap::default(), threads, waiting, quarantine }
+    }
+
+    /// Takes over new rules, if there are any, and has the shard threads do so at this place of the stream: what was bound
+    /// by one set of models must not meet an engine with another. `false` if a thread is gone.
+    fn refresh(&mut self) -> bool {
+        let Some(rules) = self.shared.rules.newer(&mut self.seen) else { return true };
+        if Arc::ptr_eq(&rules, &self.rules) {
+            return true;
+        }
+        self.rules = rules;
+        self.known.clear();
+        for queue in &mut self.waiting {
+            let kind = ItemKind::Rules(self.rules.clone());
+            queue.push(Item { pos: 0, at: At::MIN, topic: Bytes::new(), shard: 0, kind });
+        }
+        self.flush()
     }
 
     /// Queues one durable message for its shard thread.
     pub(super) fn message(&mut self, pos: u64, received_at: At, retained: bool, topic: &Bytes, payload: Bytes) {
-        if let Some(rules) = self.shared.rules.newer(&mut self.seen) {
-            self.rules = rules;
-            self.known.clear();
-        }
         let meaning = match self.known.get(topic) {
             Some(meaning) => meaning.clone(),
             None => {
@@ -196,6 +206,9 @@ impl<S: Source> Ingest<S> {
             }
             let now = (self.clock)();
             self.shared.beat("ingest", now);
+            if !self.router.refresh() {
+                return;
+            }
             // Marks only while everything received is behind us: a backlog is not the present.
             let mark = (now - last_mark >= MARK_EVERY && self.source.drained()).then_some(now);
             if !batch.is_empty() || mark.is_some() {

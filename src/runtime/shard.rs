@@ -53,6 +53,8 @@ pub(super) enum ItemKind {
     Release { device: DeviceId, rule: RuleId },
     /// Time has passed.
     Clock,
+    /// Everything behind it was bound by these rules.
+    Rules(Arc<Rules>),
     /// Everything queued before it has been worked on.
     Barrier(std::sync::mpsc::Sender<()>),
 }
@@ -96,7 +98,6 @@ pub(super) struct ShardThread {
 
 /// What the loop remembers between rounds.
 struct Memory {
-    seen_rules: u64,
     seen_watch: u64,
     watched: BTreeSet<DeviceId>,
     pos: u64,
@@ -110,11 +111,10 @@ struct Memory {
 
 impl ShardThread {
     /// Runs until ingest has gone, then writes a last round of checkpoints.
-    pub(super) fn run(mut self, rules: &Arc<Rules>) {
+    pub(super) fn run(mut self) {
         let threads = self.shared.committed.len();
         let mine: Vec<usize> = (self.index..SHARDS).step_by(threads).collect();
         let mut memory = Memory {
-            seen_rules: 0,
             seen_watch: 0,
             watched: BTreeSet::new(),
             pos: 0,
@@ -125,11 +125,6 @@ impl ShardThread {
             next_at: (self.clock)() + ROUND,
             messages: metrics::counter!("forewarn_messages_total"),
         };
-        // The engine was built with these rules; only newer ones need a reload.
-        let current = self.shared.rules.newer(&mut memory.seen_rules);
-        if current.is_some_and(|now| !Arc::ptr_eq(&now, rules)) {
-            memory.seen_rules = 0;
-        }
         let pause = Span::from_micros(ROUND.as_micros() / i64::try_from(mine.len().max(1)).unwrap_or(1));
         loop {
             match self.items.recv_timeout(Duration::from_millis(200)) {
@@ -144,7 +139,7 @@ impl ShardThread {
             self.answer();
             let now = (self.clock)();
             self.shared.beat("shards", now);
-            if !self.reload(now, &mut memory) || !self.forward_facts(&mut memory) {
+            if !self.forward_facts(&mut memory) {
                 return;
             }
             for ((name, labels), n) in self.engine.take_counts() {
@@ -178,6 +173,7 @@ impl ShardThread {
         match item.kind {
             ItemKind::Clock => self.engine.clock(item.at, &mut detections),
             ItemKind::Barrier(reached) => return reached.send(()).is_ok(),
+            ItemKind::Rules(rules) => return self.reload(&rules, memory),
             _ if item.pos <= self.restored[shard] => return true,
             ItemKind::Telemetry { binding, retained, payload } => {
                 memory.dirty[shard] = true;
@@ -228,11 +224,10 @@ impl ShardThread {
         put_aside(&self.quarantine, &Quarantined::new(pos, at, &topic, payload, reason, detail));
     }
 
-    /// Takes over new rules, if there are any.
-    fn reload(&mut self, now: At, memory: &mut Memory) -> bool {
-        let Some(rules) = self.shared.rules.newer(&mut memory.seen_rules) else { return true };
+    /// Takes over new rules.
+    fn reload(&mut self, rules: &Rules, memory: &mut Memory) -> bool {
         let mut detections = Vec::new();
-        self.engine.reload(rules.program.clone(), rules.registry.clone(), now, &mut detections);
+        self.engine.reload(rules.program.clone(), rules.registry.clone(), (self.clock)(), &mut detections);
         memory.dirty = vec![true; SHARDS];
         if detections.is_empty() {
             return true;
