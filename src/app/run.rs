@@ -351,6 +351,9 @@ fn health(probe: Probe, link: watch::Receiver<Link>) -> Arc<dyn Fn() -> Health +
         } else if !probe.troubles().is_empty() {
             health.not_ready.push("storage_or_loop_in_trouble");
         }
+        if probe.stopped() {
+            health.notes.push("effects_stopped_by_a_person");
+        }
         if !link.borrow().is_connected() {
             health.not_ready.push("broker_disconnected");
         }
