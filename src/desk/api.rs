@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Form;
 use crate::domain::{
-    At, CaseId, Detection, DeviceId, EffectId, Link, Order, Outcome, Receipt, RuleId, Severity, Value,
-use crate::domain::{
-    At, CaseId, Detection, DeviceId, EffectId, Order, Outcome, Receipt, RuleId, Severity, Stop, Value,
+    At, CaseId, Detection, DeviceId, EffectId, Link, Order, Outcome, Receipt, RuleId, Severity, Stop, Value,
 };
 
 /// Everything that can happen to the desk. Each input gives at most one record of the desk log.

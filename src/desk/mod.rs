@@ -53,7 +53,7 @@ pub use api::{
     Act, CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, SwitchView,
     TimelineEntry, TimelineKind, Watch,
 };
-pub use config::{Config, Person, Provider, Settings, NewRules};
+pub use config::{Config, NewRules, Person, Provider, Settings};
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use quiet::QuietWindow;

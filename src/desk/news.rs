@@ -2,7 +2,9 @@
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, pages, speech, ticket, rules};
+use super::{
+    Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, pages, rules, speech, ticket,
+};
 use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;

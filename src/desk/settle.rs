@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use super::rows::{CaseRow, EffectRow};
 use super::state::Timer;
-use super::{Input, Reply, Watch, breaker, case, claim, goals, link, news, speech, Act, stop};
+use super::{Act, Input, Reply, Watch, breaker, case, claim, goals, link, news, speech, stop};
 use crate::domain::DeviceId;
 
 /// Timers handled in one step; the rest is due at once in the next.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{api, dispatch, explain, link, lookup, probes, twilio, act};
+use super::{act, api, dispatch, explain, link, lookup, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
