@@ -196,12 +196,7 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
     }
     cross::check(diags, &program, &desk);
     let (public_url, tokens) = web.ok()?;
-    let rules = Arc::new(Rules {
-        program: Arc::new(program),
-        registry,
-        replies,
-        switches: vec![desk.stop_topic.as_str().into()],
-    });
+    let rules = Arc::new(Rules { program: Arc::new(program), registry, replies, switches: switches(&desk) });
     Some(Loaded { settings, rules, desk: Arc::new(desk), public_url, tokens })
 }
 
@@ -236,6 +231,17 @@ fn providers(settings: &BTreeMap<AdapterName, ProviderSettings>) -> BTreeMap<Ada
         }
     };
     settings.iter().map(|(name, p)| (name.clone(), provider(p))).collect()
+}
+
+/// Topic filters of the stop switches.
+fn switches(desk: &desk::Config) -> Vec<Arc<str>> {
+    let steps = desk.playbooks.iter().flat_map(|p| &p.steps);
+    let holds = steps.filter_map(|step| match &step.verb {
+        Verb::Hold(hold) => Some(hold.filter.clone()),
+        _ => None,
+    });
+    let filters: BTreeSet<Arc<str>> = holds.chain([desk.stop_topic.as_str().into()]).collect();
+    filters.into_iter().collect()
 }
 
 /// Topic filters on which devices answer the commands of the playbooks.

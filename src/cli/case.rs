@@ -1,4 +1,4 @@
-//! `forewarn case list | show | ack | close | stop | resume | stops | release-rule`: cases on the terminal, through the daemon's API.
+//! `forewarn case list | show | ack | close | release | approve | stop | resume | stops | release-rule`: cases on the terminal, through the daemon's API.
 
 mod client;
 mod render;
@@ -62,6 +62,18 @@ pub enum Command {
         /// Why, for the timeline
         #[arg(long)]
         reason: String,
+    },
+    /// End a storm: the cases that it holds go on, some at a time
+    Release {
+        /// Id of the storm's case, or its first 4 or more characters
+        id: String,
+    },
+    /// Agree that the people of a storm's tier are told
+    Approve {
+        /// Id of the storm's case, or its first 4 or more characters
+        id: String,
+        /// Which tier; every one that waits unless stated
+        tier: Option<String>,
     },
     /// Stop everything that is not yet under way, of all cases or of one; people in danger are still told
     Stop {
@@ -219,6 +231,8 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Close { id, reason } => {
             client.post(&["cases", id, "close"], Some(json!({ "reason": reason }))).await?
         }
+        Command::Release { id } => client.post(&["cases", id, "release"], None).await?,
+        Command::Approve { id, tier } => client.post(&["cases", id, "approve"], Some(json!({ "tier": tier }))).await?,
         Command::Stop { case, all, reason } => {
             let stop = if *all { Stop::All } else { Stop::On };
             client.post(&switch(case.as_deref()), Some(json!({ "stop": stop, "reason": reason }))).await?
@@ -242,6 +256,8 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Show { .. } => render_case(&client.read(&text)?, style),
         Command::Ack { .. } => format!("Case {} acknowledged.\n", client.read::<Done>(&text)?.short),
         Command::Close { .. } => format!("Case {} closed.\n", client.read::<Done>(&text)?.short),
+        Command::Release { .. } => "The cases of the storm go on, some at a time.\n".to_owned(),
+        Command::Approve { .. } => "They are told now.\n".to_owned(),
         Command::Stop { .. } => {
             "Stopped. What is under way goes on; `forewarn case resume` takes it back.\n".to_owned()
         }

@@ -110,6 +110,13 @@ pub enum Act {
         /// Why, for whoever wonders.
         reason: String,
     },
+    /// Lets the children of a storm go.
+    Release,
+    /// Lets a tier of a storm be told.
+    Approve {
+        /// Its name; `None`: every one that waits.
+        tier: Option<String>,
+    },
 }
 
 /// A stop switch that is or was on, for reading.

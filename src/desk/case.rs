@@ -8,11 +8,13 @@ use super::facts::{Reader, context};
 use super::rows::{
     CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow, StepState, TicketRow,
 };
-use super::{Reply, TimelineKind, goals, hold, latch, pages, position, rules, stop, ticket};
-use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
+use super::{Reply, TimelineKind, goals, hold, latch, pages, position, rules, stop, storm, ticket};
+use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, FaultName, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
 
+/// What stands for the device in a case that is not about one.
+const FLEET: &str = "fleet";
 /// The most episodes remembered.
 const MAX_KNOWN_EPISODES: usize = 200_000;
 
@@ -122,14 +124,8 @@ fn severity_of(d: &Detection) -> &'static str {
 }
 
 fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
-    let now = change.now;
     CaseRow {
-        key: String::new(),
-        playbook: plan.id.clone(),
-        version: plan.version,
-        plan: plan.hash,
         device: d.device.clone(),
-        run: 1,
         fault: d.fault.clone(),
         component: d.component.clone(),
         severity: d.level.as_ref().map_or(crate::domain::Severity::Minor, |l| l.severity),
@@ -137,19 +133,37 @@ fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
         confidence: d.confidence,
         title: d.title.clone(),
         evidence: d.evidence.clone(),
+        event_at: d.event_at,
+        ..bare(change, plan)
+    }
+}
+
+/// A new case that is not about one device.
+pub(super) fn bare(change: &Change<'_>, plan: &Playbook) -> CaseRow {
+    let now = change.now;
+    let goals = plan.case.goals.iter();
+    CaseRow {
+        key: String::new(),
+        playbook: plan.id.clone(),
+        version: plan.version,
+        plan: plan.hash,
+        device: FLEET.into(),
+        run: 1,
+        fault: FaultName::from(""),
+        component: None,
+        severity: crate::domain::Severity::Minor,
+        level: String::new(),
+        confidence: 1.0,
+        title: String::new(),
+        evidence: Vec::new(),
         cleared_at: None,
         unwatched: false,
         stale: false,
-        event_at: d.event_at,
+        event_at: now,
         opened_at: now,
         closed_at: None,
         outcome: None,
-        goals: plan
-            .case
-            .goals
-            .iter()
-            .map(|name| GoalRow { name: name.clone(), state: GoalState::Open, met_by: None })
-            .collect(),
+        goals: goals.map(|name| GoalRow { name: name.clone(), state: GoalState::Open, met_by: None }).collect(),
         backing_out: None,
         human_owner: None,
         owned_at: None,
@@ -158,6 +172,16 @@ fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
         lines: 0,
         wake_at: Some(now),
     }
+}
+
+/// Opens a case that no detection of its own has opened.
+pub(super) fn open_parent(change: &mut Change<'_>, id: CaseId, row: CaseRow, plan: &Playbook) {
+    keep_plan(change, plan);
+    let facts = context(change, id, &row, &Reader::Staff { zone: "UTC" }, false);
+    let key = plan.case.key.render(&facts).ok().filter(|k| k.len() <= 256);
+    change.put(id, CaseRow { key: key.unwrap_or_else(|| id.to_string()), ..row });
+    let text = format!("case opened, playbook {} version {}", plan.id, plan.version);
+    change.say(id, TimelineKind::Decided, text, None);
 }
 
 /// The text of the playbook stays for as long as a case may need it.
@@ -302,6 +326,8 @@ pub(super) fn closed_by_person(change: &mut Change<'_>, id: CaseId, actor: &str,
     match change.get::<CaseRow>(&id) {
         None => Reply::NotFound,
         Some(row) if !row.is_open() => Reply::Refused("the case is closed already".to_owned()),
+        // It ends when its children have gone.
+        Some(_) if storm::keeps_open(change, id) => storm::release(change, id, actor),
         Some(_) => {
             change.because(format!("api:{actor}"), "closed by a person");
             pages::acknowledge(change, id, actor);
@@ -333,6 +359,7 @@ pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
     latch::release(change, id);
     hold::closed(change, id);
     stop::closed(change, id);
+    storm::closed(change, id);
     pages::acknowledge(change, id, outcome);
     drop_waiting(change, id);
     change.say(id, TimelineKind::Decided, format!("case closed: {outcome}"), None);

@@ -8,7 +8,7 @@ use super::rows::{CaseRow, EffectRow, EpisodeRow, JobRow, Pending, StepRow, Tabl
 use super::state::{State, Timer};
 use super::{Config, Record, TimelineEntry, TimelineKind};
 use crate::domain::{At, CaseId, DeviceId, EffectId, EpisodeId, Order, RuleId, StepId};
-use crate::playbook::{Mirror, Playbook};
+use crate::playbook::{Mirror, Playbook, compile_stored};
 
 pub(super) struct Change<'a> {
     pub(super) base: &'a State,
@@ -111,7 +111,10 @@ impl<'a> Change<'a> {
     /// The plan that the case runs by: the text that it was opened with.
     pub(super) fn plan(&self, case: &CaseRow) -> Option<Arc<Playbook>> {
         let current = self.config.playbooks.iter().find(|p| p.hash == case.plan);
-        current.or_else(|| self.base.plans.get(&case.plan)).cloned()
+        let known = current.or_else(|| self.base.plans.get(&case.plan)).cloned();
+        // One that is opened in this very step by a plan of the program's own.
+        let new = || self.pending.plans.get(&case.plan)?.as_ref().and_then(|row| compile_stored(&row.source));
+        known.or_else(|| new().map(Arc::new))
     }
 
     /// Adds a line to the timeline.

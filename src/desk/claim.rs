@@ -4,7 +4,7 @@
 use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
-use super::{Provider, TimelineKind, news, stop};
+use super::{Provider, TimelineKind, news, stop, storm};
 use crate::domain::{At, EffectId, EndpointKind, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
 use crate::playbook::QuietHours;
@@ -33,7 +33,11 @@ enum Gate {
 
 pub(super) fn claim(change: &mut Change<'_>, id: EffectId) {
     let Some(mut row) = change.get::<EffectRow>(&id) else { return };
-    match gate(change, id, &row) {
+    let gate = match gate(change, id, &row) {
+        Gate::Open => storm::gate(change, id, &row).map_or(Gate::Open, |(at, why)| Gate::Wait(at, why)),
+        closed => closed,
+    };
+    match gate {
         Gate::Wait(at, why) => {
             row.delivery.not_before_at = at.max(change.now + Span::from_millis(100));
             if row.waits_for.as_ref() != Some(&why) {
@@ -59,6 +63,7 @@ fn send(change: &mut Change<'_>, id: EffectId, mut row: EffectRow) {
     match order::build(change, id, &row, ask) {
         Ok(order) => {
             spend(change, &row);
+            storm::spend(change, &row);
             let (case, text) = (row.case, sent_line(&row));
             let quiet = row.delivery.kind == Kind::DispatchStatus || row.delivery.kind == Kind::TicketNote;
             change.put(id, row);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::link::Links;
 use super::quiet::QuietWindow;
 use super::seal::Keyring;
-use crate::domain::{AdapterName, Guards, QueueName, Registry, RuleId, Span};
+use crate::domain::{AdapterName, Breaker, Guards, QueueName, Registry, RuleId, Span};
 use crate::playbook::{Messages, Part, Playbook, ProviderKind};
 use crate::source::{Diagnostic, Diagnostics};
 
@@ -42,6 +42,35 @@ pub struct Settings {
     pub retention: Span,
     /// Whether a rule that was never seen before may act.
     pub new_rules: NewRules,
+    /// How many cases of one rule are too many, where neither the rule nor a playbook says it.
+    pub storm_guard: StormGuard,
+}
+
+/// The guard of every rule that has no `fleet_breaker`: more new cases than this are held for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StormGuard {
+    /// So many may act in any case …
+    pub min: u32,
+    /// … or this share of the fleet, if that is more …
+    pub share: f64,
+    /// … within this time.
+    pub window: Span,
+}
+
+impl Default for StormGuard {
+    fn default() -> Self {
+        Self { min: 20, share: 0.005, window: Span::from_mins(10) }
+    }
+}
+
+impl StormGuard {
+    /// As the breaker of a rule, for a fleet of so many devices.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a count")]
+    pub(super) fn breaker(self, fleet: usize) -> Breaker {
+        let share = (self.share.max(0.0) * fleet as f64).min(f64::from(u32::MAX)) as u32;
+        Breaker { max: self.min.max(share), per: self.window.max(Span::from_secs(1)), by: None }
+    }
 }
 
 /// What becomes of the detections of a live rule that the desk has never seen before.
@@ -71,6 +100,7 @@ impl Default for Settings {
             facts_every: Span::from_secs(5),
             retention: Span::from_hours(30 * 24),
             new_rules: NewRules::Live,
+            storm_guard: StormGuard::default(),
         }
     }
 }

@@ -26,6 +26,6 @@ fn of_step(state: &State, verb: &Verb, row: &StepRow) -> Option<At> {
         Verb::Dispatch(_) | Verb::Ticket(_) => effect,
         Verb::Command(_) => row.deadline_at.or(effect).or(Some(row.started_at + GUARD_PATIENCE)),
         Verb::WaitFor(w) => Some(row.started_at + w.within),
-        Verb::Human(_) => None,
+        Verb::Human(_) | Verb::Hold(_) => None,
     }
 }

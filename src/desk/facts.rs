@@ -6,9 +6,9 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json, json};
 
 use super::change::Change;
-use super::position;
 use super::quiet::zone_of;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, StepState, TicketRow};
+use super::{position, storm};
 use crate::domain::{At, CaseId, Customer, Device, JobState, Span, StepId, Value};
 use crate::playbook::Facts;
 
@@ -92,6 +92,11 @@ impl Facts for CaseFacts<'_, '_> {
             "fault.family" => Value::from(family(self.case.fault.as_str())),
             "fault.level" => Value::from(self.case.level.as_str()),
             "fault.severity" => Value::from(self.case.severity.as_str()),
+            "fault.safety" => {
+                let plan = self.change.plan(self.case);
+                plan.map_or(Value::Unknown, |p| Value::Bool(p.policy.purpose == crate::domain::Purpose::Safety))
+            }
+            "storm.count" | "storm.cause" => storm::fact(self.change, self.id, name),
             "fault.confidence" => Value::from(self.case.confidence),
             "dispatch.state" => self.job.as_ref().map_or(Value::Unknown, |j| Value::from(job_word(j.state))),
             "dispatch.accepted" => Value::Bool(self.job.as_ref().is_some_and(|j| is_promised(j.state))),
@@ -131,6 +136,9 @@ impl Facts for CaseFacts<'_, '_> {
             return Value::Bool(
                 self.case.goals.iter().any(|g| *g.name.as_str() == **argument && g.state == GoalState::Met),
             );
+        }
+        if name == "count" {
+            return storm::count(self.change, self.id, argument);
         }
         let step = self.change.get::<super::rows::StepRow>(&(self.id, StepId::from(&**argument)));
         Value::Bool(match name {
@@ -203,6 +211,7 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
             "part": { "id": part, "name": part_name },
         },
         "dispatch": dispatch(change, id, now, &clock),
+        "storm": storm::context(change, id, &clock),
     });
     if let Reader::Customer(customer) = reader {
         root["customer"] = json!({ "name": &*customer.name, "locale": &*customer.locale });

@@ -6,7 +6,7 @@ use super::change::Change;
 use super::facts::CaseFacts;
 use super::hold::Leave;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
-use super::{TimelineKind, cancel, case, command, dispatch, hold, latch, pages, reach, ticket, wait};
+use super::{TimelineKind, cancel, case, command, dispatch, hold, latch, pages, reach, stop, storm, ticket, wait};
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
 use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
 
@@ -30,12 +30,14 @@ pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
         return;
     };
     let mut wake = Wake::default();
-    let leave = if row.is_open() { hold::leave(change, id, &plan, &mut wake) } else { Leave::Nothing };
-    if leave != Leave::Nothing {
+    let leave = if row.is_open() { hold::leave(change, id, &plan, &mut wake) } else { Leave::NOTHING };
+    if leave != Leave::NOTHING {
         cancel::watch(change, id, &plan, &mut wake);
         start_steps(change, id, &plan, leave);
         drive_steps(change, id, &plan, leave, &mut wake);
+        storm::look(change, id);
     }
+    storm::drive(change, id, &plan, &mut wake);
     dispatch::upkeep(change, id, &mut wake);
     ticket::upkeep(change, id);
     pages::drive(change, id, &mut wake);
@@ -106,6 +108,7 @@ fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, row: StepRow, wake: &
         Verb::Ticket(t) => ticket::drive(change, id, step, t, row),
         Verb::Command(c) => command::drive(change, id, step, c, row, wake),
         Verb::WaitFor(w) => wait::drive(change, id, step, w, row, wake),
+        Verb::Hold(h) => stop::drive(change, id, h),
         Verb::Human(h) => {
             pages::page(change, id, &h.queue, &format!("its plan asks for a person (step {})", step.id));
             let page = change.get::<PageRow>(&(id, h.queue.clone()));
@@ -157,7 +160,10 @@ pub(super) fn would_flip(change: &Change<'_>, cases: &BTreeSet<CaseId>, device: 
             };
             says(change) != says(&trial)
         };
-        expected.chain(plan.cancels.iter().map(|c| &c.when)).any(flips)
+        let storm = change.get::<storm::ChildRow>(id).and_then(|c| change.get::<CaseRow>(&c.storm));
+        let storm = storm.and_then(|case| change.plan(&case)?.storm.clone());
+        let tiers = storm.iter().flat_map(|s| &s.tiers).map(|t| &t.when);
+        expected.chain(plan.cancels.iter().map(|c| &c.when)).chain(tiers).any(flips)
     })
 }
 
@@ -240,7 +246,7 @@ pub(super) fn named_queue(plan: &Playbook) -> Option<QueueName> {
         Verb::Dispatch(d) => d.otherwise.as_ref().and_then(of).or_else(|| d.on.values().find_map(of)),
         Verb::Command(c) => c.on.values().find_map(of),
         Verb::WaitFor(w) => of(&w.otherwise),
-        Verb::Ticket(_) => None,
+        Verb::Ticket(_) | Verb::Hold(_) => None,
     })
 }
 
@@ -295,7 +301,7 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     }
     let Some(case) = change.get::<CaseRow>(&id) else { return };
     let settled = case.goals.iter().all(|g| g.state.is_settled()) && !latch::holds(change, id);
-    if settled && !held && !under_way(&change.jobs(id)) && !telling(change, id) {
+    if settled && !held && !storm::keeps_open(change, id) && !under_way(&change.jobs(id)) && !telling(change, id) {
         case::close(change, id, "served");
     }
     // Nothing waits for ever: an open case without any other wake-up is looked at again.

@@ -4,13 +4,11 @@
 //! One thing does not wait: people in danger are told. The `reach` steps of a safety playbook run while the case is held,
 //! unless its device is known to stand still; once they have begun, the plan also undoes what it said by its `[[cancel]]`.
 
-use std::collections::BTreeSet;
-
 use super::change::Change;
 use super::facts::family;
 use super::goals::Wake;
 use super::rows::{CaseRow, FactsRow, HoldRow, Settling, Why};
-use super::{Desk, TimelineKind, breaker, case};
+use super::{Desk, TimelineKind, case, storm};
 use crate::domain::{CaseId, Change as What, Detection, DeviceId, Purpose, Span, Value};
 use crate::playbook::{Playbook, Step, Verb};
 
@@ -24,34 +22,42 @@ const MAX_DEPTH: usize = 8;
 pub(super) const CLEARED: &str = "cleared_while_held";
 const EXPLAINED: &str = "explained_by_parent";
 
-/// How much of its plan a case may carry out.
+/// How much of its plan a case may carry out: a set of verbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leave {
-    All,
-    /// Tell people that they are in danger.
-    Warn,
-    Nothing,
-}
+pub(super) struct Leave(u32);
 
 impl Leave {
+    pub(super) const ALL: Self = Self(u32::MAX);
+    pub(super) const NOTHING: Self = Self(0);
+
+    /// These verbs, as written in playbooks.
+    pub(super) fn of<'a>(verbs: impl IntoIterator<Item = &'a str>) -> Self {
+        let bit = |verb: &str| Verb::NAMES.iter().position(|name| *name == verb).map_or(0, |ix| 1 << ix);
+        Self(verbs.into_iter().map(bit).fold(0, |all, one| all | one))
+    }
+
+    /// Tell people that they are in danger.
+    pub(super) fn warn() -> Self {
+        Self::of(["reach"])
+    }
+
     pub(super) fn allows(self, step: &Step) -> bool {
-        match self {
-            Self::All => true,
-            Self::Warn => matches!(step.verb, Verb::Reach(_)),
-            Self::Nothing => false,
-        }
+        self.0 & Self::of([step.verb.name()]).0 != 0
     }
 }
 
 /// How much of its plan the case may carry out now. Looks whether a hold is over.
 pub(super) fn leave(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: &mut Wake) -> Leave {
     if !holds(change, id, wake) {
-        return Leave::All;
+        return Leave::ALL;
     }
-    let open = change.get::<CaseRow>(&id).filter(CaseRow::is_open);
-    match open {
-        Some(case) if warns(change, id, &case, plan) => Leave::Warn,
-        _ => Leave::Nothing,
+    let Some(case) = change.get::<CaseRow>(&id).filter(CaseRow::is_open) else { return Leave::NOTHING };
+    let warns = warns(change, id, &case, plan);
+    match change.get::<HoldRow>(&id).map(|row| row.why) {
+        Some(Why::Storm(storm)) => storm::leave(change, id, storm, warns),
+        Some(Why::Parent(_)) if warns => Leave::warn(),
+        Some(Why::Parent(_)) => Leave::NOTHING,
+        None => Leave::ALL,
     }
 }
 
@@ -70,7 +76,7 @@ pub(super) fn stands(change: &Change<'_>, device: &DeviceId) -> bool {
 /// A case was opened: may it act?
 pub(super) fn begin(change: &mut Change<'_>, id: CaseId, d: &Detection) {
     let Some(parent) = parent_of(change, d) else {
-        breaker::admit(change, id, &d.rule);
+        storm::admit(change, id, &d.rule);
         return;
     };
     let text = format!("held for {SETTLING}: its parent {parent} may be the cause");
@@ -88,7 +94,11 @@ fn parent_of(change: &Change<'_>, d: &Detection) -> Option<DeviceId> {
 
 /// A further detection for an open case: what holds back one rule does not hold back another.
 pub(super) fn joined(change: &mut Change<'_>, id: CaseId, d: &Detection) {
-    let other = change.get::<HoldRow>(&id).is_some_and(|row| row.rule != d.rule);
+    // A storm that a playbook is about counts cases of a fault, whichever rule has found them.
+    let other = change.get::<HoldRow>(&id).is_some_and(|row| match row.why {
+        Why::Storm(storm) => row.rule != d.rule && storm::is_of_rule(change, storm),
+        Why::Parent(_) => row.rule != d.rule,
+    });
     if other && d.change == What::Raised {
         go_on(change, id, &format!("rule {} has found the fault too", d.rule));
         begin(change, id, d);
@@ -103,7 +113,7 @@ pub(super) fn is_held(change: &Change<'_>, id: CaseId) -> bool {
 fn holds(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) -> bool {
     let Some(HoldRow { rule, why }) = change.get::<HoldRow>(&id) else { return false };
     match why {
-        Why::Breaker { group, trip } => breaker::holds(change, id, &rule, &group, trip),
+        Why::Storm(storm) => storm::holds(change, id, storm),
         Why::Parent(settling) => {
             let settling = look_at_parent(change, id, settling);
             let outcome = if settling.explained { EXPLAINED } else { CLEARED };
@@ -115,7 +125,7 @@ fn holds(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) -> bool {
                 return true;
             }
             go_on(change, id, &format!("its parent {} has no such fault: the case goes on", settling.parent));
-            breaker::admit(change, id, &rule)
+            storm::admit(change, id, &rule)
         }
     }
 }
@@ -185,16 +195,22 @@ pub(super) fn close_if_cleared(change: &mut Change<'_>, id: CaseId, outcome: &st
 /// A case was closed: it is held no longer, and what it explained looks again.
 pub(super) fn closed(change: &mut Change<'_>, id: CaseId) {
     end(change, id);
-    for child in all(change, |row| matches!(&row.why, Why::Parent(s) if s.case == Some(id))) {
-        look_again(change, child);
+    let explains = |change: &Change<'_>, child: &CaseId| {
+        let why = change.get::<HoldRow>(child).map(|row| row.why);
+        matches!(why, Some(Why::Parent(s)) if s.case == Some(id))
+    };
+    for child in change.base.explained.get(&id).cloned().unwrap_or_default() {
+        if explains(change, &child) {
+            look_again(change, child);
+        }
     }
 }
 
 fn end(change: &mut Change<'_>, id: CaseId) {
-    let Some(HoldRow { rule, why }) = change.get::<HoldRow>(&id) else { return };
+    let Some(HoldRow { why, .. }) = change.get::<HoldRow>(&id) else { return };
     change.delete::<HoldRow>(id);
-    if let Why::Breaker { group, trip } = why {
-        breaker::left(change, id, rule, group, trip);
+    if let Why::Storm(storm) = why {
+        storm::left(change, id, storm);
     }
 }
 
@@ -204,11 +220,6 @@ pub(super) fn look_again(change: &mut Change<'_>, id: CaseId) {
         row.wake_at = Some(change.now);
         change.put(id, row);
     }
-}
-
-pub(super) fn all(change: &Change<'_>, fits: impl Fn(&HoldRow) -> bool) -> Vec<CaseId> {
-    let known: BTreeSet<&CaseId> = change.base.rows.holds.keys().chain(change.pending.holds.keys()).collect();
-    known.into_iter().copied().filter(|id| change.get::<HoldRow>(id).is_some_and(|row| fits(&row))).collect()
 }
 
 impl Desk {
@@ -222,11 +233,7 @@ impl Desk {
             Why::Parent(Settling { parent, until_at, .. }) => {
                 format!("news of its parent {parent}, until {until_at}")
             }
-            Why::Breaker { group, .. } => {
-                let breaker = self.state.rows.breakers.get(&(row.rule.clone(), group.clone()));
-                let why = breaker.map_or("", |b| &b.why);
-                format!("a person ({why}): forewarn case release-rule {}", row.rule)
-            }
+            Why::Storm(storm) => self.child_waits_for(id, storm),
         })
     }
 }

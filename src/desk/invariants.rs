@@ -5,7 +5,7 @@ use super::Desk;
 use super::Record;
 #[cfg(debug_assertions)]
 use super::rows::AnyRow;
-use super::rows::{CaseRow, GoalState, HoldRow, StepState, Why};
+use super::rows::{CaseRow, GoalRow, GoalState, HoldRow, StepState, Why};
 use crate::domain::{CaseId, StepId};
 use crate::playbook::Step;
 
@@ -60,7 +60,8 @@ impl Desk {
         let state = |step: &StepId| self.state.rows.steps.get(&(*id, step.clone())).map(|s| s.state);
         let at_work = |step: &Step| state(&step.id).is_some_and(StepState::is_live);
         let any_at_work = plan.steps.iter().any(at_work);
-        for goal in case.goals.iter().filter(|g| g.state == GoalState::Open) {
+        let own = |goal: &GoalRow| plan.storm.as_ref().is_some_and(|s| s.meets(goal.name.as_str()));
+        for goal in case.goals.iter().filter(|g| g.state == GoalState::Open && !own(g)) {
             let mut proofs = plan.steps.iter().filter(|s| s.goal.as_ref() == Some(&goal.name));
             if !proofs.any(|s| at_work(s) || (state(&s.id).is_none() && any_at_work)) {
                 return Err(format!("I1: goal {} of case {id} is open and nothing and nobody works at it", goal.name));
@@ -71,15 +72,12 @@ impl Desk {
 
     /// A held case has its wake-up, or a person was asked about the lot of them.
     fn check_hold(&self, id: &CaseId, hold: &HoldRow) -> Result<(), String> {
-        let Why::Breaker { group, trip } = &hold.why else { return Ok(()) };
-        let row = self.state.rows.breakers.get(&(hold.rule.clone(), group.clone()));
-        let Some(row) = row.filter(|r| r.tripped && r.trip == *trip && !self.config.queues.is_empty()) else {
-            return Ok(());
-        };
-        let lead = row.lead.and_then(|lead| self.state.rows.cases.get(&lead).map(|case| (lead, case)));
-        match lead {
-            Some((lead, case)) if case.is_open() && (self.is_asked(&lead) || case.human_owner.is_some()) => Ok(()),
-            _ => Err(format!("I1: case {id} is held by rule {} and nobody was asked", hold.rule)),
+        let Why::Storm(storm) = &hold.why else { return Ok(()) };
+        match self.state.rows.cases.get(storm) {
+            Some(case) if case.is_open() && self.state.rows.storms.contains_key(storm) => Ok(()),
+            // Its children look again, one after the other.
+            _ if self.state.rows.cases.get(id).is_some_and(|c| c.wake_at.is_some()) => Ok(()),
+            _ => Err(format!("I1: case {id} is held by a storm that there is not")),
         }
     }
 

@@ -11,7 +11,6 @@
 //! - I3: an effect has one attempt in flight at most, and only effects in flight have orders.
 
 mod api;
-mod breaker;
 mod cancel;
 mod case;
 mod change;
@@ -43,6 +42,7 @@ mod settle;
 mod speech;
 mod state;
 mod stop;
+mod storm;
 mod ticket;
 mod view;
 mod wait;
@@ -53,7 +53,7 @@ pub use api::{
     Act, CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, SwitchView,
     TimelineEntry, TimelineKind, Watch,
 };
-pub use config::{Config, NewRules, Person, Provider, Settings};
+pub use config::{Config, NewRules, Person, Provider, Settings, StormGuard};
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use quiet::QuietWindow;

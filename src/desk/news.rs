@@ -1,7 +1,7 @@
 //! Answers: outcomes of attempts, receipts of providers, keys of people.
 
 use super::change::Change;
-use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
+use super::rows::{CaseRow, ContactRow, EffectRow, StartRow, StepRow, Target};
 use super::{
     Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, pages, rules, speech, ticket,
 };
@@ -23,6 +23,7 @@ pub(super) fn restarted(change: &mut Change<'_>) -> Reply {
     }
     latch::again(change);
     rules::started(change);
+    change.put(0, StartRow { at: change.now });
     Reply::Done
 }
 

@@ -7,6 +7,7 @@ use super::change::Change;
 use super::goals::{self, Wake};
 use super::plan::Effect;
 use super::rows::{AdhocReach, EffectRow, RungRow, RungState, StepRow, StepState, Target};
+use super::storm::{self, Ways};
 use super::{TimelineKind, pages};
 use crate::domain::{
     At, CaseId, CustomerId, EffectId, EndpointId, EndpointKind, GoalName, Role, ScriptId, Span, StepId,
@@ -53,6 +54,16 @@ pub(super) fn announce(change: &mut Change<'_>, id: CaseId, name: &str, role: &R
     change.say(id, TimelineKind::Decided, format!("the {role} is to be told: {script}"), None);
 }
 
+/// Starts a message that no playbook has as a step of its own.
+pub(super) fn tell(change: &mut Change<'_>, id: CaseId, name: &str, who: Vec<Role>, script: ScriptId, vias: Vec<Via>) {
+    let key = (id, StepId::from(name));
+    if change.get::<StepRow>(&key).is_none() {
+        let adhoc = AdhocReach { who, script, until: Until::Accepted, vias, compensation: false };
+        change.put(key, StepRow { adhoc: Some(adhoc), ..StepRow::new(change.now) });
+        change.touched.insert(id);
+    }
+}
+
 pub(super) fn drive(
     change: &mut Change<'_>,
     id: CaseId,
@@ -72,14 +83,15 @@ pub(super) fn drive(
         return goals::done(change, id, step, row, goal, &by);
     }
     let undoing = row.adhoc.as_ref().is_some_and(|a| a.compensation);
-    let run = Run { id, step, reach, undoing };
+    let ways = storm::ways(change, id).filter(|_| row.adhoc.is_none());
+    let run = Run { id, step, reach, undoing, ways };
     // Each round starts or ends at least one rung; more rounds than rungs cannot be needed.
     for _ in 0..=row.rungs.len() {
         let mut changed = false;
         for (index, rung) in reach.ladder.iter().enumerate() {
             changed |= run.rung(change, index, rung, &mut row.rungs[index]);
         }
-        changed |= pull_forward(change, &mut row.rungs);
+        changed |= run.pull_forward(change, &mut row.rungs);
         if !changed {
             break;
         }
@@ -88,10 +100,10 @@ pub(super) fn drive(
         return give_up(change, id, step, goal, row);
     }
     late(change, id, step, &mut row, wake);
-    for rung in &row.rungs {
-        match rung.state {
-            RungState::Waiting => wake.at(rung.due_at),
-            RungState::Working if rung.effect.is_none() => wake.at(rung.next_at),
+    for (row, rung) in row.rungs.iter().zip(&reach.ladder) {
+        match row.state {
+            RungState::Waiting if run.may(rung) => wake.at(row.due_at),
+            RungState::Working if row.effect.is_none() => wake.at(row.next_at),
             _ => {}
         }
     }
@@ -130,25 +142,6 @@ fn take_back(change: &mut Change<'_>, id: CaseId, step: &StepId) {
     }
 }
 
-/// Starts the next rung when nobody is being tried.
-fn pull_forward(change: &Change<'_>, rungs: &mut [RungRow]) -> bool {
-    let trying = rungs.iter().any(|r| r.state == RungState::Working && !in_doubt(change, r.effect));
-    let failed = rungs
-        .iter()
-        .any(|r| r.state == RungState::Exhausted || (r.state == RungState::Working && in_doubt(change, r.effect)));
-    if trying || !failed {
-        return false;
-    }
-    let next = rungs.iter_mut().filter(|r| r.state == RungState::Waiting).min_by_key(|r| r.due_at);
-    match next {
-        Some(rung) if rung.due_at > change.now => {
-            rung.due_at = change.now;
-            true
-        }
-        _ => false,
-    }
-}
-
 /// Nobody knows whether it arrived, and it matters too much to wait: only safety ladders do not.
 fn in_doubt(change: &Change<'_>, effect: Option<EffectId>) -> bool {
     effect.and_then(|e| change.get::<EffectRow>(&e)).is_some_and(|e| {
@@ -182,13 +175,42 @@ struct Run<'a> {
     step: &'a StepId,
     reach: &'a Reach,
     undoing: bool,
+    /// What the storm that the case is part of allows.
+    ways: Option<Ways>,
 }
 
 impl Run<'_> {
+    fn may(&self, rung: &Rung) -> bool {
+        self.ways.as_ref().is_none_or(|ways| ways.via.contains(&rung.via))
+    }
+
+    /// Starts the next rung when nobody is being tried.
+    fn pull_forward(&self, change: &Change<'_>, rungs: &mut [RungRow]) -> bool {
+        let trying = rungs.iter().any(|r| r.state == RungState::Working && !in_doubt(change, r.effect));
+        let failed = rungs
+            .iter()
+            .any(|r| r.state == RungState::Exhausted || (r.state == RungState::Working && in_doubt(change, r.effect)));
+        if trying || !failed {
+            return false;
+        }
+        let waiting = rungs
+            .iter_mut()
+            .zip(&self.reach.ladder)
+            .filter(|(r, rung)| r.state == RungState::Waiting && self.may(rung));
+        let next = waiting.map(|(row, _)| row).min_by_key(|r| r.due_at);
+        match next {
+            Some(rung) if rung.due_at > change.now => {
+                rung.due_at = change.now;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// One look at a rung; whether it moved.
     fn rung(&self, change: &mut Change<'_>, index: usize, rung: &Rung, row: &mut RungRow) -> bool {
         match row.state {
-            RungState::Waiting if change.now >= row.due_at => {
+            RungState::Waiting if change.now >= row.due_at && self.may(rung) => {
                 row.state = RungState::Working;
                 row.next_at = change.now;
                 true
@@ -244,7 +266,8 @@ impl Run<'_> {
         let salt = format!("{index}/{}/{}", row.person, row.tries);
         let mut effect = Effect::new(change, kind, &provider, self.step, salt);
         effect.target = Target::Customer { customer, endpoint };
-        effect.script = Some(self.reach.script.clone());
+        let stormy = self.ways.as_ref().and_then(|ways| ways.script.clone());
+        effect.script = Some(stormy.unwrap_or_else(|| self.reach.script.clone()));
         effect.ring = Some(rung.ring);
         effect.doubt = row.doubt;
         effect.compensation = self.undoing;

@@ -11,6 +11,7 @@ use super::TimelineEntry;
 use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
+use super::storm::{ChildRow, PaceRow, RateRow, StormRow};
 use crate::domain::{
     AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
     GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
@@ -363,15 +364,22 @@ pub(super) struct HoldRow {
     pub(super) why: Why,
 }
 
+impl HoldRow {
+    /// The case of a parent that is the reason.
+    pub(super) fn explained_by(&self) -> Option<CaseId> {
+        match &self.why {
+            Why::Parent(settling) => settling.case,
+            Why::Storm(_) => None,
+        }
+    }
+}
+
 /// Why the steps of a case are held.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Why {
     Parent(Settling),
-    /// Too many: in force for as long as that trip of the breaker lasts.
-    Breaker {
-        group: String,
-        trip: u32,
-    },
+    /// One of too many: the case of the storm.
+    Storm(CaseId),
 }
 
 /// A case whose parent device may be the cause.
@@ -386,21 +394,10 @@ pub(super) struct Settling {
     pub(super) explained: bool,
 }
 
-/// The fleet breaker of a rule, for one group of devices.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub(super) struct BreakerRow {
-    /// When its last cases began to act: as many as may act at most.
-    pub(super) acted: Vec<At>,
-    pub(super) tripped: bool,
-    /// Counts the trips.
-    pub(super) trip: u32,
-    /// What was too much.
-    pub(super) why: String,
-    /// Cases held since then.
-    pub(super) held: u32,
-    /// The held case for which a person was asked.
-    pub(super) lead: Option<CaseId>,
-    pub(super) released_by: Option<String>,
+/// When the daemon was started last; there is one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct StartRow {
+    pub(super) at: At,
 }
 
 /// Declares the tables: name, key, row, tag byte of the stored key.
@@ -477,7 +474,11 @@ tables! {
     plans: SourceHash => PlanRow, b'p';
     latches: EpisodeId => LatchRow, b'x';
     holds: CaseId => HoldRow, b'o';
-    breakers: (RuleId, String) => BreakerRow, b'k';
+    rates: (String, String) => RateRow, b'k';
+    storms: CaseId => StormRow, b'z';
+    children: CaseId => ChildRow, b'n';
+    paces: (CaseId, u8, u8) => PaceRow, b'm';
+    starts: u8 => StartRow, b'u';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
 }

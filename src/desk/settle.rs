@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use super::rows::{CaseRow, EffectRow};
 use super::state::Timer;
-use super::{Act, Input, Reply, Watch, breaker, case, claim, goals, link, news, speech, stop};
+use super::{Act, Input, Reply, Watch, case, claim, goals, link, news, speech, stop, storm};
 use crate::domain::DeviceId;
 
 /// Timers handled in one step; the rest is due at once in the next.
@@ -23,9 +23,13 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Link { link, form } => link::posted(change, &link, &form),
         Input::Ack { case, actor } => case::acknowledged(change, case, &actor),
         Input::Close { case, actor, reason } => case::closed_by_person(change, case, &actor, &reason),
-        Input::Release { rule, actor } => breaker::release(change, &rule, &actor),
+        Input::Release { rule, actor } => storm::release_rule(change, &rule, &actor),
         Input::Act { case, actor, act } => match act {
             Act::Stop { stop, reason } => stop::turned(change, case, stop, &actor, &reason),
+            Act::Release => case.map_or(Reply::NotFound, |id| storm::release(change, id, &actor)),
+            Act::Approve { tier } => {
+                case.map_or(Reply::NotFound, |id| storm::approve(change, id, tier.as_deref(), &actor))
+            }
         },
         Input::Switch { topic, stop, received_at, retained } => {
             stop::message(change, &topic, stop, received_at, retained)

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::rows::{AnyRow, CaseRow, EffectRow, EpisodeRow, JobRow, Rows};
+use super::rows::{AnyRow, CaseRow, EffectRow, EpisodeRow, HoldRow, JobRow, Rows};
+use super::storm::{ChildRow, Progress};
 use super::{Error, Record};
-use crate::domain::{At, CaseId, DeviceId, EffectId, EpisodeId};
+use crate::domain::{At, CaseId, CustomerId, DeviceId, EffectId, EpisodeId};
 use crate::playbook::{Playbook, SourceHash, compile_stored};
 
 /// What wakes up.
@@ -26,6 +27,15 @@ pub(super) struct State {
     pub(super) jobs_by_case: BTreeMap<CaseId, BTreeSet<EffectId>>,
     /// The episodes of a case that have not ended.
     pub(super) open_episodes: BTreeMap<CaseId, BTreeSet<EpisodeId>>,
+    /// The cases that the case of a parent explains.
+    pub(super) explained: BTreeMap<CaseId, BTreeSet<CaseId>>,
+    /// The children of a storm.
+    pub(super) children: BTreeMap<CaseId, BTreeSet<CaseId>>,
+    /// Those that wait in a tier, the most urgent first.
+    pub(super) storm_queue: BTreeMap<(CaseId, u8), BTreeSet<(u32, At, CaseId)>>,
+    /// Those of a customer.
+    pub(super) storm_customers: BTreeMap<(CaseId, CustomerId), BTreeSet<CaseId>>,
+    pub(super) started_at: Option<At>,
     pub(super) in_flight: BTreeSet<EffectId>,
     pub(super) plans: BTreeMap<SourceHash, Arc<Playbook>>,
 }
@@ -60,8 +70,15 @@ impl State {
             AnyRow::facts(key, row) => set(&mut self.rows.facts, key, row),
             AnyRow::budgets(key, row) => set(&mut self.rows.budgets, key, row),
             AnyRow::latches(key, row) => set(&mut self.rows.latches, key, row),
-            AnyRow::holds(key, row) => set(&mut self.rows.holds, key, row),
-            AnyRow::breakers(key, row) => set(&mut self.rows.breakers, key, row),
+            AnyRow::holds(id, row) => self.put_hold(id, row),
+            AnyRow::rates(key, row) => set(&mut self.rows.rates, key, row),
+            AnyRow::storms(key, row) => set(&mut self.rows.storms, key, row),
+            AnyRow::children(id, row) => self.put_child(id, row),
+            AnyRow::paces(key, row) => set(&mut self.rows.paces, key, row),
+            AnyRow::starts(key, row) => {
+                self.started_at = row.as_ref().map(|row| row.at);
+                set(&mut self.rows.starts, key, row);
+            }
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
             AnyRow::rules(key, row) => set(&mut self.rows.rules, key, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
@@ -109,6 +126,37 @@ impl State {
             self.open_episodes.entry(case).or_default().insert(id);
         }
         set(&mut self.rows.episodes, id, row);
+    }
+
+    fn put_hold(&mut self, id: CaseId, row: Option<HoldRow>) {
+        if let Some(case) = self.rows.holds.get(&id).and_then(HoldRow::explained_by) {
+            remove_from(&mut self.explained, &case, &id);
+        }
+        if let Some(case) = row.as_ref().and_then(HoldRow::explained_by) {
+            self.explained.entry(case).or_default().insert(id);
+        }
+        set(&mut self.rows.holds, id, row);
+    }
+
+    fn put_child(&mut self, id: CaseId, row: Option<ChildRow>) {
+        let turn = |c: &ChildRow| (u32::MAX - c.risk, c.joined_at, id);
+        if let Some(old) = self.rows.children.get(&id) {
+            remove_from(&mut self.children, &old.storm, &id);
+            remove_from(&mut self.storm_queue, &(old.storm, old.tier), &turn(old));
+            if let Some(customer) = &old.customer {
+                remove_from(&mut self.storm_customers, &(old.storm, customer.clone()), &id);
+            }
+        }
+        if let Some(new) = &row {
+            self.children.entry(new.storm).or_default().insert(id);
+            if new.progress == Progress::Waiting {
+                self.storm_queue.entry((new.storm, new.tier)).or_default().insert(turn(new));
+            }
+            if let Some(customer) = &new.customer {
+                self.storm_customers.entry((new.storm, customer.clone())).or_default().insert(id);
+            }
+        }
+        set(&mut self.rows.children, id, row);
     }
 
     fn put_job(&mut self, id: EffectId, row: Option<JobRow>) {

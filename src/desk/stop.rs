@@ -8,9 +8,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
+use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow};
+use super::storm::{self, ChildRow};
 use super::{Desk, Reply, SwitchView, TimelineKind};
 use crate::domain::{At, CaseId, Purpose, Span, Stop};
+use crate::playbook::Hold;
 
 /// How often what waits for a switch looks at it again.
 pub(super) const LOOK_AGAIN: Span = Span::from_secs(15);
@@ -68,21 +71,46 @@ fn named(change: &Change<'_>, topic: &str) -> Option<Option<CaseId>> {
 fn turn(change: &mut Change<'_>, case: Option<CaseId>, stop: Stop, by: String, reason: String, at: At) {
     let row = change.get::<SwitchRow>(&case).unwrap_or_default();
     if let Some(id) = case {
+        change.touched.insert(id);
         let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         change.say(id, TimelineKind::Decided, format!("{by} turns the stop switch {}{why}", stop.as_str()), None);
     }
     change.put(case, SwitchRow { stop, by, reason, at, ..row });
 }
 
+/// `hold`: the case has a topic on which it is stopped, and with it its children.
+pub(super) fn drive(change: &mut Change<'_>, id: CaseId, hold: &Hold) {
+    if change.get::<SwitchRow>(&Some(id)).is_some_and(|row| row.topic.is_some()) {
+        return;
+    }
+    let Some(case) = change.get::<CaseRow>(&id) else { return };
+    let facts = context(change, id, &case, &Reader::Staff { zone: "UTC" }, false);
+    match hold.switch.render(&facts) {
+        Ok(topic) => {
+            let row = change.get::<SwitchRow>(&Some(id)).unwrap_or_default();
+            change.say(id, TimelineKind::Decided, format!("a message on {topic} stops it"), None);
+            change.put(Some(id), SwitchRow { topic: Some(topic), ..row });
+        }
+        Err(e) => change.say(id, TimelineKind::Trouble, format!("its stop switch has no name: {e}"), None),
+    }
+}
+
+/// How far a case is stopped, by its own switch or that of everything.
+pub(super) fn level(change: &Change<'_>, case: CaseId) -> Stop {
+    let of = |case: Option<CaseId>| change.get::<SwitchRow>(&case).map_or(Stop::Off, |row| row.stop);
+    of(None).max(of(Some(case)))
+}
+
 /// Which switch holds an effect, for people.
 pub(super) fn holds(change: &Change<'_>, row: &EffectRow) -> Option<String> {
-    [None, Some(row.case)].into_iter().find_map(|case| {
+    let storm = change.get::<ChildRow>(&row.case).map(|child| child.storm);
+    let switches = [Some(None), Some(Some(row.case)), storm.map(Some)];
+    switches.into_iter().flatten().find_map(|case| {
         let switch = change.get::<SwitchRow>(&case)?;
+        let warns = row.delivery.purpose == Purpose::Safety && row.delivery.kind.is_contact();
         let held = match switch.stop {
             Stop::Off => false,
-            Stop::On => {
-                !(row.compensation || row.delivery.purpose == Purpose::Safety && row.delivery.kind.is_contact())
-            }
+            Stop::On => !(row.compensation || warns && (case.is_none() || !storm::gated(change, row))),
             Stop::All => true,
         };
         held.then(|| format!("the stop switch, turned {} by {}", switch.stop.as_str(), switch.by))

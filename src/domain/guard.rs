@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Span;
 
 /// How far a stop switch is on. Attempts under way are never cut off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// Nothing waits for it.

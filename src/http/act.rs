@@ -1,4 +1,4 @@
-//! What people decide about cases, besides taking notice and closing: stop switches.
+//! What people decide about cases, besides taking notice and closing: stop switches, and how a storm goes on.
 
 use std::sync::Arc;
 
@@ -55,6 +55,37 @@ pub(super) async fn stop_case(
     let act = read_stop(&body)?;
     let case = resolve(&app, id).await?;
     tell(&app, case, "stop", Input::Act { case: Some(case), actor: caller.name.to_string(), act }).await
+}
+
+/// `POST /api/v1/cases/{id}/release`: the children of a storm go on.
+pub(super) async fn release(
+    State(app): State<Arc<App>>,
+    caller: Caller<ToAct>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<impl IntoResponse, Problem> {
+    let case = resolve(&app, id).await?;
+    tell(&app, case, "release", Input::Act { case: Some(case), actor: caller.name.to_string(), act: Act::Release })
+        .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApproveBody {
+    #[serde(default)]
+    tier: Option<String>,
+}
+
+/// `POST /api/v1/cases/{id}/approve` `{"tier": "…"}`: the tier of a storm is told; without a tier, all that wait.
+pub(super) async fn approve(
+    State(app): State<Arc<App>>,
+    caller: Caller<ToAct>,
+    id: Result<Path<String>, PathRejection>,
+    WholeBody(body): WholeBody,
+) -> Result<impl IntoResponse, Problem> {
+    let ApproveBody { tier } = read(&body, "{\"tier\": \"2-standing-and-dangerous\"}, or {} for all")?;
+    let case = resolve(&app, id).await?;
+    let act = Act::Approve { tier };
+    tell(&app, case, "approve", Input::Act { case: Some(case), actor: caller.name.to_string(), act }).await
 }
 
 fn read_stop(body: &[u8]) -> Result<Act, Problem> {

@@ -37,6 +37,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/cases/{id}/ack", post(api::ack))
         .route("/api/v1/cases/{id}/close", post(api::close))
         .route("/api/v1/cases/{id}/stop", post(act::stop_case))
+        .route("/api/v1/cases/{id}/release", post(act::release))
+        .route("/api/v1/cases/{id}/approve", post(act::approve))
         .route("/api/v1/stop", get(act::switches).post(act::stop))
         .route("/api/v1/rules/{rule}/release", post(api::release))
         .route("/api/v1/explain", get(explain::explain))

@@ -35,6 +35,7 @@ fn look_up(diags: &mut Diagnostics, notes: &Notes, mention: &Mention, surroundin
     let (code, what, known): (_, _, Vec<&str>) = match (&mention.what, surroundings) {
         (MentionOf::Step, _) => ("P004", "step", notes.step_ids.iter().map(|s| &*s.value).collect()),
         (MentionOf::Goal, _) => ("P005", "goal", notes.goals.iter().map(|g| &*g.value).collect()),
+        (MentionOf::Tier, _) => ("P050", "tier", notes.tiers.iter().map(|t| &*t.value).collect()),
         (MentionOf::Queue, Some(s)) => ("P006", "queue", s.queues.iter().map(|q| q.as_str()).collect()),
         (MentionOf::Provider(kind), Some(s)) => {
             if let Some(actual) = s.providers.get(&*name.value).filter(|k| *k != kind) {
@@ -86,7 +87,8 @@ fn duplicates(diags: &mut Diagnostics, notes: &Notes) {
 
 fn goals_can_be_met(diags: &mut Diagnostics, book: &Playbook, notes: &Notes) {
     for goal in &notes.goals {
-        if !book.steps.iter().any(|s| s.goal.as_ref().is_some_and(|g| g.as_str() == &*goal.value)) {
+        let of_storm = book.storm.as_ref().is_some_and(|s| s.meets(&goal.value));
+        if !of_storm && !book.steps.iter().any(|s| s.goal.as_ref().is_some_and(|g| g.as_str() == &*goal.value)) {
             diags.push(
                 Diagnostic::error("P005", format!("nobody can meet the goal `{}`", goal.value))
                     .at(goal.place.clone(), "no step has it")
@@ -120,7 +122,7 @@ fn safety_ends_with_a_person(diags: &mut Diagnostics, book: &Playbook, notes: &N
         Verb::Dispatch(d) => d.on.values().any(human) || d.otherwise.as_ref().is_some_and(human),
         Verb::WaitFor(w) => human(&w.otherwise),
         Verb::Command(c) => c.on.values().any(human),
-        Verb::Ticket(_) => false,
+        Verb::Ticket(_) | Verb::Hold(_) => false,
     });
     if let (false, Some(policy)) = (any, &notes.policy) {
         diags.push(

@@ -55,6 +55,7 @@ pub(super) struct Mention {
 pub(super) enum MentionOf {
     Step,
     Goal,
+    Tier,
     Queue,
     Provider(ProviderKind),
     /// A script and the parts that its use needs.
@@ -67,6 +68,7 @@ pub(super) struct Notes {
     pub(super) mentions: Vec<Mention>,
     pub(super) step_ids: Vec<Text>,
     pub(super) goals: Vec<Text>,
+    pub(super) tiers: Vec<Text>,
     pub(super) policy: Option<crate::source::Place>,
     pub(super) purpose: Option<Text>,
 }
@@ -131,6 +133,8 @@ fn read(diags: &mut Diagnostics, file: FileId, surroundings: Option<&Surrounding
         root.tables(diags, "step").into_iter().filter_map(|t| verb::read(diags, t, &mut notes)).collect();
     let cancels: Vec<_> =
         root.tables(diags, "cancel").into_iter().filter_map(|t| read_cancel(diags, t, &mut notes)).collect();
+    let storm = matches.as_ref().is_some_and(|m| m.storm.is_some());
+    let storm = storm.then(|| Box::new(super::storm::storm(diags, &root, &mut notes)));
     let complete = diags.counts().0 == before;
     root.finish(diags);
     let source = diags.text(file).clone();
@@ -144,6 +148,7 @@ fn read(diags: &mut Diagnostics, file: FileId, surroundings: Option<&Surrounding
         policy: policy?,
         steps,
         cancels,
+        storm,
     };
     check(diags, &book, &notes, surroundings, complete);
     Some(book)
@@ -155,7 +160,10 @@ fn section<'a>(root: &Table<'a>, diags: &mut Diagnostics, name: &str) -> Option<
 }
 
 fn read_match(diags: &mut Diagnostics, t: Table<'_>) -> Option<Match> {
-    t.need(diags, "fault");
+    let storm = super::storm::surge(diags, &t);
+    if !t.has("storm") {
+        t.need(diags, "fault");
+    }
     let faults = t.texts(diags, "fault").iter().map(|f| FaultName::from(&*f.value)).collect();
     let mut severities = Vec::new();
     for text in t.texts(diags, "severity") {
@@ -179,7 +187,7 @@ fn read_match(diags: &mut Diagnostics, t: Table<'_>) -> Option<Match> {
     }
     let device_kinds = t.texts(diags, "device_kind").into_iter().map(|k| k.value).collect();
     t.finish(diags);
-    Some(Match { faults, severities, min_confidence: confidence.map_or(0.0, |c| c.value), device_kinds })
+    Some(Match { faults, severities, min_confidence: confidence.map_or(0.0, |c| c.value), device_kinds, storm })
 }
 
 fn read_case(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<CaseSpec> {
@@ -189,6 +197,8 @@ fn read_case(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option
     };
     let reopen = t.parsed::<Span>(diags, "reopen", "a duration such as 72h");
     let priority = t.count(diags, "priority");
+    // That of a storm always is one; the key is accepted for the reader.
+    let _ = t.flag(diags, "parent");
     t.need(diags, "goals");
     notes.goals = t.texts(diags, "goals");
     let goals = notes.goals.iter().map(|g| GoalName::from(&*g.value)).collect();

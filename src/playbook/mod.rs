@@ -8,6 +8,7 @@ mod condition;
 mod load;
 mod messages;
 mod names;
+mod storm;
 mod template;
 mod types;
 mod verb;
@@ -16,10 +17,11 @@ pub use condition::{Call, Condition, ConditionError, Facts, Held, Verdict};
 pub use load::{ProviderKind, Surroundings, compile_stored, load};
 pub use messages::{Messages, Part};
 pub use names::TEXT_NAMES;
+pub use storm::{Gate, Order, OurFault, RATES, Rate, Storm, Surge, Tier};
 pub use template::{Template, TemplateError};
 pub use types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, SourceHash};
 pub use verb::{
-    Command, Deadlines, Dispatch, Human, Mirror, Reach, Reaction, Rung, Step, Ticket, Until, Verb, Via, WaitFor,
+    Command, Deadlines, Dispatch, Hold, Human, Mirror, Reach, Reaction, Rung, Step, Ticket, Until, Verb, Via, WaitFor,
 };
 
 #[cfg(test)]

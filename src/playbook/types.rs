@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::storm::{Storm, Surge};
 use super::verb::Step;
 use super::{Condition, Template};
 use crate::domain::{FaultName, GoalName, PlaybookId, Purpose, Role, ScriptId, Severity, Span, StepId};
@@ -50,6 +51,8 @@ pub struct Playbook {
     pub steps: Vec<Step>,
     /// What undoes the plan.
     pub cancels: Vec<Cancel>,
+    /// `[storm]` and `[[tier]]`, if it is about storms.
+    pub storm: Option<Box<Storm>>,
 }
 
 impl Playbook {
@@ -71,16 +74,29 @@ pub struct Match {
     pub min_confidence: f64,
     /// Any of these kinds of device; empty: every one.
     pub device_kinds: Vec<Arc<str>>,
+    /// Not one detection opens it, but many new cases at once.
+    pub storm: Option<Surge>,
 }
 
 impl Match {
     /// Whether a detection of `fault` opens the playbook. `kind` is that of the device, if it is known.
     #[must_use]
     pub fn takes(&self, fault: &FaultName, severity: Severity, confidence: f64, kind: Option<&str>) -> bool {
-        self.faults.contains(fault)
-            && (self.severities.is_empty() || self.severities.contains(&severity))
-            && (self.device_kinds.is_empty() || kind.is_some_and(|k| self.device_kinds.iter().any(|own| **own == *k)))
+        self.storm.is_none()
+            && self.faults.contains(fault)
+            && self.fits(severity, kind)
             && confidence >= self.min_confidence
+    }
+
+    /// Whether a case of `fault` counts for the storm that the playbook is about. No fault stated: every one.
+    #[must_use]
+    pub fn counts(&self, fault: &FaultName, severity: Severity, kind: Option<&str>) -> bool {
+        self.storm.is_some() && (self.faults.is_empty() || self.faults.contains(fault)) && self.fits(severity, kind)
+    }
+
+    fn fits(&self, severity: Severity, kind: Option<&str>) -> bool {
+        (self.severities.is_empty() || self.severities.contains(&severity))
+            && (self.device_kinds.is_empty() || kind.is_some_and(|k| self.device_kinds.iter().any(|own| **own == *k)))
     }
 }
 

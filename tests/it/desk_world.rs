@@ -173,6 +173,8 @@ pub(crate) struct World {
     queue: BTreeMap<(At, u64), Next>,
     count: u64,
     steps: u64,
+    /// Every case is held against the invariants after so many steps.
+    pub(crate) check_every: u64,
     taken: BTreeMap<EffectId, Taken>,
     cancelled: BTreeSet<String>,
     /// What the tow company has promised last, by job.
@@ -367,6 +369,7 @@ impl World {
             queue: BTreeMap::new(),
             count: 0,
             steps: 0,
+            check_every: 20,
             taken: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             jobs: BTreeMap::new(),
@@ -418,7 +421,12 @@ impl World {
 
     /// Runs until nothing is to come before `until`; fails when that takes too many steps.
     pub(crate) fn run(&mut self, until: At) {
-        for _ in 0..20_000 {
+        self.run_long(until, 20_000);
+    }
+
+    /// The same with a limit of one's own.
+    pub(crate) fn run_long(&mut self, until: At, most_steps: u32) {
+        for _ in 0..most_steps {
             if !self.step(until) {
                 self.now = until;
                 return;
@@ -466,7 +474,7 @@ impl World {
         }
         self.steps += 1;
         // Every case after every step is too slow for hundreds of worlds; debug builds look at the changed ones.
-        if self.steps.is_multiple_of(20) {
+        if self.steps.is_multiple_of(self.check_every) {
             self.desk.check_invariants().unwrap();
         }
         self.refer(&input, &step.orders, changed);

@@ -43,5 +43,6 @@ mod simulation;
 mod sparkplug;
 mod stops;
 mod store;
+mod storm;
 mod tidy;
 mod world;

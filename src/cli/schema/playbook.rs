@@ -1,12 +1,24 @@
 //! `playbooks/*.toml`.
 
-use super::Shape::{Any, Count, Duration, Expression, List, Map, Number, Several, Table, Tables, Text, Variant, Word};
+use super::Shape::{
+    Any, Count, Duration, Either, Expression, Flag, List, Map, Number, Several, Table, Tables, Text, Variant, Word,
+};
 use super::{Key, Shape, key, need};
 
 const SEVERITY: Shape = Word(&["minor", "warning", "major", "critical"]);
 
 const MATCH: &[Key] = &[
-    need("fault", Several(&Text), "Which faults of rules open it"),
+    key("fault", Several(&Text), "Which faults of rules open it; for a storm: whose cases count"),
+    key(
+        "storm",
+        Table(&[
+            need("same", Several(&Text), "What the cases have in common: fault.family, fault.name, device.<column>"),
+            need("min", Count, "So many new cases …"),
+            need("window", Duration, "… within this time …"),
+            key("baseline_factor", Number, "… and so many times as many as usual"),
+        ]),
+        "Not one detection opens it, but many new cases at once",
+    ),
     key("severity", Several(&SEVERITY), "At which severities; all unless stated"),
     key("min_confidence", Number, "0..1"),
     key("device_kind", Several(&Text), "On which kinds of device; all unless stated"),
@@ -16,6 +28,7 @@ const CASE: &[Key] = &[
     key("key", Text, "One open case for each: {{ device.id }}/{{ fault.family }}"),
     key("reopen", Duration, "The same key within this time opens the case again"),
     key("priority", Count, "Of several playbooks that fit, the highest"),
+    key("parent", Flag, "For the reader: the case of a storm always is the parent of the others"),
     need("goals", Several(&Text), "What is promised"),
 ];
 
@@ -115,6 +128,42 @@ const WAIT_FOR: &[Key] = &[
     need("else", Text, "What is done otherwise: human:safety-desk"),
 ];
 
+const HOLD: &[Key] = &[need("switch", Text, "The topic: storm/{{ case.id }}/halt")];
+
+const STORM: &[Key] = &[
+    key("pause_children", Several(&Text), "Verbs of the children's own plans that wait; all unless stated"),
+    key("keep_children", Several(&Word(&["safety"])), "Children in danger keep their call"),
+    key("explain_by", Several(&Text), "Columns of the registry in which the cause is looked for"),
+    key("our_fault_if", Several(&Text), "rule.version changed < 24h, broker.reconnect_wave, backend.deploy < 2h"),
+];
+
+const WAYS: Shape = Word(&["call", "sms", "email"]);
+
+const TIER: &[Key] = &[
+    need("id", Text, "Its name"),
+    need("when", Expression, "Which children; the first tier whose condition is true takes one"),
+    key("order", Word(&["risk desc", "opened asc"]), "Who comes first"),
+    need("via", Several(&WAYS), "Only rungs of these ways are used"),
+    key(
+        "gate",
+        Either(&[
+            Word(&["none"]),
+            Table(&[
+                key("canary", Count, "So many are told first"),
+                key("stop_if", Expression, "false_alarm_rate > 0.2 || unknown_outcome_rate > 0.05"),
+                key("approve", Text, "Who must agree: human:incident-lead"),
+                key("within", Duration, "How long they have"),
+                key("else", Word(&["proceed"]), "What is done without an answer; nothing unless stated"),
+            ]),
+        ]),
+        "What it waits for",
+    ),
+    key("budget", Map(&Text), "The most attempts by way: 8/s"),
+    key("digest", Text, "one message per customer"),
+    key("script", Text, "What is said instead of each child's own text"),
+    key("spread", Duration, "Told evenly over this time"),
+];
+
 const HUMAN: &[Key] = &[need("queue", Text, "Who takes over")];
 
 pub(super) const KEYS: &[Key] = &[
@@ -137,10 +186,13 @@ pub(super) const KEYS: &[Key] = &[
                 ("command", COMMAND),
                 ("wait_for", WAIT_FOR),
                 ("human", HUMAN),
+                ("hold", HOLD),
             ],
         )),
         "What is done; steps without `after` start at once",
     ),
+    key("storm", Table(STORM), "What becomes of the cases that a storm makes its children"),
+    key("tier", Tables(TIER), "Who is told, in which order and how fast"),
     key(
         "cancel",
         Tables(&[

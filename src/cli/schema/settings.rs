@@ -76,6 +76,15 @@ const DESK: &[Key] = &[
     key("dispatch_poll", Duration, "How often an open job is asked for: callbacks can be lost"),
     key("facts_every", Duration, "Changed facts of a device are stored at most so often"),
     key("retention", Duration, "Closed cases stay in the list for so long"),
+    key(
+        "storm_guard",
+        Table(&[
+            key("min", Count, "So many new cases of a rule may act …"),
+            key("share", Number, "… or this share of the fleet, if that is more …"),
+            key("window", Duration, "… within this time; further ones wait for a person"),
+        ]),
+        "Of every rule without a fleet_breaker",
+    ),
     key("new_rules", Word(&["live", "shadow"]), "shadow: a rule never seen before acts once a person has released it"),
 ];
 

@@ -53,7 +53,7 @@ pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) ->
     let expires = t.parsed::<Span>(diags, "expires", DURATION);
     let guard = t.texts(diags, "guard").iter().filter_map(|g| condition(diags, g, notes)).collect();
     let reply = t.table(diags, "reply").map(|r| {
-        let topic = r.need_text(diags, "topic").map(|topic| reply_filter(&topic.value));
+        let topic = r.need_text(diags, "topic").map(|topic| any_of(&topic.value));
         // An answer carries the id of its command; there is nothing else to match by.
         let _id = r.text(diags, "match");
         let within = r.parsed::<Span>(diags, "within", DURATION);
@@ -84,8 +84,8 @@ pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) ->
     })
 }
 
-/// The topic filter for the answers of all devices: each level with something to fill in becomes `+`.
-fn reply_filter(topic: &str) -> Arc<str> {
+/// The filter for the topics of all devices or cases: each level with something to fill in becomes `+`.
+pub(super) fn any_of(topic: &str) -> Arc<str> {
     let levels: Vec<&str> = topic.split('/').map(|level| if level.contains("{{") { "+" } else { level }).collect();
     levels.join("/").into()
 }

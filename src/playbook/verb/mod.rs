@@ -2,6 +2,7 @@
 
 mod command;
 mod dispatch;
+mod hold;
 mod human;
 mod reach;
 mod reaction;
@@ -10,9 +11,11 @@ mod wait;
 
 pub use command::Command;
 pub use dispatch::{Deadlines, Dispatch};
+pub use hold::Hold;
 pub use human::Human;
 pub use reach::{Reach, Rung, Until, Via};
 pub use reaction::Reaction;
+pub(super) use reaction::reaction;
 pub use ticket::{Mirror, Ticket};
 pub use wait::WaitFor;
 
@@ -22,7 +25,7 @@ use super::{Condition, Template};
 use crate::domain::{AdapterName, GoalName, StepId};
 use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
 
-const DURATION: &str = "a duration such as 90s";
+pub(super) const DURATION: &str = "a duration such as 90s";
 
 /// `[[step]]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,11 +59,27 @@ pub enum Verb {
     WaitFor(WaitFor),
     /// Hand over to a person.
     Human(Human),
+    /// Be stopped from outside.
+    Hold(Hold),
 }
 
 impl Verb {
     /// All verbs as written in files.
-    pub const NAMES: &[&str] = &["reach", "dispatch", "ticket", "command", "wait_for", "human"];
+    pub const NAMES: &[&str] = &["reach", "dispatch", "ticket", "command", "wait_for", "human", "hold"];
+
+    /// As written in files.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Reach(_) => "reach",
+            Self::Dispatch(_) => "dispatch",
+            Self::Ticket(_) => "ticket",
+            Self::Command(_) => "command",
+            Self::WaitFor(_) => "wait_for",
+            Self::Human(_) => "human",
+            Self::Hold(_) => "hold",
+        }
+    }
 }
 
 pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Step> {
@@ -85,6 +104,7 @@ pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> 
         Some("command") => command::read(diags, &t, notes).map(|c| Verb::Command(Box::new(c))),
         Some("wait_for") => wait::read(diags, &t, notes).map(Verb::WaitFor),
         Some("human") => human::read(diags, &t, notes).map(Verb::Human),
+        Some("hold") => hold::read(diags, &t).map(Verb::Hold),
         Some(other) => {
             let place = verb_name.as_ref().map(|v| v.place.clone())?;
             let near = did_you_mean(other, Verb::NAMES.iter().copied());
@@ -136,12 +156,16 @@ pub(super) fn condition(diags: &mut Diagnostics, text: &Text, notes: &mut Notes)
             ("confirmed" | "done" | "accepted", [step]) => {
                 notes.mention(MentionOf::Step, &Text { value: step.clone(), place });
             }
+            ("count", [tier]) => notes.mention(MentionOf::Tier, &Text { value: tier.clone(), place }),
             ("met", [goal]) => notes.mention(MentionOf::Goal, &Text { value: goal.clone(), place }),
             _ => {
-                let near = did_you_mean(&name, ["confirmed", "done", "accepted", "met"]);
+                let near = did_you_mean(&name, ["confirmed", "done", "accepted", "met", "count"]);
                 diags.push(
                     Diagnostic::error("P014", format!("`{name}` cannot be called like this"))
-                        .at(place, "expected confirmed('step'), done('step'), accepted('step') or met('goal')")
+                        .at(
+                            place,
+                            "expected confirmed('step'), done('step'), accepted('step'), met('goal') or count('tier')",
+                        )
                         .maybe_hint(near.filter(|n| **n != *name).map(|n| format!("did you mean `{n}`?"))),
                 );
             }
@@ -159,6 +183,9 @@ pub(super) const NAMES: &[&str] = &[
     "fault.level",
     "fault.severity",
     "fault.confidence",
+    "fault.safety",
+    "storm.count",
+    "storm.cause",
     "dispatch.state",
     "dispatch.accepted",
     "dispatch.eta_minutes",

@@ -32,6 +32,21 @@ pub enum Via {
     Human(QueueName),
 }
 
+impl Via {
+    /// The ways by which a customer is told something, by name.
+    pub const WAYS: &[(&str, Self)] = &[("call", Self::Call), ("sms", Self::Sms), ("email", Self::Email)];
+
+    /// The parts of a text that it needs.
+    pub(in crate::playbook) fn parts(&self) -> &'static [Part] {
+        match self {
+            Self::Call => &[Part::Voice],
+            Self::Sms => &[Part::Sms],
+            Self::Email => &[Part::Subject, Part::Text, Part::Html],
+            Self::Human(_) => &[],
+        }
+    }
+}
+
 /// `do = "reach"`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reach {
@@ -83,15 +98,7 @@ pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) ->
     let mut ladder: Vec<Rung> = rungs.into_iter().filter_map(|r| rung(diags, r, notes)).collect();
     ladder.sort_by_key(|r| r.at);
     if let Some(script) = &script {
-        let mut parts: Vec<Part> = Vec::new();
-        for rung in &ladder {
-            match rung.via {
-                Via::Call => parts.push(Part::Voice),
-                Via::Sms => parts.push(Part::Sms),
-                Via::Email => parts.extend([Part::Subject, Part::Text, Part::Html]),
-                Via::Human(_) => {}
-            }
-        }
+        let parts = ladder.iter().flat_map(|rung| rung.via.parts()).copied().collect();
         notes.mention(MentionOf::Script(parts), script);
     }
     Some(Reach { who, until: until?, script: ScriptId::from(&*script?.value), ladder })

@@ -42,7 +42,7 @@ pub(super) fn reactions(
 }
 
 /// `next_provider`, `human:queue`, `tell:role`, `goto:step`, `again:1`, or the name of a step.
-pub(super) fn reaction(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) -> Option<Reaction> {
+pub(in crate::playbook) fn reaction(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) -> Option<Reaction> {
     let value = text.value.clone();
     let name = |diags: &Diagnostics, offset: usize| -> Text {
         Text { value: value[offset..].into(), place: text.inner(diags, offset..value.len()) }

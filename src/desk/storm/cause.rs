@@ -1,0 +1,160 @@
+//! What the devices of a storm have in common, and whether the storm is our own doing.
+//!
+//! For every attribute that the playbook names, the most frequent values among the affected are held against the whole
+//! fleet. Say `k` of `n` affected devices have the value, and a share `q` of the fleet. If it had nothing to do with it,
+//! so many or more would have it with a probability of at most `exp(-n D)`, where `D = s ln(s/q) + (1-s) ln((1-s)/(1-q))`
+//! and `s = k/n` (Chernoff's bound of the binomial tail, for `s > q`). The bound times the number of values looked at must
+//! be below one in a thousand, at least half of the affected must have the value, and twice the share of the fleet. Of
+//! several the one with the smallest bound is the cause. The bound errs on the side of silence.
+//!
+//! It is looked for at the start and each time the storm has doubled, so that the work in all is in proportion to its
+//! size.
+
+use std::collections::BTreeMap;
+
+use super::super::TimelineKind;
+use super::super::change::Change;
+use super::super::rows::{CaseRow, HoldRow};
+use super::super::rules::RuleRow;
+use super::rows::{Cause, StormRow, edit};
+use crate::domain::{CaseId, Device};
+use crate::playbook::{OurFault, Playbook};
+
+/// Fewer say nothing.
+const LEAST: u32 = 10;
+/// Values of one attribute that are looked at.
+const MOST_VALUES: usize = 3;
+const LEAST_SHARE: f64 = 0.5;
+const LEAST_LIFT: f64 = 2.0;
+const CHANCE: f64 = 1e-3;
+
+pub(super) fn look(change: &mut Change<'_>, id: CaseId, plan: &Playbook) {
+    let Some(row) = change.get::<StormRow>(&id) else { return };
+    let Some(storm) = plan.storm.as_ref().filter(|_| row.count >= LEAST && row.count >= 2 * row.judged) else { return };
+    let cause = search(change, id, &storm.explain_by);
+    let fault = storm.our_fault_if.iter().find_map(|sign| ours(change, id, &row, *sign));
+    if let Some(cause) = cause.as_ref().filter(|c| row.cause.as_ref().is_none_or(|old| old.text != c.text)) {
+        change.say(
+            id,
+            TimelineKind::Decided,
+            format!("what they have in common: {} ({})", cause.text, cause.share),
+            None,
+        );
+    }
+    if let Some(fault) = fault.as_ref().filter(|_| row.our_fault.is_none()) {
+        let text =
+            format!("it may be our own doing ({fault}): nobody but those in danger is told before a person agrees");
+        change.say(id, TimelineKind::Trouble, text, None);
+    }
+    edit(change, id, |row| {
+        row.judged = row.count;
+        row.cause = cause.or(row.cause.take());
+        row.our_fault = row.our_fault.take().or(fault);
+    });
+}
+
+/// The children of a storm that are stored.
+fn children<'a>(change: &Change<'a>, id: CaseId) -> impl Iterator<Item = CaseId> + use<'a> {
+    change.base.children.get(&id).into_iter().flatten().copied()
+}
+
+fn search(change: &Change<'_>, id: CaseId, explain_by: &[std::sync::Arc<str>]) -> Option<Cause> {
+    let registry = &change.config.registry;
+    let affected: Vec<&Device> = children(change, id)
+        .filter_map(|child| change.base.rows.cases.get(&child))
+        .filter_map(|case| registry.devices.get(&case.device))
+        .collect();
+    let fleet = registry.devices.len();
+    if affected.is_empty() || fleet <= affected.len() {
+        return None;
+    }
+    let candidates: Vec<(&str, &str, usize)> =
+        explain_by.iter().flat_map(|name| most_frequent(&affected, name)).collect();
+    let tests = candidates.len();
+    let best = candidates.into_iter().filter_map(|(name, value, k)| {
+        let with = registry.devices.values().filter(|d| attribute(d, name) == Some(value)).count();
+        let bound = chance(k, affected.len(), with, fleet)? * tests as f64;
+        (bound < CHANCE).then_some((bound, name, value, k, with))
+    });
+    let (_, name, value, k, with) = best.min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let share = format!("{k} of {} affected, {with} of {fleet} in the fleet", affected.len());
+    Some(Cause { text: format!("{name} = {value}"), share })
+}
+
+/// A column of the registry; `part.supplier_lot` is the column `supplier_lot`.
+fn attribute<'d>(device: &'d Device, name: &str) -> Option<&'d str> {
+    device.attribute(name.strip_prefix("part.").unwrap_or(name)).filter(|value| !value.is_empty())
+}
+
+fn most_frequent<'a>(affected: &[&'a Device], name: &'a str) -> Vec<(&'a str, &'a str, usize)> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for value in affected.iter().filter_map(|device| attribute(device, name)) {
+        *counts.entry(value).or_default() += 1;
+    }
+    let mut values: Vec<_> = counts.into_iter().map(|(value, n)| (name, value, n)).collect();
+    values.sort_by(|a, b| b.2.cmp(&a.2).then(a.1.cmp(b.1)));
+    values.truncate(MOST_VALUES);
+    values
+}
+
+/// At most so probable is it that so many have the value by chance. `None`: not remarkable at all.
+#[expect(clippy::cast_precision_loss, reason = "counts of devices")]
+fn chance(k: usize, n: usize, with: usize, fleet: usize) -> Option<f64> {
+    let (share, usual) = (k as f64 / n as f64, with as f64 / fleet as f64);
+    if share < LEAST_SHARE || share < LEAST_LIFT * usual {
+        return None;
+    }
+    let part = |s: f64, q: f64| if s <= 0.0 { 0.0 } else { s * (s / q).ln() };
+    let distance = part(share, usual) + part(1.0 - share, 1.0 - usual);
+    Some((-(n as f64) * distance).exp())
+}
+
+/// Whether a sign of our own doing is there, in words.
+fn ours(change: &Change<'_>, id: CaseId, row: &StormRow, sign: OurFault) -> Option<String> {
+    match sign {
+        OurFault::RuleChanged(limit) => {
+            let first = children(change, id).find_map(|child| change.get::<HoldRow>(&child))?;
+            let changed_at = change.get::<RuleRow>(&first.rule)?.changed_at?;
+            (row.started_at.since(changed_at) < limit)
+                .then(|| format!("rule {} was changed {} before", first.rule, row.started_at.since(changed_at)))
+        }
+        OurFault::ReconnectWave => (row.late * 2 > row.count)
+            .then(|| format!("{} of {} news were old when they came: a connection came back", row.late, row.count)),
+        OurFault::Deployed(limit) => {
+            let started_at = change.base.started_at?;
+            (row.started_at.since(started_at) < limit)
+                .then(|| format!("this program was started {} before", row.started_at.since(started_at)))
+        }
+    }
+}
+
+/// How late news may be before they count as old.
+pub(super) fn is_late(change: &Change<'_>, case: &CaseRow) -> bool {
+    change.now.since(case.event_at) > crate::domain::Span::from_mins(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chance_is_small_only_for_what_stands_out() {
+        for (k, n, with, fleet, remarkable) in [
+            // All affected, a twelfth of the fleet.
+            (25, 25, 800, 10_000, true),
+            // Nearly all, and rare.
+            (480, 500, 500, 10_000, true),
+            // As in the fleet.
+            (250, 500, 5_000, 10_000, false),
+            // Few: could be chance.
+            (6, 10, 2_000, 10_000, false),
+            // Less than half of them.
+            (200, 500, 200, 10_000, false),
+            // Everybody has it.
+            (500, 500, 10_000, 10_000, false),
+        ] {
+            let found = chance(k, n, with, fleet).is_some_and(|p| p * 20.0 < CHANCE);
+            assert_eq!(found, remarkable, "{k} of {n}, {with} of {fleet}: {:?}", chance(k, n, with, fleet));
+        }
+    }
+}
