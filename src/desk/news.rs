@@ -2,8 +2,9 @@
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
+use super::speech::CHOICES;
 use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, speech, ticket};
-use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
+use crate::domain::{AppProgress, CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;
 
@@ -47,7 +48,7 @@ pub(super) fn receipt(change: &mut Change<'_>, receipt: &Receipt) -> Reply {
             }
             happened(change, receipt.effect, &Event::Receipt(receipt));
         }
-        ReceiptKind::Call { .. } | ReceiptKind::Sms { .. } => {
+        ReceiptKind::Call { .. } | ReceiptKind::Sms { .. } | ReceiptKind::App { .. } => {
             happened(change, receipt.effect, &Event::Receipt(receipt));
         }
     }
@@ -57,7 +58,16 @@ pub(super) fn receipt(change: &mut Change<'_>, receipt: &Receipt) -> Reply {
 /// The called person pressed a key.
 fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
     let page = matches!(row.target, Target::Person { .. });
-    let known = if page { matches!(digit, '1') } else { matches!(digit, '1' | '2' | '9') };
+    let tapped = row.delivery.kind == Kind::AppPush;
+    let offered = |choices: &[(char, &str, &str)]| choices.iter().any(|(c, ..)| *c == digit);
+    let known = match (page, tapped) {
+        (true, _) => digit == '1',
+        (false, true) => offered(speech::choices(change, row)),
+        (false, false) => offered(&CHOICES),
+    };
+    if !known && tapped {
+        return Reply::Refused(format!("the choice {digit} was not offered"));
+    }
     if !known {
         // Neither yes nor no: say it again.
         return Reply::Speech(speech::present(change, receipt.effect, row, 1));
@@ -74,15 +84,23 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
         return Reply::Speech(speech::thanks(change, row));
     }
     confirmed(change, receipt.effect, row, digit);
-    let text = format!("the call was answered with key {digit}");
+    let text = match tapped {
+        true => format!("the message in the app was answered with choice {digit}"),
+        false => format!("the call was answered with key {digit}"),
+    };
     change.say(case_id, TimelineKind::Answered, text, Some(receipt.effect));
     let whom = notes::whom(change, row);
     let answer = match digit {
-        '2' => "asked to talk to a person (key 2)",
-        '9' => "says that all is well (key 9)",
-        _ => "has understood (key 1)",
+        '2' => "asked to talk to a person",
+        '9' => "says that all is well",
+        _ => "has understood",
     };
-    change.note(case_id, Mirror::Contact, &format!("Answered: {whom} {answer}."));
+    let how = if tapped { "in the app".to_owned() } else { format!("key {digit}") };
+    change.note(case_id, Mirror::Contact, &format!("Answered: {whom} {answer} ({how})."));
+    if digit == '2' && tapped && open {
+        // A call is connected; whoever tapped waits for one.
+        goals::page_default(change, case_id, &format!("{whom} asks to be called (by the app)"));
+    }
     Reply::Speech(match digit {
         '2' => speech::connect(change, row),
         '9' => {
@@ -103,7 +121,7 @@ fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: 
     }
     contact(change, effect, row, |c| {
         c.result = format!("human_confirmed({digit})");
-        c.confirmed_by = Some("key".to_owned());
+        c.confirmed_by = Some(if row.delivery.kind == Kind::AppPush { "tap" } else { "key" }.to_owned());
     });
 }
 
@@ -127,8 +145,12 @@ pub(super) fn contact(change: &mut Change<'_>, effect: EffectId, row: &EffectRow
 /// Steps the machine of an effect and draws the consequences.
 pub(super) fn happened(change: &mut Change<'_>, id: EffectId, event: &Event<'_>) -> Option<News> {
     let mut row = change.get::<EffectRow>(&id)?;
+    let before = row.delivery.state;
     let news = row.delivery.on(&id, change.now, event)?;
     change.put(id, row.clone());
+    if !before.is_taken() && row.delivery.state.is_taken() {
+        note_sent(change, &row);
+    }
     change.touched.insert(row.case);
     match news {
         News::Go(Ask::Reconcile) => claim::ask(change, id, &row),
@@ -169,16 +191,21 @@ fn taken(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
             }
         }
         Kind::DispatchCancel => job_ended(change, row, JobState::Cancelled),
-        Kind::Mail | Kind::Sms | Kind::Webhook | Kind::Command => {
+        Kind::Mail | Kind::Sms | Kind::AppPush | Kind::Webhook | Kind::Command => {
             let text = format!("{} taken by {}", row.delivery.kind.as_str(), row.adapter);
             change.say(row.case, TimelineKind::Answered, text, Some(id));
-            if matches!(row.target, Target::Customer { .. }) {
-                let (way, whom) = (notes::way(row.delivery.kind), notes::whom(change, row));
-                let script = row.script.as_ref().map_or("", |s| s.as_str());
-                change.note(row.case, Mirror::Contact, &format!("Sent {way} to {whom} (\"{script}\")."));
-            }
         }
         Kind::Call | Kind::TicketNote | Kind::TicketClose | Kind::DispatchStatus => {}
+    }
+}
+
+/// A written message is on its way: by the answer of its provider or, if that is slower, by the first news of it.
+fn note_sent(change: &mut Change<'_>, row: &EffectRow) {
+    let written = matches!(row.delivery.kind, Kind::Mail | Kind::Sms | Kind::AppPush);
+    if written && matches!(row.target, Target::Customer { .. }) {
+        let (way, whom) = (notes::way(row.delivery.kind), notes::whom(change, row));
+        let script = row.script.as_ref().map_or("", |s| s.as_str());
+        change.note(row.case, Mirror::Contact, &format!("Sent {way} to {whom} (\"{script}\")."));
     }
 }
 
@@ -235,6 +262,11 @@ fn answered(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Even
             _ => return,
         },
         (Kind::Sms, _) => "the text message is delivered",
+        (Kind::AppPush, Event::Receipt(r)) => match r.what {
+            ReceiptKind::App { progress: AppProgress::Opened } => "the message in the app is opened",
+            ReceiptKind::App { .. } => "the message in the app is delivered",
+            _ => return,
+        },
         (Kind::Command, _) => {
             change.note(row.case, Mirror::Note, "The device says that it has done what it was told.");
             "the device has done it"
@@ -253,6 +285,8 @@ fn result(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<
         Event::Receipt(Receipt { what: ReceiptKind::Call { progress }, .. }) => Some(*progress),
         _ => None,
     };
+    let opened =
+        matches!(event, Event::Receipt(Receipt { what: ReceiptKind::App { progress: AppProgress::Opened }, .. }));
     let word = match (row.delivery.state, progress) {
         (State::Failed, Some(CallProgress::Busy)) => "busy",
         (State::Failed, Some(CallProgress::NoAnswer | CallProgress::Canceled)) => "no_answer",
@@ -261,8 +295,14 @@ fn result(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<
         (State::Failed | State::Dead, _) => "undeliverable",
         (State::Unknown, _) => "unknown",
         (State::Delivered, _) if row.delivery.kind == Kind::Call => "answered_unconfirmed",
+        (State::Delivered, _) if opened => "answered_unconfirmed",
         (State::Delivered, _) => "delivered_unread",
         _ => return,
     };
-    contact(change, id, row, |c| word.clone_into(&mut c.result));
+    contact(change, id, row, |c| {
+        // What was opened stays opened, whatever late news says.
+        if !(word == "delivered_unread" && c.result == "answered_unconfirmed") {
+            word.clone_into(&mut c.result);
+        }
+    });
 }

@@ -12,7 +12,7 @@
 //! | `GET /metrics` | see [`MetricsAccess`] | Prometheus text |
 //! | `POST /twilio/voice?e=&n=` | signed | TwiML within 5 s |
 //! | `POST /twilio/status?e=`, `POST /twilio/sms-status?e=` | signed | 204 once durable |
-//! | `POST /dispatch/{effect}` | signed (Standard Webhooks) | 200 once durable |
+//! | `POST /dispatch/{effect}`, `POST /app/{effect}` | signed (Standard Webhooks) | 200 once durable |
 //! | `GET /api/v1/cases?closed=&limit=` | token, scope `read` | the list |
 //! | `GET /api/v1/cases/{id}` | token, scope `read` | one case; `id` is the full id or its first 4 or more characters |
 //! | `POST /api/v1/cases/{id}/ack` | token, scope `ack` | done |
@@ -21,6 +21,7 @@
 //! Every error is `{"error":{"code","message","hint"}}`.
 
 mod api;
+mod app;
 mod auth;
 mod callback;
 mod dispatch;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{api, dispatch, explain, lookup, probes, twilio};
+use super::{api, app, dispatch, explain, lookup, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -29,6 +29,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/twilio/status", post(twilio::call_status))
         .route("/twilio/sms-status", post(twilio::sms_status))
         .route("/dispatch/{effect}", post(dispatch::callback))
+        .route("/app/{effect}", post(app::callback))
         .route("/api/v1/lookup", get(lookup::lookup))
         .route("/api/v1/cases", get(api::list))
         .route("/api/v1/cases/{id}", get(api::show))

@@ -30,15 +30,21 @@ pub enum Part {
     Text,
     /// The HTML of a mail.
     Html,
+    /// The title of a message in the app.
+    AppTitle,
+    /// The text of a message in the app; the label of a choice there.
+    App,
 }
 
 impl Part {
-    const ALL: [(Self, &str); 5] = [
+    const ALL: [(Self, &str); 7] = [
         (Self::Voice, "voice.txt"),
         (Self::Sms, "sms.txt"),
         (Self::Subject, "email.subject.txt"),
         (Self::Text, "email.txt"),
         (Self::Html, "email.html"),
+        (Self::AppTitle, "app.title.txt"),
+        (Self::App, "app.txt"),
     ];
 
     /// The end of its file name.
@@ -78,8 +84,8 @@ impl Messages {
             let path = diags.path(*file).to_owned();
             let text = diags.text(*file).clone();
             let Some((locale, script, part)) = split(&path) else {
-                let expected =
-                    "its path must end in <locale>/<script>.(voice.txt|sms.txt|email.subject.txt|email.txt|email.html)";
+                let parts: Vec<&str> = Part::ALL.iter().map(|(_, suffix)| *suffix).collect();
+                let expected = format!("its path must end in <locale>/<script>.({})", parts.join("|"));
                 diags.push(
                     Diagnostic::error("P020", format!("`{path}` is not a message file"))
                         .at(Place { file: *file, span: 0..0 }, "")
@@ -152,7 +158,9 @@ impl Messages {
         let text = template.render(minijinja::context! { locale => locale, ..values(facts) })?;
         let text = match part {
             // Speech and one-line texts: line breaks of the file are not line breaks of the message.
-            Part::Voice | Part::Subject | Part::Sms => text.split_whitespace().collect::<Vec<_>>().join(" "),
+            Part::Voice | Part::Subject | Part::Sms | Part::AppTitle | Part::App => {
+                text.split_whitespace().collect::<Vec<_>>().join(" ")
+            }
             Part::Text | Part::Html => text,
         };
         Ok((locale.to_owned(), text))

@@ -152,6 +152,7 @@ const PROVIDER: Shape = Shape::Variant(
         ("ticket-webhook", SIGNED),
         ("dispatch", SIGNED),
         ("webhook", SIGNED),
+        ("app", SIGNED),
         ("twilio-voice", TWILIO),
         ("twilio-sms", TWILIO),
         ("mqtt-command", COMMAND),
