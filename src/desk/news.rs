@@ -3,7 +3,7 @@
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
 use super::speech::CHOICES;
-use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, speech, ticket};
+use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, rules, speech, ticket};
 use crate::domain::{AppProgress, CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;
@@ -21,6 +21,7 @@ pub(super) fn restarted(change: &mut Change<'_>) -> Reply {
         happened(change, effect, &Event::Restart);
     }
     latch::again(change);
+    rules::started(change);
     Reply::Done
 }
 

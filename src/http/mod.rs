@@ -20,6 +20,7 @@
 //!
 //! Every error is `{"error":{"code","message","hint"}}`.
 
+mod act;
 mod api;
 mod app;
 mod auth;

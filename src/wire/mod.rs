@@ -8,6 +8,7 @@ pub mod app;
 pub mod callback;
 pub mod command;
 pub mod dispatch;
+pub mod stop;
 pub mod ticket;
 pub mod topic;
 pub mod twilio;
