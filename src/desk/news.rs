@@ -3,7 +3,9 @@
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
 use super::speech::CHOICES;
-use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, rules, speech, ticket};
+use super::{
+    Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, pages, rules, speech, ticket,
+};
 use crate::domain::{AppProgress, CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;
@@ -56,19 +58,13 @@ pub(super) fn receipt(change: &mut Change<'_>, receipt: &Receipt) -> Reply {
     Reply::Done
 }
 
-/// The called person pressed a key.
+/// The called person pressed a key, or tapped a choice in the app.
 fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
-    let page = matches!(row.target, Target::Person { .. });
-    let tapped = row.delivery.kind == Kind::AppPush;
-    let offered = |choices: &[(char, &str, &str)]| choices.iter().any(|(c, ..)| *c == digit);
-    let known = match (page, tapped) {
-        (true, _) => digit == '1',
-        (false, true) => offered(speech::choices(change, row)),
-        (false, false) => offered(&CHOICES),
-    };
-    if !known && tapped {
-        return Reply::Refused(format!("the choice {digit} was not offered"));
+    if row.delivery.kind == Kind::AppPush {
+        return chosen(change, receipt, row, digit);
     }
+    let page = matches!(row.target, Target::Person { .. });
+    let known = if page { digit == '1' } else { CHOICES.iter().any(|(c, ..)| *c == digit) };
     if !known {
         // Neither yes nor no: say it again.
         return Reply::Speech(speech::present(change, receipt.effect, row, 1));
@@ -84,29 +80,12 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
         }
         return Reply::Speech(speech::thanks(change, row));
     }
-    confirmed(change, receipt.effect, row, digit);
-    let text = match tapped {
-        true => format!("the message in the app was answered with choice {digit}"),
-        false => format!("the call was answered with key {digit}"),
-    };
-    change.say(case_id, TimelineKind::Answered, text, Some(receipt.effect));
-    let whom = notes::whom(change, row);
-    let answer = match digit {
-        '2' => "asked to talk to a person",
-        '9' => "says that all is well",
-        _ => "has understood",
-    };
-    let how = if tapped { "in the app".to_owned() } else { format!("key {digit}") };
-    change.note(case_id, Mirror::Contact, &format!("Answered: {whom} {answer} ({how})."));
-    if digit == '2' && tapped && open {
-        // A call is connected; whoever tapped waits for one.
-        goals::page_default(change, case_id, &format!("{whom} asks to be called (by the app)"));
-    }
+    confirmed(change, receipt.effect, row, digit, "key");
     Reply::Speech(match digit {
         '2' => speech::connect(change, row),
         '9' => {
             if open {
-                cancel::all_is_well(change, case_id, "the person called says that all is well");
+                cancel::all_is_well(change, case_id, ALL_IS_WELL);
             }
             speech::all_well(change, row)
         }
@@ -114,7 +93,46 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
     })
 }
 
-fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) {
+/// A choice of a message in the app. Back ends repeat what we may have lost: a second time it is no news.
+fn chosen(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
+    if !speech::choices(change, row).iter().any(|(c, ..)| *c == digit) {
+        return Reply::Refused(format!("the choice {digit} was not offered"));
+    }
+    happened(change, receipt.effect, &Event::Receipt(receipt));
+    if row.delivery.state != State::Confirmed {
+        tapped(change, receipt.effect, row, digit);
+    }
+    Reply::Done
+}
+
+/// Why a case is undone when somebody said so.
+const ALL_IS_WELL: &str = "the person called says that all is well";
+
+/// The person tapped an answer on the page of a message or in the app: as good as a key in a call.
+pub(super) fn tapped(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) {
+    let receipt = Receipt { effect, provider_ref: None, seq: None, what: ReceiptKind::Key { digit } };
+    happened(change, effect, &Event::Receipt(&receipt));
+    confirmed(change, effect, row, digit, "tap");
+    change.touched.insert(row.case);
+    match (digit, speech::queue_of(change, row)) {
+        ('2', Some(queue)) => pages::page(change, row.case, &queue, "the customer asks to be called"),
+        ('2', None) => goals::page_default(change, row.case, "the customer asks to be called"),
+        ('9', _) => cancel::all_is_well(change, row.case, ALL_IS_WELL),
+        _ => {}
+    }
+}
+
+/// Somebody has answered with `digit`, by a `key` of the phone or a `tap` on a page.
+fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, by: &str) {
+    let text = format!("the {} was answered with {by} {digit}", row.delivery.kind.as_str());
+    change.say(row.case, TimelineKind::Answered, text, Some(effect));
+    let whom = notes::whom(change, row);
+    let answer = match digit {
+        '2' => "asked to talk to a person",
+        '9' => "says that all is well",
+        _ => "has understood",
+    };
+    change.note(row.case, Mirror::Contact, &format!("Answered: {whom} {answer} ({by} {digit})."));
     let step = (row.case, row.step.clone());
     if let Some(mut s) = change.get::<StepRow>(&step) {
         s.confirmed.get_or_insert(digit);
@@ -122,7 +140,7 @@ fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: 
     }
     contact(change, effect, row, |c| {
         c.result = format!("human_confirmed({digit})");
-        c.confirmed_by = Some(if row.delivery.kind == Kind::AppPush { "tap" } else { "key" }.to_owned());
+        c.confirmed_by = Some(by.to_owned());
     });
 }
 

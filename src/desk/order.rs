@@ -118,7 +118,11 @@ impl Maker<'_, '_> {
     }
 
     fn facts(&self, written: bool) -> Json {
-        facts_for(self.change, self.row, self.case, written)
+        let mut facts = facts_for(self.change, self.row, self.case, written);
+        if let (Some(_), Some(links)) = (customer(self.change, self.row), super::link::links(self.change, self.id)) {
+            facts["link"] = links;
+        }
+        facts
     }
 
     fn sms(&self) -> Result<Work, String> {
@@ -152,13 +156,14 @@ impl Maker<'_, '_> {
             let rendered = self.change.config.messages.render(script, Part::App, &locale, &json!({}));
             (key, rendered.map_or_else(|_| label.to_owned(), |(_, text)| text))
         };
+        let page = facts["link"]["answer"].as_str().or(facts["case"]["url"].as_str());
         let choices = speech::choices(self.change, self.row).iter().map(label).collect();
         Ok(Work::App(AppWork {
             user: self.address()?,
             purpose: self.row.delivery.purpose,
             title,
             text,
-            case: (self.row.case.short(), facts["case"]["url"].as_str().unwrap_or_default().to_owned()),
+            case: (self.row.case.short(), page.unwrap_or_default().to_owned()),
             choices,
             valid_until: self.change.now + self.validity(),
             locale,

@@ -40,7 +40,7 @@ pub struct Push {
 pub struct CaseLink {
     /// As people say it.
     pub id: String,
-    /// Where the back end reads how it stands (with a token of the API).
+    /// The page of this message for its reader; without links, the case in the API (which asks for a token).
     pub url: String,
 }
 

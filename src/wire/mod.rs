@@ -8,6 +8,7 @@ pub mod app;
 pub mod callback;
 pub mod command;
 pub mod dispatch;
+pub mod link;
 pub mod stop;
 pub mod ticket;
 pub mod topic;

@@ -105,7 +105,7 @@ fn only_a_tap_is_an_answer_and_it_ends_the_ladder() {
     w.run(start() + Span::from_mins(10));
     assert_eq!(goal(&w), ("met".into(), Some("key 1".into())), "{}", w.timeline());
     assert_eq!(texts(&w), [0; 0], "the text message of the second minute is not needed any more");
-    assert!(w.timeline().contains("the message in the app was answered with choice 1"), "{}", w.timeline());
+    assert!(w.timeline().contains("the app_push was answered with tap 1"), "{}", w.timeline());
 }
 
 #[test]
@@ -122,11 +122,7 @@ fn delivered_is_enough_where_the_playbook_says_so() {
 fn who_asks_for_a_person_gets_one_and_who_says_that_all_is_well_is_believed() {
     let mut w = world("safety", "human_confirmed", |_| vec![(1, Answer::accepted("")), (3, tap('2'))]);
     w.run(start() + Span::from_secs(4));
-    assert!(
-        w.timeline().contains("safety-desk is paged: the driver asks to be called (by the app)"),
-        "{}",
-        w.timeline()
-    );
+    assert!(w.timeline().contains("safety-desk is paged: the customer asks to be called"), "{}", w.timeline());
     let mut w = world("safety", "human_confirmed", |_| vec![(1, Answer::accepted("")), (3, tap('9'))]);
     w.run(start() + Span::from_mins(1));
     assert_eq!(w.desk.list(true, 1)[0].outcome.as_deref(), Some("false_alarm"), "{}", w.timeline());
@@ -197,7 +193,7 @@ async fn a_tap_reaches_the_desk_through_broker_daemon_and_callbacks() {
             world.all_served(std::slice::from_ref(&device), "brake.circuit_loss", Duration::from_secs(60)).await;
         let id = &cases.iter().find(|c| c.device == device).unwrap().id;
         let case = world.case(id).await.unwrap();
-        let tapped = case.timeline.iter().any(|e| e.text == "the message in the app was answered with choice 1");
+        let tapped = case.timeline.iter().any(|e| e.text == "the app_push was answered with tap 1");
         assert!(tapped, "{fault:?} {callbacks:?} {case:#?}");
         let key = world.app.accepted().last().unwrap().key.clone();
         assert_eq!(world.app.count(&key), 1);
