@@ -174,6 +174,7 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         providers: providers(&settings.provider),
         queues: settings.queue.iter().map(|(name, q)| (name.clone(), q.people.clone())).collect(),
         settings: settings.desk.clone(),
+        contact: settings.contact.clone(),
         guards: program.rules().iter().map(|r| (r.id.clone(), r.guards.clone())).collect(),
         public_url: settings.http.public_url.trim_end_matches('/').to_owned(),
         // Handed in by whoever keeps a store; checks and plays need none.

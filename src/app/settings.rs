@@ -30,6 +30,8 @@ pub struct Settings {
     pub desk: desk::Settings,
     /// The keys of personal data.
     pub privacy: PrivacySettings,
+    /// How often people are contacted.
+    pub contact: desk::Contact,
     /// What failures cost, for scores.
     pub costs: Costs,
     /// The ways out by name.
@@ -135,8 +137,8 @@ pub struct EngineSettings {
 }
 
 /// The sections that a settings file may have.
-const SECTIONS: [&str; 10] =
-    ["store", "files", "engine", "broker", "http", "desk", "privacy", "costs", "provider", "queue"];
+const SECTIONS: [&str; 11] =
+    ["store", "files", "engine", "broker", "http", "desk", "contact", "privacy", "costs", "provider", "queue"];
 
 impl Settings {
     /// Reads and merges the file at `path` (already read as `text`) and the environment. Everything wrong is in
@@ -178,11 +180,26 @@ impl Settings {
         let http = sections.read(diags, &["http"]).unwrap_or_default();
         let desk = sections.read(diags, &["desk"]).unwrap_or_default();
         let privacy = sections.read(diags, &["privacy"]).unwrap_or_default();
+        let contact = sections.read(diags, &["contact"]).unwrap_or_default();
         let costs = sections.read(diags, &["costs"]).unwrap_or_default();
         let provider: BTreeMap<_, _> = sections.read_each(diags, "provider");
         let queue: BTreeMap<_, _> = sections.read_each(diags, "queue");
         let names_complete = sections.count("provider") == provider.len() && sections.count("queue") == queue.len();
-        Some(Self { store, files, engine, broker, http, desk, privacy, costs, provider, queue, names_complete, doc })
+        Some(Self {
+            store,
+            files,
+            engine,
+            broker,
+            http,
+            desk,
+            contact,
+            privacy,
+            costs,
+            provider,
+            queue,
+            names_complete,
+            doc,
+        })
     }
 
     /// Whether all providers and queues could be read: only then can it be said that one which is named elsewhere does

@@ -1,6 +1,7 @@
-//! `forewarn case list | show | ack | close | release-rule`: cases on the terminal, through the daemon's API.
+//! `forewarn case list | show | ack | close | opt-outs | opt-out | opt-in | release-rule`: cases on the terminal, through the daemon's API.
 
 mod client;
+mod opt_outs;
 mod render;
 
 use std::io::{self, IsTerminal as _, Write};
@@ -57,6 +58,27 @@ pub enum Command {
         /// Why, for the timeline
         #[arg(long)]
         reason: String,
+    },
+    /// List who does not want to be contacted, over what
+    OptOuts,
+    /// Enter an opt-out for somebody who told a person
+    OptOut {
+        /// Id of the endpoint in the registry
+        endpoint: String,
+        /// Over what: call, sms or email
+        #[arg(value_parser = ["call", "sms", "email"])]
+        channel: String,
+        /// About what: service, or info alone
+        #[arg(long, default_value = "service", value_parser = ["service", "info"])]
+        purpose: String,
+    },
+    /// Lift an opt-out
+    OptIn {
+        /// Id of the endpoint in the registry
+        endpoint: String,
+        /// Over what: call, sms or email
+        #[arg(value_parser = ["call", "sms", "email"])]
+        channel: String,
     },
     /// Let the cases go on that the breaker of a rule holds
     ReleaseRule {
@@ -191,6 +213,15 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Close { id, reason } => {
             client.post(&["cases", id, "close"], Some(serde_json::json!({ "reason": reason }))).await?
         }
+        Command::OptOuts => client.get(&["opt-outs"], &[]).await?,
+        Command::OptOut { endpoint, channel, purpose } => {
+            let body = serde_json::json!({ "endpoint": endpoint, "channel": channel, "purpose": purpose });
+            client.post(&["opt-outs"], Some(body)).await?
+        }
+        Command::OptIn { endpoint, channel } => {
+            let body = serde_json::json!({ "endpoint": endpoint, "channel": channel, "lift": true });
+            client.post(&["opt-outs"], Some(body)).await?
+        }
         Command::ReleaseRule { rule } => client.post(&["rules", rule, "release"], None).await?,
     };
     if args.json {
@@ -206,6 +237,9 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Show { .. } => render_case(&client.read(&text)?, style),
         Command::Ack { .. } => format!("Case {} acknowledged.\n", client.read::<Done>(&text)?.short),
         Command::Close { .. } => format!("Case {} closed.\n", client.read::<Done>(&text)?.short),
+        Command::OptOuts => opt_outs::render(&client.read(&text)?, style),
+        Command::OptOut { endpoint, channel, .. } => format!("{endpoint} is not contacted by {channel} any more.\n"),
+        Command::OptIn { endpoint, channel } => format!("{endpoint} may be contacted by {channel} again.\n"),
         Command::ReleaseRule { rule } => format!("The held cases of rule {rule} go on.\n"),
     })
 }

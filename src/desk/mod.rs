@@ -28,21 +28,25 @@ mod latch;
 mod lookup;
 mod news;
 mod notes;
+mod optout;
 mod order;
 mod pages;
 mod plan;
 mod position;
 mod quiet;
 mod reach;
+mod reached;
 mod record;
 mod rows;
 mod seal;
 mod settle;
 mod speech;
 mod state;
+mod talk;
 mod ticket;
 mod view;
 mod wait;
+mod wrong;
 
 use std::sync::Arc;
 
@@ -50,11 +54,13 @@ pub use api::{
     CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, TimelineEntry, TimelineKind,
     Watch,
 };
-pub use config::{Config, Person, Provider, Settings};
+pub use config::{AfterClose, Config, Contact, Person, Provider, Settings};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
+pub use optout::OptOutView;
 pub use quiet::QuietWindow;
 pub use record::Record;
 pub use seal::{Key, Keyring};
+pub use talk::MessageView;
 
 pub use crate::playbook::ProviderKind;
 

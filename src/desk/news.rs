@@ -2,8 +2,11 @@
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, speech, ticket};
-use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
+use super::{
+    Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, speech, ticket,
+    wrong,
+};
+use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Purpose, Receipt, ReceiptKind};
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;
 
@@ -57,6 +60,9 @@ pub(super) fn receipt(change: &mut Change<'_>, receipt: &Receipt) -> Reply {
 /// The called person pressed a key.
 fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
     let page = matches!(row.target, Target::Person { .. });
+    if !page && matches!(digit, '7' | '8') {
+        return not_me(change, receipt.effect, row, digit);
+    }
     let known = if page { matches!(digit, '1') } else { matches!(digit, '1' | '2' | '9') };
     if !known {
         // Neither yes nor no: say it again.
@@ -70,32 +76,65 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
             let who = order::person(change, row).and_then(|p| p.name.clone());
             let who = who.unwrap_or_else(|| "a person of the queue".to_owned());
             case::take_over(change, case_id, &who);
+        } else {
+            pages::acknowledge(change, case_id, "a person of the queue");
         }
         return Reply::Speech(speech::thanks(change, row));
     }
-    confirmed(change, receipt.effect, row, digit);
-    let text = format!("the call was answered with key {digit}");
-    change.say(case_id, TimelineKind::Answered, text, Some(receipt.effect));
-    let whom = notes::whom(change, row);
-    let answer = match digit {
-        '2' => "asked to talk to a person (key 2)",
-        '9' => "says that all is well (key 9)",
-        _ => "has understood (key 1)",
-    };
-    change.note(case_id, Mirror::Contact, &format!("Answered: {whom} {answer}."));
+    understood(change, receipt.effect, row, digit, "key");
     Reply::Speech(match digit {
         '2' => speech::connect(change, row),
-        '9' => {
-            if open {
-                cancel::all_is_well(change, case_id, "the person called says that all is well");
-            }
-            speech::all_well(change, row)
-        }
+        '9' => speech::all_well(change, row),
         _ => speech::thanks(change, row),
     })
 }
 
-fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) {
+/// The called person wants no such calls (7), or is not who was meant (8). Neither has understood anything.
+fn not_me(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) -> Reply {
+    if digit == '8' {
+        wrong::mark(change, effect, row, "key 8");
+        return Reply::Speech(speech::wrong_person(change, row));
+    }
+    if optout::from_effect(change, effect, row, "key 7") {
+        let text = "no more such calls are wanted (key 7)";
+        change.say(row.case, TimelineKind::Answered, text, Some(effect));
+        let whom = notes::whom(change, row);
+        change.note(row.case, Mirror::Contact, &format!("Answered: {whom} wants no more such calls (key 7)."));
+    }
+    // Who hears of danger hears it to its end.
+    Reply::Speech(match row.delivery.purpose {
+        Purpose::Safety => speech::present(change, effect, row, 1),
+        _ => speech::opted_out(change, row),
+    })
+}
+
+/// A message was answered with what would be a key in a call.
+pub(super) fn replied(change: &mut Change<'_>, effect: EffectId, digit: char) {
+    let receipt = Receipt { effect, provider_ref: None, seq: None, what: ReceiptKind::Key { digit } };
+    happened(change, effect, &Event::Receipt(&receipt));
+    if let Some(row) = change.get::<EffectRow>(&effect) {
+        understood(change, effect, &row, digit, "reply");
+    }
+}
+
+/// A person has answered: with a key of a call, or by writing (`how`).
+fn understood(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, how: &str) {
+    confirmed(change, effect, row, digit, how);
+    let text = format!("the {} was answered with {how} {digit}", notes::thing(row.delivery.kind));
+    change.say(row.case, TimelineKind::Answered, text, Some(effect));
+    let whom = notes::whom(change, row);
+    let answer = match digit {
+        '2' => "asked to talk to a person",
+        '9' => "says that all is well",
+        _ => "has understood",
+    };
+    change.note(row.case, Mirror::Contact, &format!("Answered: {whom} {answer} ({how} {digit})."));
+    if digit == '9' && change.get::<CaseRow>(&row.case).is_some_and(|c| c.is_open()) {
+        cancel::all_is_well(change, row.case, "the person called says that all is well");
+    }
+}
+
+fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, how: &str) {
     let step = (row.case, row.step.clone());
     if let Some(mut s) = change.get::<StepRow>(&step) {
         s.confirmed.get_or_insert(digit);
@@ -103,7 +142,7 @@ fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: 
     }
     contact(change, effect, row, |c| {
         c.result = format!("human_confirmed({digit})");
-        c.confirmed_by = Some("key".to_owned());
+        c.confirmed_by = Some(how.to_owned());
     });
 }
 
@@ -264,5 +303,10 @@ fn result(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<
         (State::Delivered, _) => "delivered_unread",
         _ => return,
     };
-    contact(change, id, row, |c| word.clone_into(&mut c.result));
+    contact(change, id, row, |c| {
+        // How the line ended says less than what the person said.
+        if !matches!(c.result.as_str(), "wrong_person" | "opted_out") {
+            word.clone_into(&mut c.result);
+        }
+    });
 }

@@ -8,10 +8,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::TimelineEntry;
+use super::optout::OptOutRow;
+use super::reached::ReachedRow;
 use super::seal::Sealed;
+use super::talk::{MessageRow, TalkRow};
+use super::wrong::WrongRow;
 use crate::domain::{
-    AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
-    GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
+    AdapterName, At, CaseId, Channel, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence,
+    FaultName, GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
 };
 use crate::outbox::{Delivery, Window};
 use crate::playbook::{Held, SourceHash, Until, Via};
@@ -474,6 +478,11 @@ tables! {
     latches: EpisodeId => LatchRow, b'x';
     holds: CaseId => HoldRow, b'o';
     breakers: (RuleId, String) => BreakerRow, b'k';
+    messages: (CaseId, u32) => MessageRow, b'm';
+    talks: CaseId => TalkRow, b'n';
+    optouts: (EndpointId, Channel) => OptOutRow, b'q';
+    reached: CustomerId => ReachedRow, b'r';
+    wrongs: (DeviceId, EndpointId) => WrongRow, b'w';
 }
 
 /// The first byte of the keys of cases.

@@ -62,6 +62,11 @@ impl State {
             AnyRow::latches(key, row) => set(&mut self.rows.latches, key, row),
             AnyRow::holds(key, row) => set(&mut self.rows.holds, key, row),
             AnyRow::breakers(key, row) => set(&mut self.rows.breakers, key, row),
+            AnyRow::messages(key, row) => set(&mut self.rows.messages, key, row),
+            AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),
+            AnyRow::optouts(key, row) => set(&mut self.rows.optouts, key, row),
+            AnyRow::reached(key, row) => set(&mut self.rows.reached, key, row),
+            AnyRow::wrongs(key, row) => set(&mut self.rows.wrongs, key, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
         }
         Ok(())

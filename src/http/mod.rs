@@ -12,9 +12,12 @@
 //! | `GET /metrics` | see [`MetricsAccess`] | Prometheus text |
 //! | `POST /twilio/voice?e=&n=` | signed | TwiML within 5 s |
 //! | `POST /twilio/status?e=`, `POST /twilio/sms-status?e=` | signed | 204 once durable |
+//! | `POST /twilio/sms` | signed | TwiML: what to answer, if anything |
 //! | `POST /dispatch/{effect}` | signed (Standard Webhooks) | 200 once durable |
 //! | `GET /api/v1/cases?closed=&limit=` | token, scope `read` | the list |
 //! | `GET /api/v1/cases/{id}` | token, scope `read` | one case; `id` is the full id or its first 4 or more characters |
+//! | `GET /api/v1/opt-outs` | token, scope `read` | who does not want to be contacted, over what |
+//! | `POST /api/v1/opt-outs` | token, scope `act` | enters or lifts one |
 //! | `POST /api/v1/cases/{id}/ack` | token, scope `ack` | done |
 //! | `POST /api/v1/cases/{id}/close` | token, scope `act` | done; body `{"reason": "…"}` |
 //!
@@ -27,6 +30,7 @@ mod dispatch;
 mod explain;
 mod lookup;
 mod metrics;
+mod opt_outs;
 mod probes;
 mod problem;
 mod router;

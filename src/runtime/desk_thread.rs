@@ -164,6 +164,7 @@ impl DeskThread {
             DeskQuestion::List { closed, limit, answer } => drop(answer.send(self.desk.list(closed, limit))),
             DeskQuestion::Show(case, answer) => drop(answer.send(self.desk.show(&case).map(Box::new))),
             DeskQuestion::Find(prefix, answer) => drop(answer.send(self.desk.find(&prefix))),
+            DeskQuestion::OptOuts(answer) => drop(answer.send(self.desk.opt_outs())),
             DeskQuestion::Lookup(caller, answer) => drop(answer.send(self.desk.lookup(&caller))),
         }
     }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::desk::{Caller, CaseSummary, CaseView, Input, Lookup, Reply};
+use crate::desk::{Caller, CaseSummary, CaseView, Input, Lookup, OptOutView, Reply};
 use crate::domain::{At, CaseId, DeviceId, Order, Outcome, Span, shard_of};
 use crate::engine::{Explanation, NoSuchRule};
 
@@ -82,6 +82,8 @@ pub enum DeskQuestion {
     Show(CaseId, oneshot::Sender<Option<Box<CaseView>>>),
     /// The case whose id starts with these characters, if it is exactly one.
     Find(String, oneshot::Sender<Option<CaseId>>),
+    /// Who does not want to be contacted.
+    OptOuts(oneshot::Sender<Vec<OptOutView>>),
     /// Who calls, and how things stand with their devices.
     Lookup(Caller, oneshot::Sender<Lookup>),
 }
@@ -133,6 +135,11 @@ impl DeskHandle {
     /// Who calls, and how things stand with their devices.
     pub async fn lookup(&self, caller: Caller) -> Result<Lookup, Busy> {
         self.ask(|answer| DeskQuestion::Lookup(caller, answer)).await
+    }
+
+    /// Who does not want to be contacted.
+    pub async fn opt_outs(&self) -> Result<Vec<OptOutView>, Busy> {
+        self.ask(DeskQuestion::OptOuts).await
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> DeskQuestion) -> Result<T, Busy> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use forewarn::desk::{
-    Config, Desk, Input, Keyring, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
+    Config, Contact, Desk, Input, Keyring, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
 };
 use forewarn::domain::{
     At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind,
@@ -217,6 +217,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         ]
         .into(),
         settings: Settings::default(),
+        contact: Contact::default(),
         guards: BTreeMap::new(),
         public_url: "http://127.0.0.1:8474".into(),
         keys: Keyring::made_up(registry().customers.keys()),

@@ -129,6 +129,7 @@ async fn answers_have_this_shape() {
                 "possible_duplicate": false,
             }]),
         ),
+        ("conversation", json!([])),
         (
             "timeline",
             json!([{

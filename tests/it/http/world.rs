@@ -136,6 +136,7 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
             DeskQuestion::Show(id, answer) => {
                 drop(answer.send(cases.iter().find(|c| c.summary.id == id).cloned().map(Box::new)));
             }
+            DeskQuestion::OptOuts(answer) => drop(answer.send(Vec::new())),
             DeskQuestion::Lookup(caller, answer) => {
                 desk.script.lock().unwrap().callers.push(caller);
                 drop(answer.send(Lookup::default()));
@@ -191,6 +192,7 @@ fn case(id: &str) -> CaseView {
             not_before_at: Some(At::from_secs(NOW_S + 60)),
             possible_duplicate: false,
         }],
+        conversation: Vec::new(),
         timeline: vec![TimelineEntry {
             at,
             kind: TimelineKind::Measured,
