@@ -271,6 +271,9 @@ fn free_words_go_to_a_person_once_and_keep_the_case_open_until_that_person_is_do
         .collect();
     assert_eq!(articles.concat().matches("smells of rubber").count(), 1, "{articles:?}");
     assert!(!w.timeline().contains("rubber"), "no words of people in the timeline\n{}", w.timeline());
+    let rows = w.log.iter().flat_map(|r| &r.changes).filter_map(|(_, row)| row.as_deref());
+    assert!(!rows.into_iter().any(|row| row.windows(6).any(|part| part == b"rubber")), "nor in any row in the clear");
+    assert!(incoming(&view(&w))[0].text.as_deref().is_some_and(|t| t.contains("rubber")), "but in the conversation");
     let case = view(&w).summary.id;
     w.tell(Input::Ack { case, actor: "kim".into() });
     w.run(after(600));
