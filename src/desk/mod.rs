@@ -38,10 +38,12 @@ mod reach;
 mod reached;
 mod record;
 mod rows;
+mod rules;
 mod seal;
 mod settle;
 mod speech;
 mod state;
+mod stop;
 mod talk;
 mod ticket;
 mod view;
@@ -51,10 +53,10 @@ mod wrong;
 use std::sync::Arc;
 
 pub use api::{
-    CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, TimelineEntry, TimelineKind,
-    Watch,
+    Act, CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, SwitchView,
+    TimelineEntry, TimelineKind, Watch,
 };
-pub use config::{AfterClose, Config, Contact, Person, Provider, Settings};
+pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use optout::OptOutView;
 pub use quiet::QuietWindow;

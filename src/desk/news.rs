@@ -3,8 +3,8 @@
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
 use super::{
-    Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, speech, ticket,
-    wrong,
+    Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, rules, speech,
+    ticket, wrong,
 };
 use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Purpose, Receipt, ReceiptKind};
 use crate::outbox::{Ask, Event, Kind, News, State};
@@ -23,6 +23,7 @@ pub(super) fn restarted(change: &mut Change<'_>) -> Reply {
         happened(change, effect, &Event::Restart);
     }
     latch::again(change);
+    rules::started(change);
     Reply::Done
 }
 

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::TimelineEntry;
 use super::optout::OptOutRow;
 use super::reached::ReachedRow;
+use super::rules::RuleRow;
 use super::seal::Sealed;
+use super::stop::SwitchRow;
 use super::talk::{MessageRow, TalkRow};
 use super::wrong::WrongRow;
 use crate::domain::{
@@ -336,6 +338,8 @@ pub(super) enum BudgetKey {
 pub(super) struct BudgetRow {
     pub(super) second: Window,
     pub(super) hour: Window,
+    /// As many as the money of a day pays for.
+    pub(super) day: Window,
     /// The case that used up the day.
     pub(super) case: Option<CaseId>,
 }
@@ -478,11 +482,13 @@ tables! {
     latches: EpisodeId => LatchRow, b'x';
     holds: CaseId => HoldRow, b'o';
     breakers: (RuleId, String) => BreakerRow, b'k';
-    messages: (CaseId, u32) => MessageRow, b'm';
-    talks: CaseId => TalkRow, b'n';
-    optouts: (EndpointId, Channel) => OptOutRow, b'q';
-    reached: CustomerId => ReachedRow, b'r';
-    wrongs: (DeviceId, EndpointId) => WrongRow, b'w';
+    messages: (CaseId, u32) => MessageRow, b'M';
+    talks: CaseId => TalkRow, b'N';
+    optouts: (EndpointId, Channel) => OptOutRow, b'Q';
+    reached: CustomerId => ReachedRow, b'R';
+    wrongs: (DeviceId, EndpointId) => WrongRow, b'W';
+    switches: Option<CaseId> => SwitchRow, b'w';
+    rules: RuleId => RuleRow, b'r';
 }
 
 /// The first byte of the keys of cases.

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use super::rows::{CaseRow, EffectRow};
 use super::state::Timer;
-use super::{Input, Reply, Watch};
-use super::{breaker, case, claim, goals, news, optout, speech, talk};
+use super::{Act, Input, Reply, Watch, breaker, case, claim, goals, news, optout, speech, stop, talk};
 use crate::domain::DeviceId;
 
 /// Timers handled in one step; the rest is due at once in the next.
@@ -27,6 +26,12 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Said(said) => talk::heard(change, &said),
         Input::OptOut { endpoint, channel, purpose, actor } => {
             optout::by_person(change, &endpoint, channel, purpose, &actor)
+        }
+        Input::Act { case, actor, act } => match act {
+            Act::Stop { stop, reason } => stop::turned(change, case, stop, &actor, &reason),
+        },
+        Input::Switch { topic, stop, received_at, retained } => {
+            stop::message(change, &topic, stop, received_at, retained)
         }
         Input::Started => news::restarted(change),
         Input::Wake => wake(change),

@@ -67,6 +67,8 @@ impl State {
             AnyRow::optouts(key, row) => set(&mut self.rows.optouts, key, row),
             AnyRow::reached(key, row) => set(&mut self.rows.reached, key, row),
             AnyRow::wrongs(key, row) => set(&mut self.rows.wrongs, key, row),
+            AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
+            AnyRow::rules(key, row) => set(&mut self.rows.rules, key, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
         }
         Ok(())
