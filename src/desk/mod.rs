@@ -25,6 +25,7 @@ mod goals;
 mod hold;
 mod invariants;
 mod latch;
+mod link;
 mod lookup;
 mod news;
 mod notes;
@@ -57,6 +58,7 @@ pub use api::{
     TimelineEntry, TimelineKind, Watch,
 };
 pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings};
+pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use optout::OptOutView;
 pub use quiet::QuietWindow;

@@ -82,10 +82,15 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
         }
         return Reply::Speech(speech::thanks(change, row));
     }
-    understood(change, receipt.effect, row, digit, "key");
+    confirmed(change, receipt.effect, row, digit, "key");
     Reply::Speech(match digit {
         '2' => speech::connect(change, row),
-        '9' => speech::all_well(change, row),
+        '9' => {
+            if open {
+                cancel::all_is_well(change, case_id, ALL_IS_WELL);
+            }
+            speech::all_well(change, row)
+        }
         _ => speech::thanks(change, row),
     })
 }
@@ -109,19 +114,26 @@ fn not_me(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: cha
     })
 }
 
-/// A message was answered with what would be a key in a call.
-pub(super) fn replied(change: &mut Change<'_>, effect: EffectId, digit: char) {
+/// Why a case is undone when somebody said so.
+const ALL_IS_WELL: &str = "the person called says that all is well";
+
+/// The person tapped an answer on the page of a message (`by` tap) or wrote it (`by` reply): as good as a key in a call.
+pub(super) fn answered_with(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, by: &str) {
     let receipt = Receipt { effect, provider_ref: None, seq: None, what: ReceiptKind::Key { digit } };
     happened(change, effect, &Event::Receipt(&receipt));
-    if let Some(row) = change.get::<EffectRow>(&effect) {
-        understood(change, effect, &row, digit, "reply");
+    confirmed(change, effect, row, digit, by);
+    change.touched.insert(row.case);
+    match (digit, speech::queue_of(change, row)) {
+        ('2', Some(queue)) => pages::page(change, row.case, &queue, "the customer asks to be called"),
+        ('2', None) => goals::page_default(change, row.case, "the customer asks to be called"),
+        ('9', _) => cancel::all_is_well(change, row.case, ALL_IS_WELL),
+        _ => {}
     }
 }
 
-/// A person has answered: with a key of a call, or by writing (`how`).
-fn understood(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, how: &str) {
-    confirmed(change, effect, row, digit, how);
-    let text = format!("the {} was answered with {how} {digit}", notes::thing(row.delivery.kind));
+/// Somebody has answered with `digit`: by a `key` of the phone, a `tap` on a page or a `reply`.
+fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, by: &str) {
+    let text = format!("the {} was answered with {by} {digit}", row.delivery.kind.as_str());
     change.say(row.case, TimelineKind::Answered, text, Some(effect));
     let whom = notes::whom(change, row);
     let answer = match digit {
@@ -129,13 +141,7 @@ fn understood(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit:
         '9' => "says that all is well",
         _ => "has understood",
     };
-    change.note(row.case, Mirror::Contact, &format!("Answered: {whom} {answer} ({how} {digit})."));
-    if digit == '9' && change.get::<CaseRow>(&row.case).is_some_and(|c| c.is_open()) {
-        cancel::all_is_well(change, row.case, "the person called says that all is well");
-    }
-}
-
-fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, how: &str) {
+    change.note(row.case, Mirror::Contact, &format!("Answered: {whom} {answer} ({by} {digit})."));
     let step = (row.case, row.step.clone());
     if let Some(mut s) = change.get::<StepRow>(&step) {
         s.confirmed.get_or_insert(digit);
@@ -143,7 +149,7 @@ fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: 
     }
     contact(change, effect, row, |c| {
         c.result = format!("human_confirmed({digit})");
-        c.confirmed_by = Some(how.to_owned());
+        c.confirmed_by = Some(by.to_owned());
     });
 }
 

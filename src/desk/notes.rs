@@ -23,15 +23,6 @@ pub(super) fn role_in(change: &Change<'_>, case: CaseId, customer: &CustomerId) 
     role.map_or_else(|| "the customer".to_owned(), |(role, _)| format!("the {role}"))
 }
 
-/// A contact as a thing: `call`.
-pub(super) fn thing(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Call => "call",
-        Kind::Sms => "text message",
-        _ => "e-mail",
-    }
-}
-
 /// A contact by its way: `a call`.
 pub(super) fn way(kind: Kind) -> &'static str {
     match kind {

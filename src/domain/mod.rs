@@ -7,6 +7,7 @@ mod detection;
 mod effect;
 mod guard;
 mod id;
+mod link;
 mod message;
 mod pos;
 mod registry;
@@ -25,6 +26,7 @@ pub use id::{
     AdapterName, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, FaultName, GoalName,
     ModelId, ParseIdError, PlaybookId, QueueName, RuleId, ScriptId, SignalName, StepId,
 };
+pub use link::{Link, PageKind};
 pub use message::{Author, Channel, Said, Sender};
 pub use pos::Pos;
 pub use registry::{Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};

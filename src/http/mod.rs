@@ -14,6 +14,7 @@
 //! | `POST /twilio/status?e=`, `POST /twilio/sms-status?e=` | signed | 204 once durable |
 //! | `POST /twilio/sms` | signed | TwiML: what to answer, if anything |
 //! | `POST /dispatch/{effect}` | signed (Standard Webhooks) | 200 once durable |
+//! | `GET /l/{token}`, `POST /l/{token}` | whoever has the link | the page of a message; only `POST` acts |
 //! | `GET /api/v1/cases?closed=&limit=` | token, scope `read` | the list |
 //! | `GET /api/v1/cases/{id}` | token, scope `read` | one case; `id` is the full id or its first 4 or more characters |
 //! | `GET /api/v1/opt-outs` | token, scope `read` | who does not want to be contacted, over what |
@@ -29,6 +30,7 @@ mod auth;
 mod callback;
 mod dispatch;
 mod explain;
+mod link;
 mod lookup;
 mod metrics;
 mod opt_outs;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{act, api, dispatch, explain, lookup, opt_outs, probes, twilio};
+use super::{act, api, dispatch, explain, link, lookup, opt_outs, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -30,6 +30,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/twilio/sms-status", post(twilio::sms_status))
         .route("/twilio/sms", post(twilio::sms))
         .route("/dispatch/{effect}", post(dispatch::callback))
+        .route("/l/page.css", get(link::style))
+        .route("/l/{token}", get(link::show).post(link::act))
         .route("/api/v1/lookup", get(lookup::lookup))
         .route("/api/v1/opt-outs", get(opt_outs::list).post(opt_outs::change))
         .route("/api/v1/cases", get(api::list))
@@ -50,7 +52,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Around every request.
+/// Around every request. A route may say otherwise in its own headers.
 async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let began = Instant::now();
@@ -64,7 +66,7 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     metrics::histogram!(REQUEST_SECONDS, "route" => route.clone()).record(began.elapsed());
     metrics::counter!(REQUESTS, "route" => route, "status" => answer.status().as_str().to_owned()).increment(1);

@@ -173,6 +173,7 @@ impl DeskThread {
             DeskQuestion::Show(case, answer) => drop(answer.send(self.desk.show(&case).map(Box::new))),
             DeskQuestion::Find(prefix, answer) => drop(answer.send(self.desk.find(&prefix))),
             DeskQuestion::OptOuts(answer) => drop(answer.send(self.desk.opt_outs())),
+            DeskQuestion::Page(link, answer) => drop(answer.send(self.desk.page((self.clock)(), &link))),
             DeskQuestion::Switches(answer) => drop(answer.send(self.desk.switches())),
             DeskQuestion::Lookup(caller, answer) => drop(answer.send(self.desk.lookup(&caller))),
         }

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::desk::{Caller, CaseSummary, CaseView, Input, Lookup, OptOutView, Reply, SwitchView};
-use crate::domain::{At, CaseId, DeviceId, Order, Outcome, Span, shard_of};
+use crate::desk::{Caller, CaseSummary, CaseView, Input, LinkPage, Lookup, OptOutView, Reply, SwitchView};
+use crate::domain::{At, CaseId, DeviceId, Link, Order, Outcome, Span, shard_of};
 use crate::engine::{Explanation, NoSuchRule};
 
 /// A way out: makes one attempt. Implemented by each adapter in `channels`.
@@ -88,6 +88,8 @@ pub enum DeskQuestion {
     Switches(oneshot::Sender<Vec<SwitchView>>),
     /// Who calls, and how things stand with their devices.
     Lookup(Caller, oneshot::Sender<Lookup>),
+    /// The page behind a one-time link, as it is now.
+    Page(Link, oneshot::Sender<Result<LinkPage, String>>),
 }
 
 /// The desk's queue is full or the desk has stopped; nothing was taken in. Try again later.
@@ -147,6 +149,11 @@ impl DeskHandle {
     /// Who does not want to be contacted.
     pub async fn opt_outs(&self) -> Result<Vec<OptOutView>, Busy> {
         self.ask(DeskQuestion::OptOuts).await
+    }
+
+    /// The page behind a one-time link, or for the log why there is none.
+    pub async fn page(&self, link: Link) -> Result<Result<LinkPage, String>, Busy> {
+        self.ask(|answer| DeskQuestion::Page(link, answer)).await
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> DeskQuestion) -> Result<T, Busy> {

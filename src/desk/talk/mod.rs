@@ -149,9 +149,11 @@ impl Heard<'_> {
             return self.free(change);
         };
         self.keep(change, row.case, Some(&format!("key {digit}")), Some(effect));
-        news::replied(change, effect, digit);
-        if digit == '2' {
-            ask_a_person(change, row.case, &format!("{} asks for a person", notes::whom(change, &row)));
+        let open = change.get::<CaseRow>(&row.case).is_some_and(|c| c.is_open());
+        match (open, digit) {
+            (true, _) => news::answered_with(change, effect, &row, digit, "reply"),
+            (false, '2') => ask_a_person(change, row.case, &format!("{} asks for a person", notes::whom(change, &row))),
+            (false, _) => {}
         }
         Reply::Done
     }
