@@ -39,6 +39,7 @@ mod rows;
 mod seal;
 mod settle;
 mod speech;
+mod standing;
 mod state;
 mod ticket;
 mod view;

@@ -165,6 +165,9 @@ impl DeskThread {
             DeskQuestion::Show(case, answer) => drop(answer.send(self.desk.show(&case).map(Box::new))),
             DeskQuestion::Find(prefix, answer) => drop(answer.send(self.desk.find(&prefix))),
             DeskQuestion::Lookup(caller, answer) => drop(answer.send(self.desk.lookup(&caller))),
+            DeskQuestion::Standing { rule, device, episode, answer } => {
+                drop(answer.send(self.desk.standing(&rule, &device, episode.as_ref())));
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::desk::{Caller, CaseSummary, CaseView, Input, Lookup, Reply};
-use crate::domain::{At, CaseId, DeviceId, Order, Outcome, Span, shard_of};
+use crate::domain::{At, CaseId, DeviceId, EpisodeId, Order, Outcome, RuleId, Span, shard_of};
 use crate::engine::{Explanation, NoSuchRule};
 
 /// A way out: makes one attempt. Implemented by each adapter in `channels`.
@@ -84,6 +84,17 @@ pub enum DeskQuestion {
     Find(String, oneshot::Sender<Option<CaseId>>),
     /// Who calls, and how things stand with their devices.
     Lookup(Caller, oneshot::Sender<Lookup>),
+    /// How what a rule has found on a device stands, or what a case of it would meet.
+    Standing {
+        /// The rule.
+        rule: RuleId,
+        /// The device.
+        device: DeviceId,
+        /// What the rule has found, if it is open.
+        episode: Option<EpisodeId>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Vec<String>>,
+    },
 }
 
 /// The desk's queue is full or the desk has stopped; nothing was taken in. Try again later.
@@ -133,6 +144,16 @@ impl DeskHandle {
     /// Who calls, and how things stand with their devices.
     pub async fn lookup(&self, caller: Caller) -> Result<Lookup, Busy> {
         self.ask(|answer| DeskQuestion::Lookup(caller, answer)).await
+    }
+
+    /// How what a rule has found on a device stands; sentences for people.
+    pub async fn standing(
+        &self,
+        rule: RuleId,
+        device: DeviceId,
+        episode: Option<EpisodeId>,
+    ) -> Result<Vec<String>, Busy> {
+        self.ask(|answer| DeskQuestion::Standing { rule, device, episode, answer }).await
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> DeskQuestion) -> Result<T, Busy> {
