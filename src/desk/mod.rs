@@ -25,6 +25,7 @@ mod goals;
 mod hold;
 mod invariants;
 mod latch;
+mod link;
 mod lookup;
 mod news;
 mod notes;
@@ -36,11 +37,13 @@ mod quiet;
 mod reach;
 mod record;
 mod rows;
+mod rules;
 mod seal;
 mod settle;
 mod speech;
 mod standing;
 mod state;
+mod stop;
 mod ticket;
 mod view;
 mod wait;
@@ -48,10 +51,11 @@ mod wait;
 use std::sync::Arc;
 
 pub use api::{
-    CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, TimelineEntry, TimelineKind,
-    Watch,
+    Act, CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, SwitchView,
+    TimelineEntry, TimelineKind, Watch,
 };
-pub use config::{Config, Person, Provider, Settings};
+pub use config::{Config, NewRules, Person, Provider, Settings};
+pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use quiet::QuietWindow;
 pub use record::Record;

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::TimelineEntry;
+use super::rules::RuleRow;
 use super::seal::Sealed;
+use super::stop::SwitchRow;
 use crate::domain::{
     AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
     GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
@@ -332,6 +334,8 @@ pub(super) enum BudgetKey {
 pub(super) struct BudgetRow {
     pub(super) second: Window,
     pub(super) hour: Window,
+    /// As many as the money of a day pays for.
+    pub(super) day: Window,
     /// The case that used up the day.
     pub(super) case: Option<CaseId>,
 }
@@ -474,6 +478,8 @@ tables! {
     latches: EpisodeId => LatchRow, b'x';
     holds: CaseId => HoldRow, b'o';
     breakers: (RuleId, String) => BreakerRow, b'k';
+    switches: Option<CaseId> => SwitchRow, b'w';
+    rules: RuleId => RuleRow, b'r';
 }
 
 /// The first byte of the keys of cases.

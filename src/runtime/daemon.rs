@@ -319,6 +319,12 @@ impl Probe {
         self.shared.stuck((self.clock)(), STUCK)
     }
 
+    /// A person has stopped all effects.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.shared.stopped.load(Ordering::Acquire)
+    }
+
     /// A thread has failed for good: the process must end with exit code 74 and be restarted.
     #[must_use]
     pub fn failed(&self) -> bool {

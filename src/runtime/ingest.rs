@@ -50,6 +50,7 @@ const RETRY: Duration = Duration::from_millis(500);
 enum Meaning {
     Telemetry(Arc<Binding>),
     Reply,
+    Switch,
     Nothing,
 }
 
@@ -109,6 +110,7 @@ impl Router {
                 (shard_of(binding.device.as_str()), ItemKind::Telemetry { binding, retained, payload })
             }
             Meaning::Reply => (0, ItemKind::Reply { payload }),
+            Meaning::Switch => (0, ItemKind::Switch { retained, payload }),
             Meaning::Nothing => {
                 let topic = String::from_utf8_lossy(topic);
                 let detail = "no model has a topic filter that matches".to_owned();
@@ -159,6 +161,9 @@ impl Router {
         let Ok(name) = std::str::from_utf8(topic) else { return Meaning::Nothing };
         if self.rules.replies.iter().any(|filter| matches(filter, name)) {
             return Meaning::Reply;
+        }
+        if self.rules.switches.iter().any(|filter| matches(filter, name)) {
+            return Meaning::Switch;
         }
         self.rules.program.models().bind(name).map_or(Meaning::Nothing, |b| Meaning::Telemetry(Arc::new(b)))
     }

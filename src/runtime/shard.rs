@@ -17,7 +17,7 @@ use super::ingest::put_aside;
 use super::ports::{Clock, EngineQuestion};
 use super::quarantine::{Quarantine, Quarantined};
 use super::shared::{Rules, SHARDS, Shared};
-use crate::domain::{At, Detection, DeviceId, Receipt, RuleId, Span, Value};
+use crate::domain::{At, Detection, DeviceId, Receipt, RuleId, Span, Stop, Value};
 use crate::engine::Engine;
 use crate::model::Binding;
 use crate::wire;
@@ -47,6 +47,8 @@ pub(super) enum ItemKind {
     Telemetry { binding: Arc<Binding>, retained: bool, payload: Bytes },
     /// A device answers a command.
     Reply { payload: Bytes },
+    /// Somebody turns a stop switch.
+    Switch { retained: bool, payload: Bytes },
     /// A person has ended what a rule has latched on a device.
     Release { device: DeviceId, rule: RuleId },
     /// Time has passed.
@@ -66,6 +68,8 @@ pub(super) enum FromShard {
     Facts { device: DeviceId, event_at: At, values: BTreeMap<String, Value> },
     /// A device answered a command.
     Reply(Receipt),
+    /// Somebody turns a stop switch.
+    Switch { topic: String, stop: Stop, received_at: At, retained: bool },
 }
 
 /// One shard's states for the writer of checkpoints.
@@ -186,6 +190,16 @@ impl ShardThread {
                 memory.dirty[shard] = true;
                 self.engine.release(&device, &rule, item.at, &mut detections);
             }
+            ItemKind::Switch { retained, payload } => match wire::stop::setting(&payload) {
+                Ok(stop) => {
+                    let topic = String::from_utf8_lossy(&item.topic).into_owned();
+                    let news = FromShard::Switch { topic, stop, received_at: item.at, retained };
+                    return self.desk.blocking_send(news).is_ok();
+                }
+                Err(error) => {
+                    self.refuse(&item.topic, item.pos, item.at, &payload, "bad_stop_switch", error.to_string());
+                }
+            },
             ItemKind::Reply { payload } => match wire::command::receipt(&payload) {
                 Ok(receipt) => return self.desk.blocking_send(FromShard::Reply(receipt)).is_ok(),
                 Err(error) => {
