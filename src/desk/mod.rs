@@ -43,6 +43,7 @@ mod rules;
 mod seal;
 mod settle;
 mod speech;
+mod standing;
 mod state;
 mod stop;
 mod talk;

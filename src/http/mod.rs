@@ -42,6 +42,7 @@ mod settings;
 mod twilio;
 
 pub use auth::{Scope, Token, Tokens, new_token};
+pub use explain::Explained;
 pub use metrics::{MetricsError, install_metrics};
 pub use probes::Health;
 pub use server::{CallbackSecrets, Deps, Error, Limits, serve};

@@ -176,6 +176,9 @@ impl DeskThread {
             DeskQuestion::Page(link, answer) => drop(answer.send(self.desk.page((self.clock)(), &link))),
             DeskQuestion::Switches(answer) => drop(answer.send(self.desk.switches())),
             DeskQuestion::Lookup(caller, answer) => drop(answer.send(self.desk.lookup(&caller))),
+            DeskQuestion::Standing { rule, device, episode, answer } => {
+                drop(answer.send(self.desk.standing(&rule, &device, episode.as_ref())));
+            }
         }
     }
 

@@ -145,6 +145,9 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
                 desk.script.lock().unwrap().callers.push(caller);
                 drop(answer.send(Lookup::default()));
             }
+            DeskQuestion::Standing { rule, device, episode, answer } => {
+                drop(answer.send(vec![format!("{rule} on {device}: {episode:?}")]));
+            }
             DeskQuestion::Find(prefix, answer) => {
                 let mut like = cases.iter().map(|c| c.summary.id).filter(|id| id.to_string().starts_with(&prefix));
                 let found = like.next().filter(|_| like.next().is_none());
