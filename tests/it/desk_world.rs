@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use forewarn::desk::{
-    Config, Desk, Input, Keyring, Links, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
+    Config, Contact, Desk, Input, Keyring, Links, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen,
+    Watch,
 };
 use forewarn::domain::{
     AppProgress, At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint,
@@ -227,6 +228,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         ]
         .into(),
         settings: Settings::default(),
+        contact: Contact::default(),
         guards: BTreeMap::new(),
         revs: BTreeMap::new(),
         stop_topic: "forewarn/test/halt".into(),

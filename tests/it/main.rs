@@ -31,6 +31,7 @@ mod oracles;
 mod payloads;
 mod playbooks;
 mod poison;
+mod policy;
 mod privacy;
 mod proof;
 mod reference;
