@@ -11,6 +11,7 @@ mod command;
 mod components;
 mod crash;
 mod crash_mail;
+mod crash_matrix;
 mod demo;
 mod demo_whole;
 mod desk_world;
