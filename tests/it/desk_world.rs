@@ -807,5 +807,6 @@ fn kind(work: &Work) -> &'static str {
         Work::Dispatch(DispatchWork::Status { .. }) => "dispatch status",
         Work::Command(_) => "command",
         Work::Webhook(_) => "webhook",
+        Work::App(_) => "app_push",
     }
 }
