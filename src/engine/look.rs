@@ -33,7 +33,7 @@ impl Device {
             return;
         }
         // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
-        let clock = !spec.uses.silents.is_empty();
+        let clock = spec.uses.silence();
         let last = Head::load(&self.row(part)[spec.offset..]).last;
         let timed = spec.sequence.as_ref().is_some_and(|s| s.timeouts);
         let step = Step { last, now, sample: why == Look::Sample || clock || spec.uses.known || timed, clock };
@@ -105,6 +105,7 @@ impl Device {
         if step.sample {
             head.last = step.now;
         }
+        head.timer_at = if step.sample { 0 } else { step.now };
         if let Some(bars) = spec.bars.as_ref().filter(|_| step.sample) {
             self.count_kept(work, spec, bars, part, kept);
         }
@@ -145,6 +146,9 @@ impl Device {
 pub(super) struct Head {
     /// Device time of its last sample.
     pub(super) last: i64,
+    /// Device time at which it was last looked at without a sample, since then; 0 for never. Not kept while its inputs
+    /// are unknown: nothing more can expire.
+    pub(super) timer_at: i64,
     /// First true sample of the open episode.
     pub(super) started_at: i64,
     pub(super) unknown_since: i64,
@@ -166,7 +170,8 @@ impl Head {
         Self {
             last: time(words[0]),
             started_at: time(words[1]),
-            unknown_since: time(words[2]),
+            unknown_since: time(words[2]).max(0),
+            timer_at: time(words[2]).saturating_neg().max(0),
             seq: u32::from_le_bytes([packed[0], packed[1], packed[2], packed[3]]),
             level: packed[4],
             stale: packed[5] & 1 != 0,
@@ -179,11 +184,16 @@ impl Head {
     pub(super) fn store(self, words: &mut [u64]) {
         words[0] = word(self.last);
         words[1] = word(self.started_at);
-        words[2] = word(self.unknown_since);
+        words[2] = word(if self.unknown_since == 0 { -self.timer_at } else { self.unknown_since });
         let [a, b, c, d] = self.seq.to_le_bytes();
         let flags = [self.stale, self.latched, self.muted, self.late];
         let flags = flags.iter().enumerate().fold(0, |all, (bit, on)| all | u8::from(*on) << bit);
         words[3] = u64::from_le_bytes([a, b, c, d, self.level, flags, 0, 0]);
+    }
+
+    /// Device time of the last look at it: what time alone has done up to then has been seen to.
+    pub(super) fn seen(&self) -> i64 {
+        if self.timer_at == 0 { self.last } else { self.timer_at }
     }
 
     /// What there is to tell besides `change`: an episode that only history has shown is told again when a `live` sample

@@ -21,8 +21,6 @@ pub(super) struct Profile {
     pub(super) windows: Vec<i64>,
     /// By rule.
     pub(super) enabled: Vec<bool>,
-    /// Windows of `silent` in rules that watch this device, in microseconds, shortest first.
-    pub(super) silents: Vec<i64>,
     /// As the program numbers them.
     pub(super) zones: Vec<TimeZone>,
     /// Where the devices are.
@@ -52,21 +50,11 @@ impl Profile {
             .iter()
             .map(|r| r.filter.as_ref().is_none_or(|code| run_static(program, &consts, code) == 1.0))
             .collect();
-        let mut silents: Vec<i64> = program
-            .rules
-            .iter()
-            .zip(&enabled)
-            .filter(|(_, on)| **on)
-            .flat_map(|(r, _)| r.uses.silents.iter().map(|c| window(Some(*c))))
-            .filter(|w| *w > 0)
-            .collect();
-        silents.sort_unstable();
-        silents.dedup();
         // Read only by schedules and by `hour`, which see to it that devices of other zones have another profile.
         let zone = device.and_then(|d| self::zone(&d.tz)).unwrap_or(TimeZone::UTC);
         let named = |name: &Option<Arc<str>>| name.as_deref().and_then(self::zone).unwrap_or_else(|| zone.clone());
         let zones = program.zones.iter().map(named).collect();
-        Self { consts, windows, enabled, silents, zones, zone }
+        Self { consts, windows, enabled, zones, zone }
     }
 
     /// The operator with this index, as it is for these devices.
