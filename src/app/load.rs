@@ -10,7 +10,8 @@ use super::cross;
 use super::secrets::Secrets;
 use super::settings::Settings;
 use crate::channels::ProviderSettings;
-use crate::domain::{AdapterName, Registry};
+use crate::desk::Keyring;
+use crate::domain::{AdapterName, Mode, Registry};
 use crate::model::{self, CodeTables, Models, RegistryFiles};
 use crate::playbook::{self, Messages, ProviderKind, Surroundings, Verb};
 use crate::rules::{Fleet, Program};
@@ -41,7 +42,7 @@ impl Loaded {
     #[must_use]
     pub fn filters(&self) -> Vec<Arc<str>> {
         let mut filters = self.rules.program.models().filters();
-        filters.extend(self.rules.replies.iter().cloned());
+        filters.extend(self.rules.replies.iter().chain(&self.rules.switches).cloned());
         filters.sort();
         filters.dedup();
         filters
@@ -105,6 +106,7 @@ fn settings(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     let mut settings = Settings::load(diags, path, &text, environment)?;
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     settings.store.dir = base.join(&settings.store.dir);
+    settings.privacy.keys = settings.privacy.keys.map(|keys| base.join(keys));
     Some((settings, base))
 }
 
@@ -148,6 +150,13 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         }
     }
 
+    if !settings.links.base_url.is_empty()
+        && let Err(error) = http::check_public_url(&settings.links.base_url)
+    {
+        let finding = Diagnostic::error("S003", format!("`links.base_url`: {}", error.message)).hint(error.hint);
+        diags.push(settings.place(finding, &["links", "base_url"]));
+    }
+
     let dir = |name: &Path| base.join(name);
     let fleet = fleet(diags, &settings, base);
     let (program, registry) = rulebook(diags, &settings, base, &fleet);
@@ -173,7 +182,13 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         queues: settings.queue.iter().map(|(name, q)| (name.clone(), q.people.clone())).collect(),
         settings: settings.desk.clone(),
         guards: program.rules().iter().map(|r| (r.id.clone(), r.guards.clone())).collect(),
+        revs: program.rules().iter().filter(|r| r.mode == Mode::Live).map(|r| (r.id.clone(), r.rev)).collect(),
+        stop_topic: format!("forewarn/{}/halt", settings.broker.client_id),
         public_url: settings.http.public_url.trim_end_matches('/').to_owned(),
+        // Their secret is not needed to check anything, and must not be made by a check.
+        links: None,
+        // Handed in by whoever keeps a store; checks and plays need none.
+        keys: Keyring::default(),
     };
     desk.check(diags);
     if diags.has_errors() {
@@ -181,7 +196,12 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
     }
     cross::check(diags, &program, &desk);
     let (public_url, tokens) = web.ok()?;
-    let rules = Arc::new(Rules { program: Arc::new(program), registry, replies });
+    let rules = Arc::new(Rules {
+        program: Arc::new(program),
+        registry,
+        replies,
+        switches: vec![desk.stop_topic.as_str().into()],
+    });
     Some(Loaded { settings, rules, desk: Arc::new(desk), public_url, tokens })
 }
 
@@ -211,6 +231,7 @@ fn providers(settings: &BTreeMap<AdapterName, ProviderSettings>) -> BTreeMap<Ada
             kind: kind_of(p),
             per_second: limits.per_second,
             per_hour: limits.per_hour,
+            per_day: limits.per_day,
             concurrency: Some(limits.concurrency),
         }
     };

@@ -10,15 +10,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use super::kept::keep_rules;
+use super::links;
 use super::load::{Loaded, load};
 use super::secrets::Secrets;
 use crate::channels::{self, CallbackKey};
+use crate::desk::{self, Links};
 use crate::domain::At;
 use crate::http::{self, CallbackSecrets, Health};
 use crate::journal::Keep;
 use crate::mqtt::{self, Link};
 use crate::runtime::{Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe, Publisher};
 use crate::source::Diagnostics;
+use crate::store::KeyFile;
 
 /// Questions that may wait for the desk.
 const QUESTIONS: usize = 1_024;
@@ -121,7 +124,8 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     let listen = loaded.settings.http.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|error| Error::Io { what: format!("http.listen {listen}"), error })?;
-    let (mut daemon, recovered) = recover(&loaded, channels, questions, &outside)?;
+    let links = links::of(&loaded.settings, &outside.secrets)?;
+    let (mut daemon, recovered) = recover(&loaded, &links, channels, questions, &outside)?;
     keep(&path, &loaded, &warnings);
     for note in &recovered.notes {
         tracing::warn!(note, "recovery");
@@ -148,6 +152,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
         metrics_access: loaded.settings.http.metrics,
         tokens: loaded.tokens.clone(),
         callbacks,
+        links: links.key.clone(),
         public_url: loaded.public_url.clone(),
         please_wait: loaded.settings.http.please_wait.clone(),
         clock: clock.clone(),
@@ -161,7 +166,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     tracing::info!(%listen, broker = ?loaded.settings.broker.urls, "ready");
     notify(&[sd_notify::NotifyState::Ready]);
 
-    let ended = serve(&path, &daemon, &outside, &control, &probe, &mut signals).await;
+    let ended = serve(&path, &daemon, &outside, &links, &control, &probe, &mut signals).await;
 
     notify(&[sd_notify::NotifyState::Stopping]);
     watchdog.abort();
@@ -217,6 +222,7 @@ impl Outside {
 
 fn recover(
     loaded: &Loaded,
+    links: &Links,
     channels: Channels,
     questions: tokio::sync::mpsc::Receiver<crate::runtime::DeskQuestion>,
     outside: &Outside,
@@ -230,7 +236,8 @@ fn recover(
     let parts = Parts {
         dir: store.dir.clone(),
         rules: loaded.rules.clone(),
-        desk: loaded.desk.clone(),
+        desk: with_links(loaded, links),
+        keys: keys(loaded, &outside.secrets)?,
         channels,
         questions,
         handle: outside.desk.clone(),
@@ -244,6 +251,22 @@ fn recover(
         clock: outside.clock.clone(),
     };
     Ok(tokio::task::block_in_place(|| Daemon::recover(parts))?)
+}
+
+/// The desk's settings with what its texts make links of. The same until the daemon ends: the listener believes no other.
+fn with_links(loaded: &Loaded, links: &Links) -> Arc<desk::Config> {
+    Arc::new(desk::Config { links: Some(links.clone()), ..(*loaded.desk).clone() })
+}
+
+/// The file of the keys, beside the store unless the settings name another place.
+fn keys(loaded: &Loaded, secrets: &Secrets) -> Result<KeyFile, Error> {
+    let dir = &loaded.settings.store.dir;
+    let privacy = &loaded.settings.privacy;
+    let refused = |path: &Path, error| Error::Io { what: path.display().to_string(), error };
+    std::fs::create_dir_all(dir).map_err(|error| refused(dir, error))?;
+    let wrap = privacy.wrap_file.as_deref().map(|path| secrets.read(path).map_err(|error| refused(path, error)));
+    let opened = KeyFile::open(&privacy.keys_at(dir), wrap.transpose()?.as_deref());
+    Ok(opened.map_err(crate::runtime::Error::from)?)
 }
 
 /// What a supervisor says.
@@ -269,6 +292,7 @@ async fn serve(
     path: &Path,
     daemon: &Daemon,
     outside: &Outside,
+    links: &Links,
     control: &mqtt::Control,
     probe: &Probe,
     Signals { terminate, interrupt, hangup }: &mut Signals,
@@ -278,7 +302,7 @@ async fn serve(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(path, daemon, outside, control).await,
+            _ = hangup.recv() => reload(path, daemon, outside, links, control).await,
             _ = look.tick() => if probe.failed() {
                 return Err(Error::Storage(probe.troubles().join("; ")));
             },
@@ -297,13 +321,14 @@ fn keep(path: &Path, loaded: &Loaded, diags: &Diagnostics) {
 }
 
 /// Reads everything again; all or nothing. What cannot change while running (store, broker, listener) stays.
-async fn reload(path: &Path, daemon: &Daemon, outside: &Outside, control: &mqtt::Control) {
+async fn reload(path: &Path, daemon: &Daemon, outside: &Outside, links: &Links, control: &mqtt::Control) {
     notify(&[sd_notify::NotifyState::Reloading]);
     match check(path).and_then(|(loaded, diags)| Ok((outside.build(&loaded)?.0, loaded, diags))) {
         Ok((channels, loaded, diags)) => {
             keep(path, &loaded, &diags);
+            daemon.reload(loaded.rules.clone(), with_links(&loaded, links), channels).await;
+            // After the rules: what the broker has kept for a new topic comes at once.
             control.set_filters(loaded.filters());
-            daemon.reload(loaded.rules.clone(), loaded.desk.clone(), channels).await;
             tracing::info!(
                 rules = loaded.rules.program.count(),
                 registry = loaded.rules.registry.devices.len(),
@@ -325,6 +350,9 @@ fn health(probe: Probe, link: watch::Receiver<Link>) -> Arc<dyn Fn() -> Health +
             health.not_live.push("storage_failed");
         } else if !probe.troubles().is_empty() {
             health.not_ready.push("storage_or_loop_in_trouble");
+        }
+        if probe.stopped() {
+            health.notes.push("effects_stopped_by_a_person");
         }
         if !link.borrow().is_connected() {
             health.not_ready.push("broker_disconnected");

@@ -26,8 +26,12 @@ pub struct Settings {
     pub broker: mqtt::Settings,
     /// The listener, the API and its tokens.
     pub http: http::Settings,
+    /// One-time links.
+    pub links: LinksSettings,
     /// Policy of the desk.
     pub desk: desk::Settings,
+    /// The keys of personal data.
+    pub privacy: PrivacySettings,
     /// What failures cost, for scores.
     pub costs: Costs,
     /// The ways out by name.
@@ -94,12 +98,42 @@ impl Default for FilesSettings {
     }
 }
 
+/// `[links]`: the pages that customers open from messages.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LinksSettings {
+    /// Where customers reach us, if not at `http.public_url`: a short name saves room in text messages.
+    pub base_url: String,
+    /// What links are signed with: one secret a line, the first signs, all are believed. Empty: one that is made at the
+    /// first start and kept in the store's directory.
+    pub secret_file: PathBuf,
+}
+
 /// `[queue.<name>]`: people who can be reached, in this order.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
     /// At least one.
     pub people: Vec<desk::Person>,
+}
+
+/// `[privacy]`: what is stored of a person is encrypted with a key of that person's own.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrivacySettings {
+    /// The file of the keys, relative to the settings file; `keys.json` in `store.dir` unless set. Back it up apart from
+    /// the store, and for a short time only: who has both has everything, and erasure does not reach old backups of it.
+    pub keys: Option<PathBuf>,
+    /// A file with a secret that the keys are wrapped with, so that the key file alone opens nothing.
+    pub wrap_file: Option<PathBuf>,
+}
+
+impl PrivacySettings {
+    /// Where the keys are for the store in `dir`.
+    #[must_use]
+    pub fn keys_at(&self, dir: &Path) -> PathBuf {
+        self.keys.clone().unwrap_or_else(|| dir.join("keys.json"))
+    }
 }
 
 /// `[engine]`
@@ -114,7 +148,8 @@ pub struct EngineSettings {
 }
 
 /// The sections that a settings file may have.
-const SECTIONS: [&str; 9] = ["store", "files", "engine", "broker", "http", "desk", "costs", "provider", "queue"];
+const SECTIONS: [&str; 11] =
+    ["store", "files", "engine", "broker", "http", "links", "desk", "privacy", "costs", "provider", "queue"];
 
 impl Settings {
     /// Reads and merges the file at `path` (already read as `text`) and the environment. Everything wrong is in
@@ -154,12 +189,28 @@ impl Settings {
         let engine = sections.read(diags, &["engine"]).unwrap_or_default();
         let broker = sections.read(diags, &["broker"]).unwrap_or_default();
         let http = sections.read(diags, &["http"]).unwrap_or_default();
+        let links = sections.read(diags, &["links"]).unwrap_or_default();
         let desk = sections.read(diags, &["desk"]).unwrap_or_default();
+        let privacy = sections.read(diags, &["privacy"]).unwrap_or_default();
         let costs = sections.read(diags, &["costs"]).unwrap_or_default();
         let provider: BTreeMap<_, _> = sections.read_each(diags, "provider");
         let queue: BTreeMap<_, _> = sections.read_each(diags, "queue");
         let names_complete = sections.count("provider") == provider.len() && sections.count("queue") == queue.len();
-        Some(Self { store, files, engine, broker, http, desk, costs, provider, queue, names_complete, doc })
+        Some(Self {
+            store,
+            files,
+            engine,
+            broker,
+            http,
+            links,
+            desk,
+            privacy,
+            costs,
+            provider,
+            queue,
+            names_complete,
+            doc,
+        })
     }
 
     /// Whether all providers and queues could be read: only then can it be said that one which is named elsewhere does

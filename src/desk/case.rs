@@ -8,7 +8,7 @@ use super::facts::{Reader, context};
 use super::rows::{
     CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow, StepState, TicketRow,
 };
-use super::{Reply, TimelineKind, goals, hold, latch, pages, ticket};
+use super::{Reply, TimelineKind, goals, hold, latch, pages, position, rules, stop, ticket};
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
@@ -22,6 +22,7 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
         return Reply::Done;
     }
     change.because("engine", format!("{} on {}: {:?}", d.fault, d.device, d.change));
+    rules::seen(change, d);
     let ended = matches!(d.change, What::Cleared | What::RuleRemoved);
     let mut episode = EpisodeRow {
         seq: d.seq,
@@ -68,6 +69,9 @@ fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
     }
     if d.historical {
         return Some("made of backfilled data".to_owned());
+    }
+    if rules::waits(change, &d.rule) {
+        return Some(format!("rule {} is new and waits for a person: forewarn case release-rule {}", d.rule, d.rule));
     }
     (!change.config.registry.devices.contains_key(&d.device)).then(|| "the device is not in the registry".to_owned())
 }
@@ -242,7 +246,7 @@ fn store_facts(change: &mut Change<'_>, device: &DeviceId, event_at: At, values:
     }
     row.event_at = event_at;
     row.stored_at = change.now;
-    row.values.extend(values.iter().take(64).map(|(k, v)| (k.clone(), v.clone())));
+    position::absorb(change, device, &mut row, values);
     change.put(device.clone(), row);
     true
 }
@@ -260,7 +264,7 @@ pub(super) fn facts(
     let old = change.get::<FactsRow>(device).unwrap_or_default();
     let recent = change.now.since(old.stored_at) < change.config.settings.facts_every;
     let mut trial = old.clone();
-    trial.values.extend(values.iter().map(|(k, v)| (k.clone(), v.clone())));
+    position::absorb(change, device, &mut trial, &values);
     if recent && old.position_at.is_some() && !goals::would_flip(change, &cases, device, &trial) {
         return Reply::Done;
     }
@@ -328,6 +332,7 @@ pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
     }
     latch::release(change, id);
     hold::closed(change, id);
+    stop::closed(change, id);
     pages::acknowledge(change, id, outcome);
     drop_waiting(change, id);
     change.say(id, TimelineKind::Decided, format!("case closed: {outcome}"), None);

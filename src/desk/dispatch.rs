@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::TimelineKind;
 use super::change::Change;
-use super::facts::{is_promised, job_word, minutes_up, position};
+use super::facts::{is_promised, job_word, minutes_up};
 use super::goals::{self, Wake};
 use super::plan::Effect;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, FactsRow, GoalState, JobRow, StepRow, StepState};
-use super::{notes, reach};
+use super::{notes, position, reach};
 use crate::domain::{
     At, CaseId, EffectId, EndpointKind, Job, JobState, JobUpdate, Place, Role, Severity, Span, StepId, Vehicle,
 };
@@ -100,7 +100,7 @@ fn start(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut row
     let Some(case) = change.get::<CaseRow>(&id) else { return };
     let facts = change.get::<FactsRow>(&case.device).unwrap_or_default();
     let needs = d.needs.iter().all(|n| goals::truth(change, id, &case, n, &mut Held::default()).0 == Some(true));
-    let Some((lat, lon)) = position(&facts).filter(|_| needs) else {
+    let Some((lat, lon)) = position::of(change, &facts).filter(|_| needs) else {
         if let Some(otherwise) = d.otherwise.as_ref().filter(|_| !row.late) {
             row.late = true;
             change.put((id, step.id.clone()), row.clone());
@@ -123,6 +123,8 @@ fn start(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut row
     let mut effect = Effect::new(change, Kind::DispatchRequest, &provider, &step.id, row.provider.to_string());
     effect.limit_at = Some(accept_by);
     let effect = effect.plan(change, id);
+    let owner = position::owner(change, &case.device);
+    let body = change.config.keys.seal(owner, format!("job/{effect}"), &body);
     let job = JobRow {
         case: id,
         step: step.id.clone(),
@@ -141,6 +143,7 @@ fn start(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut row
         unwanted: false,
         cancel: None,
         poll: None,
+        service: d.service.to_string(),
         body,
     };
     change.put(effect, job);

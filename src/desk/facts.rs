@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json, json};
 
 use super::change::Change;
+use super::position;
 use super::quiet::zone_of;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, StepState, TicketRow};
 use crate::domain::{At, CaseId, Customer, Device, JobState, Span, StepId, Value};
@@ -81,13 +82,6 @@ impl<'a, 'b> CaseFacts<'a, 'b> {
     }
 }
 
-/// A position that can be one: in range, and not the null island of a receiver without a fix.
-pub(super) fn position(facts: &FactsRow) -> Option<(f64, f64)> {
-    let (lat, lon) = (facts.values.get("lat")?.as_num()?, facts.values.get("lon")?.as_num()?);
-    let sound = lat.abs() <= 90.0 && lon.abs() <= 180.0 && (lat.abs() > 0.01 || lon.abs() > 0.01);
-    sound.then_some((lat, lon))
-}
-
 impl Facts for CaseFacts<'_, '_> {
     fn name(&self, name: &str) -> Value {
         let device = |d: &Device, n: &str| d.attrs.get(n).map_or(Value::Unknown, |v| Value::from(&**v));
@@ -110,11 +104,12 @@ impl Facts for CaseFacts<'_, '_> {
                 Value::Bool(tickets.iter().any(|(_, t)| t.ticket.is_some()))
             }
             "position_age" => self.position_age(),
-            "position_trusted" => Value::Bool(position(&self.facts).is_some()),
+            "position_trusted" => Value::Bool(position::of(self.change, &self.facts).is_some()),
             "case.age" => Value::from(self.change.now.since(self.case.opened_at).as_secs_f64()),
             "case.human" => Value::Bool(self.case.human_owner.is_some()),
             "device.id" => Value::from(self.case.device.as_str()),
             _ => match name.strip_prefix("device.") {
+                Some(n @ ("lat" | "lon")) => position::reading(self.change, &self.facts, n),
                 Some(n) => match self.facts.values.get(n) {
                     Some(v) => v.clone(),
                     None => self
@@ -185,12 +180,9 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
         device.insert("kind".into(), (*known.kind).into());
         device.extend(known.attrs.iter().map(|(k, v)| ((**k).to_owned(), Json::from(&**v))));
     }
-    for (name, value) in &facts.values {
-        if !(redacted && matches!(name.as_str(), "lat" | "lon")) {
-            device.insert(name.clone(), plain(value));
-        }
-    }
-    if let (Some((lat, lon)), false) = (position(&facts), redacted) {
+    device.extend(facts.values.iter().map(|(name, value)| (name.clone(), plain(value))));
+    if let (Some((lat, lon)), false) = (position::of(change, &facts), redacted) {
+        device.extend([("lat".to_owned(), lat.into()), ("lon".to_owned(), lon.into())]);
         device.insert("position".into(), format!("{lat:.5}, {lon:.5}").into());
     }
 

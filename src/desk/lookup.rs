@@ -179,7 +179,7 @@ impl Desk {
                 .into_iter()
                 .map(|j| Arranged {
                     provider: j.provider.to_string(),
-                    service: j.body.service.clone(),
+                    service: j.service.clone(),
                     state: j.state,
                     eta_at: j.eta_at,
                     truck: j.truck.clone(),

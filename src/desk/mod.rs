@@ -25,19 +25,24 @@ mod goals;
 mod hold;
 mod invariants;
 mod latch;
+mod link;
 mod lookup;
 mod news;
 mod notes;
 mod order;
 mod pages;
 mod plan;
+mod position;
 mod quiet;
 mod reach;
 mod record;
 mod rows;
+mod rules;
+mod seal;
 mod settle;
 mod speech;
 mod state;
+mod stop;
 mod ticket;
 mod view;
 mod wait;
@@ -45,13 +50,15 @@ mod wait;
 use std::sync::Arc;
 
 pub use api::{
-    CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, TimelineEntry, TimelineKind,
-    Watch,
+    Act, CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, SwitchView,
+    TimelineEntry, TimelineKind, Watch,
 };
-pub use config::{Config, Person, Provider, Settings};
+pub use config::{Config, NewRules, Person, Provider, Settings};
+pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use quiet::QuietWindow;
 pub use record::Record;
+pub use seal::{Key, Keyring};
 
 pub use crate::playbook::ProviderKind;
 
@@ -72,7 +79,7 @@ pub enum Error {
     #[error("a stored row of the desk is not readable")]
     Row,
     /// Written by another version of this program.
-    #[error("a stored row of the desk has version {0}; this program reads version 2")]
+    #[error("a stored row of the desk has version {0}; this program reads version 3")]
     Version(u8),
 }
 

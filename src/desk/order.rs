@@ -31,7 +31,8 @@ pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask
         Kind::TicketClose => Work::Ticket(TicketWork::Close { ticket: maker.about()?, body: maker.text() }),
         Kind::DispatchRequest => {
             let job = change.get::<JobRow>(&id).ok_or("its job is gone")?;
-            Work::Dispatch(DispatchWork::Request(Box::new(job.body)))
+            let body = change.config.keys.open(&job.body).ok_or("what it said of the customer has been erased")?;
+            Work::Dispatch(DispatchWork::Request(Box::new(body)))
         }
         Kind::DispatchCancel => Work::Dispatch(DispatchWork::Cancel { job: maker.about()? }),
         Kind::DispatchStatus => Work::Dispatch(DispatchWork::Status { job: maker.about()? }),
@@ -116,7 +117,11 @@ impl Maker<'_, '_> {
     }
 
     fn facts(&self, written: bool) -> Json {
-        facts_for(self.change, self.row, self.case, written)
+        let mut facts = facts_for(self.change, self.row, self.case, written);
+        if let (Some(_), Some(links)) = (customer(self.change, self.row), super::link::links(self.change, self.id)) {
+            facts["link"] = links;
+        }
+        facts
     }
 
     fn sms(&self) -> Result<Work, String> {

@@ -1,16 +1,19 @@
 //! The rows of the desk's state, as they are stored: a byte with the version, then postcard.
 //!
-//! Rows name roles, customers and endpoints by id, never people and addresses. One exception: [`JobRow::body`], the
-//! frozen body of a dispatch request, which must be the same byte for byte on every attempt.
+//! Rows name roles, customers and endpoints by id, never people and addresses. What has to be kept of a person all the
+//! same is [`Sealed`] with that person's key.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::TimelineEntry;
+use super::rules::RuleRow;
+use super::seal::Sealed;
+use super::stop::SwitchRow;
 use crate::domain::{
     AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
-    GoalName, Job, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
+    GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
 };
 use crate::outbox::{Delivery, Window};
 use crate::playbook::{Held, SourceHash, Until, Via};
@@ -250,8 +253,10 @@ pub(super) struct JobRow {
     pub(super) unwanted: bool,
     pub(super) cancel: Option<EffectId>,
     pub(super) poll: Option<EffectId>,
-    /// PERSONAL DATA (name and number of the driver): the one row of the desk that holds any; see the module's doc.
-    pub(super) body: Job,
+    /// What was asked for: `tow`.
+    pub(super) service: String,
+    /// The [`Job`](crate::domain::Job) with name and number of the driver, frozen: the same byte for byte on every attempt.
+    pub(super) body: Sealed,
 }
 
 /// A ticket of a case.
@@ -310,6 +315,9 @@ pub(super) struct FactsRow {
     pub(super) stored_at: At,
     /// Device time of the last position.
     pub(super) position_at: Option<At>,
+    /// Latitude and longitude; read and written by [`super::position`].
+    pub(super) position: Option<Sealed>,
+    /// All others by name.
     pub(super) values: BTreeMap<String, Value>,
 }
 
@@ -326,6 +334,8 @@ pub(super) enum BudgetKey {
 pub(super) struct BudgetRow {
     pub(super) second: Window,
     pub(super) hour: Window,
+    /// As many as the money of a day pays for.
+    pub(super) day: Window,
     /// The case that used up the day.
     pub(super) case: Option<CaseId>,
 }
@@ -468,6 +478,8 @@ tables! {
     latches: EpisodeId => LatchRow, b'x';
     holds: CaseId => HoldRow, b'o';
     breakers: (RuleId, String) => BreakerRow, b'k';
+    switches: Option<CaseId> => SwitchRow, b'w';
+    rules: RuleId => RuleRow, b'r';
 }
 
 /// The first byte of the keys of cases.
@@ -475,7 +487,7 @@ tables! {
 pub(super) const CASE_TAG: u8 = <CaseRow as Table>::TAG;
 
 /// The layout of rows; the first byte of each.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 fn encode_key<T: Table>(key: &T::Key) -> Vec<u8> {
     encode(T::TAG, key)

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{api, dispatch, explain, lookup, probes, twilio};
+use super::{act, api, dispatch, explain, link, lookup, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -29,11 +29,15 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/twilio/status", post(twilio::call_status))
         .route("/twilio/sms-status", post(twilio::sms_status))
         .route("/dispatch/{effect}", post(dispatch::callback))
+        .route("/l/page.css", get(link::style))
+        .route("/l/{token}", get(link::show).post(link::act))
         .route("/api/v1/lookup", get(lookup::lookup))
         .route("/api/v1/cases", get(api::list))
         .route("/api/v1/cases/{id}", get(api::show))
         .route("/api/v1/cases/{id}/ack", post(api::ack))
         .route("/api/v1/cases/{id}/close", post(api::close))
+        .route("/api/v1/cases/{id}/stop", post(act::stop_case))
+        .route("/api/v1/stop", get(act::switches).post(act::stop))
         .route("/api/v1/rules/{rule}/release", post(api::release))
         .route("/api/v1/explain", get(explain::explain))
         .fallback(async || Problem::not_found("there is nothing here", "the API begins at /api/v1/cases"))
@@ -46,7 +50,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Around every request.
+/// Around every request. A route may say otherwise in its own headers.
 async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let began = Instant::now();
@@ -60,7 +64,7 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     metrics::histogram!(REQUEST_SECONDS, "route" => route.clone()).record(began.elapsed());
     metrics::counter!(REQUESTS, "route" => route, "status" => answer.status().as_str().to_owned()).increment(1);

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::births::Births;
 use super::covered::Covered;
-use super::desk_thread::DeskThread;
+use super::desk_thread::{DeskThread, with_keys};
 use super::dispatcher::{self, Channels};
 use super::entry::Entry;
 use super::ingest::{Ingest, Router};
@@ -30,7 +30,7 @@ use crate::desk::{self, Desk};
 use crate::domain::{At, DeviceId, RuleId, Span};
 use crate::engine::Engine;
 use crate::journal::{self, Journal, Keep, Pos};
-use crate::store::{self, Store};
+use crate::store::{self, KeyFile, Store};
 
 /// How long attempts in flight may take to get their outcome at a stop.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -46,8 +46,10 @@ pub struct Parts {
     pub dir: PathBuf,
     /// Models, rules and registry.
     pub rules: Arc<Rules>,
-    /// Playbooks, messages, providers, queues.
+    /// Playbooks, messages, providers, queues; the keys are taken from `keys`.
     pub desk: Arc<desk::Config>,
+    /// What personal data is sealed with.
+    pub keys: KeyFile,
     /// The ways out.
     pub channels: Channels,
     /// The queue behind the [`DeskHandle`] that the channels were given.
@@ -127,7 +129,8 @@ impl Daemon {
     /// Opens everything under `parts.dir` and brings it to where the last run ended. Blocks; must be called within a
     /// tokio runtime.
     pub fn recover(parts: Parts) -> Result<(Self, Recovered), Error> {
-        let Parts { dir, rules, desk: config, channels, questions, handle, threads, keep, births, clock } = parts;
+        let Parts { dir, rules, desk: config, mut keys, channels, questions, handle, threads, keep, births, clock } =
+            parts;
         let threads = threads.clamp(1, SHARDS);
         let mut found = Recovered::default();
 
@@ -140,7 +143,7 @@ impl Daemon {
         }
         let (store, report) = Store::open(&dir.join("desk"))?;
         note_store(&report, &mut found);
-        let mut desk = Desk::new(config);
+        let mut desk = Desk::new(with_keys(config, &mut keys)?);
         desk.load(store.rows()?)?;
 
         let shared = Arc::new(Shared::new(rules.clone(), threads));
@@ -179,8 +182,7 @@ impl Daemon {
                 births: births.clone(),
                 clock: clock.clone(),
             };
-            let rules = rules.clone();
-            shard_threads.push(spawn(format!("shard-{index}"), move || thread.run(&rules))?);
+            shard_threads.push(spawn(format!("shard-{index}"), move || thread.run())?);
         }
         drop((news, snapshots));
         let covered = shared.clone();
@@ -196,6 +198,7 @@ impl Daemon {
         let desk = DeskThread {
             releases: released,
             desk,
+            keys,
             store,
             shared: shared.clone(),
             questions,
@@ -314,6 +317,12 @@ impl Probe {
     #[must_use]
     pub fn stuck(&self) -> Vec<&'static str> {
         self.shared.stuck((self.clock)(), STUCK)
+    }
+
+    /// A person has stopped all effects.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.shared.stopped.load(Ordering::Acquire)
     }
 
     /// A thread has failed for good: the process must end with exit code 74 and be restarted.

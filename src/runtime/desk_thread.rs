@@ -16,8 +16,8 @@ use super::ports::{Clock, DeskQuestion};
 use super::shard::FromShard;
 use super::shared::Shared;
 use crate::desk::{Config, Desk, Input, Record, Reply, Step, Watch};
-use crate::domain::{At, DeviceId, Order, RuleId, Span};
-use crate::store::Store;
+use crate::domain::{At, DeviceId, Order, RuleId, Span, Stop};
+use crate::store::{self, KeyFile, Store};
 
 /// Inputs in one round at most.
 const BATCH: usize = 128;
@@ -30,6 +30,7 @@ const EXPORT_EVERY: Span = Span::from_hours(1);
 
 pub(super) struct DeskThread {
     pub(super) desk: Desk,
+    pub(super) keys: KeyFile,
     pub(super) store: Store,
     pub(super) shared: Arc<Shared>,
     pub(super) questions: mpsc::Receiver<DeskQuestion>,
@@ -57,6 +58,14 @@ struct Round {
     committed: Vec<(usize, u64)>,
     waited: Vec<Span>,
     releases: Vec<(DeviceId, RuleId)>,
+}
+
+/// Gives a configuration the keys of its customers; those who are new get one.
+pub(super) fn with_keys(config: Arc<Config>, keys: &mut KeyFile) -> Result<Arc<Config>, store::Error> {
+    keys.admit(config.registry.customers.keys())?;
+    let mut config = Arc::unwrap_or_clone(config);
+    config.keys = keys.ring();
+    Ok(Arc::new(config))
 }
 
 impl DeskThread {
@@ -89,6 +98,7 @@ impl DeskThread {
             }
             let now = (self.clock)();
             self.shared.beat("desk", now);
+            self.show_stop();
             if now - synced_at >= SYNC_EVERY {
                 synced_at = now;
                 match self.store.checkpoint() {
@@ -106,6 +116,13 @@ impl DeskThread {
         }
     }
 
+    /// For probes and metrics: whether a person has stopped everything.
+    fn show_stop(&self) {
+        let stopped = self.desk.stopped() != Stop::Off;
+        self.shared.stopped.store(stopped, Ordering::Release);
+        metrics::gauge!("forewarn_stopped").set(if stopped { 1.0 } else { 0.0 });
+    }
+
     /// Waits for something to happen and takes what else is there. `false` once nothing can happen any more.
     async fn gather(&mut self, round: &mut Round) -> bool {
         let hold = self.held.is_some() || self.hold.load(Ordering::Acquire);
@@ -116,7 +133,10 @@ impl DeskThread {
         tokio::select! {
             biased;
             Some(question) = self.questions.recv() => self.question(question, round),
-            Some(config) = self.configs.recv() => self.desk.reload(config),
+            Some(config) = self.configs.recv() => match with_keys(config, &mut self.keys) {
+                Ok(config) => self.desk.reload(config),
+                Err(error) => tracing::error!(%error, "the desk keeps its playbooks and registry"),
+            },
             news = self.shards.recv(), if self.orders.is_some() => match news {
                 Some(news) => self.news(news, round),
                 // The shards have ended, so nothing will be claimed any more: lets the dispatcher finish and end.
@@ -152,6 +172,8 @@ impl DeskThread {
             DeskQuestion::List { closed, limit, answer } => drop(answer.send(self.desk.list(closed, limit))),
             DeskQuestion::Show(case, answer) => drop(answer.send(self.desk.show(&case).map(Box::new))),
             DeskQuestion::Find(prefix, answer) => drop(answer.send(self.desk.find(&prefix))),
+            DeskQuestion::Page(link, answer) => drop(answer.send(self.desk.page((self.clock)(), &link))),
+            DeskQuestion::Switches(answer) => drop(answer.send(self.desk.switches())),
             DeskQuestion::Lookup(caller, answer) => drop(answer.send(self.desk.lookup(&caller))),
         }
     }
@@ -171,6 +193,12 @@ impl DeskThread {
             }
             FromShard::Reply(receipt) => {
                 self.decide(Input::Receipt(receipt), now, round);
+            }
+            FromShard::Switch { topic, stop, received_at, retained } => {
+                let input = Input::Switch { topic, stop, received_at, retained };
+                if self.decide(input, now, round) == Reply::NotFound {
+                    tracing::warn!("a message for a stop switch that there is not (the case may be closed)");
+                }
             }
         }
     }

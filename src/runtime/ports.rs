@@ -6,8 +6,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::desk::{Caller, CaseSummary, CaseView, Input, Lookup, Reply};
-use crate::domain::{At, CaseId, DeviceId, Order, Outcome, Span, shard_of};
+use crate::desk::{Caller, CaseSummary, CaseView, Input, LinkPage, Lookup, Reply, SwitchView};
+use crate::domain::{At, CaseId, DeviceId, Link, Order, Outcome, Span, shard_of};
 use crate::engine::{Explanation, NoSuchRule};
 
 /// A way out: makes one attempt. Implemented by each adapter in `channels`.
@@ -82,8 +82,12 @@ pub enum DeskQuestion {
     Show(CaseId, oneshot::Sender<Option<Box<CaseView>>>),
     /// The case whose id starts with these characters, if it is exactly one.
     Find(String, oneshot::Sender<Option<CaseId>>),
+    /// The stop switches.
+    Switches(oneshot::Sender<Vec<SwitchView>>),
     /// Who calls, and how things stand with their devices.
     Lookup(Caller, oneshot::Sender<Lookup>),
+    /// The page behind a one-time link, as it is now.
+    Page(Link, oneshot::Sender<Result<LinkPage, String>>),
 }
 
 /// The desk's queue is full or the desk has stopped; nothing was taken in. Try again later.
@@ -130,9 +134,19 @@ impl DeskHandle {
         self.ask(|answer| DeskQuestion::Find(prefix, answer)).await
     }
 
+    /// The stop switches.
+    pub async fn switches(&self) -> Result<Vec<SwitchView>, Busy> {
+        self.ask(DeskQuestion::Switches).await
+    }
+
     /// Who calls, and how things stand with their devices.
     pub async fn lookup(&self, caller: Caller) -> Result<Lookup, Busy> {
         self.ask(|answer| DeskQuestion::Lookup(caller, answer)).await
+    }
+
+    /// The page behind a one-time link, or for the log why there is none.
+    pub async fn page(&self, link: Link) -> Result<Result<LinkPage, String>, Busy> {
+        self.ask(|answer| DeskQuestion::Page(link, answer)).await
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> DeskQuestion) -> Result<T, Busy> {

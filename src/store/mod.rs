@@ -7,6 +7,7 @@
 //! <dir>/exports/<seq>.fwx    checksummed copies of the state; the log may be trimmed only behind them
 //! <dir>/HELD                 why effects must not be sent until a person has agreed
 //! ```
+//! The keys of what is sealed in all of these are in a file of their own, elsewhere: [`KeyFile`].
 //!
 //! [`Store::commit`] appends to the log and flushes it, then applies the record to the state in one batch. A record
 //! counts as soon as it is in the log: if the state cannot follow (disk full, sled in trouble), the commit has
@@ -19,6 +20,7 @@
 //! does not join the log is set aside and built anew from the newest usable export and the log.
 
 mod export;
+mod keys;
 mod log;
 mod open;
 mod state;
@@ -30,6 +32,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use keys::KeyFile;
 pub use log::{Anchor, Verified, records, verify};
 pub use open::{Base, OpenReport, Rebuilt};
 
@@ -109,6 +112,17 @@ pub enum Error {
     /// An export is not usable.
     #[error("{} is not a usable export: {why}", path.display())]
     Export {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The file of the keys is not usable.
+    #[error(
+        "the keys of personal data in {} cannot be used: {why}. Nothing was changed. Way out: put the file back from its \
+         own backup; or move it away, and all personal data stored so far is erased", path.display()
+    )]
+    Keys {
         /// The file.
         path: PathBuf,
         /// Why not.

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use forewarn::desk::{Config, Desk, Input, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch};
+use forewarn::desk::{
+    Config, Desk, Input, Keyring, Links, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
+};
 use forewarn::domain::{
     At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind,
     EpisodeId, JobState, JobUpdate, Level, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry,
@@ -13,8 +15,10 @@ use forewarn::domain::{
 };
 use forewarn::playbook::{Messages, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
+use forewarn::wire::link::Key;
 
 use super::fleet_world::{Cars, Entry, Fate, telemetry};
+use super::reference::Reference;
 
 /// A small generator, so that a seed says everything.
 pub(crate) struct Rng(u64);
@@ -154,11 +158,14 @@ pub(crate) struct World {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
     /// A desk of an earlier time and how many records it knows; what a rebuild starts from.
     snapshot: (Desk, usize),
+    /// A second, plain desk that has to agree; for playbooks that it knows.
+    pub(crate) reference: Option<Reference>,
     /// With the real engine: its cars.
     pub(crate) cars: Option<Cars>,
     /// A test that knows better what comes of an order, and when (seconds); `None`: as always.
     pub(crate) script: Option<Script>,
     pub(crate) odds: Odds,
+    seed: u64,
     pub(crate) rng: Rng,
     pub(crate) crashes: u32,
     pub(crate) orders: Vec<(At, Order)>,
@@ -170,6 +177,10 @@ pub(crate) struct World {
     cancelled: BTreeSet<String>,
     /// What the tow company has promised last, by job.
     jobs: BTreeMap<String, EffectId>,
+}
+
+pub(crate) fn link_key() -> Key {
+    Key::parse("the links of a test open nothing").unwrap()
 }
 
 pub(crate) const DEVICE: &str = "car-1";
@@ -186,7 +197,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         .flat_map(|l| add_files(&mut diags, &format!("config/messages/{l}")))
         .collect();
     let messages = Messages::load(&mut diags, &messages);
-    let provider = |kind| Provider { kind, per_second: None, per_hour: None, concurrency: None };
+    let provider = |kind| Provider { kind, per_second: None, per_hour: None, per_day: None, concurrency: None };
     let mut config = Config {
         messages,
         registry: Arc::new(registry()),
@@ -216,7 +227,11 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         .into(),
         settings: Settings::default(),
         guards: BTreeMap::new(),
+        revs: BTreeMap::new(),
+        stop_topic: "forewarn/test/halt".into(),
         public_url: "http://127.0.0.1:8474".into(),
+        links: Some(Links { base_url: "https://fw.example".into(), key: link_key() }),
+        keys: Keyring::made_up(registry().customers.keys()),
         playbooks: Vec::new(),
     };
     let files = add_files(&mut diags, "config/playbooks");
@@ -340,9 +355,11 @@ impl World {
             log: Vec::new(),
             rows: BTreeMap::new(),
             snapshot: (Desk::new(config.clone()), 0),
+            reference: None,
             cars: None,
             script: None,
             odds,
+            seed,
             rng: Rng::new(seed),
             crashes: 0,
             orders: Vec::new(),
@@ -437,6 +454,7 @@ impl World {
             self.crash(&input, step.record);
             return None;
         }
+        let changed = step.record.is_some();
         if let Some(record) = step.record {
             self.desk.apply(&record).unwrap();
             self.store(record);
@@ -451,16 +469,29 @@ impl World {
         if self.steps.is_multiple_of(20) {
             self.desk.check_invariants().unwrap();
         }
+        self.refer(&input, &step.orders, changed);
         for order in step.orders {
             self.carry_out(order);
         }
         Some(step.reply)
     }
 
+    /// Has the reference look at what was committed and released.
+    fn refer(&mut self, input: &Input, orders: &[Order], changed: bool) {
+        let Some(reference) = &mut self.reference else { return };
+        reference.told(self.now, input);
+        let agreed = if changed { reference.look(&self.desk) } else { Ok(()) };
+        let agreed = agreed.and_then(|()| orders.iter().try_for_each(|order| reference.ordered(&self.desk, order)));
+        if let Err(why) = agreed {
+            panic!("seed {}: {why}\nafter {input:?}\n{}", self.seed, self.timeline());
+        }
+    }
+
     fn crash(&mut self, input: &Input, record: Option<Record>) {
         self.crashes += 1;
         let applied = self.log.len();
         let durable = self.rng.percent(50);
+        let committed = durable && record.is_some();
         if let (true, Some(record)) = (durable, record) {
             // Durable, and its orders were never released.
             self.store(record);
@@ -475,6 +506,9 @@ impl World {
         let rebuilt = self.rebuilt();
         // What the dead one knew is the older state that the next rebuild starts from.
         self.snapshot = (std::mem::replace(&mut self.desk, rebuilt), applied);
+        if committed {
+            self.refer(input, &[], true);
+        }
         self.now = self.now + Span::from_secs(1);
         let saved = std::mem::replace(&mut self.odds.crash, 0);
         self.tell(Input::Started);
@@ -505,6 +539,11 @@ impl World {
         let loaded = self.loaded();
         assert!(loaded.same_state(&applied), "rows and records tell different stories");
         loaded
+    }
+
+    /// What is stored.
+    pub(crate) fn stored_rows(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        self.rows.clone()
     }
 
     /// The keys of the stored rows.

@@ -20,6 +20,11 @@ const FILES: &[Key] = &[
     key("tests", Text, "Tests of rules and playbooks"),
 ];
 
+const PRIVACY: &[Key] = &[
+    key("keys", Text, "The file of the keys; keys.json in store.dir unless set"),
+    key("wrap_file", Text, "Holds a secret that the keys are wrapped with: the key file alone then opens nothing"),
+];
+
 const BROKER: &[Key] = &[
     key("urls", Several(&Text), "mqtt:// or mqtts://; the next one is tried when one fails"),
     key("client_id", Text, "Names the persistent session: never give two daemons the same"),
@@ -71,12 +76,15 @@ const DESK: &[Key] = &[
     key("dispatch_poll", Duration, "How often an open job is asked for: callbacks can be lost"),
     key("facts_every", Duration, "Changed facts of a device are stored at most so often"),
     key("retention", Duration, "Closed cases stay in the list for so long"),
+    key("new_rules", Word(&["live", "shadow"]), "shadow: a rule never seen before acts once a person has released it"),
 ];
 
 const LIMITS: &[Key] = &[
     key("per_second", Count, "Attempts a second"),
     key("per_hour", Count, "Attempts an hour"),
     key("concurrency", Count, "Attempts under way at once; 4 unless stated"),
+    key("price", Number, "What one attempt costs, in any unit of money"),
+    key("money_per_day", Number, "What the attempts of 24 hours may cost; then nothing more is sent"),
 ];
 
 const CA: Key = key("ca_file", Text, "PEM file: only certificates signed by one of these are believed");
@@ -174,7 +182,20 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("broker", Table(BROKER), "The MQTT broker"),
     key("http", Table(HTTP), "Health, metrics, callbacks of providers, API"),
+    key(
+        "links",
+        Table(&[
+            key("base_url", Text, "Where customers reach us, if not at http.public_url; short, for text messages"),
+            key(
+                "secret_file",
+                Text,
+                "One secret a line; the first signs, all are believed. Empty: made and kept in store.dir",
+            ),
+        ]),
+        "The pages that customers open from messages",
+    ),
     key("desk", Table(DESK), "The service desk"),
+    key("privacy", Table(PRIVACY), "What is stored of a person is encrypted with a key of that person's own"),
     key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),
     key(
         "queue",
