@@ -138,11 +138,15 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
             DeskQuestion::Show(id, answer) => {
                 drop(answer.send(cases.iter().find(|c| c.summary.id == id).cloned().map(Box::new)));
             }
+            DeskQuestion::OptOuts(answer) => drop(answer.send(Vec::new())),
             DeskQuestion::Page(link, answer) => drop(answer.send(Ok(super::links::shown(link)))),
             DeskQuestion::Switches(answer) => drop(answer.send(Vec::new())),
             DeskQuestion::Lookup(caller, answer) => {
                 desk.script.lock().unwrap().callers.push(caller);
                 drop(answer.send(Lookup::default()));
+            }
+            DeskQuestion::Standing { rule, device, episode, answer } => {
+                drop(answer.send(vec![format!("{rule} on {device}: {episode:?}")]));
             }
             DeskQuestion::Find(prefix, answer) => {
                 let mut like = cases.iter().map(|c| c.summary.id).filter(|id| id.to_string().starts_with(&prefix));
@@ -195,6 +199,7 @@ fn case(id: &str) -> CaseView {
             not_before_at: Some(At::from_secs(NOW_S + 60)),
             possible_duplicate: false,
         }],
+        conversation: Vec::new(),
         timeline: vec![TimelineEntry {
             at,
             kind: TimelineKind::Measured,
