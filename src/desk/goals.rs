@@ -6,7 +6,9 @@ use super::change::Change;
 use super::facts::CaseFacts;
 use super::hold::Leave;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
-use super::{TimelineKind, cancel, case, command, dispatch, hold, latch, pages, reach, stop, storm, ticket, wait};
+use super::{
+    TimelineKind, cancel, case, command, dispatch, hold, latch, pages, reach, stop, storm, talk, ticket, wait,
+};
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
 use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
 
@@ -273,7 +275,7 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
         return set_wake(change, id, *wake);
     }
     if case.backing_out.is_some() {
-        if cancel::is_finished(change, id) {
+        if cancel::is_finished(change, id) && !talk::waits(change, id) {
             case::close(change, id, "false_alarm");
         } else {
             wake.at(change.now + Span::from_mins(1));
@@ -301,7 +303,8 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     }
     let Some(case) = change.get::<CaseRow>(&id) else { return };
     let settled = case.goals.iter().all(|g| g.state.is_settled()) && !latch::holds(change, id);
-    if settled && !held && !storm::keeps_open(change, id) && !under_way(&change.jobs(id)) && !telling(change, id) {
+    let kept = talk::waits(change, id) || storm::keeps_open(change, id);
+    if settled && !held && !kept && !under_way(&change.jobs(id)) && !telling(change, id) {
         case::close(change, id, "served");
     }
     // Nothing waits for ever: an open case without any other wake-up is looked at again.

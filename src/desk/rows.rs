@@ -8,13 +8,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::TimelineEntry;
+use super::optout::OptOutRow;
+use super::reached::ReachedRow;
 use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
 use super::storm::{ChildRow, PaceRow, RateRow, StormRow};
+use super::talk::{MessageRow, TalkRow};
+use super::wrong::WrongRow;
 use crate::domain::{
-    AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
-    GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
+    AdapterName, At, CaseId, Channel, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence,
+    FaultName, GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
 };
 use crate::outbox::{Delivery, Window};
 use crate::playbook::{Held, SourceHash, Until, Via};
@@ -479,6 +483,11 @@ tables! {
     children: CaseId => ChildRow, b'n';
     paces: (CaseId, u8, u8) => PaceRow, b'm';
     starts: u8 => StartRow, b'u';
+    messages: (CaseId, u32) => MessageRow, b'M';
+    talks: CaseId => TalkRow, b'N';
+    optouts: (EndpointId, Channel) => OptOutRow, b'Q';
+    reached: CustomerId => ReachedRow, b'R';
+    wrongs: (DeviceId, EndpointId) => WrongRow, b'W';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
 }

@@ -79,6 +79,11 @@ impl State {
                 self.started_at = row.as_ref().map(|row| row.at);
                 set(&mut self.rows.starts, key, row);
             }
+            AnyRow::messages(key, row) => set(&mut self.rows.messages, key, row),
+            AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),
+            AnyRow::optouts(key, row) => set(&mut self.rows.optouts, key, row),
+            AnyRow::reached(key, row) => set(&mut self.rows.reached, key, row),
+            AnyRow::wrongs(key, row) => set(&mut self.rows.wrongs, key, row),
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
             AnyRow::rules(key, row) => set(&mut self.rows.rules, key, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),

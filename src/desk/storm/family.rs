@@ -119,7 +119,7 @@ fn adopt(change: &mut Change<'_>, storm: CaseId, id: CaseId) {
 }
 
 fn by_guard(change: &mut Change<'_>, id: CaseId, rule: &RuleId, guard: &Breaker, group: Option<&str>) -> bool {
-    let key = (format!("rule {rule}"), group.unwrap_or("").to_owned());
+    let key = (rate_of(rule), group.unwrap_or("").to_owned());
     let mut rate = change.get::<RateRow>(&key).unwrap_or_default();
     if let Some(storm) = rate.storm {
         join(change, storm, id, rule);
@@ -138,6 +138,11 @@ fn by_guard(change: &mut Change<'_>, id: CaseId, rule: &RuleId, guard: &Breaker,
     change.put(key, rate);
     join(change, storm, id, rule);
     true
+}
+
+/// What is counted for the guard of a rule.
+pub(super) fn rate_of(rule: &RuleId) -> String {
+    format!("rule {rule}")
 }
 
 /// The plan of a storm that no playbook is about: ask a person.
@@ -396,7 +401,7 @@ pub(in crate::desk) fn release(change: &mut Change<'_>, storm: CaseId, actor: &s
 
 /// A person releases what the guards of a rule hold, or a new rule.
 pub(in crate::desk) fn release_rule(change: &mut Change<'_>, rule: &RuleId, actor: &str) -> Reply {
-    let of = format!("rule {rule}");
+    let of = rate_of(rule);
     let from = (of.clone(), String::new());
     let rates = change.base.rows.rates.range(from..).take_while(|(key, _)| key.0 == of);
     let storms: Vec<CaseId> = rates.filter_map(|(_, rate)| rate.storm).collect();

@@ -26,7 +26,7 @@ use super::change::Change;
 use super::goals::{self, Wake};
 use super::rows::CaseRow;
 use super::{Desk, case};
-use crate::domain::{CaseId, Span};
+use crate::domain::{CaseId, RuleId, Span};
 use crate::playbook::Playbook;
 
 /// Children let go in one look.
@@ -93,6 +93,12 @@ pub(super) fn keeps_open(change: &Change<'_>, id: CaseId) -> bool {
 }
 
 impl Desk {
+    /// Why a further case of a rule would be held by the guard of the rule, for people.
+    pub(super) fn held_by_guard(&self, rule: &RuleId, group: &str) -> Option<&str> {
+        let rate = self.state.rows.rates.get(&(family::rate_of(rule), group.to_owned()))?;
+        Some(self.state.rows.storms.get(&rate.storm?)?.why.as_str())
+    }
+
     /// What a child of a storm waits for, for people.
     pub(super) fn child_waits_for(&self, id: &CaseId, storm: &CaseId) -> String {
         let Some(row) = self.state.rows.storms.get(storm) else { return "the end of its storm".to_owned() };

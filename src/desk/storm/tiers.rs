@@ -35,7 +35,7 @@ fn code(via: &Via) -> u8 {
         Via::Call => 1,
         Via::Sms => 2,
         Via::Email => 3,
-        _ => 4,
+        Via::AppPush | Via::Human(_) => 4,
     }
 }
 

@@ -30,11 +30,14 @@ pub enum Via {
     Email,
     /// The people of a queue.
     Human(QueueName),
+    /// A message in the customer's own app.
+    AppPush,
 }
 
 impl Via {
     /// The ways by which a customer is told something, by name.
-    pub const WAYS: &[(&str, Self)] = &[("call", Self::Call), ("sms", Self::Sms), ("email", Self::Email)];
+    pub const WAYS: &[(&str, Self)] =
+        &[("call", Self::Call), ("sms", Self::Sms), ("email", Self::Email), ("app_push", Self::AppPush)];
 
     /// The parts of a text that it needs.
     pub(in crate::playbook) fn parts(&self) -> &'static [Part] {
@@ -42,6 +45,7 @@ impl Via {
             Self::Call => &[Part::Voice],
             Self::Sms => &[Part::Sms],
             Self::Email => &[Part::Subject, Part::Text, Part::Html],
+            Self::AppPush => &[Part::AppTitle, Part::App],
             Self::Human(_) => &[],
         }
     }
@@ -111,19 +115,19 @@ fn rung(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Rung
         notes.mention(MentionOf::Queue, queue);
     }
     let via = via.and_then(|v| match (&*v.value, &queue) {
-        ("call", _) => Some(Via::Call),
-        ("sms", _) => Some(Via::Sms),
-        ("email", _) => Some(Via::Email),
+        (way, _) if Via::WAYS.iter().any(|(w, _)| *w == way) => {
+            Via::WAYS.iter().find_map(|(w, via)| (*w == way).then(|| via.clone()))
+        }
         ("human", Some(queue)) => Some(Via::Human(QueueName::from(&*queue.value))),
         ("human", None) => {
             diags.push(Diagnostic::error("P015", "a human rung needs a `queue`").at(v.place, "which queue?"));
             None
         }
         (other, _) => {
-            let near = did_you_mean(other, ["call", "sms", "email", "human"]);
+            let near = did_you_mean(other, Via::WAYS.iter().map(|(w, _)| *w).chain(["human"]));
             diags.push(
                 Diagnostic::error("P015", format!("unknown way '{other}'"))
-                    .at(v.place, "expected call, sms, email or human")
+                    .at(v.place, "expected call, sms, email, app_push or human")
                     .maybe_hint(near.map(|n| format!("did you mean '{n}'?"))),
             );
             None
