@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{At, CaseId, Detection, DeviceId, EffectId, Order, Outcome, Receipt, RuleId, Severity, Value};
+use crate::domain::{
+    At, CaseId, CustomerId, Detection, DeviceId, EffectId, Order, Outcome, Receipt, RuleId, Severity, Value,
+};
 
 /// Everything that can happen to the desk. Each input gives at most one record of the desk log.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +65,22 @@ pub enum Input {
         /// Who.
         actor: String,
     },
+    /// A customer is to be erased: `POST /api/v1/customers/{id}/erase`.
+    Erase {
+        /// Whom.
+        customer: CustomerId,
+        /// Even while a safety case of theirs is open.
+        force: bool,
+        /// Who asks for it.
+        actor: String,
+    },
+    /// An erased customer is one again: `POST /api/v1/customers/{id}/readmit`.
+    Readmit {
+        /// Whom.
+        customer: CustomerId,
+        /// Who says so.
+        actor: String,
+    },
     /// The daemon has started: attempts that were started and not finished are now of unknown outcome.
     Started,
     /// The instant named by the last `Step::wake_at` has come: claim what is due, escalate what is late.
@@ -81,8 +99,19 @@ pub struct Step {
     pub watch: Vec<(DeviceId, Watch)>,
     /// Latched episodes that a person has ended: for the journal of the engine, which ends them.
     pub releases: Vec<(DeviceId, RuleId)>,
+    /// Keys of customers to be destroyed or made once the record is durable, before the reply.
+    pub keys: Vec<KeyChange>,
     /// The answer to whoever asked.
     pub reply: Reply,
+}
+
+/// What is to be done to the key of a customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChange {
+    /// To destroy: the customer is erased.
+    Destroy(CustomerId),
+    /// To make a new one, although there was one that was destroyed.
+    Readmit(CustomerId),
 }
 
 /// Whether to forward a device's facts.

@@ -62,6 +62,7 @@ impl State {
             AnyRow::latches(key, row) => set(&mut self.rows.latches, key, row),
             AnyRow::holds(key, row) => set(&mut self.rows.holds, key, row),
             AnyRow::breakers(key, row) => set(&mut self.rows.breakers, key, row),
+            AnyRow::erased(id, row) => set(&mut self.rows.erased, id, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
         }
         Ok(())

@@ -16,6 +16,7 @@
 //! | `GET /api/v1/cases?closed=&limit=` | token, scope `read` | the list |
 //! | `GET /api/v1/cases/{id}` | token, scope `read` | one case; `id` is the full id or its first 4 or more characters |
 //! | `POST /api/v1/cases/{id}/ack` | token, scope `ack` | done |
+//! | `GET /api/v1/customers/{id}`, `POST …/erase`, `POST …/readmit` | token, scope `privacy` | everything stored of a person; done |
 //! | `POST /api/v1/cases/{id}/close` | token, scope `act` | done; body `{"reason": "…"}` |
 //!
 //! Every error is `{"error":{"code","message","hint"}}`.
@@ -23,6 +24,7 @@
 mod api;
 mod auth;
 mod callback;
+mod customer;
 mod dispatch;
 mod explain;
 mod lookup;

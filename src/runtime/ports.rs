@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::desk::{Caller, CaseSummary, CaseView, Input, Lookup, Reply};
-use crate::domain::{At, CaseId, DeviceId, Order, Outcome, Span, shard_of};
+use crate::domain::{At, CaseId, CustomerId, DeviceId, Order, Outcome, Span, shard_of};
 use crate::engine::{Explanation, NoSuchRule};
 
 /// A way out: makes one attempt. Implemented by each adapter in `channels`.
@@ -84,6 +84,8 @@ pub enum DeskQuestion {
     Find(String, oneshot::Sender<Option<CaseId>>),
     /// Who calls, and how things stand with their devices.
     Lookup(Caller, oneshot::Sender<Lookup>),
+    /// Everything that is stored of a customer.
+    Dossier(CustomerId, oneshot::Sender<Option<serde_json::Value>>),
 }
 
 /// The desk's queue is full or the desk has stopped; nothing was taken in. Try again later.
@@ -133,6 +135,11 @@ impl DeskHandle {
     /// Who calls, and how things stand with their devices.
     pub async fn lookup(&self, caller: Caller) -> Result<Lookup, Busy> {
         self.ask(|answer| DeskQuestion::Lookup(caller, answer)).await
+    }
+
+    /// Everything that is stored of a customer; `None` if nothing is.
+    pub async fn dossier(&self, customer: CustomerId) -> Result<Option<serde_json::Value>, Busy> {
+        self.ask(|answer| DeskQuestion::Dossier(customer, answer)).await
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> DeskQuestion) -> Result<T, Busy> {
