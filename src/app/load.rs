@@ -11,7 +11,7 @@ use super::secrets::Secrets;
 use super::settings::Settings;
 use crate::channels::ProviderSettings;
 use crate::desk::Keyring;
-use crate::domain::{AdapterName, Registry};
+use crate::domain::{AdapterName, Mode, Registry};
 use crate::model::{self, CodeTables, Models, RegistryFiles};
 use crate::playbook::{self, Messages, ProviderKind, Surroundings, Verb};
 use crate::rules::{Fleet, Program};
@@ -42,7 +42,7 @@ impl Loaded {
     #[must_use]
     pub fn filters(&self) -> Vec<Arc<str>> {
         let mut filters = self.rules.program.models().filters();
-        filters.extend(self.rules.replies.iter().cloned());
+        filters.extend(self.rules.replies.iter().chain(&self.rules.switches).cloned());
         filters.sort();
         filters.dedup();
         filters
@@ -175,6 +175,8 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         queues: settings.queue.iter().map(|(name, q)| (name.clone(), q.people.clone())).collect(),
         settings: settings.desk.clone(),
         guards: program.rules().iter().map(|r| (r.id.clone(), r.guards.clone())).collect(),
+        revs: program.rules().iter().filter(|r| r.mode == Mode::Live).map(|r| (r.id.clone(), r.rev)).collect(),
+        stop_topic: format!("forewarn/{}/halt", settings.broker.client_id),
         public_url: settings.http.public_url.trim_end_matches('/').to_owned(),
         // Handed in by whoever keeps a store; checks and plays need none.
         keys: Keyring::default(),
@@ -185,7 +187,12 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
     }
     cross::check(diags, &program, &desk);
     let (public_url, tokens) = web.ok()?;
-    let rules = Arc::new(Rules { program: Arc::new(program), registry, replies });
+    let rules = Arc::new(Rules {
+        program: Arc::new(program),
+        registry,
+        replies,
+        switches: vec![desk.stop_topic.as_str().into()],
+    });
     Some(Loaded { settings, rules, desk: Arc::new(desk), public_url, tokens })
 }
 
@@ -215,6 +222,7 @@ fn providers(settings: &BTreeMap<AdapterName, ProviderSettings>) -> BTreeMap<Ada
             kind: kind_of(p),
             per_second: limits.per_second,
             per_hour: limits.per_hour,
+            per_day: limits.per_day,
             concurrency: Some(limits.concurrency),
         }
     };

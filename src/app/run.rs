@@ -322,8 +322,9 @@ async fn reload(path: &Path, daemon: &Daemon, outside: &Outside, control: &mqtt:
     match check(path).and_then(|(loaded, diags)| Ok((outside.build(&loaded)?.0, loaded, diags))) {
         Ok((channels, loaded, diags)) => {
             keep(path, &loaded, &diags);
-            control.set_filters(loaded.filters());
             daemon.reload(loaded.rules.clone(), loaded.desk.clone(), channels).await;
+            // After the rules: what the broker has kept for a new topic comes at once.
+            control.set_filters(loaded.filters());
             tracing::info!(
                 rules = loaded.rules.program.count(),
                 registry = loaded.rules.registry.devices.len(),
@@ -345,6 +346,9 @@ fn health(probe: Probe, link: watch::Receiver<Link>) -> Arc<dyn Fn() -> Health +
             health.not_live.push("storage_failed");
         } else if !probe.troubles().is_empty() {
             health.not_ready.push("storage_or_loop_in_trouble");
+        }
+        if probe.stopped() {
+            health.notes.push("effects_stopped_by_a_person");
         }
         if !link.borrow().is_connected() {
             health.not_ready.push("broker_disconnected");

@@ -40,6 +40,8 @@ pub enum ProviderSettings {
 /// concurrency.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
+    /// Effects in 24 hours: `money_per_day` by `price`; `None`: no limit.
+    pub per_day: Option<u32>,
     /// Effects a second (`0.5` is one every two seconds); `None`: no limit.
     pub per_second: Option<u32>,
     /// Effects an hour; `None`: no limit.
@@ -65,15 +67,32 @@ macro_rules! provider_table {
             /// See [`Limits`].
             #[serde(default, deserialize_with = "text_or_value")]
             pub concurrency: Option<u32>,
+            /// What one attempt costs, in any unit of money.
+            #[serde(default, deserialize_with = "text_or_value")]
+            pub price: Option<f64>,
+            /// What all attempts of 24 hours may cost.
+            #[serde(default, deserialize_with = "text_or_value")]
+            pub money_per_day: Option<f64>,
         }
 
         impl $name {
             fn limits(&self) -> Limits {
                 let concurrency = self.concurrency.unwrap_or(4).clamp(1, 64);
-                Limits { per_second: self.per_second, per_hour: self.per_hour, concurrency }
+                let per_day = paid(self.price, self.money_per_day);
+                Limits { per_second: self.per_second, per_hour: self.per_hour, per_day, concurrency }
             }
         }
     };
+}
+
+/// How many attempts the money for a day pays for. Money without a price pays for nothing: better a call too few than a
+/// bill without an end.
+fn paid(price: Option<f64>, money: Option<f64>) -> Option<u32> {
+    let money = money?;
+    let attempts = price.filter(|price| *price > 0.0).map_or(0.0, |price| (money / price).floor());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "kept in range first")]
+    let attempts = attempts.clamp(0.0, f64::from(u32::MAX)) as u32;
+    Some(attempts)
 }
 
 /// How the connection to an SMTP server is protected.
@@ -361,6 +380,20 @@ mod tests {
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn money_pays_for_whole_attempts() {
+        for (price, money, attempts) in [
+            (Some(0.05), Some(1.01), Some(20)),
+            (Some(3.0), Some(2.0), Some(0)),
+            (None, Some(100.0), Some(0)),
+            (Some(0.0), Some(100.0), Some(0)),
+            (Some(0.05), None, None),
+            (Some(1e-9), Some(1e9), Some(u32::MAX)),
+        ] {
+            assert_eq!(paid(price, money), attempts, "{price:?} {money:?}");
         }
     }
 

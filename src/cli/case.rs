@@ -1,4 +1,4 @@
-//! `forewarn case list | show | ack | close | release-rule`: cases on the terminal, through the daemon's API.
+//! `forewarn case list | show | ack | close | stop | resume | stops | release-rule`: cases on the terminal, through the daemon's API.
 
 mod client;
 mod render;
@@ -7,9 +7,14 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+use serde_json::json;
 
 pub(super) use client::Client;
+use render::render_switches;
 pub use render::{CaseList, Style, render_case, render_list};
+
+use crate::desk::SwitchView;
+use crate::domain::Stop;
 
 /// `forewarn case`.
 #[derive(Debug, clap::Args)]
@@ -58,7 +63,30 @@ pub enum Command {
         #[arg(long)]
         reason: String,
     },
-    /// Let the cases go on that the breaker of a rule holds
+    /// Stop everything that is not yet under way, of all cases or of one; people in danger are still told
+    Stop {
+        /// This case only: its id, or the first 4 or more characters
+        #[arg(long)]
+        case: Option<String>,
+        /// What tells people of danger, too
+        #[arg(long)]
+        all: bool,
+        /// Why, for whoever wonders
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Take a stop back
+    Resume {
+        /// Of this case only
+        #[arg(long)]
+        case: Option<String>,
+        /// Why, for whoever wonders
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// List the stop switches
+    Stops,
+    /// Let a rule act: the cases that its breaker holds, or a new rule that waits for a person
     ReleaseRule {
         /// The rule, as a held case names it
         rule: String,
@@ -189,8 +217,16 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Show { id } => client.get(&["cases", id], &[]).await?,
         Command::Ack { id } => client.post(&["cases", id, "ack"], None).await?,
         Command::Close { id, reason } => {
-            client.post(&["cases", id, "close"], Some(serde_json::json!({ "reason": reason }))).await?
+            client.post(&["cases", id, "close"], Some(json!({ "reason": reason }))).await?
         }
+        Command::Stop { case, all, reason } => {
+            let stop = if *all { Stop::All } else { Stop::On };
+            client.post(&switch(case.as_deref()), Some(json!({ "stop": stop, "reason": reason }))).await?
+        }
+        Command::Resume { case, reason } => {
+            client.post(&switch(case.as_deref()), Some(json!({ "stop": Stop::Off, "reason": reason }))).await?
+        }
+        Command::Stops => client.get(&["stop"], &[]).await?,
         Command::ReleaseRule { rule } => client.post(&["rules", rule, "release"], None).await?,
     };
     if args.json {
@@ -206,8 +242,24 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Show { .. } => render_case(&client.read(&text)?, style),
         Command::Ack { .. } => format!("Case {} acknowledged.\n", client.read::<Done>(&text)?.short),
         Command::Close { .. } => format!("Case {} closed.\n", client.read::<Done>(&text)?.short),
-        Command::ReleaseRule { rule } => format!("The held cases of rule {rule} go on.\n"),
+        Command::Stop { .. } => {
+            "Stopped. What is under way goes on; `forewarn case resume` takes it back.\n".to_owned()
+        }
+        Command::Resume { .. } => "What has waited goes on within 15 seconds.\n".to_owned(),
+        Command::Stops => render_switches(&client.read::<Switches>(&text)?.switches, style),
+        Command::ReleaseRule { rule } => format!("Rule {rule} may act; what it holds goes on.\n"),
     })
+}
+
+/// The path of a stop switch.
+fn switch(case: Option<&str>) -> Vec<&str> {
+    case.map_or_else(|| vec!["stop"], |id| vec!["cases", id, "stop"])
+}
+
+/// What the daemon answers to `stops`.
+#[derive(serde::Deserialize)]
+struct Switches {
+    switches: Vec<SwitchView>,
 }
 
 /// What the daemon answers to `ack` and `close`.

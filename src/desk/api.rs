@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    At, CaseId, CustomerId, Detection, DeviceId, EffectId, Order, Outcome, Receipt, RuleId, Severity, Value,
+    At, CaseId, CustomerId, Detection, DeviceId, EffectId, Order, Outcome, Receipt, RuleId, Severity, Stop, Value,
 };
 
 /// Everything that can happen to the desk. Each input gives at most one record of the desk log.
@@ -81,10 +81,59 @@ pub enum Input {
         /// Who says so.
         actor: String,
     },
+    /// A person decides something about a case, or (without one) about everything.
+    Act {
+        /// Which case.
+        case: Option<CaseId>,
+        /// Who: the name of the API token.
+        actor: String,
+        /// What.
+        act: Act,
+    },
+    /// A message on the topic of a stop switch.
+    Switch {
+        /// The topic.
+        topic: String,
+        /// What it says.
+        stop: Stop,
+        /// When it reached us.
+        received_at: At,
+        /// Handed out by the broker because we subscribed: it may be old.
+        retained: bool,
+    },
     /// The daemon has started: attempts that were started and not finished are now of unknown outcome.
     Started,
     /// The instant named by the last `Step::wake_at` has come: claim what is due, escalate what is late.
     Wake,
+}
+
+/// What a person decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Turns the stop switch: of the case, or that of everything.
+    Stop {
+        /// How far.
+        stop: Stop,
+        /// Why, for whoever wonders.
+        reason: String,
+    },
+}
+
+/// A stop switch that is or was on, for reading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchView {
+    /// Of which case; `None`: of everything.
+    pub case: Option<CaseId>,
+    /// The topic whose messages turn it, if there is one.
+    pub topic: Option<String>,
+    /// How far it is on.
+    pub stop: Stop,
+    /// Who turned it last.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: At,
 }
 
 /// What one input led to.

@@ -6,7 +6,7 @@
 
 use super::change::Change;
 use super::rows::{BreakerRow, CaseRow, HoldRow, PageRow, Why};
-use super::{Reply, TimelineKind, hold, pages};
+use super::{Reply, TimelineKind, hold, pages, rules};
 use crate::domain::{CaseId, QueueName, RuleId};
 
 type Key = (RuleId, String);
@@ -73,7 +73,7 @@ pub(super) fn release(change: &mut Change<'_>, rule: &RuleId, actor: &str) -> Re
     let tripped: Vec<(Key, BreakerRow)> =
         of_rule.filter(|(_, row)| row.tripped).map(|(key, row)| (key.clone(), row.clone())).collect();
     if tripped.is_empty() {
-        return Reply::Refused(format!("no case is held by a breaker of rule {rule}"));
+        return rules::allow(change, rule, actor);
     }
     change.because(format!("api:{actor}"), format!("released the held cases of rule {rule}"));
     for (key, row) in tripped {

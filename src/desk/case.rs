@@ -9,7 +9,7 @@ use super::rows::{
     BudgetKey, BudgetRow, CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow,
     StepState, TicketRow,
 };
-use super::{Reply, TimelineKind, goals, hold, latch, pages, position, ticket};
+use super::{Reply, TimelineKind, goals, hold, latch, pages, position, rules, stop, ticket};
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
@@ -23,6 +23,7 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
         return Reply::Done;
     }
     change.because("engine", format!("{} on {}: {:?}", d.fault, d.device, d.change));
+    rules::seen(change, d);
     let ended = matches!(d.change, What::Cleared | What::RuleRemoved);
     let mut episode = EpisodeRow {
         seq: d.seq,
@@ -69,6 +70,9 @@ fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
     }
     if d.historical {
         return Some("made of backfilled data".to_owned());
+    }
+    if rules::waits(change, &d.rule) {
+        return Some(format!("rule {} is new and waits for a person: forewarn case release-rule {}", d.rule, d.rule));
     }
     (!change.config.registry.devices.contains_key(&d.device)).then(|| "the device is not in the registry".to_owned())
 }
@@ -329,6 +333,7 @@ pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
     }
     latch::release(change, id);
     hold::closed(change, id);
+    stop::closed(change, id);
     pages::acknowledge(change, id, outcome);
     drop_waiting(change, id);
     change.say(id, TimelineKind::Decided, format!("case closed: {outcome}"), None);

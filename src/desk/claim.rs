@@ -4,7 +4,7 @@
 use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
-use super::{TimelineKind, news};
+use super::{Provider, TimelineKind, news, stop};
 use crate::domain::{At, EffectId, EndpointKind, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
 use crate::playbook::QuietHours;
@@ -101,12 +101,11 @@ fn sent_line(row: &EffectRow) -> String {
 /// Also for questions, which spend the provider's budget but need no consent.
 pub(super) fn spend(change: &mut Change<'_>, row: &EffectRow) {
     let key = BudgetKey::Provider(row.adapter.clone());
-    let limited =
-        change.config.providers.get(&row.adapter).is_some_and(|p| p.per_second.is_some() || p.per_hour.is_some());
-    if limited {
+    if change.config.providers.get(&row.adapter).is_some_and(Provider::is_limited) {
         let mut budget = change.get::<BudgetRow>(&key).unwrap_or_default();
         budget.second = budget.second.take(change.now, Span::from_secs(1));
         budget.hour = budget.hour.take(change.now, Span::from_hours(1));
+        budget.day = budget.day.take(change.now, Span::from_hours(24));
         change.put(key, budget);
     }
 }
@@ -115,6 +114,9 @@ fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
     let Some(case) = change.get::<CaseRow>(&row.case) else { return Gate::Drop("its case is gone".to_owned()) };
     if let Some(why) = obsolete(change, &case, row) {
         return Gate::Drop(why);
+    }
+    if let Some(why) = stop::holds(change, row) {
+        return Gate::Wait(change.now + stop::LOOK_AGAIN, why);
     }
     if !change.config.providers.contains_key(&row.adapter) {
         return Gate::Drop(format!("there is no provider {} any more", row.adapter));
@@ -130,18 +132,18 @@ fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
 
 /// Whether what was planned is still to be done.
 fn obsolete(change: &Change<'_>, case: &CaseRow, row: &EffectRow) -> Option<String> {
+    let step = change.get::<StepRow>(&(row.case, row.step.clone()));
+    let ended = step.is_some_and(|s| matches!(s.state, StepState::Done | StepState::Cancelled));
+    if ended && row.delivery.kind.is_contact() {
+        return Some("it is not needed any more".to_owned());
+    }
     if row.compensation {
         return None;
     }
     if !case.is_open() {
         return Some("the case is closed".to_owned());
     }
-    if case.backing_out.is_some() {
-        return Some("the plan is being undone".to_owned());
-    }
-    let step = change.get::<StepRow>(&(row.case, row.step.clone()));
-    let ended = step.is_some_and(|s| matches!(s.state, StepState::Done | StepState::Cancelled));
-    (ended && row.delivery.kind.is_contact()).then(|| "it is not needed any more".to_owned())
+    case.backing_out.is_some().then(|| "the plan is being undone".to_owned())
 }
 
 fn contact_gate(
@@ -196,6 +198,7 @@ fn provider_gate(change: &Change<'_>, row: &EffectRow) -> Gate {
     let windows = [
         (provider.per_second, budget.second, Span::from_secs(1), "rate"),
         (provider.per_hour, budget.hour, Span::from_hours(1), "hourly budget"),
+        (provider.per_day, budget.day, Span::from_hours(24), "money for a day"),
     ];
     for (max, window, per, name) in windows {
         if let Some(at) = max.and_then(|max| window.free_at(change.now, Limit { max, per })) {

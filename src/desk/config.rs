@@ -39,6 +39,19 @@ pub struct Settings {
     pub facts_every: Span,
     /// Closed cases stay in the list for this long.
     pub retention: Span,
+    /// Whether a rule that was never seen before may act.
+    pub new_rules: NewRules,
+}
+
+/// What becomes of the detections of a live rule that the desk has never seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NewRules {
+    /// They open cases.
+    #[default]
+    Live,
+    /// They are recorded only, until a person releases the rule.
+    Shadow,
 }
 
 impl Default for Settings {
@@ -56,6 +69,7 @@ impl Default for Settings {
             dispatch_poll: Span::from_secs(60),
             facts_every: Span::from_secs(5),
             retention: Span::from_hours(30 * 24),
+            new_rules: NewRules::Live,
         }
     }
 }
@@ -69,8 +83,17 @@ pub struct Provider {
     pub per_second: Option<u32>,
     /// Attempts an hour, at most.
     pub per_hour: Option<u32>,
+    /// Attempts in 24 hours, at most: what the money for a day pays for.
+    pub per_day: Option<u32>,
     /// Attempts at the same time; kept by the dispatcher.
     pub concurrency: Option<u32>,
+}
+
+impl Provider {
+    /// Whether its attempts are counted.
+    pub(super) fn is_limited(&self) -> bool {
+        self.per_second.is_some() || self.per_hour.is_some() || self.per_day.is_some()
+    }
 }
 
 /// Somebody in a queue: `[queue.<name>] people = […]`. One of `call`, `webhook`, `mail`, in this order of preference.
@@ -106,6 +129,10 @@ pub struct Config {
     pub settings: Settings,
     /// What is looked at before a case of a rule acts; rules that ask for nothing need not be named.
     pub guards: BTreeMap<RuleId, Guards>,
+    /// The rules in force, by version.
+    pub revs: BTreeMap<RuleId, u64>,
+    /// The topic whose messages turn the stop switch of everything.
+    pub stop_topic: String,
     /// Where callbacks come in; shown in tickets.
     pub public_url: String,
     /// What personal data is sealed with.

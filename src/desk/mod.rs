@@ -38,10 +38,12 @@ mod quiet;
 mod reach;
 mod record;
 mod rows;
+mod rules;
 mod seal;
 mod settle;
 mod speech;
 mod state;
+mod stop;
 mod ticket;
 mod view;
 mod wait;
@@ -49,10 +51,10 @@ mod wait;
 use std::sync::Arc;
 
 pub use api::{
-    CaseSummary, CaseView, EffectView, GoalView, Input, KeyChange, Reply, Speech, SpeechThen, Step, TimelineEntry,
-    TimelineKind, Watch,
+    Act, CaseSummary, CaseView, EffectView, GoalView, Input, KeyChange, Reply, Speech, SpeechThen, Step, SwitchView,
+    TimelineEntry, TimelineKind, Watch,
 };
-pub use config::{Config, Person, Provider, Settings};
+pub use config::{Config, NewRules, Person, Provider, Settings};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use quiet::QuietWindow;
 pub use record::Record;

@@ -2,7 +2,7 @@
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, speech, ticket};
+use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, rules, speech, ticket};
 use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;
@@ -20,6 +20,7 @@ pub(super) fn restarted(change: &mut Change<'_>) -> Reply {
         happened(change, effect, &Event::Restart);
     }
     latch::again(change);
+    rules::started(change);
     Reply::Done
 }
 

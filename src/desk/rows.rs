@@ -10,7 +10,9 @@ use serde_json::{Value as Json, json};
 
 use super::TimelineEntry;
 use super::erase::ErasedRow;
+use super::rules::RuleRow;
 use super::seal::Sealed;
+use super::stop::SwitchRow;
 use crate::domain::{
     AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
     GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
@@ -334,6 +336,8 @@ pub(super) enum BudgetKey {
 pub(super) struct BudgetRow {
     pub(super) second: Window,
     pub(super) hour: Window,
+    /// As many as the money of a day pays for.
+    pub(super) day: Window,
     /// The case that used up the day.
     pub(super) case: Option<CaseId>,
 }
@@ -493,6 +497,8 @@ tables! {
     latches: EpisodeId => LatchRow, b'x';
     holds: CaseId => HoldRow, b'o';
     breakers: (RuleId, String) => BreakerRow, b'k';
+    switches: Option<CaseId> => SwitchRow, b'w';
+    rules: RuleId => RuleRow, b'r';
     erased: CustomerId => ErasedRow, b'X';
 }
 

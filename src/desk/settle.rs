@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use super::rows::{CaseRow, EffectRow};
 use super::state::Timer;
-use super::{Input, Reply, Watch};
-use super::{breaker, case, claim, erase, goals, news, speech};
+use super::{Act, Input, Reply, Watch, breaker, case, claim, erase, goals, news, speech, stop};
 use crate::domain::DeviceId;
 
 /// Timers handled in one step; the rest is due at once in the next.
@@ -26,6 +25,12 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Release { rule, actor } => breaker::release(change, &rule, &actor),
         Input::Erase { customer, force, actor } => erase::erase(change, &customer, force, &actor),
         Input::Readmit { customer, actor } => erase::readmit(change, &customer, &actor),
+        Input::Act { case, actor, act } => match act {
+            Act::Stop { stop, reason } => stop::turned(change, case, stop, &actor, &reason),
+        },
+        Input::Switch { topic, stop, received_at, retained } => {
+            stop::message(change, &topic, stop, received_at, retained)
+        }
         Input::Started => news::restarted(change),
         Input::Wake => wake(change),
     }

@@ -1,8 +1,36 @@
-//! What a rule asks of the desk before one of its cases acts.
+//! What keeps the desk from acting: what a rule asks for before one of its cases does, and the stop switch.
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Span;
+
+/// How far a stop switch is on. Attempts under way are never cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// Nothing waits for it.
+    #[default]
+    Off,
+    /// Everything waits but what tells people that they are in danger, what pages our own people, and what undoes or
+    /// documents.
+    On,
+    /// Everything waits.
+    All,
+}
+
+impl Stop {
+    /// The word used in files, messages and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::On => "on",
+            Self::All => "all",
+        }
+    }
+}
 
 /// What the desk looks at before the case of a rule may do anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

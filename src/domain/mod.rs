@@ -19,7 +19,7 @@ pub use effect::{
     CallProgress, CallWork, CommandWork, DispatchWork, Job, JobState, JobUpdate, MailWork, Order, OrderKind, Outcome,
     Place, Purpose, Receipt, ReceiptKind, SmsProgress, SmsWork, TicketWork, Vehicle, WebhookWork, Work,
 };
-pub use guard::{Breaker, Guards};
+pub use guard::{Breaker, Guards, Stop};
 pub use id::{
     AdapterName, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, FaultName, GoalName,
     ModelId, ParseIdError, PlaybookId, QueueName, RuleId, ScriptId, SignalName, StepId,

@@ -11,8 +11,9 @@ pub const SHARDS: usize = 256;
 /// to the node happens to them. No other id has slashes.
 #[must_use]
 pub fn shard_of(device: &str) -> u8 {
-    let together = device.match_indices('/').nth(1).map_or(device, |(at, _)| &device[..at]);
-    xxh3_64(together.as_bytes()).to_le_bytes()[0]
+    let id = device.as_bytes();
+    let mut slashes = (0..id.len()).filter(|at| id[*at] == b'/');
+    xxh3_64(&id[..slashes.nth(1).unwrap_or(id.len())]).to_le_bytes()[0]
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
 use super::fold::Memo;
-use super::level::{Phase, Track};
+use super::level::Phase;
 use super::look::Look;
 use super::ops::{self, Op, word};
 use super::part::{PartValue, Parts, empty_row, keep_text};
@@ -139,8 +139,8 @@ impl Scratch {
     /// Marks the operators and rules that read a slot.
     fn touch(&mut self, program: &ModelProgram, slot: u16) {
         let at = usize::from(slot);
-        program.ops_by_slot[at].iter().for_each(|op| set(&mut self.ops, *op));
-        program.rules_by_slot[at].iter().for_each(|rule| set(&mut self.rules, *rule));
+        program.ops_by_slot[at].set_in(&mut self.ops);
+        program.rules_by_slot[at].set_in(&mut self.rules);
     }
 }
 
@@ -175,9 +175,20 @@ impl Life {
             is_past: false,
         }
     }
-}
 
-impl Life {
+    /// For how long nothing was heard at device time `now`, outages of our own left out; 0 before the first sample.
+    pub(super) fn silence(&self, now: i64) -> i64 {
+        if self.clock == i64::MIN {
+            return 0;
+        }
+        now.saturating_sub(self.clock).saturating_add(self.anchor) - self.heard
+    }
+
+    /// How far apart its messages usually are, in seconds.
+    pub(super) fn usual_interval(&self) -> f64 {
+        if self.usual == 0 { f64::NAN } else { f64::from(self.usual) / 1_000.0 }
+    }
+
     /// A running mean over sixteen messages, in device time: neither our outages nor a backlog distort it. A single
     /// pause counts at most tenfold.
     fn learn_interval(&mut self, at: i64) {
@@ -294,7 +305,7 @@ impl Device {
             let said = sample.parts.iter().map(|said| said.slot);
             sample.lists.iter().map(|list| list.0).chain(said).for_each(|slot| scratch.touch(work.program, slot));
         }
-        work.program.rules_always.iter().for_each(|rule| set(&mut scratch.rules, *rule));
+        work.program.rules_always.set_in(&mut scratch.rules);
         for (slot, text) in &sample.texts {
             keep_text(&mut self.texts, *slot, text);
         }
@@ -488,42 +499,30 @@ impl Device {
         part: Option<usize>,
         now: i64,
     ) -> View<'a> {
-        let silence = if self.life.clock == i64::MIN {
-            0
-        } else {
-            (now.saturating_sub(self.life.clock)).saturating_add(self.life.anchor) - self.life.heard
-        };
         View {
             program,
-            consts: &self.profile.consts,
-            windows: &self.profile.windows,
+            profile: &self.profile,
             row: &self.row,
             parts: &self.parts.0,
             part: part.unwrap_or(usize::MAX),
             memo,
             settled: i64::MIN,
             now,
-            silence,
-            usual: if self.life.usual == 0 { f64::NAN } else { f64::from(self.life.usual) / 1_000.0 },
-            zones: &self.profile.zones,
+            life: &self.life,
         }
     }
 }
 
-/// The row of the device or of one of its parts, while other fields are in use.
 /// Whether any level of the rule is pending or in force in this row.
 fn is_up(rule: &RuleProgram, row: &[u64]) -> bool {
     let tracks = row[rule.offset + RULE_WORDS..].chunks_exact(LEVEL_WORDS).take(rule.levels.len());
-    tracks.map(Track::load).any(|track| track.phase != Phase::Off)
+    tracks.map(Phase::load).any(|phase| phase != Phase::Off)
 }
 
+/// The row of the device or of one of its parts, while other fields are in use.
 fn row_of<'a>(row: &'a mut [u64], parts: &'a mut Parts, part: Option<usize>) -> &'a mut [u64] {
     match part {
         None => row,
         Some(ix) => &mut parts.0[ix].row,
     }
-}
-
-fn set(bits: &mut [u64], ix: u16) {
-    bits[usize::from(ix) / 64] |= 1 << (ix % 64);
 }

@@ -129,7 +129,7 @@ fn text(view: &View<'_>, spec: &RuleProgram, code: &[Ins]) -> String {
 fn written(view: &View<'_>, spec: &RuleProgram, ins: Ins, taken: &[String]) -> String {
     let infix = |op: &str| taken.join(op);
     match ins {
-        Ins::Const(c) => view.consts[usize::from(c)].to_string(),
+        Ins::Const(c) => view.profile.consts[usize::from(c)].to_string(),
         Ins::Slot(slot) => view.program.slots[usize::from(slot)].name.to_string(),
         Ins::Age(slot) => format!("age({})", view.program.slots[usize::from(slot)].name),
         // A change of unit of the same thing.
@@ -140,7 +140,7 @@ fn written(view: &View<'_>, spec: &RuleProgram, ins: Ins, taken: &[String]) -> S
         Ins::Div => infix(" / "),
         Ins::Read(read, op) => {
             let op = &view.program.ops[usize::from(op)];
-            let window = op.window.map(|c| Span::from_secs_f64(view.consts[usize::from(c)]).to_string());
+            let window = op.window.map(|c| Span::from_secs_f64(view.profile.consts[usize::from(c)]).to_string());
             let mut inside = vec![text(view, spec, &op.input)];
             inside.extend(taken.iter().cloned());
             inside.extend(window);

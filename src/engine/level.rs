@@ -21,6 +21,28 @@ pub enum Phase {
     Clearing,
 }
 
+impl Phase {
+    /// The phase of a level, without the rest of its state.
+    pub(super) fn load(words: &[u64]) -> Self {
+        match (words[2] >> 32) & 0xff {
+            0 => Self::Off,
+            1 => Self::Pending,
+            2 => Self::On,
+            _ => Self::Clearing,
+        }
+    }
+
+    /// Whether the level has been reached and not left.
+    pub(super) fn in_force(self) -> bool {
+        matches!(self, Self::On | Self::Clearing)
+    }
+
+    /// Whether a hold is running.
+    pub(super) fn waits(self) -> bool {
+        matches!(self, Self::Pending | Self::Clearing)
+    }
+}
+
 /// The state of one level, unpacked from its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Track {
@@ -52,17 +74,11 @@ pub(super) struct Step {
 impl Track {
     pub(super) fn load(words: &[u64]) -> Self {
         let packed = words[2];
-        let phase = match (packed >> 32) & 0xff {
-            0 => Phase::Off,
-            1 => Phase::Pending,
-            2 => Phase::On,
-            _ => Phase::Clearing,
-        };
         Self {
             from: time(words[0]),
             acc: time(words[1]),
             count: u32::try_from(packed & 0xffff_ffff).unwrap_or(u32::MAX),
-            phase,
+            phase: Phase::load(words),
             paused: packed & 1 << 40 != 0,
             tried: packed & 1 << 41 != 0,
         }
@@ -81,33 +97,28 @@ impl Track {
         debug_assert!(words.len() >= LEVEL_WORDS);
     }
 
-    /// Whether the level has been reached and not left.
-    pub(super) fn in_force(&self) -> bool {
-        matches!(self.phase, Phase::On | Phase::Clearing)
+    /// Whether a sample that does not say true leaves these words as they are: nothing is in force, waits or was tried.
+    pub(super) fn is_idle(words: &[u64]) -> bool {
+        words[1] == 0 && words[2] == 0
     }
 
     /// One step; `value` is `clear` if the level is in force and `when` if it is not.
     pub(super) fn step(&mut self, level: &LevelProgram, gap: Gap, at: Step, value: f64) {
-        let (hold, confirm) = if self.in_force() { (level.clear_hold, 1) } else { (level.hold, level.confirm) };
+        let (hold, confirm) = if self.phase.in_force() { (level.clear_hold, 1) } else { (level.hold, level.confirm) };
         if at.sample {
             self.count_sample(level, gap, at, value);
         }
-        if !self.waits() || value != 1.0 {
+        if !self.phase.waits() || value != 1.0 {
             self.tried |= !at.sample;
             return;
         }
         let acc = if at.sample { self.acc } else { self.acc.saturating_add(self.unaccounted(at)) };
         if acc >= hold && self.count >= needed(hold, confirm, at.clock) {
-            self.phase = if self.in_force() { Phase::Off } else { Phase::On };
+            self.phase = if self.phase.in_force() { Phase::Off } else { Phase::On };
             self.rest();
         } else {
             self.tried |= !at.sample;
         }
-    }
-
-    /// Whether a hold is running.
-    pub(super) fn waits(&self) -> bool {
-        matches!(self.phase, Phase::Pending | Phase::Clearing)
     }
 
     fn unaccounted(&self, at: Step) -> i64 {
@@ -118,18 +129,18 @@ impl Track {
         self.tried = false;
         let elapsed = (at.now - at.last).max(0);
         if value == 0.0 {
-            self.phase = if self.in_force() { Phase::On } else { Phase::Off };
+            self.phase = if self.phase.in_force() { Phase::On } else { Phase::Off };
             self.rest();
         } else if value.is_nan() {
-            if self.waits() && !self.paused {
+            if self.phase.waits() && !self.paused {
                 self.acc += covered(gap, elapsed);
                 self.paused = true;
             }
-        } else if !self.waits() || (elapsed > gap.max && gap.policy == OnGap::Reset) {
-            if !self.in_force() {
+        } else if !self.phase.waits() || (elapsed > gap.max && gap.policy == OnGap::Reset) {
+            if !self.phase.in_force() {
                 self.from = at.now;
             }
-            self.phase = if self.in_force() { Phase::Clearing } else { Phase::Pending };
+            self.phase = if self.phase.in_force() { Phase::Clearing } else { Phase::Pending };
             self.rest();
             self.count = 1;
         } else {
@@ -137,7 +148,7 @@ impl Track {
                 self.acc = self.acc.saturating_add(covered(gap, elapsed));
             }
             self.paused = false;
-            if self.in_force() || at.now - self.from >= level.spacing.saturating_mul(i64::from(self.count)) {
+            if self.phase.in_force() || at.now - self.from >= level.spacing.saturating_mul(i64::from(self.count)) {
                 self.count = self.count.saturating_add(1);
             }
         }
@@ -152,8 +163,8 @@ impl Track {
 
     /// When the wait will be over if nothing else happens, as far as the last sample covers it.
     pub(super) fn deadline(&self, level: &LevelProgram, gap: Gap, last: i64, clock: bool) -> Option<i64> {
-        let (hold, confirm) = if self.in_force() { (level.clear_hold, 1) } else { (level.hold, level.confirm) };
-        let ready = self.waits() && !self.paused && !self.tried && self.count >= needed(hold, confirm, clock);
+        let (hold, confirm) = if self.phase.in_force() { (level.clear_hold, 1) } else { (level.hold, level.confirm) };
+        let ready = self.phase.waits() && !self.paused && !self.tried && self.count >= needed(hold, confirm, clock);
         let left = hold.saturating_sub(self.acc);
         (ready && (left <= gap.max || gap.policy == OnGap::Count)).then(|| last.saturating_add(left))
     }

@@ -5,10 +5,9 @@ use super::device::{Device, Work};
 use super::emit::{Emit, emit};
 use super::level::{Phase, Step, Track};
 use super::ops::{time, word};
-use super::trace::Turn;
 use super::vm::{View, run};
-use crate::domain::{At, Change};
-use crate::rules::{LEVEL_WORDS, OnBackfill, RULE_WORDS};
+use crate::domain::Change;
+use crate::rules::{LEVEL_WORDS, MAX_LEVELS, OnBackfill, RULE_WORDS, RuleProgram};
 
 /// Why a rule is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,84 +31,114 @@ impl Device {
         if !self.profile.enabled[rule] || self.skips(spec) {
             return;
         }
+        let head = Head::load(&self.row(part)[spec.offset..]);
         // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
         let clock = !spec.uses.silents.is_empty();
-        let last = Head::load(&self.row(part)[spec.offset..]).last;
-        let timed = spec.sequence.as_ref().is_some_and(|s| s.timeouts);
-        let step = Step { last, now, sample: why == Look::Sample || clock || spec.uses.known || timed, clock };
-        let ended = self.step_levels(work, rule, part, step, u8::MAX);
-        if ended != 0 && step.sample && Head::load(&self.row(part)[spec.offset..]).level == 0 {
+        let step = Step { last: head.last, now, sample: why == Look::Sample || spec.timed, clock };
+        let asked = self.ask(work, spec, part, head, now);
+        if asked.idle && step.sample && !spec.timed && spec.bars.is_none() {
+            // As nearly always: nothing is up, and stays so.
+            self.row_mut(part)[spec.offset] = word(now);
+            return;
+        }
+        let (head, ended) = self.step_levels(work, spec, part, asked, step, u8::MAX);
+        if ended != 0 && step.sample && head.level == 0 {
             // The sample that ends an episode may begin the next: `clear = "true"` gives one for each true sample.
-            self.step_levels(work, rule, part, Step { last: now, ..step }, ended);
+            let asked = self.ask(work, spec, part, head, now);
+            self.step_levels(work, spec, part, asked, Step { last: now, ..step }, ended);
         }
         self.next = self.next.min(self.deadline(program, rule, part, true));
     }
 
-    /// Steps those levels of a rule that are in the mask `only`, tells what changed, and returns the mask of the levels
-    /// that have ended.
-    fn step_levels(&mut self, work: &mut Work<'_>, rule: usize, part: Option<usize>, step: Step, only: u8) -> u8 {
+    /// What the conditions of a rule say: `clear` of a level that is in force, `when` of the others.
+    fn ask(&self, work: &mut Work<'_>, spec: &RuleProgram, part: Option<usize>, head: Head, now: i64) -> Asked {
+        let settled = if head.level == 0 && head.started_at != 0 { head.started_at } else { i64::MIN };
+        let view = View { settled, ..self.view(work.program, &work.scratch.memo, part, now) };
+        let tracks = self.row(part)[spec.offset + RULE_WORDS..].chunks_exact(LEVEL_WORDS);
+        let mut asked = Asked { head, values: [0.0; MAX_LEVELS], idle: head.is_idle() };
+        for ((value, level), words) in asked.values.iter_mut().zip(&spec.levels).zip(tracks) {
+            *value = match &level.clear {
+                _ if !Phase::load(words).in_force() => run(&view, &level.when, &mut work.scratch.stack),
+                _ if head.latched => 0.0,
+                Some(clear) => run(&view, clear, &mut work.scratch.stack),
+                None => 1.0 - run(&view, &level.when, &mut work.scratch.stack),
+            };
+            asked.idle &= *value != 1.0 && Track::is_idle(words);
+        }
+        asked
+    }
+
+    /// Steps those levels of a rule that are in the mask `only`, and tells what changed. Returns the head and the mask of
+    /// the levels that have ended.
+    fn step_levels(
+        &mut self,
+        work: &mut Work<'_>,
+        spec: &RuleProgram,
+        part: Option<usize>,
+        asked: Asked,
+        step: Step,
+        only: u8,
+    ) -> (Head, u8) {
         let program = work.program;
-        let spec = &program.rules[rule];
-        let base = spec.offset;
-        let mut head = Head::load(&self.row(part)[base..]);
-        let before = head;
-        let bar =
-            spec.bars.as_ref().map_or(Bar::Open { since: i64::MIN }, |bars| self.bar(program, bars, part, step.now));
-        let (mut reached, mut from, mut unknown, mut ended, mut kept) = (0, step.now, false, 0, false);
-        for (ix, level) in spec.levels.iter().enumerate().filter(|(ix, _)| only >> ix & 1 == 1) {
-            let words = base + RULE_WORDS + ix * LEVEL_WORDS;
-            let mut track = Track::load(&self.row(part)[words..]);
-            let old = track;
-            if let Bar::Open { since } = bar
+        let bar = spec.bars.as_ref().map(|bars| self.bar(program, bars, part, step.now));
+        let (mut reached, mut unknown, mut kept, mut turned, mut ended) = (None, false, false, 0, 0);
+        let tracks = self.row_mut(part)[spec.offset + RULE_WORDS..].chunks_exact_mut(LEVEL_WORDS);
+        let levels = spec.levels.iter().zip(&asked.values).zip(tracks).enumerate();
+        for (ix, ((level, value), words)) in levels.filter(|(ix, _)| only >> ix & 1 == 1) {
+            let old = Track::load(words);
+            let mut track = old;
+            if let Some(Bar::Open { since }) = bar
                 && track.phase == Phase::Pending
                 && track.from < since
             {
                 track = Track::load(&[0; LEVEL_WORDS]);
             }
-            let settled = if head.level == 0 && head.started_at != 0 { head.started_at } else { i64::MIN };
-            let view = View { settled, ..self.view(program, &work.scratch.memo, part, step.now) };
-            let value = match &level.clear {
-                _ if track.in_force() && head.latched => 0.0,
-                Some(clear) if track.in_force() => run(&view, clear, &mut work.scratch.stack),
-                None if track.in_force() => 1.0 - run(&view, &level.when, &mut work.scratch.stack),
-                _ => run(&view, &level.when, &mut work.scratch.stack),
-            };
-            let barred = matches!(bar, Bar::Until(_)) && !track.in_force();
-            kept |= barred && value == 1.0;
-            let value = if barred { 0.0 } else { value };
-            if reached == 0 && track.in_force() {
+            let barred = matches!(bar, Some(Bar::Until(_))) && !track.phase.in_force();
+            kept |= barred && *value == 1.0;
+            if reached.is_none() && track.phase.in_force() {
                 unknown = value.is_nan();
             }
-            track.step(level, spec.gap, step, value);
+            track.step(level, spec.gap, step, if barred { 0.0 } else { *value });
             if track != old {
-                track.store(&mut self.row_mut(part)[words..]);
-                if let Some(turns) = work.scratch.turns.as_mut().filter(|_| track.phase != old.phase) {
-                    turns.push(Turn {
-                        device: self.id.clone(),
-                        component: self.component(program, part),
-                        rule: spec.id.clone(),
-                        level: level.name.clone(),
-                        phase: track.phase,
-                        at: At::from_micros(step.now),
-                    });
-                }
+                track.store(words);
+                turned |= u8::from(track.phase != old.phase) << ix;
             }
-            if reached == 0 && track.in_force() {
-                reached = u8::try_from(ix + 1).unwrap_or(u8::MAX);
-                from = self.began(program, spec, part, step.now).unwrap_or(track.from);
-            }
-            if old.in_force() && !track.in_force() {
+            if track.phase.in_force() {
+                reached = reached.or(Some((ix, track.from)));
+            } else if old.phase.in_force() {
                 ended |= 1 << ix;
             }
         }
-        if step.sample {
-            head.last = step.now;
+        if turned != 0 {
+            self.note_turns(work, spec, part, turned, step.now);
         }
         if let Some(bars) = spec.bars.as_ref().filter(|_| step.sample) {
             self.count_kept(work, spec, bars, part, kept);
         }
-        let told = head.moves(reached, from, step.now, unknown, spec.stale_after);
-        let live = step.sample && !unknown && !self.life.historical;
+        let seen = Seen {
+            level: reached.map_or(0, |(ix, _)| u8::try_from(ix + 1).unwrap_or(u8::MAX)),
+            from: reached.map_or(step.now, |(_, from)| self.began(program, spec, part, step.now).unwrap_or(from)),
+            unknown,
+        };
+        (self.tell(work, spec, part, asked.head, step, seen), ended)
+    }
+
+    /// Moves the head of a rule on and tells what changed.
+    fn tell(
+        &mut self,
+        work: &mut Work<'_>,
+        spec: &RuleProgram,
+        part: Option<usize>,
+        before: Head,
+        step: Step,
+        seen: Seen,
+    ) -> Head {
+        let mut head = before;
+        if step.sample {
+            head.last = step.now;
+        }
+        let told = head.moves(seen, step.now, spec.stale_after);
+        let live = step.sample && !seen.unknown && !self.life.historical;
         let change = head.in_time(told, live, self.life.historical && spec.on_backfill == OnBackfill::Record);
         let muted = head.muted;
         head.muted &= head.level != 0;
@@ -120,24 +149,35 @@ impl Device {
                 _ => {}
             }
         }
-        if head != before {
-            head.store(&mut self.row_mut(part)[base..]);
-        }
+        head.store(&mut self.row_mut(part)[spec.offset..]);
         if let Some(change) = change.filter(|_| !muted) {
-            let emission = Emit {
-                part,
-                change,
-                level: head.level,
-                started_at: head.started_at,
-                seq: head.seq,
-                latched: head.latched,
-                now: step.now,
-            };
-            let detection = emit(self, program, spec, emission, work.scratch);
+            let Head { level, started_at, seq, latched, .. } = head;
+            let emission = Emit { part, change, level, started_at, seq, latched, now: step.now };
+            let detection = emit(self, work.program, spec, emission, work.scratch);
             work.out.push(detection);
         }
-        ended
+        head
     }
+}
+
+/// What the conditions of a rule say.
+struct Asked {
+    head: Head,
+    /// By level.
+    values: [f64; MAX_LEVELS],
+    /// Nothing has begun, and no level is true.
+    idle: bool,
+}
+
+/// What the levels of a rule come to.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// Index of the highest level in force plus 1; 0 for none.
+    level: u8,
+    /// Its first true sample.
+    from: i64,
+    /// Whether what would end it is unknown.
+    unknown: bool,
 }
 
 /// The words of a rule before its levels.
@@ -161,18 +201,19 @@ pub(super) struct Head {
 }
 
 impl Head {
+    #[expect(clippy::cast_possible_truncation, reason = "the parts of the word")]
     pub(super) fn load(words: &[u64]) -> Self {
-        let packed = words[3].to_le_bytes();
+        let (seq, level, flags) = (words[3] as u32, (words[3] >> 32) as u8, words[3] >> 40);
         Self {
             last: time(words[0]),
             started_at: time(words[1]),
             unknown_since: time(words[2]),
-            seq: u32::from_le_bytes([packed[0], packed[1], packed[2], packed[3]]),
-            level: packed[4],
-            stale: packed[5] & 1 != 0,
-            latched: packed[5] & 2 != 0,
-            muted: packed[5] & 4 != 0,
-            late: packed[5] & 8 != 0,
+            seq,
+            level,
+            stale: flags & 1 != 0,
+            latched: flags & 2 != 0,
+            muted: flags & 4 != 0,
+            late: flags & 8 != 0,
         }
     }
 
@@ -180,10 +221,15 @@ impl Head {
         words[0] = word(self.last);
         words[1] = word(self.started_at);
         words[2] = word(self.unknown_since);
-        let [a, b, c, d] = self.seq.to_le_bytes();
-        let flags = [self.stale, self.latched, self.muted, self.late];
-        let flags = flags.iter().enumerate().fold(0, |all, (bit, on)| all | u8::from(*on) << bit);
-        words[3] = u64::from_le_bytes([a, b, c, d, self.level, flags, 0, 0]);
+        let flags = [self.stale, self.latched, self.muted, self.late].map(u64::from);
+        let flags = flags[0] | flags[1] << 1 | flags[2] << 2 | flags[3] << 3;
+        words[3] = u64::from(self.seq) | u64::from(self.level) << 32 | flags << 40;
+    }
+
+    /// Whether no episode is open and nothing is left of the last one that a sample would have to see to.
+    fn is_idle(&self) -> bool {
+        let Self { unknown_since, level, stale, latched, muted, late, .. } = *self;
+        unknown_since == 0 && level == 0 && !(stale | latched | muted | late)
     }
 
     /// What there is to tell besides `change`: an episode that only history has shown is told again when a `live` sample
@@ -202,8 +248,9 @@ impl Head {
         change
     }
 
-    /// What there is to tell, now that `reached` is the highest level in force.
-    fn moves(&mut self, reached: u8, from: i64, now: i64, unknown: bool, stale_after: i64) -> Option<Change> {
+    /// What there is to tell, now that this has been `seen`.
+    fn moves(&mut self, seen: Seen, now: i64, stale_after: i64) -> Option<Change> {
+        let Seen { level: reached, from, unknown } = seen;
         let before = std::mem::replace(&mut self.level, reached);
         if before != reached {
             self.unknown_since = 0;

@@ -169,13 +169,13 @@ impl Engine {
         retained: bool,
         out: &mut Vec<Detection>,
     ) -> Result<(), decode::Error> {
-        let Some(model) = self.program.models.get(binding.model).map(|p| p.model.clone()) else { return Ok(()) };
+        let Some(model) = self.program.models.get(binding.model).map(|p| &p.model) else { return Ok(()) };
         let fingerprint = xxh3_64(payload);
         if let Subject::Edge(edge) = binding.subject {
             let shard = &mut self.shards[usize::from(shard_of(binding.device.as_str()))];
             let name = sparkplug::node_of(binding.device.as_str());
             let node = shard.nodes.entry((model.id.clone(), name.into())).or_default();
-            let taken = node.take(&model, &binding.device, edge, payload, received_at)?;
+            let taken = node.take(model, &binding.device, edge, payload, received_at)?;
             if taken.ask {
                 self.births_wanted.push(name.into());
             }
@@ -186,7 +186,7 @@ impl Engine {
             return Ok(());
         }
         let mut messages = std::mem::take(&mut self.messages);
-        let decoded = decode::decode(&model, binding, payload, received_at, &mut messages);
+        let decoded = decode::decode(model, binding, payload, received_at, &mut messages);
         for (i, message) in (0..).zip(messages.as_slice()) {
             self.apply(binding, message, fingerprint ^ i, received_at, retained, out);
         }
@@ -210,8 +210,7 @@ impl Engine {
         out: &mut Vec<Detection>,
     ) {
         out.append(&mut self.pending);
-        let program = self.program.clone();
-        let Some(model) = program.models.get(binding.model) else { return };
+        let Some(model) = self.program.models.get(binding.model) else { return };
         let shard = &mut self.shards[usize::from(shard_of(binding.device.as_str()))];
         let healthy = shard.clock.at(received_at.as_micros(), self.settings);
         let ix = match shard.index[binding.model].get(&binding.device) {
@@ -287,7 +286,6 @@ impl Engine {
     /// A mark of the wall clock, written while ingest is healthy (T5): lets the time of all devices run on to it.
     pub fn clock(&mut self, at: At, out: &mut Vec<Detection>) {
         out.append(&mut self.pending);
-        let program = self.program.clone();
         for shard in &mut self.shards {
             if !shard.clock.mark(at.as_micros(), self.settings) {
                 continue;
@@ -297,7 +295,7 @@ impl Engine {
                 if let Some(aside) = &mut device.aside {
                     aside.steady = shard.clock.steady;
                 }
-                let model = &program.models[usize::from(device.model)];
+                let model = &self.program.models[usize::from(device.model)];
                 let mut work = Work { program: model, scratch: &mut self.scratch, out };
                 device.advance(&mut work, shard.clock.healthy, at.as_micros());
                 shard.schedule(ix, model);

@@ -1,6 +1,6 @@
 //! What the registry says about a device, worked out once: constants, window lengths and which rules watch it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -11,7 +11,7 @@ use super::ops::{Op, micros, seconds};
 use super::vm::run_static;
 use crate::domain::{At, Device, Dimension, Unit, Value};
 use crate::model::{Literal, Param, literal};
-use crate::rules::{Const, ModelProgram, OpSpec, text_value, zone};
+use crate::rules::{Const, Ins, ModelProgram, OpSpec, text_value, zone};
 
 /// Shared by all devices of a model for which it is the same.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,27 +46,20 @@ impl Profile {
     fn new(program: &ModelProgram, consts: Vec<f64>, device: Option<&Device>) -> Self {
         let window = |c: Option<u16>| c.map_or(0, |c| micros(consts[usize::from(c)]));
         let windows = program.ops.iter().map(|op| window(op.window)).collect();
-        // Only what is true watches: an unknown attribute does not.
-        let enabled: Vec<bool> = program
-            .rules
-            .iter()
-            .map(|r| r.filter.as_ref().is_none_or(|code| run_static(program, &consts, code) == 1.0))
-            .collect();
-        let mut silents: Vec<i64> = program
-            .rules
-            .iter()
-            .zip(&enabled)
-            .filter(|(_, on)| **on)
-            .flat_map(|(r, _)| r.uses.silents.iter().map(|c| window(Some(*c))))
-            .filter(|w| *w > 0)
-            .collect();
-        silents.sort_unstable();
-        silents.dedup();
         // Read only by schedules and by `hour`, which see to it that devices of other zones have another profile.
         let zone = device.and_then(|d| self::zone(&d.tz)).unwrap_or(TimeZone::UTC);
         let named = |name: &Option<Arc<str>>| name.as_deref().and_then(self::zone).unwrap_or_else(|| zone.clone());
         let zones = program.zones.iter().map(named).collect();
-        Self { consts, windows, enabled, silents, zones, zone }
+        let mut profile = Self { consts, windows, enabled: Vec::new(), silents: Vec::new(), zones, zone };
+        // Only what is true watches: an unknown attribute does not.
+        let watches = |code: &Vec<Ins>| run_static(program, &profile, code) == 1.0;
+        let enabled: Vec<bool> = program.rules.iter().map(|r| r.filter.as_ref().is_none_or(watches)).collect();
+        let on = program.rules.iter().zip(&enabled).filter(|(_, on)| **on);
+        let silents = on.flat_map(|(r, _)| &r.uses.silents).map(|c| micros(profile.consts[usize::from(*c)]));
+        let silents: BTreeSet<i64> = silents.filter(|w| *w > 0).collect();
+        profile.silents = silents.into_iter().collect();
+        profile.enabled = enabled;
+        profile
     }
 
     /// The operator with this index, as it is for these devices.

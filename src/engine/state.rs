@@ -18,7 +18,7 @@ use crate::domain::{DeviceId, FaultName, Mode, ModelId, RuleId};
 use crate::rules::{ModelProgram, Slot};
 
 /// First byte of a snapshot.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 /// Why a snapshot cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

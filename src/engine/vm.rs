@@ -1,10 +1,12 @@
 //! Runs compiled expressions. Values are `f64` with NaN for unknown; see `rules::program`.
 
-use jiff::{Zoned, tz::TimeZone};
+use jiff::Zoned;
 
+use super::device::Life;
 use super::fold::{self, Memo};
 use super::ops::{self, Op};
 use super::part::Part;
+use super::profile::Profile;
 use crate::domain::At;
 use crate::rules::{Ins, MAX_STACK, ModelProgram, regime};
 
@@ -15,9 +17,7 @@ pub(super) type Stack = [f64; MAX_STACK];
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) program: &'a ModelProgram,
-    pub(super) consts: &'a [f64],
-    /// By operator, in microseconds.
-    pub(super) windows: &'a [i64],
+    pub(super) profile: &'a Profile,
     pub(super) row: &'a [u64],
     pub(super) parts: &'a [Part],
     /// Index of the part that looks; `usize::MAX` for none.
@@ -27,11 +27,7 @@ pub(super) struct View<'a> {
     pub(super) settled: i64,
     /// Device time.
     pub(super) now: i64,
-    /// For how long nothing was heard, outages of our own left out.
-    pub(super) silence: i64,
-    /// How far apart messages usually are, in seconds.
-    pub(super) usual: f64,
-    pub(super) zones: &'a [TimeZone],
+    pub(super) life: &'a Life,
 }
 
 impl<'a> View<'a> {
@@ -43,6 +39,10 @@ impl<'a> View<'a> {
     /// The row in which the words of a lane are.
     pub(super) fn words(&self, lane: u16) -> &'a [u64] {
         if lane == 0 { self.row } else { &self.parts[self.part].row }
+    }
+
+    fn konst(&self, ix: u16) -> f64 {
+        self.profile.consts[usize::from(ix)]
     }
 }
 
@@ -67,10 +67,10 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
     while let Some(ins) = code.get(at) {
         at += 1;
         match *ins {
-            Ins::Const(c) => push!(view.consts[usize::from(c)]),
+            Ins::Const(c) => push!(view.konst(c)),
             Ins::Slot(s) => push!(slot(view, s)),
             Ins::Affine(f, o) => {
-                stack[top - 1] = stack[top - 1] * view.consts[usize::from(f)] + view.consts[usize::from(o)];
+                stack[top - 1] = stack[top - 1] * view.konst(f) + view.konst(o);
             }
             Ins::Add => binary!(|a, b| finite(a + b)),
             Ins::Sub => binary!(|a, b| finite(a - b)),
@@ -103,17 +103,14 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             Ins::SkipIfTrue(n) => at += if stack[top - 1] == 1.0 { usize::from(n) } else { 0 },
             Ins::Age(s) => push!(age(view, s)),
             Ins::Now => push!(ops::seconds(view.now)),
-            Ins::Interval => push!(view.usual),
+            Ins::Interval => push!(view.life.usual_interval()),
             Ins::Hour(zone) => push!(civil(view, zone, |t| t.hour())),
             Ins::Weekday(zone) => push!(civil(view, zone, |t| t.date().weekday().to_monday_zero_offset())),
             Ins::SilentFor => {
                 let limit = stack[top - 1];
-                stack[top - 1] = if limit.is_nan() { f64::NAN } else { from_bool(view.silence >= ops::micros(limit)) };
+                stack[top - 1] = silent(view, limit);
             }
-            Ins::Silent(c) => {
-                let limit = view.consts[usize::from(c)];
-                push!(if limit.is_nan() { f64::NAN } else { from_bool(view.silence >= ops::micros(limit)) });
-            }
+            Ins::Silent(c) => push!(silent(view, view.konst(c))),
             Ins::Cut(cut) => stack[top - 1] = group(&view.program.cuts[usize::from(cut)], stack[top - 1]),
             Ins::Regime(count) => {
                 top -= usize::from(count);
@@ -128,7 +125,7 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             Ins::Read(read, op) => {
                 let ix = usize::from(op);
                 let spec = &view.program.ops[ix];
-                let op = Op { spec, window: view.windows[ix], consts: view.consts, frozen: false };
+                let op = view.profile.op(ix, spec);
                 top -= read.pops();
                 let words = &view.words(spec.lane)[spec.offset..];
                 let ahead = spec.fed_by.and_then(|sample| ahead(view, op, usize::from(sample)));
@@ -139,9 +136,14 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
     if top == 0 { f64::NAN } else { stack[top - 1] }
 }
 
+/// Whether nothing was heard for so many seconds.
+fn silent(view: &View<'_>, limit: f64) -> f64 {
+    if limit.is_nan() { f64::NAN } else { from_bool(view.life.silence(view.now) >= ops::micros(limit)) }
+}
+
 /// A part of the time of day or week in a zone.
 fn civil(view: &View<'_>, zone: u16, part: fn(&Zoned) -> i8) -> f64 {
-    let zone = view.zones.get(usize::from(zone)).cloned();
+    let zone = view.profile.zones.get(usize::from(zone)).cloned();
     zone.map_or(f64::NAN, |zone| f64::from(part(&At::from_micros(view.now).to_jiff().to_zoned(zone))))
 }
 
@@ -223,21 +225,18 @@ fn choose(condition: f64, yes: f64, no: f64) -> f64 {
 }
 
 /// The result of a static condition for a device without a row.
-pub(super) fn run_static(program: &ModelProgram, consts: &[f64], code: &[Ins]) -> f64 {
-    let memo = Memo::default();
+pub(super) fn run_static(program: &ModelProgram, profile: &Profile, code: &[Ins]) -> f64 {
+    let (memo, life) = (Memo::default(), Life::new(0));
     let view = View {
         program,
-        consts,
-        windows: &[],
+        profile,
         row: &[],
         parts: &[],
         part: usize::MAX,
         memo: &memo,
         settled: i64::MIN,
         now: 0,
-        silence: 0,
-        usual: f64::NAN,
-        zones: &[],
+        life: &life,
     };
     run(&view, code, &mut [0.0; MAX_STACK])
 }

@@ -23,7 +23,7 @@ const LIST_MAX: usize = 1000;
 /// Characters of an id that are enough to look for it.
 const PREFIX_MIN: usize = 4;
 /// Characters of a reason.
-const REASON_MAX: usize = 500;
+pub(super) const REASON_MAX: usize = 500;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,7 +123,12 @@ pub(super) async fn release(
 }
 
 /// Tells the desk and answers once it is durable.
-async fn tell(app: &App, case: CaseId, done: &str, input: Input) -> Result<impl IntoResponse + use<>, Problem> {
+pub(super) async fn tell(
+    app: &App,
+    case: CaseId,
+    done: &str,
+    input: Input,
+) -> Result<impl IntoResponse + use<>, Problem> {
     match app.desk.tell(input).await? {
         Reply::Done | Reply::Speech(_) => Ok(Json(json!({ "id": case, "short": case.short(), "done": done }))),
         Reply::NotFound => Err(no_such_case()),
@@ -134,7 +139,7 @@ async fn tell(app: &App, case: CaseId, done: &str, input: Input) -> Result<impl 
 }
 
 /// The case that is meant by a full id or by its beginning.
-async fn resolve(app: &App, id: Result<Path<String>, PathRejection>) -> Result<CaseId, Problem> {
+pub(super) async fn resolve(app: &App, id: Result<Path<String>, PathRejection>) -> Result<CaseId, Problem> {
     let bad = || {
         Problem::bad_request("bad_case_id", "a case id is 32 hexadecimal digits, or at least the first 4 of them")
             .hint("GET /api/v1/cases lists them")

@@ -21,6 +21,7 @@
 //!
 //! Every error is `{"error":{"code","message","hint"}}`.
 
+mod act;
 mod api;
 mod auth;
 mod callback;

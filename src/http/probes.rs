@@ -22,24 +22,31 @@ pub struct Health {
     pub not_live: Vec<&'static str>,
     /// Why it cannot serve now although a restart would not help (broker away, still recovering). Empty: it serves.
     pub not_ready: Vec<&'static str>,
+    /// What whoever asks should know although nothing is wrong.
+    pub notes: Vec<&'static str>,
 }
 
 /// `GET /healthz`: 200 while a restart would not help.
 pub(super) async fn live(State(app): State<Arc<App>>) -> Response {
-    answer((app.health)().not_live)
+    let health = (app.health)();
+    answer(health.not_live, &health.notes)
 }
 
 /// `GET /readyz`: 200 while it lives and serves.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let mut health = (app.health)();
     health.not_live.append(&mut health.not_ready);
-    answer(health.not_live)
+    answer(health.not_live, &health.notes)
 }
 
-fn answer(reasons: Vec<&'static str>) -> Response {
+fn answer(reasons: Vec<&'static str>, notes: &[&'static str]) -> Response {
     let (status, word) =
         if reasons.is_empty() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
-    (status, Json(json!({ "status": word, "reasons": reasons }))).into_response()
+    let mut body = json!({ "status": word, "reasons": reasons });
+    if !notes.is_empty() {
+        body["notes"] = json!(notes);
+    }
+    (status, Json(body)).into_response()
 }
 
 /// `GET /metrics`: Prometheus text.

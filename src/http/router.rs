@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{api, customer, dispatch, explain, lookup, probes, twilio};
+use super::{act, api, customer, dispatch, explain, lookup, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -34,6 +34,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/cases/{id}", get(api::show))
         .route("/api/v1/cases/{id}/ack", post(api::ack))
         .route("/api/v1/cases/{id}/close", post(api::close))
+        .route("/api/v1/cases/{id}/stop", post(act::stop_case))
+        .route("/api/v1/stop", get(act::switches).post(act::stop))
         .route("/api/v1/rules/{rule}/release", post(api::release))
         .route("/api/v1/customers/{id}", get(customer::dossier))
         .route("/api/v1/customers/{id}/erase", post(customer::erase))

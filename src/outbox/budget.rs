@@ -27,6 +27,9 @@ impl Window {
     /// When one more is allowed: `None` now, otherwise the end of the window.
     #[must_use]
     pub fn free_at(&self, now: At, limit: Limit) -> Option<At> {
+        if limit.max == 0 {
+            return Some(now + limit.per);
+        }
         let end = self.since_at + limit.per;
         (self.used >= limit.max && now < end).then_some(end)
     }

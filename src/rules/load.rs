@@ -10,8 +10,8 @@ use super::info::RuleInfo;
 use super::limits::Bars;
 use super::logic::{Oddity, oddities};
 use super::program::{
-    Const, Family, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, ModelProgram, OnGap, Piece, Program, RULE_WORDS, Read,
-    RuleProgram, Shown, Uses,
+    Const, Family, Gap, Item, LEVEL_WORDS, Lane, LevelProgram, Marks, ModelProgram, OnGap, Piece, Program, RULE_WORDS,
+    Read, RuleProgram, Shown, Uses,
 };
 use super::push_once;
 use super::raw::{MaxGap, RawLevel, RawRule, Source, read};
@@ -138,7 +138,7 @@ fn compile(
         rules: Vec::new(),
         ops_by_slot: Vec::new(),
         rules_by_slot: Vec::new(),
-        rules_always: Vec::new(),
+        rules_always: Marks::default(),
         rules_silent: Vec::new(),
         facts: Vec::new(),
         texts: false,
@@ -198,7 +198,7 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
     }
     p.lanes = lanes;
     p.texts = p.slots.iter().any(|s| s.keeps_text);
-    p.ops_by_slot = vec![Vec::new(); p.slots.len()];
+    p.ops_by_slot = vec![Marks::default(); p.slots.len()];
     for (ix, op) in (0_u16..).zip(&p.ops) {
         op.slots.iter().for_each(|s| p.ops_by_slot[usize::from(*s)].push(ix));
     }
@@ -207,7 +207,7 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
             p.ops[usize::from(sample)].feeds.push(fed);
         }
     }
-    p.rules_by_slot = vec![Vec::new(); p.slots.len()];
+    p.rules_by_slot = vec![Marks::default(); p.slots.len()];
     for (ix, rule) in (0_u16..).zip(&p.rules) {
         rule.uses.slots.iter().for_each(|s| p.rules_by_slot[usize::from(*s)].push(ix));
         if rule.uses.age || !rule.uses.silents.is_empty() {
@@ -271,6 +271,7 @@ impl RuleCompiler<'_> {
         if let Some(sequence) = &sequence {
             evidence.splice(0..0, sequence.evidence.iter().cloned());
         }
+        let sequence_times_out = sequence.as_ref().is_some_and(|s| s.timeouts);
         Some(RuleProgram {
             id: RuleId::from(&*rule.id.value),
             lane: self.lane,
@@ -287,6 +288,7 @@ impl RuleCompiler<'_> {
             on_backfill: rule.on_backfill,
             stale_after: rule.stale_after.as_micros(),
             bars,
+            timed: !uses.silents.is_empty() || uses.known || sequence_times_out,
             uses,
             offset: 0,
             trees: Arc::new(self.trees),

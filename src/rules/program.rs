@@ -68,11 +68,11 @@ pub(crate) struct ModelProgram {
     /// The slot of `online`, if a rule reads it.
     pub(crate) online: Option<u16>,
     /// Operators to update, in order, when a slot gets a sample.
-    pub(crate) ops_by_slot: Vec<Vec<u16>>,
+    pub(crate) ops_by_slot: Vec<Marks>,
     /// Rules to evaluate when a slot gets a sample.
-    pub(crate) rules_by_slot: Vec<Vec<u16>>,
+    pub(crate) rules_by_slot: Vec<Marks>,
     /// Rules to evaluate on every sample, because they read time itself.
-    pub(crate) rules_always: Vec<u16>,
+    pub(crate) rules_always: Marks,
     /// Rules that read `silent`.
     pub(crate) rules_silent: Vec<u16>,
     /// Facts: name and slot, by name.
@@ -85,6 +85,26 @@ impl ModelProgram {
     /// Whether a slot is known only at the instants of its messages.
     pub(crate) fn is_event(&self, slot: u16) -> bool {
         self.slots[usize::from(slot)].ttl == 0
+    }
+}
+
+/// Some of the operators or rules, as words of a bit set that are not zero.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Marks(Vec<(u16, u64)>);
+
+impl Marks {
+    /// Adds one. They are added in order.
+    pub(super) fn push(&mut self, ix: u16) {
+        let (word, bit) = (ix / 64, 1 << (ix % 64));
+        match self.0.last_mut() {
+            Some((last, bits)) if *last == word => *bits |= bit,
+            _ => self.0.push((word, bit)),
+        }
+    }
+
+    /// Sets their bits.
+    pub(crate) fn set_in(&self, bits: &mut [u64]) {
+        self.0.iter().for_each(|(word, marks)| bits[usize::from(*word)] |= marks);
     }
 }
 
@@ -417,6 +437,9 @@ pub(crate) struct RuleProgram {
     /// What may keep it from raising; `None` for most rules.
     pub(crate) bars: Option<Bars>,
     pub(crate) uses: Uses,
+    /// Time alone may change it, while no level waits or is in force: it reads silence or what is unknown, or its steps
+    /// have a time.
+    pub(crate) timed: bool,
     /// Header at this offset, levels behind it.
     pub(crate) offset: usize,
     /// What its expressions were made of; for people only.
@@ -489,6 +512,8 @@ pub(crate) struct Item {
 /// Words of a rule before its levels: time of its last sample, start of the episode, since when its inputs are unknown,
 /// and sequence number, level and flags.
 pub(crate) const RULE_WORDS: usize = 4;
+/// Most levels of a rule.
+pub(crate) const MAX_LEVELS: usize = 8;
 /// Words of a level: first true sample, covered time, and count and phase.
 pub(crate) const LEVEL_WORDS: usize = 3;
 

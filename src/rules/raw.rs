@@ -6,12 +6,10 @@ use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Te
 use super::baseline::{self, RawBaseline};
 use super::expr::{Expr, parse};
 use super::limits::{self, RawLimits};
+use super::program::MAX_LEVELS;
 use super::program::{OnBackfill, OnGap};
 use super::sample::{self, RawSample};
 use super::sequence::{self, RawSequence};
-
-/// Most levels of a rule.
-const MAX_LEVELS: usize = 8;
 
 /// An expression and the string it stands in.
 #[derive(Debug, Clone)]

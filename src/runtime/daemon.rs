@@ -181,8 +181,7 @@ impl Daemon {
                 births: births.clone(),
                 clock: clock.clone(),
             };
-            let rules = rules.clone();
-            shard_threads.push(spawn(format!("shard-{index}"), move || thread.run(&rules))?);
+            shard_threads.push(spawn(format!("shard-{index}"), move || thread.run())?);
         }
         drop((news, snapshots));
         let covered = shared.clone();
@@ -317,6 +316,12 @@ impl Probe {
     #[must_use]
     pub fn stuck(&self) -> Vec<&'static str> {
         self.shared.stuck((self.clock)(), STUCK)
+    }
+
+    /// A person has stopped all effects.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.shared.stopped.load(Ordering::Acquire)
     }
 
     /// A thread has failed for good: the process must end with exit code 74 and be restarted.

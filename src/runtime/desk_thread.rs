@@ -16,7 +16,7 @@ use super::ports::{Clock, DeskQuestion};
 use super::shard::FromShard;
 use super::shared::Shared;
 use crate::desk::{Config, Desk, Input, KeyChange, Record, Reply, Step, Watch};
-use crate::domain::{At, DeviceId, Order, RuleId, Span};
+use crate::domain::{At, DeviceId, Order, RuleId, Span, Stop};
 use crate::store::{self, KeyFile, Store};
 
 /// Inputs in one round at most.
@@ -112,6 +112,7 @@ impl DeskThread {
             }
             let now = (self.clock)();
             self.shared.beat("desk", now);
+            self.show_stop();
             if now - synced_at >= SYNC_EVERY {
                 synced_at = now;
                 match self.store.checkpoint() {
@@ -128,6 +129,13 @@ impl DeskThread {
                 }
             }
         }
+    }
+
+    /// For probes and metrics: whether a person has stopped everything.
+    fn show_stop(&self) {
+        let stopped = self.desk.stopped() != Stop::Off;
+        self.shared.stopped.store(stopped, Ordering::Release);
+        metrics::gauge!("forewarn_stopped").set(if stopped { 1.0 } else { 0.0 });
     }
 
     /// Waits for something to happen and takes what else is there. `false` once nothing can happen any more.
@@ -182,6 +190,7 @@ impl DeskThread {
             DeskQuestion::List { closed, limit, answer } => drop(answer.send(self.desk.list(closed, limit))),
             DeskQuestion::Show(case, answer) => drop(answer.send(self.desk.show(&case).map(Box::new))),
             DeskQuestion::Find(prefix, answer) => drop(answer.send(self.desk.find(&prefix))),
+            DeskQuestion::Switches(answer) => drop(answer.send(self.desk.switches())),
             DeskQuestion::Lookup(caller, answer) => drop(answer.send(self.desk.lookup(&caller))),
             DeskQuestion::Dossier(customer, answer) => drop(answer.send(self.desk.dossier(&customer))),
         }
@@ -202,6 +211,12 @@ impl DeskThread {
             }
             FromShard::Reply(receipt) => {
                 self.decide(Input::Receipt(receipt), now, round);
+            }
+            FromShard::Switch { topic, stop, received_at, retained } => {
+                let input = Input::Switch { topic, stop, received_at, retained };
+                if self.decide(input, now, round) == Reply::NotFound {
+                    tracing::warn!("a message for a stop switch that there is not (the case may be closed)");
+                }
             }
         }
     }

@@ -50,6 +50,7 @@ const RETRY: Duration = Duration::from_millis(500);
 enum Meaning {
     Telemetry(Arc<Binding>),
     Reply,
+    Switch,
     Nothing,
 }
 
@@ -72,17 +73,27 @@ impl Router {
         quarantine: Arc<Mutex<Quarantine>>,
     ) -> Self {
         let waiting = threads.iter().map(|_| Vec::new()).collect();
-        let mut seen = 0;
-        let rules = shared.rules.newer(&mut seen).unwrap_or(rules);
-        Self { shared, rules, seen, known: HashMap::default(), threads, waiting, quarantine }
+        Self { shared, rules, seen: 0, known: HashMap::default(), threads, waiting, quarantine }
+    }
+
+    /// Takes over new rules, if there are any, and has the shard threads do so at this place of the stream: what was bound
+    /// by one set of models must not meet an engine with another. `false` if a thread is gone.
+    fn refresh(&mut self) -> bool {
+        let Some(rules) = self.shared.rules.newer(&mut self.seen) else { return true };
+        if Arc::ptr_eq(&rules, &self.rules) {
+            return true;
+        }
+        self.rules = rules;
+        self.known.clear();
+        for queue in &mut self.waiting {
+            let kind = ItemKind::Rules(self.rules.clone());
+            queue.push(Item { pos: 0, at: At::MIN, topic: Bytes::new(), shard: 0, kind });
+        }
+        self.flush()
     }
 
     /// Queues one durable message for its shard thread.
     pub(super) fn message(&mut self, pos: u64, received_at: At, retained: bool, topic: &Bytes, payload: Bytes) {
-        if let Some(rules) = self.shared.rules.newer(&mut self.seen) {
-            self.rules = rules;
-            self.known.clear();
-        }
         let meaning = match self.known.get(topic) {
             Some(meaning) => meaning.clone(),
             None => {
@@ -99,6 +110,7 @@ impl Router {
                 (shard_of(binding.device.as_str()), ItemKind::Telemetry { binding, retained, payload })
             }
             Meaning::Reply => (0, ItemKind::Reply { payload }),
+            Meaning::Switch => (0, ItemKind::Switch { retained, payload }),
             Meaning::Nothing => {
                 let topic = String::from_utf8_lossy(topic);
                 let detail = "no model has a topic filter that matches".to_owned();
@@ -150,6 +162,9 @@ impl Router {
         if self.rules.replies.iter().any(|filter| matches(filter, name)) {
             return Meaning::Reply;
         }
+        if self.rules.switches.iter().any(|filter| matches(filter, name)) {
+            return Meaning::Switch;
+        }
         self.rules.program.models().bind(name).map_or(Meaning::Nothing, |b| Meaning::Telemetry(Arc::new(b)))
     }
 }
@@ -191,6 +206,9 @@ impl<S: Source> Ingest<S> {
             }
             let now = (self.clock)();
             self.shared.beat("ingest", now);
+            if !self.router.refresh() {
+                return;
+            }
             // Marks only while everything received is behind us: a backlog is not the present.
             let mark = (now - last_mark >= MARK_EVERY && self.source.drained()).then_some(now);
             if !batch.is_empty() || mark.is_some() {

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::desk::{Caller, CaseSummary, CaseView, Input, Lookup, Reply};
+use crate::desk::{Caller, CaseSummary, CaseView, Input, Lookup, Reply, SwitchView};
 use crate::domain::{At, CaseId, CustomerId, DeviceId, Order, Outcome, Span, shard_of};
 use crate::engine::{Explanation, NoSuchRule};
 
@@ -82,6 +82,8 @@ pub enum DeskQuestion {
     Show(CaseId, oneshot::Sender<Option<Box<CaseView>>>),
     /// The case whose id starts with these characters, if it is exactly one.
     Find(String, oneshot::Sender<Option<CaseId>>),
+    /// The stop switches.
+    Switches(oneshot::Sender<Vec<SwitchView>>),
     /// Who calls, and how things stand with their devices.
     Lookup(Caller, oneshot::Sender<Lookup>),
     /// Everything that is stored of a customer.
@@ -130,6 +132,11 @@ impl DeskHandle {
     /// The case whose id starts with `prefix`, if it is exactly one.
     pub async fn find(&self, prefix: String) -> Result<Option<CaseId>, Busy> {
         self.ask(|answer| DeskQuestion::Find(prefix, answer)).await
+    }
+
+    /// The stop switches.
+    pub async fn switches(&self) -> Result<Vec<SwitchView>, Busy> {
+        self.ask(DeskQuestion::Switches).await
     }
 
     /// Who calls, and how things stand with their devices.

@@ -17,7 +17,7 @@ use super::ingest::put_aside;
 use super::ports::{Clock, EngineQuestion};
 use super::quarantine::{Quarantine, Quarantined};
 use super::shared::{Rules, SHARDS, Shared};
-use crate::domain::{At, Detection, DeviceId, Receipt, RuleId, Span, Value};
+use crate::domain::{At, Detection, DeviceId, Receipt, RuleId, Span, Stop, Value};
 use crate::engine::Engine;
 use crate::model::Binding;
 use crate::wire;
@@ -47,10 +47,14 @@ pub(super) enum ItemKind {
     Telemetry { binding: Arc<Binding>, retained: bool, payload: Bytes },
     /// A device answers a command.
     Reply { payload: Bytes },
+    /// Somebody turns a stop switch.
+    Switch { retained: bool, payload: Bytes },
     /// A person has ended what a rule has latched on a device.
     Release { device: DeviceId, rule: RuleId },
     /// Time has passed.
     Clock,
+    /// Everything behind it was bound by these rules.
+    Rules(Arc<Rules>),
     /// Everything queued before it has been worked on.
     Barrier(std::sync::mpsc::Sender<()>),
 }
@@ -64,6 +68,8 @@ pub(super) enum FromShard {
     Facts { device: DeviceId, event_at: At, values: BTreeMap<String, Value> },
     /// A device answered a command.
     Reply(Receipt),
+    /// Somebody turns a stop switch.
+    Switch { topic: String, stop: Stop, received_at: At, retained: bool },
 }
 
 /// One shard's states for the writer of checkpoints.
@@ -92,7 +98,6 @@ pub(super) struct ShardThread {
 
 /// What the loop remembers between rounds.
 struct Memory {
-    seen_rules: u64,
     seen_watch: u64,
     watched: BTreeSet<DeviceId>,
     pos: u64,
@@ -106,11 +111,10 @@ struct Memory {
 
 impl ShardThread {
     /// Runs until ingest has gone, then writes a last round of checkpoints.
-    pub(super) fn run(mut self, rules: &Arc<Rules>) {
+    pub(super) fn run(mut self) {
         let threads = self.shared.committed.len();
         let mine: Vec<usize> = (self.index..SHARDS).step_by(threads).collect();
         let mut memory = Memory {
-            seen_rules: 0,
             seen_watch: 0,
             watched: BTreeSet::new(),
             pos: 0,
@@ -121,11 +125,6 @@ impl ShardThread {
             next_at: (self.clock)() + ROUND,
             messages: metrics::counter!("forewarn_messages_total"),
         };
-        // The engine was built with these rules; only newer ones need a reload.
-        let current = self.shared.rules.newer(&mut memory.seen_rules);
-        if current.is_some_and(|now| !Arc::ptr_eq(&now, rules)) {
-            memory.seen_rules = 0;
-        }
         let pause = Span::from_micros(ROUND.as_micros() / i64::try_from(mine.len().max(1)).unwrap_or(1));
         loop {
             match self.items.recv_timeout(Duration::from_millis(200)) {
@@ -140,7 +139,7 @@ impl ShardThread {
             self.answer();
             let now = (self.clock)();
             self.shared.beat("shards", now);
-            if !self.reload(now, &mut memory) || !self.forward_facts(&mut memory) {
+            if !self.forward_facts(&mut memory) {
                 return;
             }
             for ((name, labels), n) in self.engine.take_counts() {
@@ -174,6 +173,7 @@ impl ShardThread {
         match item.kind {
             ItemKind::Clock => self.engine.clock(item.at, &mut detections),
             ItemKind::Barrier(reached) => return reached.send(()).is_ok(),
+            ItemKind::Rules(rules) => return self.reload(&rules, memory),
             _ if item.pos <= self.restored[shard] => return true,
             ItemKind::Telemetry { binding, retained, payload } => {
                 memory.dirty[shard] = true;
@@ -190,6 +190,16 @@ impl ShardThread {
                 memory.dirty[shard] = true;
                 self.engine.release(&device, &rule, item.at, &mut detections);
             }
+            ItemKind::Switch { retained, payload } => match wire::stop::setting(&payload) {
+                Ok(stop) => {
+                    let topic = String::from_utf8_lossy(&item.topic).into_owned();
+                    let news = FromShard::Switch { topic, stop, received_at: item.at, retained };
+                    return self.desk.blocking_send(news).is_ok();
+                }
+                Err(error) => {
+                    self.refuse(&item.topic, item.pos, item.at, &payload, "bad_stop_switch", error.to_string());
+                }
+            },
             ItemKind::Reply { payload } => match wire::command::receipt(&payload) {
                 Ok(receipt) => return self.desk.blocking_send(FromShard::Reply(receipt)).is_ok(),
                 Err(error) => {
@@ -214,11 +224,10 @@ impl ShardThread {
         put_aside(&self.quarantine, &Quarantined::new(pos, at, &topic, payload, reason, detail));
     }
 
-    /// Takes over new rules, if there are any.
-    fn reload(&mut self, now: At, memory: &mut Memory) -> bool {
-        let Some(rules) = self.shared.rules.newer(&mut memory.seen_rules) else { return true };
+    /// Takes over new rules.
+    fn reload(&mut self, rules: &Rules, memory: &mut Memory) -> bool {
         let mut detections = Vec::new();
-        self.engine.reload(rules.program.clone(), rules.registry.clone(), now, &mut detections);
+        self.engine.reload(rules.program.clone(), rules.registry.clone(), (self.clock)(), &mut detections);
         memory.dirty = vec![true; SHARDS];
         if detections.is_empty() {
             return true;

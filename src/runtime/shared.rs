@@ -17,6 +17,8 @@ pub struct Rules {
     pub registry: Arc<Registry>,
     /// Topic filters on which devices answer commands.
     pub replies: Vec<Arc<str>>,
+    /// Topic filters of the stop switches.
+    pub switches: Vec<Arc<str>>,
 }
 
 /// A value that changes rarely, with a count of its changes so that a loop notices one by comparing a number.
@@ -65,6 +67,8 @@ pub(super) struct Shared {
     /// When each loop last went round.
     beats: Vec<(&'static str, AtomicI64)>,
     trouble: Mutex<Option<String>>,
+    /// A person has stopped all effects.
+    pub(super) stopped: AtomicBool,
     /// Set when a thread has failed for good: the process must end and be restarted.
     fatal: AtomicBool,
 }
@@ -81,6 +85,7 @@ impl Shared {
             covered: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
             beats: LOOPS.iter().map(|name| (*name, AtomicI64::new(i64::MAX))).collect(),
             trouble: Mutex::new(None),
+            stopped: AtomicBool::new(false),
             fatal: AtomicBool::new(false),
         }
     }

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use forewarn::app;
-use forewarn::mqtt::{self, QueueLimits};
 use serde_json::{Value, json};
 
-use crate::world::{Fleet, World};
+use crate::world::{Ears, Fleet, World};
 
 const RULE: &str = r#"
 [[rule]]
@@ -45,35 +43,9 @@ verify = { expect = "device.speed < 10", within = "1m" }
 on = { refused = "human:service-desk", no_reply = "human:service-desk", not_verified = "human:service-desk" }
 "#;
 
-/// What the car hears on its command topic.
-struct Ears(
-    mqtt::Queue<forewarn::runtime::Incoming<mqtt::Ack>>,
-    mqtt::AckSender,
-    #[expect(dead_code, reason = "kept open")] mqtt::Control,
-);
-
-impl Ears {
-    fn open(world: &World, device: &str) -> Self {
-        let settings =
-            mqtt::Settings { urls: vec![world.broker.url()], client_id: device.into(), ..Default::default() };
-        let limits = QueueLimits { messages: 100, bytes: 1 << 20 };
-        let filters = vec![format!("fleet/{device}/cmd").into()];
-        let connection = mqtt::connect(&settings, filters, app::clock(), limits).unwrap();
-        Self(connection.incoming, connection.acks, connection.control)
-    }
-
-    /// All commands that come within `wait` after the last one.
-    fn hear(&mut self, wait: Duration) -> Vec<Value> {
-        let mut commands = Vec::new();
-        let mut batch = Vec::new();
-        while tokio::task::block_in_place(|| self.0.recv_batch(10, wait, &mut batch)).unwrap() > 0 {
-            for message in batch.drain(..) {
-                commands.push(serde_json::from_slice(&message.payload).unwrap());
-                self.1.release(message.ack.into_iter().collect());
-            }
-        }
-        commands
-    }
+/// The commands that the car hears within `wait` of the last one.
+fn heard(ears: &mut Ears, wait: Duration) -> Vec<Value> {
+    ears.hear(wait).iter().map(|(_, payload)| serde_json::from_slice(payload).unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,7 +58,7 @@ async fn a_command_is_sent_once_even_over_a_crash_and_proven_by_telemetry() {
         world.start("");
         world.ready().await;
         assert_eq!(world.stop(), Some(0), "{}", world.log());
-        let mut ears = Ears::open(&world, device);
+        let mut ears = Ears::open(&world, device, &format!("fleet/{device}/cmd"));
         let fleet = Fleet::connect(&world);
 
         world.start(&if point.is_empty() { String::new() } else { format!("{point}=return") });
@@ -98,7 +70,7 @@ async fn a_command_is_sent_once_even_over_a_crash_and_proven_by_telemetry() {
             world.start("");
         }
         world.ready().await;
-        let commands = ears.hear(Duration::from_secs(8));
+        let commands = heard(&mut ears, Duration::from_secs(8));
         let lost = point == "command-before-send";
         // Before the send nobody can know that nothing was sent: a command is then left to a person.
         assert_eq!(commands.len(), usize::from(!lost), "{point}: {commands:?}");
@@ -111,6 +83,6 @@ async fn a_command_is_sent_once_even_over_a_crash_and_proven_by_telemetry() {
             let device = [device.to_owned()];
             world.all_served(&device, "controller.hung", Duration::from_secs(60)).await;
         }
-        assert!(ears.hear(Duration::from_secs(1)).is_empty(), "{point}: the command came again");
+        assert!(heard(&mut ears, Duration::from_secs(1)).is_empty(), "{point}: the command came again");
     }
 }

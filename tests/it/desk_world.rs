@@ -17,6 +17,7 @@ use forewarn::playbook::{Messages, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
 
 use super::fleet_world::{Cars, Entry, Fate, telemetry};
+use super::reference::Reference;
 
 /// A small generator, so that a seed says everything.
 pub(crate) struct Rng(u64);
@@ -156,11 +157,14 @@ pub(crate) struct World {
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
     /// A desk of an earlier time and how many records it knows; what a rebuild starts from.
     snapshot: (Desk, usize),
+    /// A second, plain desk that has to agree; for playbooks that it knows.
+    pub(crate) reference: Option<Reference>,
     /// With the real engine: its cars.
     pub(crate) cars: Option<Cars>,
     /// A test that knows better what comes of an order, and when (seconds); `None`: as always.
     pub(crate) script: Option<Script>,
     pub(crate) odds: Odds,
+    seed: u64,
     pub(crate) rng: Rng,
     pub(crate) crashes: u32,
     pub(crate) orders: Vec<(At, Order)>,
@@ -188,7 +192,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         .flat_map(|l| add_files(&mut diags, &format!("config/messages/{l}")))
         .collect();
     let messages = Messages::load(&mut diags, &messages);
-    let provider = |kind| Provider { kind, per_second: None, per_hour: None, concurrency: None };
+    let provider = |kind| Provider { kind, per_second: None, per_hour: None, per_day: None, concurrency: None };
     let mut config = Config {
         messages,
         registry: Arc::new(registry()),
@@ -218,6 +222,8 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         .into(),
         settings: Settings::default(),
         guards: BTreeMap::new(),
+        revs: BTreeMap::new(),
+        stop_topic: "forewarn/test/halt".into(),
         public_url: "http://127.0.0.1:8474".into(),
         keys: Keyring::made_up(registry().customers.keys()),
         playbooks: Vec::new(),
@@ -343,9 +349,11 @@ impl World {
             log: Vec::new(),
             rows: BTreeMap::new(),
             snapshot: (Desk::new(config.clone()), 0),
+            reference: None,
             cars: None,
             script: None,
             odds,
+            seed,
             rng: Rng::new(seed),
             crashes: 0,
             orders: Vec::new(),
@@ -440,6 +448,7 @@ impl World {
             self.crash(&input, step.record);
             return None;
         }
+        let changed = step.record.is_some();
         if let Some(record) = step.record {
             self.desk.apply(&record).unwrap();
             self.store(record);
@@ -454,16 +463,29 @@ impl World {
         if self.steps.is_multiple_of(20) {
             self.desk.check_invariants().unwrap();
         }
+        self.refer(&input, &step.orders, changed);
         for order in step.orders {
             self.carry_out(order);
         }
         Some(step.reply)
     }
 
+    /// Has the reference look at what was committed and released.
+    fn refer(&mut self, input: &Input, orders: &[Order], changed: bool) {
+        let Some(reference) = &mut self.reference else { return };
+        reference.told(self.now, input);
+        let agreed = if changed { reference.look(&self.desk) } else { Ok(()) };
+        let agreed = agreed.and_then(|()| orders.iter().try_for_each(|order| reference.ordered(&self.desk, order)));
+        if let Err(why) = agreed {
+            panic!("seed {}: {why}\nafter {input:?}\n{}", self.seed, self.timeline());
+        }
+    }
+
     fn crash(&mut self, input: &Input, record: Option<Record>) {
         self.crashes += 1;
         let applied = self.log.len();
         let durable = self.rng.percent(50);
+        let committed = durable && record.is_some();
         if let (true, Some(record)) = (durable, record) {
             // Durable, and its orders were never released.
             self.store(record);
@@ -478,6 +500,9 @@ impl World {
         let rebuilt = self.rebuilt();
         // What the dead one knew is the older state that the next rebuild starts from.
         self.snapshot = (std::mem::replace(&mut self.desk, rebuilt), applied);
+        if committed {
+            self.refer(input, &[], true);
+        }
         self.now = self.now + Span::from_secs(1);
         let saved = std::mem::replace(&mut self.odds.crash, 0);
         self.tell(Input::Started);

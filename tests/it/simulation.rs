@@ -12,6 +12,7 @@ use forewarn::domain::{Change, Detection, Device, Severity, Span};
 
 use super::desk_world::{DEVICE, Odds, World, brake, config, detection, facts, start};
 use super::fleet_world::Fate;
+use super::reference::Reference;
 
 /// How many worlds: `FOREWARN_SEEDS` for longer runs.
 fn seeds(usual: u64) -> u64 {
@@ -74,7 +75,8 @@ fn live(seed: u64, odds: Odds) -> World {
         FREE.get_or_init(|| config(|_| {}))
     };
     let config = config.clone();
-    let mut world = World::new(config, odds, seed);
+    let mut world = World::new(config.clone(), odds, seed);
+    world.reference = Some(Reference::new(config));
     befall(&mut world);
     world.run(start() + Span::from_hours(4));
     world
@@ -93,6 +95,7 @@ fn bytes(log: &[Record]) -> Vec<u8> {
 
 fn check(seed: u64, odds: Odds) -> World {
     let world = live(seed, odds);
+    assert!(world.reference.as_ref().unwrap().looks > 10, "seed {seed}: nobody compared");
     world.desk.check_invariants().unwrap();
     assert!(world.desk.same_state(&world.loaded()), "seed {seed}: the stored rows are not the state");
     let cases = world.desk.list(true, 100);
@@ -108,7 +111,7 @@ fn check(seed: u64, odds: Odds) -> World {
 
 #[test]
 fn hostile_worlds_end_with_every_case_cared_for() {
-    let worlds = seeds(120);
+    let worlds = seeds(300);
     let figures = each(worlds, |seed| {
         let world = check(seed, Odds::hostile());
         let cases = world.desk.list(true, 100);
@@ -163,7 +166,8 @@ fn driven(seed: u64, odds: Odds) -> World {
         c.registry = Arc::new(registry);
     };
     let config = CONFIG.get_or_init(|| config(add_cars)).clone();
-    let mut world = World::new(config, odds, seed);
+    let mut world = World::new(config.clone(), odds, seed);
+    world.reference = Some(Reference::new(config));
     world.drive(&CARS, Span::from_mins(20));
     world.run(start() + Span::from_hours(4));
     world
@@ -175,7 +179,7 @@ fn said(detections: &[Detection]) -> BTreeSet<Vec<u8>> {
 
 #[test]
 fn cars_break_down_and_every_death_of_the_process_goes_unnoticed() {
-    let worlds = seeds(30);
+    let worlds = seeds(300);
     let figures = each(worlds, |seed| {
         let world = driven(seed, Odds { crash: 3, ..Odds::hostile() });
         let cars = world.cars.as_ref().unwrap();

@@ -141,7 +141,22 @@ fn the_number_goes_round_and_the_same_number_is_the_same_message() {
         ("NBIRTH", 254, 1.0, "g/n: came x=1.0"),
         ("NDATA", 255, 2.0, "g/n: x=2.0"),
         ("NDATA", 0, 3.0, "g/n: x=3.0"),
-        ("NDATA", 0, 3.0, "g/n: x=3.0"),
+        ("NDATA", 0, 3.0, ""),
+        ("NDATA", 1, 4.0, "g/n: x=4.0"),
+    ]);
+}
+
+#[test]
+fn what_is_delivered_again_after_a_break_is_no_gap() {
+    check(&[
+        ("NBIRTH", 0, 1.0, "g/n: came x=1.0"),
+        ("DBIRTH", 1, 2.0, "g/n/d: came x=2.0"),
+        ("DDATA", 2, 3.0, "g/n/d: x=3.0"),
+        ("DBIRTH", 1, 2.0, ""),
+        ("DDATA", 2, 3.0, ""),
+        ("NDATA", 3, 4.0, "g/n: x=4.0"),
+        ("NDEATH", 0, 0.0, "g/n: went x!stale y!stale; g/n/d: went x!stale y!stale"),
+        ("NDEATH", 0, 0.0, "g/n: went x!stale y!stale; g/n/d: went x!stale y!stale"),
     ]);
 }
 
@@ -162,8 +177,8 @@ fn a_missing_number_makes_everything_stale_until_the_births() {
 #[test]
 fn who_joins_late_asks_once_a_minute() {
     let mut told = Told::new();
-    let (topic, bytes) = sent("NDATA", 7, 1.0);
-    let asked = (0..180).filter(|_| told.take(&topic, &bytes).starts_with("ask")).count();
+    let said = |x: u8| sent("NDATA", 7, f64::from(x));
+    let asked = (0..180).map(said).filter(|(topic, bytes)| told.take(topic, bytes).starts_with("ask")).count();
     assert_eq!(asked, 3);
 }
 

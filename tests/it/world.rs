@@ -12,6 +12,8 @@ use forewarn::demo::sandbox::{
     MailServer, PhoneNetwork, PhoneSettings, Sightings, Stage, TicketDesk, TowCompany, TowSettings,
 };
 use forewarn::demo::{Addresses, Case, Secrets, Workspace, free_port};
+use forewarn::mqtt;
+use forewarn::runtime::Incoming;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -169,7 +171,8 @@ impl World {
         self.get(&format!("/api/v1/cases/{id}")).await
     }
 
-    async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Option<T> {
+    /// What the API answers to a question.
+    pub(crate) async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Option<T> {
         let url = format!("http://127.0.0.1:{}{path}", self.to.http);
         let answer = self.http.get(url).bearer_auth(&self.secrets.api).send().await.ok()?;
         answer.json().await.ok()
@@ -217,16 +220,45 @@ impl Drop for World {
     }
 }
 
+/// A subscriber of its own.
+pub(crate) struct Ears {
+    queue: mqtt::Queue<Incoming<mqtt::Ack>>,
+    acks: mqtt::AckSender,
+    _open: mqtt::Control,
+}
+
+impl Ears {
+    /// Hears `filter` from now on, and in later sessions what came in between.
+    pub(crate) fn open(world: &World, name: &str, filter: &str) -> Self {
+        let settings = mqtt::Settings { urls: vec![world.broker.url()], client_id: name.into(), ..Default::default() };
+        let limits = mqtt::QueueLimits { messages: 100, bytes: 1 << 20 };
+        let connection = mqtt::connect(&settings, vec![filter.into()], app::clock(), limits).unwrap();
+        Self { queue: connection.incoming, acks: connection.acks, _open: connection.control }
+    }
+
+    /// All messages, topic and payload, that come within `wait` of the last one.
+    pub(crate) fn hear(&mut self, wait: Duration) -> Vec<(String, Vec<u8>)> {
+        let (mut heard, mut batch) = (Vec::new(), Vec::new());
+        while tokio::task::block_in_place(|| self.queue.recv_batch(10, wait, &mut batch)).unwrap() > 0 {
+            for message in batch.drain(..) {
+                heard.push((String::from_utf8(message.topic.to_vec()).unwrap(), message.payload.to_vec()));
+                self.acks.release(message.ack.into_iter().collect());
+            }
+        }
+        heard
+    }
+}
+
 /// Publishes cars' telemetry to the world's broker.
 pub(crate) struct Fleet {
-    publisher: forewarn::mqtt::Publisher,
+    publisher: mqtt::Publisher,
 }
 
 impl Fleet {
     pub(crate) fn connect(world: &World) -> Self {
-        let settings = forewarn::mqtt::Settings { urls: vec![world.broker.url()], ..Default::default() };
-        let role = forewarn::mqtt::Role { client_id: "test-fleet".into(), status_topic: None, in_flight: 500 };
-        Self { publisher: forewarn::mqtt::Publisher::connect(&settings, role, app::clock()).unwrap() }
+        let settings = mqtt::Settings { urls: vec![world.broker.url()], ..Default::default() };
+        let role = mqtt::Role { client_id: "test-fleet".into(), status_topic: None, in_flight: 500 };
+        Self { publisher: mqtt::Publisher::connect(&settings, role, app::clock()).unwrap() }
     }
 
     /// One message of a car; returns after the broker has it.
@@ -247,11 +279,20 @@ impl Fleet {
 
     /// Any bytes to any topic; returns after the broker has them.
     pub(crate) async fn publish_bytes(&self, topic: &str, payload: Vec<u8>) {
-        let message = forewarn::mqtt::Message {
+        self.send(topic, payload, false).await;
+    }
+
+    /// What the broker tells everybody who subscribes from now on; returns after it has it.
+    pub(crate) async fn retain(&self, topic: &str, payload: Vec<u8>) {
+        self.send(topic, payload, true).await;
+    }
+
+    async fn send(&self, topic: &str, payload: Vec<u8>, retain: bool) {
+        let message = mqtt::Message {
             topic: topic.to_owned(),
             payload: payload.into(),
             expiry: None,
-            retain: false,
+            retain,
             at_least_once: true,
         };
         for _ in 0..100 {

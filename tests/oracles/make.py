@@ -1,12 +1,15 @@
-"""Writes fixtures.jsonl and plant.pb: payloads made by other people's encoders, and what they mean.
+"""Writes fixtures.jsonl, story.jsonl and plant.pb: payloads made by other people's encoders, and what they mean.
 
     python3 -m venv v && v/bin/pip install cbor2==6.2.1 msgpack==1.2.4 cbor==1.0.0 senml==0.1.0 \
-        pysparkplug==0.6.1 protobuf==7.36.2
+        pysparkplug==0.6.1 protobuf==7.36.2 zstandard==0.25.0
     v/bin/python tests/oracles/make.py
 
 Each line: `by`, the encoder and its version; `decoder`, the format as a model names it; `payload`, hexadecimal; and what
 it means, by another way: `same`, the document as JSON; `said`, for SenML what the library itself resolves; for Sparkplug
 the topic, and the values that went in.
+
+A line of story.jsonl is a message of a small fleet, in the order in which it is published: `act` says in which part of the
+story, `topic` and `payload` what. Of every format there is one device that gets too fast and one that does not quite.
 """
 
 import datetime
@@ -20,6 +23,7 @@ from importlib.metadata import version
 import cbor2
 import msgpack
 import pysparkplug as sp
+import zstandard
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from senml import senml
 
@@ -219,8 +223,114 @@ def protobuf():
     put("protobuf", "protobuf", b"", same={"ts": 0, "speed": 0, "mode": "idle", "list": [], "cells": []})
 
 
+def press():
+    """The class of plant.Press, out of the descriptor set."""
+    pool = descriptor_pool.DescriptorPool()
+    for file in descriptor_pb2.FileDescriptorSet.FromString((HERE / "plant.pb").read_bytes()).file:
+        pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("plant.Press"))
+
+
+STORY = []
+BEGIN = 1_750_000_000_000  # every device time of the story is after this; none is in the future
+
+
+def tell(act, topic, payload):
+    STORY.append({"act": act, "topic": topic, "payload": payload.hex()})
+
+
+def story():
+    """Two records over 80 in a row make a device too fast. `first` is published, the process dies, and `second` follows;
+    what stands in `second` and was told in `first` has been delivered twice."""
+    plain = lambda r: json.dumps(r).encode()
+    message = press()
+    pack = lambda r: [{"bn": "press/", "bt": r["ts"] / 1000, "n": "speed", "v": float(r["speed"])}]
+    labels = {"bn": -2, "bt": -3, "n": 0, "v": 2}
+    encoders = {
+        "json": plain,
+        "gzip": lambda r: gzip.compress(plain(r), mtime=0),
+        "zlib": lambda r: zlib.compress(plain(r)),
+        "zstd": lambda r: zstandard.ZstdCompressor().compress(plain(r)),
+        "cbor": cbor2.dumps,
+        "msgpack": msgpack.packb,
+        "protobuf": lambda r: message(ts=r["ts"], speed=r["speed"]).SerializeToString(),
+        "senml-json": lambda r: json.dumps(pack(r)).encode(),
+        "senml-cbor": lambda r: cbor2.dumps([{labels[k]: v for k, v in one.items()} for one in pack(r)]),
+    }
+    record = lambda second, speed: {"ts": BEGIN + second * 1000, "speed": speed}
+    for name, encode in encoders.items():
+        fast, calm = f"plant/{name}/{name}-fast", f"plant/{name}/{name}-calm"
+        for topic in (fast, calm):
+            tell("first", topic, encode(record(0, 20)))
+            tell("first", topic, encode(record(10, 90)))
+        tell("second", fast, encode(record(20, 91)))
+        for topic in (fast, calm):
+            tell("second", topic, encode(record(10, 90)))
+        tell("second", calm, encode(record(20, 30)))
+    batch = lambda *records: json.dumps([{"ts": r["ts"], "values": {"speed": r["speed"]}} for r in records]).encode()
+    for name in ("fast", "calm"):
+        tell("first", f"plant/batch/batch-{name}", batch(record(0, 20), record(10, 90)))
+    tell("second", "plant/batch/batch-fast", batch(record(10, 90), record(20, 91)))
+    tell("second", "plant/batch/batch-calm", batch(record(0, 20), record(10, 90)))
+    # Without a time of its own each message counts.
+    for name, fast, calm in [
+        ("scalar", "esp/scalar-fast/sensor/speed/state", "esp/scalar-calm/sensor/speed/state"),
+        ("homie", "homie/homie-fast/motor/speed", "homie/homie-calm/motor/speed"),
+    ]:
+        for topic in (fast, calm):
+            tell("first", topic, b"20")
+            tell("first", topic, b"90.5")
+        tell("second", fast, b"91")
+        tell("second", calm, b"30")
+    tell("first", "homie/homie-fast/$state", b"ready")
+    nodes()
+
+
+def nodes():
+    """Node n with its devices fast and calm; node late, whose birth nobody heard."""
+    at = BEGIN
+    speed = lambda value, alias, name=None, **more: metric("DOUBLE", value, at, name, alias, **more)
+    session = lambda number: metric("UINT64", number, at, "bdSeq")
+    data = lambda kind, seq, *metrics: kind(timestamp=at, seq=seq, metrics=metrics).encode()
+    base = "spBv1.0/plant"
+    tell("first", f"{base}/NBIRTH/n", data(sp.NBirth, 0, session(7), speed(20.0, 1, "Speed")))
+    for seq, name in [(1, "fast"), (2, "calm")]:
+        at += 1000
+        tell("first", f"{base}/DBIRTH/n/{name}", data(sp.DBirth, seq, speed(20.0, 1 + seq, "Speed")))
+    for seq, name in [(3, "fast"), (4, "calm")]:
+        at += 1000
+        again = data(sp.DData, seq, speed(90.0, seq - 1))
+        tell("first", f"{base}/DDATA/n/{name}", again)
+    tell("second", f"{base}/DDATA/n/calm", again)
+    for seq, name, value in [(5, "fast", 91.0), (6, "calm", 30.0)]:
+        at += 1000
+        tell("second", f"{base}/DDATA/n/{name}", data(sp.DData, seq, speed(value, seq - 3)))
+    # What was measured long ago moves nobody today.
+    old = [speed(200.0, 1, is_historical=True), speed(201.0, 1, is_historical=True)]
+    for seq, metric_ in enumerate(old, 7):
+        at += 1000
+        tell("second", f"{base}/NDATA/n", data(sp.NData, seq, metric_))
+    for number in (6, 7):
+        will = sp.NDeath(timestamp=at, bd_seq_metric=session(number)).encode()
+        tell("old will" if number == 6 else "will", f"{base}/NDEATH/n", will)
+    for node in ("mute", "late"):
+        for seq in (4, 5, 6):
+            at += 1000
+            tell(node, f"{base}/NDATA/{node}", data(sp.NData, seq, speed(99.0, 1)))
+    tell("born", f"{base}/NBIRTH/late", data(sp.NBirth, 0, session(1), speed(20.0, 1, "Speed")))
+    for seq in (1, 2):
+        at += 1000
+        tell("born", f"{base}/NDATA/late", data(sp.NData, seq, speed(98.0 + seq, 1)))
+
+
+def write(name, lines):
+    (HERE / name).write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
 documents()
 packs()
 sparkplug()
 protobuf()
-(HERE / "fixtures.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in LINES))
+write("fixtures.jsonl", LINES)
+story()
+write("story.jsonl", STORY)

@@ -6,8 +6,8 @@ use console::{Style as Paint, measure_text_width};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use crate::desk::{CaseSummary, CaseView, EffectView, GoalView, TimelineEntry, TimelineKind};
-use crate::domain::{At, Severity, Span};
+use crate::desk::{CaseSummary, CaseView, EffectView, GoalView, SwitchView, TimelineEntry, TimelineKind};
+use crate::domain::{At, Severity, Span, Stop};
 
 /// What the daemon answers to `list`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -134,6 +134,29 @@ pub fn render_list(list: &CaseList, style: &Style) -> String {
     rows.extend(list.cases.iter().map(|case| summary_row(case, list.at)));
     let title = |used| style.width.map_or(usize::MAX, |width| width.saturating_sub(used)).max(TITLE_MIN);
     table(&rows, "", title, style)
+}
+
+/// The stop switches.
+#[must_use]
+pub(super) fn render_switches(switches: &[SwitchView], style: &Style) -> String {
+    if switches.is_empty() {
+        return "Nothing was ever stopped.\n".to_owned();
+    }
+    let head = ["OF", "STOP", "SINCE", "BY", "TOPIC", "REASON"];
+    let mut rows: Vec<Row> = vec![head.map(|text| (text.to_owned(), Paint::new().dim())).into()];
+    rows.extend(switches.iter().map(|s| {
+        let on = if s.stop == Stop::Off { Paint::new() } else { Paint::new().red().bold() };
+        let plain = |text: &str| (clean(text), Paint::new());
+        vec![
+            plain(&s.case.map_or_else(|| "everything".to_owned(), |case| case.short())),
+            (s.stop.as_str().to_owned(), on),
+            plain(&s.at.to_string()),
+            plain(&s.by),
+            plain(s.topic.as_deref().unwrap_or("")),
+            plain(&s.reason),
+        ]
+    }));
+    table(&rows, "", |used| style.width.map_or(usize::MAX, |w| w.saturating_sub(used)).max(TITLE_MIN), style)
 }
 
 fn summary_row(case: &CaseSummary, now: At) -> Row {

@@ -76,12 +76,15 @@ const DESK: &[Key] = &[
     key("dispatch_poll", Duration, "How often an open job is asked for: callbacks can be lost"),
     key("facts_every", Duration, "Changed facts of a device are stored at most so often"),
     key("retention", Duration, "Closed cases stay in the list for so long"),
+    key("new_rules", Word(&["live", "shadow"]), "shadow: a rule never seen before acts once a person has released it"),
 ];
 
 const LIMITS: &[Key] = &[
     key("per_second", Count, "Attempts a second"),
     key("per_hour", Count, "Attempts an hour"),
     key("concurrency", Count, "Attempts under way at once; 4 unless stated"),
+    key("price", Number, "What one attempt costs, in any unit of money"),
+    key("money_per_day", Number, "What the attempts of 24 hours may cost; then nothing more is sent"),
 ];
 
 const CA: Key = key("ca_file", Text, "PEM file: only certificates signed by one of these are believed");

@@ -3,7 +3,8 @@
 //! Data names its values by aliases that a birth gave them, and messages of a node are numbered. So a [`Node`] remembers
 //! the births and the last number; it is part of the state of the node's shard, in which all of its devices are, and is
 //! saved with it. When a number is missing, an alias is not known or data comes before a birth, nobody knows what the
-//! values mean: they are stale until the next birth, which is asked for (at most once a minute).
+//! values mean: they are stale until the next birth, which is asked for (at most once a minute). What a broker delivers
+//! again after a break is known by its bytes and is no gap.
 //!
 //! A metric is found by its whole name, `Inputs/Temperature`; members of a template by the name of the template in front.
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use self::values::{Said, said};
 use self::wire::{Metric, Payload, Value};
@@ -36,6 +38,8 @@ const MAX_NAME_BYTES: usize = 512;
 const MAX_TEMPLATES: usize = 16;
 /// A node is asked for a birth at most this often.
 const ASK_EVERY: Span = Span::from_secs(60);
+/// So many messages of a node are known again when they come twice.
+const RECENT: usize = 64;
 /// The uuid of a payload that holds another one, compressed.
 const COMPRESSED: &str = "SPBV1.0_COMPRESSED";
 /// The number of the session, in births and deaths of a node.
@@ -52,6 +56,8 @@ pub struct Node {
     senders: BTreeMap<String, Births>,
     /// When a birth was asked for.
     asked_at: Option<At>,
+    /// Fingerprints of the last messages, the newest at the end.
+    recent: Vec<u64>,
 }
 
 /// What one sender said at its last birth.
@@ -114,8 +120,15 @@ impl Node {
         payload: &[u8],
         received_at: At,
     ) -> Result<Taken, Error> {
-        let payload = decoded(payload)?;
+        let bytes = payload;
+        let payload = decoded(bytes)?;
         let id = sender.as_str();
+        // Numbered and timed messages only: the same will may well be published twice.
+        let timed = payload.seq.is_some() && payload.timestamp.is_some();
+        let mark = timed.then(|| xxh3_64_with_seed(bytes, xxh3_64(id.as_bytes())));
+        if mark.is_some_and(|mark| self.recent.contains(&mark)) {
+            return Ok(Taken::default());
+        }
         let name = id.get(node_of(id).len() + 1..).unwrap_or("").to_owned();
         if !self.senders.contains_key(&name) && self.senders.len() > MAX_DEVICES {
             return Err(malformed("more than 4096 devices behind one node"));
@@ -139,6 +152,10 @@ impl Node {
             turn.gone(&name);
         } else if edge != Edge::NodeDeath {
             self.data(name, sender, &payload, &mut turn)?;
+        }
+        if let Some(mark) = mark {
+            self.recent.drain(..(self.recent.len() + 1).saturating_sub(RECENT));
+            self.recent.push(mark);
         }
         let mut taken = turn.taken;
         taken.ask &= self.asked_at.is_none_or(|at| received_at - at >= ASK_EVERY);

@@ -13,7 +13,7 @@ mod why;
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use super::device::Device;
+use super::device::{Device, Life};
 use super::fold::Memo;
 use super::level::{Phase, Track};
 use super::look::Head;
@@ -168,17 +168,14 @@ impl Engine {
             let (row, parts) = (super::part::empty_row(model, 0), Vec::new());
             let view = View {
                 program: model,
-                consts: &profile.consts,
-                windows: &profile.windows,
+                profile: &profile,
                 row: &row,
                 parts: &parts,
                 part: usize::MAX,
                 memo: &memo,
                 settled: i64::MIN,
                 now: 0,
-                silence: 0,
-                usual: f64::NAN,
-                zones: &profile.zones,
+                life: &Life::new(0),
             };
             let scene = Scene { program: model, spec, device: None, seat: None, registered, view };
             scene.fill_static(&mut told, profile.enabled[rule_ix]);
@@ -223,7 +220,7 @@ impl Engine {
 fn rank(device: &Device, spec: &RuleProgram, seat: Option<usize>) -> (usize, usize) {
     let words = &device.row(seat)[spec.offset..];
     let in_force = usize::from(Head::load(words).level);
-    let waits = |ix: &usize| Track::load(&words[RULE_WORDS + ix * LEVEL_WORDS..]).waits();
+    let waits = |ix: &usize| Phase::load(&words[RULE_WORDS + ix * LEVEL_WORDS..]).waits();
     let waiting = (0..spec.levels.len()).find(waits).unwrap_or(usize::MAX);
     (if in_force == 0 { usize::MAX } else { in_force }, waiting)
 }
@@ -253,7 +250,7 @@ impl Scene<'_> {
             let trees = self.spec.trees.levels.get(ix);
             let (when, clear) = (trees.and_then(|t| t.when.as_ref()), trees.and_then(|t| t.clear.as_ref()));
             let over_at = track.deadline(level, self.spec.gap, head.last, clock).map(At::from_micros);
-            let wait = track.waits().then(|| self.wait(&track, ix, head.last, now, over_at));
+            let wait = track.phase.waits().then(|| self.wait(&track, ix, head.last, now, over_at));
             waits.extend(wait.as_ref().and_then(|w| w.over_at));
             told.levels.push(LevelNow {
                 name: level.name.clone(),
@@ -274,7 +271,7 @@ impl Scene<'_> {
 
     fn wait(&self, track: &Track, level: usize, last: i64, now: i64, over_at: Option<At>) -> Wait {
         let level = &self.spec.levels[level];
-        let (hold, confirm) = if track.in_force() { (level.clear_hold, 1) } else { (level.hold, level.confirm) };
+        let (hold, confirm) = if track.phase.in_force() { (level.clear_hold, 1) } else { (level.hold, level.confirm) };
         let since = (now - last).max(0);
         let gap = since > self.spec.gap.max;
         let running = if track.paused { 0 } else { since.min(self.spec.gap.max) };

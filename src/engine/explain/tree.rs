@@ -152,7 +152,7 @@ impl Scene<'_> {
     pub(super) fn op(&self, ix: u16) -> Op<'_> {
         let ix = usize::from(ix);
         let spec = &self.program.ops[ix];
-        Op { spec, window: self.view.windows[ix], consts: self.view.consts, frozen: false }
+        self.view.profile.op(ix, spec)
     }
 
     /// The words of an operator.

@@ -7,7 +7,7 @@
 //! differences to it). A bucket: sums of `u` to `u^4`, of the values, and of the values times `u` and `u^2`, `u` being
 //! the place in the bucket from 0 to 1, and the tally.
 
-use super::window::{bucket, bucket_of, count_one, cover, numbers, tally, width};
+use super::window::{bucket, count_one, cover, live, numbers, tally, width};
 use super::{Op, num, seconds, time, word};
 use crate::rules::Family;
 
@@ -41,8 +41,7 @@ pub(super) fn read(op: Op<'_>, words: &[u64], now: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "at most 20 buckets")]
     let scaled = |number: i64, u: f64| ((number - last) as f64 + u + half - 1.0) / half;
     let (mut s, mut x) = ([0.0; 5], [0.0; 3]);
-    for number in numbers(words, now, op.window) {
-        let b = bucket_of(Family::Resid, words, number);
+    for (number, b) in numbers(words, now, op.window).zip(live(Family::Resid, words, now, op.window)) {
         let (n, a) = (tally(b[7]).0, scaled(number, 0.0));
         let (r, v) = ([0, 1, 2, 3].map(|k| num(b[k])), [4, 5, 6].map(|k| num(b[k])));
         let h = 1.0 / half;

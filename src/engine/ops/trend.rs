@@ -1,6 +1,6 @@
 //! Lines by least squares, and rates between two points.
 
-use super::window::{bucket, bucket_of, count_one, live, numbers, tally, width};
+use super::window::{bucket, count_one, live, numbers, tally, width};
 use super::{Op, num, seconds, time, word};
 use crate::rules::{Family, Read};
 
@@ -58,8 +58,7 @@ pub(super) fn read_line(read: Read, words: &[u64], now: i64, window: i64, limit:
     let (mut n, mut mt, mut mm, mut stt, mut stm, mut smm) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
     let newest = time(words[0]);
     let mut first = 0.0;
-    for number in numbers(words, now, window) {
-        let b = bucket_of(Family::Trend, words, number);
+    for (number, b) in numbers(words, now, window).zip(live(Family::Trend, words, now, window)) {
         let (count, _) = tally(b[5]);
         if count == 0.0 {
             continue;

@@ -9,6 +9,8 @@
 //! Words: number of the newest bucket, time of the newest sample, what else the family keeps, then the buckets. The
 //! last word of a bucket is its tally: how many samples, and how much time they cover.
 
+use std::ops::RangeInclusive;
+
 use super::{Op, num, time, word};
 use crate::rules::{BUCKETS, Family};
 
@@ -106,19 +108,21 @@ pub(super) fn moments(bucket: &mut [u64], value: f64) {
 
 /// The buckets that are in the window at `now`, oldest first.
 pub(super) fn live(family: Family, words: &[u64], now: i64, window: i64) -> impl Iterator<Item = &[u64]> {
-    numbers(words, now, window).map(move |n| bucket_of(family, words, n))
+    let (head, size) = (family.head(), family.bucket());
+    let numbers = numbers(words, now, window);
+    let buckets = &words[head..head + BUCKETS * size];
+    // The bucket behind the newest is the oldest that there can be.
+    let (new, old) = buckets.split_at((slot_of(*numbers.end()) + 1) * size);
+    let gone = BUCKETS.saturating_sub(numbers.count());
+    old.chunks_exact(size).chain(new.chunks_exact(size)).skip(gone)
 }
 
-pub(super) fn numbers(words: &[u64], now: i64, window: i64) -> std::ops::RangeInclusive<i64> {
+/// The numbers of these buckets.
+pub(super) fn numbers(words: &[u64], now: i64, window: i64) -> RangeInclusive<i64> {
     let newest = time(words[0]);
     // An operator that has seen nothing has its newest bucket decades ago: the range is empty.
     let current = now.div_euclid(width(window)).max(newest);
     current - BUCKETS_I + 1..=newest
-}
-
-pub(super) fn bucket_of(family: Family, words: &[u64], number: i64) -> &[u64] {
-    let start = family.head() + slot_of(number) * family.bucket();
-    &words[start..start + family.bucket()]
 }
 
 /// Whether samples cover at least half of the window (V5).

@@ -232,7 +232,7 @@ async fn closing_wants_a_reason() {
 #[tokio::test]
 async fn probes_say_why() {
     let world = World::with(Options {
-        health: Health { not_live: vec![], not_ready: vec!["broker_disconnected"] },
+        health: Health { not_live: vec![], not_ready: vec!["broker_disconnected"], notes: vec![] },
         ..Options::default()
     })
     .await;
@@ -241,7 +241,7 @@ async fn probes_say_why() {
     let ready = read(world.get("/readyz").send().await.unwrap()).await;
     assert_eq!(ready, (503, json!({ "status": "unavailable", "reasons": ["broker_disconnected"] })));
     let world = World::with(Options {
-        health: Health { not_live: vec!["journal_failed"], not_ready: vec![] },
+        health: Health { not_live: vec!["journal_failed"], not_ready: vec![], notes: vec![] },
         ..Options::default()
     })
     .await;

@@ -56,7 +56,7 @@ async fn cases_on_the_terminal() {
     let close = ask(&world, "act", Command::Close { id: "aaaa1".to_owned(), reason: reason.clone() }).await.unwrap();
     assert_eq!(close, "Case aaaa1111 closed.\n");
     let rule = Command::ReleaseRule { rule: "hot".to_owned() };
-    assert_eq!(ask(&world, "act", rule).await.unwrap(), "The held cases of rule hot go on.\n");
+    assert_eq!(ask(&world, "act", rule).await.unwrap(), "Rule hot may act; what it holds goes on.\n");
     let release = Input::Release { rule: "hot".into(), actor: "act".to_owned() };
     let case = CASES[0].parse().unwrap();
     let ack = Input::Ack { case, actor: "ack".to_owned() };

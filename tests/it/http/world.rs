@@ -136,6 +136,7 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
             DeskQuestion::Show(id, answer) => {
                 drop(answer.send(cases.iter().find(|c| c.summary.id == id).cloned().map(Box::new)));
             }
+            DeskQuestion::Switches(answer) => drop(answer.send(Vec::new())),
             DeskQuestion::Lookup(caller, answer) => {
                 desk.script.lock().unwrap().callers.push(caller);
                 drop(answer.send(Lookup::default()));

@@ -15,9 +15,9 @@ pub(crate) struct Target {
 }
 
 const RULES: [&str; 2] =
-    [include_str!("../../../config/rules/car.toml"), include_str!("../../../examples/engine/rules/engine.toml")];
-const CAR: &str = include_str!("../../../config/models/car.toml");
-const FIXTURES: &str = include_str!("../../oracles/fixtures.jsonl");
+    [include_str!("../../config/rules/car.toml"), include_str!("../../examples/engine/rules/engine.toml")];
+const CAR: &str = include_str!("../../config/models/car.toml");
+const FIXTURES: &str = include_str!("../oracles/fixtures.jsonl");
 
 const SIGNALS: &str = r#"
 timestamp = { path = "ts", unit = "ms" }
@@ -54,7 +54,9 @@ impl Target {
                 let models = car();
                 text(expressions(), move |text| {
                     let when = serde_json::Value::from(text).to_string();
-                    let rule = format!("[[rule]]\nid = \"x\"\nmodels = [\"car\"]\nfault = \"a.b\"\nseverity = \"minor\"\nwhen = {when}\n");
+                    let rule = format!(
+                        "[[rule]]\nid = \"x\"\nmodels = [\"car\"]\nfault = \"a.b\"\nseverity = \"minor\"\nwhen = {when}\n"
+                    );
                     rules_of(&models, &rule);
                 })
             }
@@ -64,9 +66,12 @@ impl Target {
                 decoder("json gzip", &format!("{{ format = \"json\", compress = \"{name}\" }}"), "m/+", "m/a")
             }
             "batch" => decoder("cbor", "{ format = \"json\", batch = \"o.list\" }", "m/+", "m/a"),
-            "protobuf" => {
-                decoder("protobuf", "{ format = \"protobuf\", descriptor = \"plant.pb\", message = \"plant.Press\" }", "m/+", "m/a")
-            }
+            "protobuf" => decoder(
+                "protobuf",
+                "{ format = \"protobuf\", descriptor = \"plant.pb\", message = \"plant.Press\" }",
+                "m/+",
+                "m/a",
+            ),
             "json" | "cbor" | "msgpack" | "senml-json" | "senml-cbor" => {
                 decoder(name, &format!("{{ format = \"{name}\" }}"), "m/+", "m/a")
             }
@@ -108,7 +113,7 @@ fn car() -> Arc<Models> {
 
 fn models(files: &[(&str, String)]) -> Models {
     let mut diags = Diagnostics::default();
-    diags.attach("plant.pb", include_bytes!("../../oracles/plant.pb").to_vec());
+    diags.attach("plant.pb", include_bytes!("../oracles/plant.pb").to_vec());
     let files: Vec<_> = files.iter().map(|(name, text)| diags.add_file(*name, text.clone())).collect();
     let models = model::load(&mut diags, &files);
     assert!(!diags.has_errors(), "{}", diags.render(false));
@@ -136,9 +141,11 @@ fn decoder(fixtures: &str, decoder: &str, filter: &str, topic: &'static str) -> 
     });
     let wanted = fixtures.to_owned();
     let lines = FIXTURES.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let mut seeds: Vec<Vec<u8>> = lines.clone().filter(|line| line["decoder"] == *wanted).map(|line| bytes(&line)).collect();
+    let mut seeds: Vec<Vec<u8>> =
+        lines.clone().filter(|line| line["decoder"] == *wanted).map(|line| bytes(&line)).collect();
     if seeds.is_empty() || wanted == "cbor" {
-        seeds.extend(lines.filter(|line| line["same"].is_object()).take(20).map(|line| line["same"].to_string().into()));
+        seeds
+            .extend(lines.filter(|line| line["same"].is_object()).take(20).map(|line| line["same"].to_string().into()));
     }
     Target { run, seeds }
 }

@@ -2,15 +2,15 @@
 //! the seeds are written to.
 #![no_main]
 
-#[path = "../../../src/decode/mod.rs"]
+#[path = "../../src/decode/mod.rs"]
 pub mod decode;
-#[path = "../../../src/domain/mod.rs"]
+#[path = "../../src/domain/mod.rs"]
 pub mod domain;
-#[path = "../../../src/model/mod.rs"]
+#[path = "../../src/model/mod.rs"]
 pub mod model;
-#[path = "../../../src/rules/mod.rs"]
+#[path = "../../src/rules/mod.rs"]
 pub mod rules;
-#[path = "../../../src/source/mod.rs"]
+#[path = "../../src/source/mod.rs"]
 pub mod source;
 mod targets;
 

@@ -1,0 +1,171 @@
+//! What keeps a desk from doing too much: the stop switches, money, and rules that nobody has seen before.
+
+use std::collections::BTreeSet;
+
+use forewarn::desk::{Act, CaseView, Input, NewRules, Reply};
+use forewarn::domain::{At, CaseId, Change, EpisodeId, OrderKind, Span, Stop, Work};
+
+use super::desk_world::{Odds, World, brake, config, start};
+
+const TOPIC: &str = "forewarn/test/halt";
+
+fn after(minutes: i64) -> At {
+    start() + Span::from_mins(minutes)
+}
+
+fn break_down(world: &mut World) {
+    let at = world.now;
+    world.tell(Input::Detection(Box::new(brake(1, Change::Raised, at))));
+}
+
+fn turn(world: &mut World, case: Option<CaseId>, stop: Stop) -> Reply {
+    let act = Act::Stop { stop, reason: "a drill".into() };
+    world.tell(Input::Act { case, actor: "kim".into(), act }).unwrap()
+}
+
+fn message(world: &mut World, stop: Stop, retained: bool) -> Reply {
+    let received_at = world.now;
+    world.tell(Input::Switch { topic: TOPIC.into(), stop, received_at, retained }).unwrap()
+}
+
+/// What has been sent so far, each way once.
+fn sent(world: &World) -> BTreeSet<&'static str> {
+    let name = |work: &Work| match work {
+        Work::Call(_) => "call",
+        Work::Sms(_) => "sms",
+        Work::Mail(_) => "mail",
+        Work::Ticket(_) => "ticket",
+        Work::Dispatch(_) => "dispatch",
+        Work::Command(_) => "command",
+        Work::Webhook(_) => "webhook",
+    };
+    world.orders.iter().filter(|(_, o)| o.kind == OrderKind::Send).map(|(_, o)| name(&o.work)).collect()
+}
+
+fn the_case(world: &World) -> CaseView {
+    world.desk.show(&world.desk.list(true, 1)[0].id).unwrap()
+}
+
+fn restart(world: &mut World) {
+    let loaded = world.loaded();
+    assert!(loaded.same_state(&world.desk), "rows and state tell different stories");
+    world.desk = loaded;
+    world.tell(Input::Started);
+}
+
+#[test]
+fn stop_on_lets_people_in_danger_be_told_and_nothing_else() {
+    let mut world = World::new(config(|_| {}), Odds::friendly(), 1);
+    assert_eq!(turn(&mut world, None, Stop::On), Reply::Done);
+    break_down(&mut world);
+    restart(&mut world);
+    world.run(after(1));
+    let told: BTreeSet<&str> = ["call", "sms"].into();
+    assert!(sent(&world).is_subset(&told) && sent(&world).contains("call"), "{:?}", sent(&world));
+    let why: Vec<_> = the_case(&world).effects.into_iter().filter_map(|e| e.waits_for).collect();
+    assert!(why.contains(&"the stop switch, turned on by kim".to_owned()), "{why:?}");
+    assert_eq!(world.desk.stopped(), Stop::On);
+
+    turn(&mut world, None, Stop::Off);
+    world.run(after(120));
+    assert!(sent(&world).contains("dispatch") && sent(&world).contains("ticket"));
+    assert_eq!(the_case(&world).summary.outcome.as_deref(), Some("served"), "nothing was lost");
+    world.desk.check_invariants().unwrap();
+}
+
+#[test]
+fn stop_all_lets_nothing_out() {
+    let mut world = World::new(config(|_| {}), Odds::friendly(), 1);
+    turn(&mut world, None, Stop::All);
+    break_down(&mut world);
+    world.run(after(10));
+    assert_eq!(sent(&world), BTreeSet::new());
+    turn(&mut world, None, Stop::Off);
+    world.run(after(11));
+    assert!(sent(&world).contains("call") && sent(&world).contains("ticket"), "{:?}", sent(&world));
+}
+
+#[test]
+fn stop_of_a_case_holds_that_case_alone_and_ends_with_it() {
+    let mut world = World::new(config(|_| {}), Odds { call_unanswered: 100, ..Odds::friendly() }, 1);
+    break_down(&mut world);
+    let id = the_case(&world).summary.id;
+    assert_eq!(turn(&mut world, Some(id), Stop::All), Reply::Done);
+    let before = world.orders.len();
+    world.run(after(5));
+    // What was under way ends, and the device is asked about; nothing is added.
+    assert!(world.orders[before..].iter().all(|(_, o)| o.case != id || o.kind == OrderKind::Reconcile));
+    assert_eq!(world.desk.switches().len(), 1);
+    world.tell(Input::Close { case: id, actor: "kim".into(), reason: "over".into() });
+    assert!(world.desk.switches().is_empty());
+    assert!(matches!(turn(&mut world, Some(id), Stop::On), Reply::Refused(_)));
+    assert_eq!(turn(&mut world, Some(CaseId::of(&[b"none"])), Stop::On), Reply::NotFound);
+}
+
+#[test]
+fn stop_by_a_retained_message_counts_once_and_a_person_has_the_last_word() {
+    let mut world = World::new(config(|_| {}), Odds::friendly(), 1);
+    world.run(after(1));
+    let old = world.now;
+    message(&mut world, Stop::On, false);
+    assert_eq!(world.desk.stopped(), Stop::On);
+    restart(&mut world);
+    assert_eq!(world.desk.stopped(), Stop::On, "survives");
+
+    world.run(after(2));
+    turn(&mut world, None, Stop::Off);
+    world.run(after(3));
+    message(&mut world, Stop::On, true);
+    assert_eq!(world.desk.stopped(), Stop::Off, "the broker hands the old message out again");
+    world.tell(Input::Switch { topic: TOPIC.into(), stop: Stop::On, received_at: old, retained: false });
+    assert_eq!(world.desk.stopped(), Stop::Off, "the journal is replayed");
+
+    message(&mut world, Stop::All, true);
+    assert_eq!(world.desk.stopped(), Stop::All, "a new retained message");
+    world.run(after(4));
+    message(&mut world, Stop::Off, false);
+    assert_eq!(world.desk.stopped(), Stop::Off);
+    let unknown = Input::Switch { topic: "x".into(), stop: Stop::On, received_at: world.now, retained: false };
+    assert_eq!(world.tell(unknown), Some(Reply::NotFound));
+}
+
+#[test]
+fn money_for_a_day_is_a_hard_stop() {
+    let dear = config(|c| c.providers.get_mut("tow").unwrap().per_day = Some(0));
+    let mut world = World::new(dear, Odds::friendly(), 1);
+    break_down(&mut world);
+    world.run(after(1));
+    assert!(!sent(&world).contains("dispatch"), "{:?}", sent(&world));
+    let paid = config(|c| c.providers.get_mut("text").unwrap().per_day = Some(1));
+    let mut world = World::new(paid, Odds { call_unanswered: 100, ..Odds::friendly() }, 1);
+    break_down(&mut world);
+    world.run(after(300));
+    let texts = world.orders.iter().filter(|(_, o)| matches!(o.work, Work::Sms(_))).count();
+    assert_eq!(texts, 1);
+}
+
+#[test]
+fn new_rules_wait_for_a_person_if_the_settings_say_so() {
+    let cautious = || config(|c| c.settings.new_rules = NewRules::Shadow);
+    let mut world = World::new(cautious(), Odds::friendly(), 1);
+    break_down(&mut world);
+    assert!(world.desk.list(true, 9).is_empty());
+    let release =
+        |world: &mut World, rule: &str| world.tell(Input::Release { rule: rule.into(), actor: "kim".into() }).unwrap();
+    assert!(matches!(release(&mut world, "unheard"), Reply::Refused(_)));
+    assert_eq!(release(&mut world, "rule"), Reply::Done);
+    assert!(matches!(release(&mut world, "rule"), Reply::Refused(_)), "it acts already");
+    let again = brake(1, Change::Raised, world.now);
+    let again = forewarn::domain::Detection { episode: EpisodeId::of(&[b"again"]), ..again };
+    world.tell(Input::Detection(Box::new(again)));
+    assert_eq!(world.desk.list(true, 9).len(), 1);
+
+    // Whoever worked before the settings were changed is not new.
+    let mut world = World::new(config(|_| {}), Odds::friendly(), 1);
+    break_down(&mut world);
+    let mut known = brake(1, Change::Raised, world.now);
+    (known.episode, known.device) = (EpisodeId::of(&[b"b"]), super::desk_world::DEVICE.into());
+    world.desk.reload(cautious());
+    world.tell(Input::Detection(Box::new(known)));
+    assert_eq!(world.desk.list(true, 9).len(), 1);
+}
