@@ -150,6 +150,13 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         }
     }
 
+    if !settings.links.base_url.is_empty()
+        && let Err(error) = http::check_public_url(&settings.links.base_url)
+    {
+        let finding = Diagnostic::error("S003", format!("`links.base_url`: {}", error.message)).hint(error.hint);
+        diags.push(settings.place(finding, &["links", "base_url"]));
+    }
+
     let dir = |name: &Path| base.join(name);
     let fleet = fleet(diags, &settings, base);
     let (program, registry) = rulebook(diags, &settings, base, &fleet);
@@ -178,6 +185,8 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         revs: program.rules().iter().filter(|r| r.mode == Mode::Live).map(|r| (r.id.clone(), r.rev)).collect(),
         stop_topic: format!("forewarn/{}/halt", settings.broker.client_id),
         public_url: settings.http.public_url.trim_end_matches('/').to_owned(),
+        // Their secret is not needed to check anything, and must not be made by a check.
+        links: None,
         // Handed in by whoever keeps a store; checks and plays need none.
         keys: Keyring::default(),
     };

@@ -2,6 +2,7 @@
 
 mod cross;
 mod kept;
+mod links;
 mod load;
 mod run;
 mod secrets;
@@ -12,4 +13,4 @@ pub use kept::kept_rules;
 pub use load::{Loaded, Rulebook, load, load_other_rules, load_rulebook, load_to_learn, test_files};
 pub use run::{Error, at_rest, check, clock, environment, run};
 pub use secrets::Secrets;
-pub use settings::{EngineSettings, FilesSettings, PrivacySettings, Queue, Settings, StoreSettings};
+pub use settings::{EngineSettings, FilesSettings, LinksSettings, PrivacySettings, Queue, Settings, StoreSettings};

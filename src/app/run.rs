@@ -10,9 +10,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use super::kept::keep_rules;
+use super::links;
 use super::load::{Loaded, load};
 use super::secrets::Secrets;
 use crate::channels::{self, CallbackKey};
+use crate::desk::{self, Links};
 use crate::domain::At;
 use crate::http::{self, CallbackSecrets, Health};
 use crate::journal::Keep;
@@ -122,7 +124,8 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     let listen = loaded.settings.http.listen;
     let listener =
         TcpListener::bind(listen).await.map_err(|error| Error::Io { what: format!("http.listen {listen}"), error })?;
-    let (mut daemon, recovered) = recover(&loaded, channels, questions, &outside)?;
+    let links = links::of(&loaded.settings, &outside.secrets)?;
+    let (mut daemon, recovered) = recover(&loaded, &links, channels, questions, &outside)?;
     keep(&path, &loaded, &warnings);
     for note in &recovered.notes {
         tracing::warn!(note, "recovery");
@@ -149,6 +152,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
         metrics_access: loaded.settings.http.metrics,
         tokens: loaded.tokens.clone(),
         callbacks,
+        links: links.key.clone(),
         public_url: loaded.public_url.clone(),
         please_wait: loaded.settings.http.please_wait.clone(),
         clock: clock.clone(),
@@ -162,7 +166,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     tracing::info!(%listen, broker = ?loaded.settings.broker.urls, "ready");
     notify(&[sd_notify::NotifyState::Ready]);
 
-    let ended = serve(&path, &daemon, &outside, &control, &probe, &mut signals).await;
+    let ended = serve(&path, &daemon, &outside, &links, &control, &probe, &mut signals).await;
 
     notify(&[sd_notify::NotifyState::Stopping]);
     watchdog.abort();
@@ -218,6 +222,7 @@ impl Outside {
 
 fn recover(
     loaded: &Loaded,
+    links: &Links,
     channels: Channels,
     questions: tokio::sync::mpsc::Receiver<crate::runtime::DeskQuestion>,
     outside: &Outside,
@@ -231,7 +236,7 @@ fn recover(
     let parts = Parts {
         dir: store.dir.clone(),
         rules: loaded.rules.clone(),
-        desk: loaded.desk.clone(),
+        desk: with_links(loaded, links),
         keys: keys(loaded, &outside.secrets)?,
         channels,
         questions,
@@ -253,6 +258,11 @@ pub fn at_rest(path: &Path) -> Result<AtRest, Error> {
     let (loaded, _) = check(path)?;
     let keys = keys(&loaded, &Secrets::new(path))?;
     Ok(AtRest::open(&loaded.settings.store.dir, loaded.desk, keys)?)
+}
+
+/// The desk's settings with what its texts make links of. The same until the daemon ends: the listener believes no other.
+fn with_links(loaded: &Loaded, links: &Links) -> Arc<desk::Config> {
+    Arc::new(desk::Config { links: Some(links.clone()), ..(*loaded.desk).clone() })
 }
 
 /// The file of the keys, beside the store unless the settings name another place.
@@ -289,6 +299,7 @@ async fn serve(
     path: &Path,
     daemon: &Daemon,
     outside: &Outside,
+    links: &Links,
     control: &mqtt::Control,
     probe: &Probe,
     Signals { terminate, interrupt, hangup }: &mut Signals,
@@ -298,7 +309,7 @@ async fn serve(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(path, daemon, outside, control).await,
+            _ = hangup.recv() => reload(path, daemon, outside, links, control).await,
             _ = look.tick() => if probe.failed() {
                 return Err(Error::Storage(probe.troubles().join("; ")));
             },
@@ -317,12 +328,12 @@ fn keep(path: &Path, loaded: &Loaded, diags: &Diagnostics) {
 }
 
 /// Reads everything again; all or nothing. What cannot change while running (store, broker, listener) stays.
-async fn reload(path: &Path, daemon: &Daemon, outside: &Outside, control: &mqtt::Control) {
+async fn reload(path: &Path, daemon: &Daemon, outside: &Outside, links: &Links, control: &mqtt::Control) {
     notify(&[sd_notify::NotifyState::Reloading]);
     match check(path).and_then(|(loaded, diags)| Ok((outside.build(&loaded)?.0, loaded, diags))) {
         Ok((channels, loaded, diags)) => {
             keep(path, &loaded, &diags);
-            daemon.reload(loaded.rules.clone(), loaded.desk.clone(), channels).await;
+            daemon.reload(loaded.rules.clone(), with_links(&loaded, links), channels).await;
             // After the rules: what the broker has kept for a new topic comes at once.
             control.set_filters(loaded.filters());
             tracing::info!(

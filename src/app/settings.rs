@@ -26,6 +26,8 @@ pub struct Settings {
     pub broker: mqtt::Settings,
     /// The listener, the API and its tokens.
     pub http: http::Settings,
+    /// One-time links.
+    pub links: LinksSettings,
     /// Policy of the desk.
     pub desk: desk::Settings,
     /// The keys of personal data.
@@ -96,6 +98,17 @@ impl Default for FilesSettings {
     }
 }
 
+/// `[links]`: the pages that customers open from messages.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LinksSettings {
+    /// Where customers reach us, if not at `http.public_url`: a short name saves room in text messages.
+    pub base_url: String,
+    /// What links are signed with: one secret a line, the first signs, all are believed. Empty: one that is made at the
+    /// first start and kept in the store's directory.
+    pub secret_file: PathBuf,
+}
+
 /// `[queue.<name>]`: people who can be reached, in this order.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,8 +148,8 @@ pub struct EngineSettings {
 }
 
 /// The sections that a settings file may have.
-const SECTIONS: [&str; 10] =
-    ["store", "files", "engine", "broker", "http", "desk", "privacy", "costs", "provider", "queue"];
+const SECTIONS: [&str; 11] =
+    ["store", "files", "engine", "broker", "http", "links", "desk", "privacy", "costs", "provider", "queue"];
 
 impl Settings {
     /// Reads and merges the file at `path` (already read as `text`) and the environment. Everything wrong is in
@@ -176,13 +189,28 @@ impl Settings {
         let engine = sections.read(diags, &["engine"]).unwrap_or_default();
         let broker = sections.read(diags, &["broker"]).unwrap_or_default();
         let http = sections.read(diags, &["http"]).unwrap_or_default();
+        let links = sections.read(diags, &["links"]).unwrap_or_default();
         let desk = sections.read(diags, &["desk"]).unwrap_or_default();
         let privacy = sections.read(diags, &["privacy"]).unwrap_or_default();
         let costs = sections.read(diags, &["costs"]).unwrap_or_default();
         let provider: BTreeMap<_, _> = sections.read_each(diags, "provider");
         let queue: BTreeMap<_, _> = sections.read_each(diags, "queue");
         let names_complete = sections.count("provider") == provider.len() && sections.count("queue") == queue.len();
-        Some(Self { store, files, engine, broker, http, desk, privacy, costs, provider, queue, names_complete, doc })
+        Some(Self {
+            store,
+            files,
+            engine,
+            broker,
+            http,
+            links,
+            desk,
+            privacy,
+            costs,
+            provider,
+            queue,
+            names_complete,
+            doc,
+        })
     }
 
     /// Whether all providers and queues could be read: only then can it be said that one which is named elsewhere does

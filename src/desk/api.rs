@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Form;
 use crate::domain::{
-    At, CaseId, CustomerId, Detection, DeviceId, EffectId, Order, Outcome, Receipt, RuleId, Severity, Stop, Value,
+    At, CaseId, CustomerId, Detection, DeviceId, EffectId, Link, Order, Outcome, Receipt, RuleId, Severity, Stop, Value,
 };
 
 /// Everything that can happen to the desk. Each input gives at most one record of the desk log.
@@ -41,6 +42,14 @@ pub enum Input {
         turn: u32,
         /// The provider's id of the call.
         provider_ref: String,
+    },
+    /// A person sent the form of a page: `POST /l/{token}`. What the page then shows is asked with
+    /// [`Desk::page`](super::Desk::page).
+    Link {
+        /// The page.
+        link: Link,
+        /// What was filled in or tapped.
+        form: Form,
     },
     /// A person takes notice of a case: `POST /api/v1/cases/{id}/ack`.
     Ack {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::link::Links;
 use super::quiet::QuietWindow;
 use super::seal::Keyring;
 use crate::domain::{AdapterName, Guards, QueueName, Registry, RuleId, Span};
@@ -135,6 +136,8 @@ pub struct Config {
     pub stop_topic: String,
     /// Where callbacks come in; shown in tickets.
     pub public_url: String,
+    /// What one-time links are made of; without it no text can carry one.
+    pub links: Option<Links>,
     /// What personal data is sealed with.
     pub keys: Keyring,
 }

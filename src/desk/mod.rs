@@ -27,6 +27,7 @@ mod goals;
 mod hold;
 mod invariants;
 mod latch;
+mod link;
 mod lookup;
 mod news;
 mod notes;
@@ -55,6 +56,7 @@ pub use api::{
     TimelineEntry, TimelineKind, Watch,
 };
 pub use config::{Config, NewRules, Person, Provider, Settings};
+pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use quiet::QuietWindow;
 pub use record::Record;

@@ -2,7 +2,9 @@
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, rules, speech, ticket};
+use super::{
+    Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, pages, rules, speech, ticket,
+};
 use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;
@@ -74,21 +76,12 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
         }
         return Reply::Speech(speech::thanks(change, row));
     }
-    confirmed(change, receipt.effect, row, digit);
-    let text = format!("the call was answered with key {digit}");
-    change.say(case_id, TimelineKind::Answered, text, Some(receipt.effect));
-    let whom = notes::whom(change, row);
-    let answer = match digit {
-        '2' => "asked to talk to a person (key 2)",
-        '9' => "says that all is well (key 9)",
-        _ => "has understood (key 1)",
-    };
-    change.note(case_id, Mirror::Contact, &format!("Answered: {whom} {answer}."));
+    confirmed(change, receipt.effect, row, digit, "key");
     Reply::Speech(match digit {
         '2' => speech::connect(change, row),
         '9' => {
             if open {
-                cancel::all_is_well(change, case_id, "the person called says that all is well");
+                cancel::all_is_well(change, case_id, ALL_IS_WELL);
             }
             speech::all_well(change, row)
         }
@@ -96,7 +89,34 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
     })
 }
 
-fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) {
+/// Why a case is undone when somebody said so.
+const ALL_IS_WELL: &str = "the person called says that all is well";
+
+/// The person tapped an answer on the page of a message: as good as a key in a call.
+pub(super) fn tapped(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) {
+    let receipt = Receipt { effect, provider_ref: None, seq: None, what: ReceiptKind::Key { digit } };
+    happened(change, effect, &Event::Receipt(&receipt));
+    confirmed(change, effect, row, digit, "tap");
+    change.touched.insert(row.case);
+    match (digit, speech::queue_of(change, row)) {
+        ('2', Some(queue)) => pages::page(change, row.case, &queue, "the customer asks to be called"),
+        ('2', None) => goals::page_default(change, row.case, "the customer asks to be called"),
+        ('9', _) => cancel::all_is_well(change, row.case, ALL_IS_WELL),
+        _ => {}
+    }
+}
+
+/// Somebody has answered with `digit`, by a `key` of the phone or a `tap` on a page.
+fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, by: &str) {
+    let text = format!("the {} was answered with {by} {digit}", row.delivery.kind.as_str());
+    change.say(row.case, TimelineKind::Answered, text, Some(effect));
+    let whom = notes::whom(change, row);
+    let answer = match digit {
+        '2' => "asked to talk to a person",
+        '9' => "says that all is well",
+        _ => "has understood",
+    };
+    change.note(row.case, Mirror::Contact, &format!("Answered: {whom} {answer} ({by} {digit})."));
     let step = (row.case, row.step.clone());
     if let Some(mut s) = change.get::<StepRow>(&step) {
         s.confirmed.get_or_insert(digit);
@@ -104,7 +124,7 @@ fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: 
     }
     contact(change, effect, row, |c| {
         c.result = format!("human_confirmed({digit})");
-        c.confirmed_by = Some("key".to_owned());
+        c.confirmed_by = Some(by.to_owned());
     });
 }
 

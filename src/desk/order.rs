@@ -117,7 +117,11 @@ impl Maker<'_, '_> {
     }
 
     fn facts(&self, written: bool) -> Json {
-        facts_for(self.change, self.row, self.case, written)
+        let mut facts = facts_for(self.change, self.row, self.case, written);
+        if let (Some(_), Some(links)) = (customer(self.change, self.row), super::link::links(self.change, self.id)) {
+            facts["link"] = links;
+        }
+        facts
     }
 
     fn sms(&self) -> Result<Work, String> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use super::rows::{CaseRow, EffectRow};
 use super::state::Timer;
-use super::{Act, Input, Reply, Watch, breaker, case, claim, erase, goals, news, speech, stop};
+use super::{Act, Input, Reply, Watch, breaker, case, claim, erase, goals, link, news, speech, stop};
 use crate::domain::DeviceId;
 
 /// Timers handled in one step; the rest is due at once in the next.
@@ -20,6 +20,7 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Outcome { effect, attempt, outcome } => news::outcome(change, effect, attempt, &outcome),
         Input::Receipt(receipt) => news::receipt(change, &receipt),
         Input::Answered { effect, turn, provider_ref } => speech::answered(change, effect, turn, &provider_ref),
+        Input::Link { link, form } => link::posted(change, &link, &form),
         Input::Ack { case, actor } => case::acknowledged(change, case, &actor),
         Input::Close { case, actor, reason } => case::closed_by_person(change, case, &actor, &reason),
         Input::Release { rule, actor } => breaker::release(change, &rule, &actor),

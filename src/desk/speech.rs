@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
 use super::{PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, news, notes, order, reach};
-use crate::domain::{CallProgress, EffectId, Receipt, ReceiptKind};
+use crate::domain::{CallProgress, EffectId, QueueName, Receipt, ReceiptKind};
 use crate::outbox::{Event, Kind, State};
 use crate::playbook::{Mirror, Part, Until, Verb, Via};
 
@@ -141,8 +141,18 @@ fn over(change: &Change<'_>, row: &EffectRow) -> Speech {
     said(change, row, "call-over", SpeechThen::HangUp)
 }
 
-/// Connects to the first person of the queue that the step's ladder ends with, else of the default queue.
+/// Connects to the first person of that queue.
 pub(super) fn connect(change: &Change<'_>, row: &EffectRow) -> Speech {
+    let people = queue_of(change, row).and_then(|q| change.config.queues.get(&q));
+    match people.and_then(|p| p.iter().find_map(|p| p.call.clone())) {
+        Some(number) => said(change, row, "call-connect", SpeechThen::Connect(number)),
+        None => thanks(change, row),
+    }
+}
+
+/// Who helps somebody that a step reaches and who wants to talk: the queue that the ladder ends with, else the default
+/// one.
+pub(super) fn queue_of(change: &Change<'_>, row: &EffectRow) -> Option<QueueName> {
     let plan = change.get::<CaseRow>(&row.case).and_then(|c| change.plan(&c));
     let of_step = plan.as_ref().and_then(|p| p.step(&row.step)).and_then(|s| match &s.verb {
         Verb::Reach(r) => r.ladder.iter().find_map(|r| match &r.via {
@@ -151,12 +161,7 @@ pub(super) fn connect(change: &Change<'_>, row: &EffectRow) -> Speech {
         }),
         _ => None,
     });
-    let queue = of_step.or_else(|| change.config.default_queue().cloned());
-    let people = queue.and_then(|q| change.config.queues.get(&q));
-    match people.and_then(|p| p.iter().find_map(|p| p.call.clone())) {
-        Some(number) => said(change, row, "call-connect", SpeechThen::Connect(number)),
-        None => thanks(change, row),
-    }
+    of_step.or_else(|| change.config.default_queue().cloned())
 }
 
 /// A short sentence without facts; the built-in one if its file is missing.

@@ -7,6 +7,7 @@ mod detection;
 mod effect;
 mod guard;
 mod id;
+mod link;
 mod pos;
 mod registry;
 mod shard;
@@ -24,6 +25,7 @@ pub use id::{
     AdapterName, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, FaultName, GoalName,
     ModelId, ParseIdError, PlaybookId, QueueName, RuleId, ScriptId, SignalName, StepId,
 };
+pub use link::{Link, PageKind};
 pub use pos::Pos;
 pub use registry::{Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};
 pub use shard::{SHARDS, shard_of};

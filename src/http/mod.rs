@@ -13,6 +13,7 @@
 //! | `POST /twilio/voice?e=&n=` | signed | TwiML within 5 s |
 //! | `POST /twilio/status?e=`, `POST /twilio/sms-status?e=` | signed | 204 once durable |
 //! | `POST /dispatch/{effect}` | signed (Standard Webhooks) | 200 once durable |
+//! | `GET /l/{token}`, `POST /l/{token}` | whoever has the link | the page of a message; only `POST` acts |
 //! | `GET /api/v1/cases?closed=&limit=` | token, scope `read` | the list |
 //! | `GET /api/v1/cases/{id}` | token, scope `read` | one case; `id` is the full id or its first 4 or more characters |
 //! | `POST /api/v1/cases/{id}/ack` | token, scope `ack` | done |
@@ -28,6 +29,7 @@ mod callback;
 mod customer;
 mod dispatch;
 mod explain;
+mod link;
 mod lookup;
 mod metrics;
 mod probes;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{act, api, customer, dispatch, explain, lookup, probes, twilio};
+use super::{act, api, customer, dispatch, explain, link, lookup, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -29,6 +29,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/twilio/status", post(twilio::call_status))
         .route("/twilio/sms-status", post(twilio::sms_status))
         .route("/dispatch/{effect}", post(dispatch::callback))
+        .route("/l/page.css", get(link::style))
+        .route("/l/{token}", get(link::show).post(link::act))
         .route("/api/v1/lookup", get(lookup::lookup))
         .route("/api/v1/cases", get(api::list))
         .route("/api/v1/cases/{id}", get(api::show))
@@ -51,7 +53,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Around every request.
+/// Around every request. A route may say otherwise in its own headers.
 async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let began = Instant::now();
@@ -65,7 +67,7 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     metrics::histogram!(REQUEST_SECONDS, "route" => route.clone()).record(began.elapsed());
     metrics::counter!(REQUESTS, "route" => route, "status" => answer.status().as_str().to_owned()).increment(1);

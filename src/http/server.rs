@@ -34,7 +34,7 @@ use super::router::{Peer, router};
 use super::settings::{MetricsAccess, PleaseWait};
 use crate::domain::AdapterName;
 use crate::runtime::{Clock, DeskHandle, EngineHandle};
-use crate::wire::webhook;
+use crate::wire::{link, webhook};
 
 /// What the server needs from the rest.
 pub struct Deps {
@@ -52,6 +52,8 @@ pub struct Deps {
     pub tokens: Tokens,
     /// What providers sign with.
     pub callbacks: CallbackSecrets,
+    /// What one-time links are signed with.
+    pub links: link::Key,
     /// How providers reach us: from [`Settings::resolve`](super::Settings::resolve).
     pub public_url: Url,
     /// What a called person hears while the desk is slow: [`Settings::please_wait`](super::Settings::please_wait).

@@ -10,6 +10,7 @@ use minijinja::Environment;
 use super::names::{Audience, check_name};
 use super::template::{environment, values};
 use super::{Template, TemplateError};
+use crate::domain::PageKind;
 use crate::source::{Diagnostic, Diagnostics, FileId, Place, did_you_mean};
 
 /// The last resort of every fall-back.
@@ -30,15 +31,18 @@ pub enum Part {
     Text,
     /// The HTML of a mail.
     Html,
+    /// A page that a person opens by a one-time link.
+    Page,
 }
 
 impl Part {
-    const ALL: [(Self, &str); 5] = [
+    const ALL: [(Self, &str); 6] = [
         (Self::Voice, "voice.txt"),
         (Self::Sms, "sms.txt"),
         (Self::Subject, "email.subject.txt"),
         (Self::Text, "email.txt"),
         (Self::Html, "email.html"),
+        (Self::Page, "page.html"),
     ];
 
     /// The end of its file name.
@@ -78,8 +82,7 @@ impl Messages {
             let path = diags.path(*file).to_owned();
             let text = diags.text(*file).clone();
             let Some((locale, script, part)) = split(&path) else {
-                let expected =
-                    "its path must end in <locale>/<script>.(voice.txt|sms.txt|email.subject.txt|email.txt|email.html)";
+                let expected = "its path must end in <locale>/<script>.(voice.txt|sms.txt|email.subject.txt|email.txt|email.html|page.html)";
                 diags.push(
                     Diagnostic::error("P020", format!("`{path}` is not a message file"))
                         .at(Place { file: *file, span: 0..0 }, "")
@@ -107,6 +110,7 @@ impl Messages {
         }
         for file in files {
             check_layout(diags, *file, &env);
+            check_links(diags, *file, &known);
         }
         warn_gaps(diags, files, &known);
         Self { env: Arc::new(env), known }
@@ -153,7 +157,7 @@ impl Messages {
         let text = match part {
             // Speech and one-line texts: line breaks of the file are not line breaks of the message.
             Part::Voice | Part::Subject | Part::Sms => text.split_whitespace().collect::<Vec<_>>().join(" "),
-            Part::Text | Part::Html => text,
+            Part::Text | Part::Html | Part::Page => text,
         };
         Ok((locale.to_owned(), text))
     }
@@ -171,6 +175,22 @@ fn check_layout(diags: &mut Diagnostics, file: FileId, env: &Environment<'_>) {
         let finding = Diagnostic::error("P021", format!("there is no layout `{name}`"));
         let place = Place { file, span: start..start + len };
         diags.push(finding.at(place, "").maybe_hint(near.map(|n| format!("did you mean `{n}`?"))));
+    }
+}
+
+/// A link to a page without a text would show only when somebody taps it.
+fn check_links(diags: &mut Diagnostics, file: FileId, known: &BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<Part>>>) {
+    let text = diags.text(file).clone();
+    let Ok(template) = Template::parse(&text) else { return };
+    for name in template.names() {
+        let Some(page) = name.strip_prefix("link.") else { continue };
+        let there = known.get(page).and_then(|l| l.get(FALLBACK)).is_some_and(|parts| parts.contains(&Part::Page));
+        if PageKind::ALL.iter().any(|kind| kind.name() == page) && !there {
+            let start = text.find(name.as_str()).unwrap_or(0);
+            let place = Place { file, span: start..start + name.len() };
+            let finding = Diagnostic::error("P024", format!("`{FALLBACK}/{page}.page.html` is missing"));
+            diags.push(finding.at(place, "this link leads to it"));
+        }
     }
 }
 

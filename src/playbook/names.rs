@@ -3,7 +3,8 @@
 use crate::source::did_you_mean;
 
 /// Every name that a text may use, except `device.<fact or column>`. Names of one reader only: `customer` for texts to
-/// customers, `locale` (that of the text) for all messages, `page` for texts to the people of a queue, `action` for commands.
+/// customers, `locale` (that of the text) for all messages, `link` for what customers read, `view` for the pages behind the
+/// links, `page` for texts to the people of a queue, `action` for commands.
 pub const TEXT_NAMES: &[&str] = &[
     "case.id",
     "case.full_id",
@@ -35,6 +36,10 @@ pub const TEXT_NAMES: &[&str] = &[
     "locale",
     "customer.name",
     "customer.locale",
+    "link.answer",
+    "view.state",
+    "view.answer",
+    "view.open",
     "page.queue",
     "page.reason",
     "action.id",
@@ -55,7 +60,7 @@ pub(super) enum Audience {
 impl Audience {
     fn hears(self, name: &str) -> bool {
         match name.split('.').next().unwrap_or(name) {
-            "customer" | "page" | "locale" => self == Self::Message,
+            "customer" | "link" | "view" | "page" | "locale" => self == Self::Message,
             "action" => self == Self::Command,
             _ => true,
         }

@@ -190,6 +190,7 @@ impl DeskThread {
             DeskQuestion::List { closed, limit, answer } => drop(answer.send(self.desk.list(closed, limit))),
             DeskQuestion::Show(case, answer) => drop(answer.send(self.desk.show(&case).map(Box::new))),
             DeskQuestion::Find(prefix, answer) => drop(answer.send(self.desk.find(&prefix))),
+            DeskQuestion::Page(link, answer) => drop(answer.send(self.desk.page((self.clock)(), &link))),
             DeskQuestion::Switches(answer) => drop(answer.send(self.desk.switches())),
             DeskQuestion::Lookup(caller, answer) => drop(answer.send(self.desk.lookup(&caller))),
             DeskQuestion::Dossier(customer, answer) => drop(answer.send(self.desk.dossier(&customer))),

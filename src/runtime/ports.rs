@@ -6,8 +6,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::desk::{Caller, CaseSummary, CaseView, Input, Lookup, Reply, SwitchView};
-use crate::domain::{At, CaseId, CustomerId, DeviceId, Order, Outcome, Span, shard_of};
+use crate::desk::{Caller, CaseSummary, CaseView, Input, LinkPage, Lookup, Reply, SwitchView};
+use crate::domain::{At, CaseId, CustomerId, DeviceId, Link, Order, Outcome, Span, shard_of};
 use crate::engine::{Explanation, NoSuchRule};
 
 /// A way out: makes one attempt. Implemented by each adapter in `channels`.
@@ -88,6 +88,8 @@ pub enum DeskQuestion {
     Lookup(Caller, oneshot::Sender<Lookup>),
     /// Everything that is stored of a customer.
     Dossier(CustomerId, oneshot::Sender<Option<serde_json::Value>>),
+    /// The page behind a one-time link, as it is now.
+    Page(Link, oneshot::Sender<Result<LinkPage, String>>),
 }
 
 /// The desk's queue is full or the desk has stopped; nothing was taken in. Try again later.
@@ -147,6 +149,11 @@ impl DeskHandle {
     /// Everything that is stored of a customer; `None` if nothing is.
     pub async fn dossier(&self, customer: CustomerId) -> Result<Option<serde_json::Value>, Busy> {
         self.ask(|answer| DeskQuestion::Dossier(customer, answer)).await
+    }
+
+    /// The page behind a one-time link, or for the log why there is none.
+    pub async fn page(&self, link: Link) -> Result<Result<LinkPage, String>, Busy> {
+        self.ask(|answer| DeskQuestion::Page(link, answer)).await
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> DeskQuestion) -> Result<T, Busy> {

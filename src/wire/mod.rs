@@ -7,6 +7,7 @@
 pub mod callback;
 pub mod command;
 pub mod dispatch;
+pub mod link;
 pub mod stop;
 pub mod ticket;
 pub mod topic;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use forewarn::desk::{
-    Config, Desk, Input, Keyring, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
+    Config, Desk, Input, Keyring, Links, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
 };
 use forewarn::domain::{
     At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind,
@@ -15,6 +15,7 @@ use forewarn::domain::{
 };
 use forewarn::playbook::{Messages, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
+use forewarn::wire::link::Key;
 
 use super::fleet_world::{Cars, Entry, Fate, telemetry};
 use super::reference::Reference;
@@ -178,6 +179,10 @@ pub(crate) struct World {
     jobs: BTreeMap<String, EffectId>,
 }
 
+pub(crate) fn link_key() -> Key {
+    Key::parse("the links of a test open nothing").unwrap()
+}
+
 pub(crate) const DEVICE: &str = "car-1";
 
 pub(crate) fn start() -> At {
@@ -225,6 +230,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         revs: BTreeMap::new(),
         stop_topic: "forewarn/test/halt".into(),
         public_url: "http://127.0.0.1:8474".into(),
+        links: Some(Links { base_url: "https://fw.example".into(), key: link_key() }),
         keys: Keyring::made_up(registry().customers.keys()),
         playbooks: Vec::new(),
     };

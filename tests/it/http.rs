@@ -5,5 +5,6 @@ mod api;
 mod callbacks;
 mod command;
 mod limits;
+mod links;
 mod voice;
 mod world;

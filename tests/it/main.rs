@@ -23,6 +23,7 @@ mod formats_live;
 mod guards;
 mod http;
 mod latch;
+mod links;
 mod lookup;
 mod mqtt;
 mod oracles;

@@ -239,12 +239,15 @@ fn every_text_renders_in_every_language() {
             "ticket": { "open": true, "id": "4711" },
             "customer": { "name": "Kim" },
             "page": { "reason": "nobody answered" },
+            "link": { "answer": "https://fw.example/l/x" },
+            "view": { "state": if minutes.is_some() { "done" } else { "open" }, "open": true,
+                "answer": minutes.map(|_| "1") },
         })
     };
     let scripts: Vec<String> = messages.scripts().map(str::to_owned).collect();
     let mut rendered = 0;
     for script in &scripts {
-        for part in [Part::Voice, Part::Sms, Part::Subject, Part::Text, Part::Html] {
+        for part in [Part::Voice, Part::Sms, Part::Subject, Part::Text, Part::Html, Part::Page] {
             for (locale, minutes) in
                 ["en", "de", "pl", "ru", "uk"].into_iter().zip([None, Some(1), Some(3), Some(12), Some(21)])
             {
@@ -258,7 +261,7 @@ fn every_text_renders_in_every_language() {
             }
         }
     }
-    assert_eq!(rendered, 18 * 5);
+    assert_eq!(rendered, 19 * 5);
     let spoken = |locale: &str, n| messages.render("eta-slipped", Part::Voice, locale, &facts(Some(n))).unwrap().1;
     assert!(spoken("uk", 21).contains("за 21 хвилину") && spoken("pl", 21).contains("za 21 minut."));
 }

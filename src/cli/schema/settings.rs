@@ -182,6 +182,18 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("broker", Table(BROKER), "The MQTT broker"),
     key("http", Table(HTTP), "Health, metrics, callbacks of providers, API"),
+    key(
+        "links",
+        Table(&[
+            key("base_url", Text, "Where customers reach us, if not at http.public_url; short, for text messages"),
+            key(
+                "secret_file",
+                Text,
+                "One secret a line; the first signs, all are believed. Empty: made and kept in store.dir",
+            ),
+        ]),
+        "The pages that customers open from messages",
+    ),
     key("desk", Table(DESK), "The service desk"),
     key("privacy", Table(PRIVACY), "What is stored of a person is encrypted with a key of that person's own"),
     key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::playbook::PlaybookTest;
-use crate::desk::{Config, Desk, Input, Keyring, Reply, SpeechThen};
+use crate::desk::{Config, Desk, Input, Keyring, Links, Reply, SpeechThen};
 use crate::domain::{
     At, CallProgress, Change, Detection, DispatchWork, EffectId, EpisodeId, JobState, JobUpdate, Level, Mode, Order,
     OrderKind, Outcome, Receipt, ReceiptKind, Registry, SmsProgress, Span, Value, Work,
 };
+use crate::wire::link::Key;
 
 /// Steps of one test at most: a desk that does not come to rest is a finding of its own.
 const MAX_STEPS: usize = 100_000;
@@ -130,8 +131,10 @@ pub(super) fn play(test: &PlaybookTest, config: &Arc<Config>) -> Played {
 fn with_device(config: &Config, test: &PlaybookTest) -> Config {
     let mut registry: Registry = (*config.registry).clone();
     registry.devices.insert(test.device.id.clone(), test.device.clone());
+    let key = Key::parse("the links of a test open nothing").ok();
+    let links = key.map(|key| Links { base_url: config.public_url.clone(), key });
     let keys = Keyring::made_up(registry.customers.keys());
-    Config { registry: Arc::new(registry), keys, ..config.clone() }
+    Config { registry: Arc::new(registry), links, keys, ..config.clone() }
 }
 
 impl Stage<'_> {

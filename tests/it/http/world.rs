@@ -16,6 +16,7 @@ use forewarn::http::{
 };
 use forewarn::runtime::{DeskHandle, DeskQuestion, EngineHandle, EngineQuestion};
 use forewarn::source::Diagnostics;
+use forewarn::wire::link::Key;
 use forewarn::wire::webhook::Secret;
 use forewarn::{model, rules};
 use secrecy::ExposeSecret as _;
@@ -29,6 +30,7 @@ use url::Url;
 pub(super) const NOW_S: i64 = 1_795_300_000;
 pub(super) const TWILIO_TOKENS: [&str; 2] = ["12345", "other-account"];
 pub(super) const DISPATCH_SECRETS: [&str; 2] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2Vjb25kLXNlY3JldA=="];
+pub(super) const LINK_SECRET: &str = "what the links are signed with";
 pub(super) const EFFECT: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 /// Two of them begin alike.
 pub(super) const CASES: [&str; 3] =
@@ -136,6 +138,7 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
             DeskQuestion::Show(id, answer) => {
                 drop(answer.send(cases.iter().find(|c| c.summary.id == id).cloned().map(Box::new)));
             }
+            DeskQuestion::Page(link, answer) => drop(answer.send(Ok(super::links::shown(link)))),
             DeskQuestion::Switches(answer) => drop(answer.send(Vec::new())),
             DeskQuestion::Lookup(caller, answer) => {
                 desk.script.lock().unwrap().callers.push(caller);
@@ -276,6 +279,7 @@ impl World {
                 twilio: TWILIO_TOKENS.map(Into::into).into(),
                 dispatch: DISPATCH_SECRETS.map(|s| ("tow".into(), Secret::parse(s).unwrap())).into(),
             },
+            links: Key::parse(LINK_SECRET).unwrap(),
             public_url: parsed,
             please_wait: PleaseWait { locale: "de-DE".to_owned(), text: "Einen Moment bitte.".to_owned() },
             clock: Arc::new(move || At::from_secs(clock.load(Ordering::Relaxed))),
