@@ -3,9 +3,10 @@
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
 use super::{
-    Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, order, pages, rules, speech, ticket,
+    Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, rules, speech,
+    ticket, wrong,
 };
-use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
+use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Purpose, Receipt, ReceiptKind};
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;
 
@@ -60,6 +61,9 @@ pub(super) fn receipt(change: &mut Change<'_>, receipt: &Receipt) -> Reply {
 /// The called person pressed a key.
 fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
     let page = matches!(row.target, Target::Person { .. });
+    if !page && matches!(digit, '7' | '8') {
+        return not_me(change, receipt.effect, row, digit);
+    }
     let known = if page { matches!(digit, '1') } else { matches!(digit, '1' | '2' | '9') };
     if !known {
         // Neither yes nor no: say it again.
@@ -73,6 +77,8 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
             let who = order::person(change, row).and_then(|p| p.name.clone());
             let who = who.unwrap_or_else(|| "a person of the queue".to_owned());
             case::take_over(change, case_id, &who);
+        } else {
+            pages::acknowledge(change, case_id, "a person of the queue");
         }
         return Reply::Speech(speech::thanks(change, row));
     }
@@ -89,14 +95,33 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
     })
 }
 
+/// The called person wants no such calls (7), or is not who was meant (8). Neither has understood anything.
+fn not_me(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) -> Reply {
+    if digit == '8' {
+        wrong::mark(change, effect, row, "key 8");
+        return Reply::Speech(speech::wrong_person(change, row));
+    }
+    if optout::from_effect(change, effect, row, "key 7") {
+        let text = "no more such calls are wanted (key 7)";
+        change.say(row.case, TimelineKind::Answered, text, Some(effect));
+        let whom = notes::whom(change, row);
+        change.note(row.case, Mirror::Contact, &format!("Answered: {whom} wants no more such calls (key 7)."));
+    }
+    // Who hears of danger hears it to its end.
+    Reply::Speech(match row.delivery.purpose {
+        Purpose::Safety => speech::present(change, effect, row, 1),
+        _ => speech::opted_out(change, row),
+    })
+}
+
 /// Why a case is undone when somebody said so.
 const ALL_IS_WELL: &str = "the person called says that all is well";
 
-/// The person tapped an answer on the page of a message: as good as a key in a call.
-pub(super) fn tapped(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) {
+/// The person tapped an answer on the page of a message (`by` tap) or wrote it (`by` reply): as good as a key in a call.
+pub(super) fn answered_with(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, by: &str) {
     let receipt = Receipt { effect, provider_ref: None, seq: None, what: ReceiptKind::Key { digit } };
     happened(change, effect, &Event::Receipt(&receipt));
-    confirmed(change, effect, row, digit, "tap");
+    confirmed(change, effect, row, digit, by);
     change.touched.insert(row.case);
     match (digit, speech::queue_of(change, row)) {
         ('2', Some(queue)) => pages::page(change, row.case, &queue, "the customer asks to be called"),
@@ -106,7 +131,7 @@ pub(super) fn tapped(change: &mut Change<'_>, effect: EffectId, row: &EffectRow,
     }
 }
 
-/// Somebody has answered with `digit`, by a `key` of the phone or a `tap` on a page.
+/// Somebody has answered with `digit`: by a `key` of the phone, a `tap` on a page or a `reply`.
 fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, by: &str) {
     let text = format!("the {} was answered with {by} {digit}", row.delivery.kind.as_str());
     change.say(row.case, TimelineKind::Answered, text, Some(effect));
@@ -285,5 +310,10 @@ fn result(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<
         (State::Delivered, _) => "delivered_unread",
         _ => return,
     };
-    contact(change, id, row, |c| word.clone_into(&mut c.result));
+    contact(change, id, row, |c| {
+        // How the line ended says less than what the person said.
+        if !matches!(c.result.as_str(), "wrong_person" | "opted_out") {
+            word.clone_into(&mut c.result);
+        }
+    });
 }

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value as Json, json};
 
-use super::Person;
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow, JobRow, PageRow, Target};
+use super::{Person, speech, talk};
 use crate::domain::{
     CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind, Purpose,
     SmsWork, Span, TicketWork, WebhookWork, Work,
@@ -125,7 +125,10 @@ impl Maker<'_, '_> {
     }
 
     fn sms(&self) -> Result<Work, String> {
-        let (_, body) = self.render(Part::Sms, &self.facts(true))?;
+        let (locale, mut body) = self.render(Part::Sms, &self.facts(true))?;
+        if customer(self.change, self.row).is_some() && self.row.delivery.purpose != Purpose::Safety {
+            body = format!("{body} {}", speech::short(self.change, "opt-out-hint", Part::Sms, &locale).1);
+        }
         let safety = self.row.delivery.purpose == Purpose::Safety;
         // A stale text misleads: "stop now" must not arrive tomorrow.
         let validity = if safety { Span::from_mins(10) } else { Span::from_hours(4) };
@@ -155,7 +158,7 @@ impl Maker<'_, '_> {
     }
 
     fn text(&self) -> String {
-        self.row.text.clone().unwrap_or_default()
+        talk::fill_in(self.change, self.row.case, self.row.text.as_deref().unwrap_or_default())
     }
 
     fn ticket(&self) -> Result<TicketWork, String> {

@@ -8,6 +8,7 @@ mod effect;
 mod guard;
 mod id;
 mod link;
+mod message;
 mod pos;
 mod registry;
 mod shard;
@@ -26,6 +27,7 @@ pub use id::{
     ModelId, ParseIdError, PlaybookId, QueueName, RuleId, ScriptId, SignalName, StepId,
 };
 pub use link::{Link, PageKind};
+pub use message::{Author, Channel, Said, Sender};
 pub use pos::Pos;
 pub use registry::{Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};
 pub use shard::{SHARDS, shard_of};

@@ -44,7 +44,7 @@ pub(super) fn bad_signature(app: &App, kind: &'static str, why: &dyn std::fmt::D
 /// Hands news to the desk; returns once it is durable. News that the desk knows already is taken again, without effect.
 pub(super) async fn deliver(app: &App, receipt: Receipt) -> Result<(), Problem> {
     match app.desk.tell(Input::Receipt(receipt)).await? {
-        Reply::Done | Reply::Speech(_) => Ok(()),
+        Reply::Done | Reply::Speech(_) | Reply::Text(_) => Ok(()),
         Reply::NotFound => Err(unknown_effect()),
         Reply::Refused(reason) => Err(Problem::new(StatusCode::CONFLICT, "refused", reason)
             .hint("the request that this belongs to does not expect it")),

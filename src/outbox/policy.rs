@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Purpose, Span};
+use crate::domain::{Channel, Purpose, Span};
 
 /// What an effect does to the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,6 +50,17 @@ impl Kind {
     #[must_use]
     pub fn is_contact(self) -> bool {
         matches!(self, Self::Call | Self::Sms | Self::Mail)
+    }
+
+    /// The way to a person that it is, if it is one.
+    #[must_use]
+    pub fn channel(self) -> Option<Channel> {
+        Some(match self {
+            Self::Call => Channel::Call,
+            Self::Sms => Channel::Sms,
+            Self::Mail => Channel::Email,
+            _ => return None,
+        })
     }
 
     /// May be sent again although the first may have arrived.

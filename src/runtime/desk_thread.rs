@@ -190,10 +190,14 @@ impl DeskThread {
             DeskQuestion::List { closed, limit, answer } => drop(answer.send(self.desk.list(closed, limit))),
             DeskQuestion::Show(case, answer) => drop(answer.send(self.desk.show(&case).map(Box::new))),
             DeskQuestion::Find(prefix, answer) => drop(answer.send(self.desk.find(&prefix))),
+            DeskQuestion::OptOuts(answer) => drop(answer.send(self.desk.opt_outs())),
             DeskQuestion::Page(link, answer) => drop(answer.send(self.desk.page((self.clock)(), &link))),
             DeskQuestion::Switches(answer) => drop(answer.send(self.desk.switches())),
             DeskQuestion::Lookup(caller, answer) => drop(answer.send(self.desk.lookup(&caller))),
             DeskQuestion::Dossier(customer, answer) => drop(answer.send(self.desk.dossier(&customer))),
+            DeskQuestion::Standing { rule, device, episode, answer } => {
+                drop(answer.send(self.desk.standing(&rule, &device, episode.as_ref())));
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use forewarn::desk::{Input, Reply};
-use forewarn::domain::{At, CallProgress, JobState, JobUpdate, Receipt, ReceiptKind, SmsProgress};
+use forewarn::domain::{At, CallProgress, JobState, JobUpdate, Receipt, ReceiptKind, Sender, SmsProgress};
 use forewarn::wire::twilio;
 use forewarn::wire::webhook::{Secret, sign};
 
@@ -204,4 +204,30 @@ async fn what_the_desk_does_not_take_is_told() {
         let (status, body) = read(answer).await;
         assert_eq!((status, code(&body)), (503, "busy"));
     }
+}
+
+#[tokio::test]
+async fn text_messages_of_people_reach_the_desk_and_its_answer_goes_back_at_once() {
+    let world = World::new().await;
+    let path = "/twilio/sms";
+    let form = "MessageSid=SM7&From=%2B43111&To=%2B4930&Body=St%C3%B6rt+mich+nicht";
+    world.desk.reply_with(Reply::Text("Erledigt <gern>".to_owned()));
+    let answer = phone(&world, path, form).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let xml = answer.text().await.unwrap();
+    assert!(xml.contains("<Response><Message>Erledigt &lt;gern&gt;</Message></Response>"), "{xml}");
+    let told = world.desk.told();
+    let [Input::Said(said)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((said.external_id.as_str(), said.text.as_str(), said.answered), ("SM7", "Stört mich nicht", false));
+    assert_eq!(said.from, Sender::Phone("+43111".to_owned()));
+    // Unknown senders see the same as everybody else to whom nothing is said.
+    for reply in [Reply::Done, Reply::NotFound] {
+        world.desk.reply_with(reply);
+        let answer = phone(&world, path, &format!("{form}&OptOutType=STOP")).send().await.unwrap();
+        assert!(answer.text().await.unwrap().contains("<Response></Response>"));
+    }
+    assert!(matches!(&world.desk.told()[0], Input::Said(said) if said.answered), "the provider has answered itself");
+    let unsigned = world.post(path).body(form).send().await.unwrap();
+    assert_eq!(unsigned.status().as_u16(), 403);
+    assert!(world.desk.told().is_empty());
 }

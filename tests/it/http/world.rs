@@ -138,6 +138,7 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
             DeskQuestion::Show(id, answer) => {
                 drop(answer.send(cases.iter().find(|c| c.summary.id == id).cloned().map(Box::new)));
             }
+            DeskQuestion::OptOuts(answer) => drop(answer.send(Vec::new())),
             DeskQuestion::Page(link, answer) => drop(answer.send(Ok(super::links::shown(link)))),
             DeskQuestion::Switches(answer) => drop(answer.send(Vec::new())),
             DeskQuestion::Lookup(caller, answer) => {
@@ -146,6 +147,9 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
             }
             DeskQuestion::Dossier(customer, answer) => {
                 drop(answer.send((customer.as_str() == "c-1").then(|| serde_json::json!({ "customer": customer }))));
+            }
+            DeskQuestion::Standing { rule, device, episode, answer } => {
+                drop(answer.send(vec![format!("{rule} on {device}: {episode:?}")]));
             }
             DeskQuestion::Find(prefix, answer) => {
                 let mut like = cases.iter().map(|c| c.summary.id).filter(|id| id.to_string().starts_with(&prefix));
@@ -198,6 +202,7 @@ fn case(id: &str) -> CaseView {
             not_before_at: Some(At::from_secs(NOW_S + 60)),
             possible_duplicate: false,
         }],
+        conversation: Vec::new(),
         timeline: vec![TimelineEntry {
             at,
             kind: TimelineKind::Measured,
