@@ -12,8 +12,8 @@
 //! | `GET /metrics` | see [`MetricsAccess`] | Prometheus text |
 //! | `POST /twilio/voice?e=&n=` | signed | TwiML within 5 s |
 //! | `POST /twilio/status?e=`, `POST /twilio/sms-status?e=` | signed | 204 once durable |
+//! | `POST /dispatch/{effect}`, `POST /app/{effect}` | signed (Standard Webhooks) | 200 once durable |
 //! | `POST /twilio/sms` | signed | TwiML: what to answer, if anything |
-//! | `POST /dispatch/{effect}` | signed (Standard Webhooks) | 200 once durable |
 //! | `GET /l/{token}`, `POST /l/{token}` | whoever has the link | the page of a message; only `POST` acts |
 //! | `GET /api/v1/cases?closed=&limit=` | token, scope `read` | the list |
 //! | `GET /api/v1/cases/{id}` | token, scope `read` | one case; `id` is the full id or its first 4 or more characters |
@@ -27,6 +27,7 @@
 
 mod act;
 mod api;
+mod app;
 mod auth;
 mod callback;
 mod customer;

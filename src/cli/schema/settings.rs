@@ -161,6 +161,7 @@ const PROVIDER: Shape = Shape::Variant(
         ("ticket-webhook", SIGNED),
         ("dispatch", SIGNED),
         ("webhook", SIGNED),
+        ("app", SIGNED),
         ("twilio-voice", TWILIO),
         ("twilio-sms", TWILIO),
         ("mqtt-command", COMMAND),
