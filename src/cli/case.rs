@@ -1,4 +1,4 @@
-//! `forewarn case list | show | ack | close | release | approve | stop | resume | stops | opt-outs | opt-out | opt-in |
+//! `forewarn case list | show | ack | close | merge | split | release | approve | stop | resume | stops | opt-outs | opt-out | opt-in |
 //! release-rule`: cases on the terminal, through the daemon's API.
 
 mod client;
@@ -64,6 +64,18 @@ pub enum Command {
         /// Why, for the timeline
         #[arg(long)]
         reason: String,
+    },
+    /// Make a case part of another one, which explains it
+    Merge {
+        /// Id of the case, or its first 4 or more characters
+        id: String,
+        /// Id of the case that it becomes part of
+        into: String,
+    },
+    /// Take a case out of the one that it is part of
+    Split {
+        /// Id of the case, or its first 4 or more characters
+        id: String,
     },
     /// End a storm: the cases that it holds go on, some at a time
     Release {
@@ -254,6 +266,8 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Close { id, reason } => {
             client.post(&["cases", id, "close"], Some(json!({ "reason": reason }))).await?
         }
+        Command::Merge { id, into } => client.post(&["cases", id, "merge"], Some(json!({ "into": into }))).await?,
+        Command::Split { id } => client.post(&["cases", id, "split"], None).await?,
         Command::Release { id } => client.post(&["cases", id, "release"], None).await?,
         Command::Approve { id, tier } => client.post(&["cases", id, "approve"], Some(json!({ "tier": tier }))).await?,
         Command::OptOuts => client.get(&["opt-outs"], &[]).await?,
@@ -288,6 +302,8 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Show { .. } => render_case(&client.read(&text)?, style),
         Command::Ack { .. } => format!("Case {} acknowledged.\n", client.read::<Done>(&text)?.short),
         Command::Close { .. } => format!("Case {} closed.\n", client.read::<Done>(&text)?.short),
+        Command::Merge { .. } => "Merged; its own steps are held.\n".to_owned(),
+        Command::Split { .. } => "It is a case of its own again.\n".to_owned(),
         Command::Release { .. } => "The cases of the storm go on, some at a time.\n".to_owned(),
         Command::Approve { .. } => "They are told now.\n".to_owned(),
         Command::OptOuts => opt_outs::render(&client.read(&text)?, style),

@@ -17,7 +17,12 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Comman
     let Some(e) = change.get::<EffectRow>(&effect) else { return };
     match e.delivery.state {
         State::Confirmed => match &c.verify {
-            None => goals::done(change, id, &step.id, row, step.goal.as_ref(), "device"),
+            None => {
+                goals::done(change, id, &step.id, row, step.goal.as_ref(), "device");
+                if let Some(reaction) = c.on.get("ok") {
+                    goals::react(change, id, reaction, "the device has answered");
+                }
+            }
             Some((expect, within)) => {
                 let Some(case) = change.get::<CaseRow>(&id) else { return };
                 let since = *row.deadline_at.get_or_insert(change.now + *within);

@@ -27,5 +27,6 @@ fn of_step(state: &State, verb: &Verb, row: &StepRow) -> Option<At> {
         Verb::Command(_) => row.deadline_at.or(effect).or(Some(row.started_at + GUARD_PATIENCE)),
         Verb::WaitFor(w) => Some(row.started_at + w.within),
         Verb::Human(_) | Verb::Hold(_) => None,
+        Verb::Correlate(c) => Some(row.started_at + c.window),
     }
 }

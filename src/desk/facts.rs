@@ -115,7 +115,8 @@ impl Facts for CaseFacts<'_, '_> {
             "device.id" => Value::from(self.case.device.as_str()),
             _ => match name.strip_prefix("device.") {
                 Some(n @ ("lat" | "lon")) => position::reading(self.change, &self.facts, n),
-                Some(n) => match self.facts.values.get(n) {
+                // `device.last.load`: for whoever wants to say that it may be the last for ever.
+                Some(n) => match self.facts.values.get(n.strip_prefix("last.").unwrap_or(n)) {
                     Some(v) => v.clone(),
                     None => self
                         .change
@@ -144,6 +145,7 @@ impl Facts for CaseFacts<'_, '_> {
         Value::Bool(match name {
             "confirmed" => step.is_some_and(|s| s.confirmed.is_some()),
             "done" => step.is_some_and(|s| s.state == StepState::Done),
+            "failed" => step.is_some_and(|s| s.state == StepState::Failed),
             "accepted" => self
                 .change
                 .effects(self.id)

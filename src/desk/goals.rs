@@ -7,7 +7,7 @@ use super::facts::CaseFacts;
 use super::hold::Leave;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
 use super::{
-    TimelineKind, cancel, case, command, dispatch, hold, latch, pages, reach, stop, storm, talk, ticket, wait,
+    TimelineKind, cancel, case, command, dispatch, hold, latch, merge, pages, reach, stop, storm, talk, ticket, wait,
 };
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
 use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
@@ -47,7 +47,7 @@ pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
 }
 
 fn start_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook, leave: Leave) {
-    for step in plan.steps.iter().filter(|step| leave.allows(step)) {
+    for step in plan.steps.iter().filter(|step| leave.allows(plan, step)) {
         let Some(case) = change.get::<CaseRow>(&id) else { return };
         let key = (id, step.id.clone());
         let known = change.get::<StepRow>(&key);
@@ -86,7 +86,7 @@ fn drive_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook, leave: Leav
         if case.backing_out.is_some() && !undoing {
             continue;
         }
-        match (plan.step(&step_id).filter(|step| leave.allows(step)), &row.adhoc, row.state) {
+        match (plan.step(&step_id).filter(|step| leave.allows(plan, step)), &row.adhoc, row.state) {
             (Some(step), _, StepState::Waiting) => {
                 let mut held = row.held.clone();
                 if let Some(when) = &step.when {
@@ -111,6 +111,7 @@ fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, row: StepRow, wake: &
         Verb::Command(c) => command::drive(change, id, step, c, row, wake),
         Verb::WaitFor(w) => wait::drive(change, id, step, w, row, wake),
         Verb::Hold(h) => stop::drive(change, id, h),
+        Verb::Correlate(c) => merge::drive(change, id, step, c, row, wake),
         Verb::Human(h) => {
             pages::page(change, id, &h.queue, &format!("its plan asks for a person (step {})", step.id));
             let page = change.get::<PageRow>(&(id, h.queue.clone()));
@@ -219,6 +220,8 @@ pub(super) fn react(change: &mut Change<'_>, id: CaseId, reaction: &Reaction, re
     match reaction {
         Reaction::Human(queue) => pages::page(change, id, queue, reason),
         Reaction::Goto(step) => call_step(change, id, step),
+        Reaction::Close(outcome) => case::close(change, id, outcome),
+        Reaction::Script(script) => storm::say(change, id, script),
         Reaction::NextProvider | Reaction::Tell(_) | Reaction::Again(_) => {}
     }
 }
@@ -248,7 +251,7 @@ pub(super) fn named_queue(plan: &Playbook) -> Option<QueueName> {
         Verb::Dispatch(d) => d.otherwise.as_ref().and_then(of).or_else(|| d.on.values().find_map(of)),
         Verb::Command(c) => c.on.values().find_map(of),
         Verb::WaitFor(w) => of(&w.otherwise),
-        Verb::Ticket(_) | Verb::Hold(_) => None,
+        Verb::Ticket(_) | Verb::Hold(_) | Verb::Correlate(_) => None,
     })
 }
 

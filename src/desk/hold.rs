@@ -8,8 +8,8 @@ use super::change::Change;
 use super::facts::family;
 use super::goals::Wake;
 use super::rows::{CaseRow, FactsRow, HoldRow, Settling, Why};
-use super::{Desk, TimelineKind, case, storm};
-use crate::domain::{CaseId, Change as What, Detection, DeviceId, Purpose, Span, Value};
+use super::{Desk, TimelineKind, case, dispatch, storm};
+use crate::domain::{CaseId, Change as What, Detection, DeviceId, Span, Value};
 use crate::playbook::{Playbook, Step, Verb};
 
 /// How long a case waits for its parent device to fail too: a gateway that dies is noticed by its own silence, at about
@@ -26,6 +26,9 @@ const EXPLAINED: &str = "explained_by_parent";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Leave(u32);
 
+/// The bit that is no verb.
+const WARN: u32 = 1 << 31;
+
 impl Leave {
     pub(super) const ALL: Self = Self(u32::MAX);
     pub(super) const NOTHING: Self = Self(0);
@@ -36,13 +39,17 @@ impl Leave {
         Self(verbs.into_iter().map(bit).fold(0, |all, one| all | one))
     }
 
-    /// Tell people that they are in danger.
-    pub(super) fn warn() -> Self {
-        Self::of(["reach"])
+    pub(super) fn and(self, more: Self) -> Self {
+        Self(self.0 | more.0)
     }
 
-    pub(super) fn allows(self, step: &Step) -> bool {
-        self.0 & Self::of([step.verb.name()]).0 != 0
+    /// Tell people that they are in danger, besides what else is allowed.
+    pub(super) fn and_warn(self) -> Self {
+        Self(self.0 | WARN)
+    }
+
+    pub(super) fn allows(self, plan: &Playbook, step: &Step) -> bool {
+        self.0 & Self::of([step.verb.name()]).0 != 0 || self.0 & WARN != 0 && step.warns(plan.policy.purpose)
     }
 }
 
@@ -53,10 +60,13 @@ pub(super) fn leave(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: 
     }
     let Some(case) = change.get::<CaseRow>(&id).filter(CaseRow::is_open) else { return Leave::NOTHING };
     let warns = warns(change, id, &case, plan);
+    // A truck that was asked for is looked after, whatever becomes of the rest.
+    let coming = change.jobs(id).iter().any(|(_, job)| !job.unwanted && !dispatch::is_over(change, job));
+    let least = if coming { Leave::of(["dispatch"]) } else { Leave::NOTHING };
     match change.get::<HoldRow>(&id).map(|row| row.why) {
-        Some(Why::Storm(storm)) => storm::leave(change, id, storm, warns),
-        Some(Why::Parent(_)) if warns => Leave::warn(),
-        Some(Why::Parent(_)) => Leave::NOTHING,
+        Some(Why::Storm(storm)) => storm::leave(change, id, storm, warns, least),
+        Some(Why::Parent(_)) if warns => least.and_warn(),
+        Some(Why::Parent(_)) => least,
         None => Leave::ALL,
     }
 }
@@ -64,7 +74,8 @@ pub(super) fn leave(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: 
 /// Whether people are to be told although the case is held.
 fn warns(change: &Change<'_>, id: CaseId, case: &CaseRow, plan: &Playbook) -> bool {
     let begun = || !change.steps(id).is_empty();
-    plan.policy.purpose == Purpose::Safety && (begun() || case.cleared_at.is_none() && !stands(change, &case.device))
+    plan.steps.iter().any(|step| step.warns(plan.policy.purpose))
+        && (begun() || case.cleared_at.is_none() && !stands(change, &case.device))
 }
 
 /// Whether the device has said that it does not move.
@@ -80,7 +91,7 @@ pub(super) fn begin(change: &mut Change<'_>, id: CaseId, d: &Detection) {
         return;
     };
     let text = format!("held for {SETTLING}: its parent {parent} may be the cause");
-    let settling = Settling { parent, until_at: change.now + SETTLING, case: None, explained: false };
+    let settling = Settling { parent, until_at: change.now + SETTLING, case: None, explained: false, merged: false };
     change.put(id, HoldRow { rule: d.rule.clone(), why: Why::Parent(settling) });
     change.say(id, TimelineKind::Decided, text, None);
 }
@@ -158,10 +169,11 @@ fn explaining(change: &Change<'_>, id: CaseId, settling: &Settling) -> Option<Ca
         change.get::<CaseRow>(other).is_some_and(same) && !waits_for(change, *other, id)
     };
     let open = change.base.open_by_device.get(&settling.parent);
-    settling.case.filter(fits).or_else(|| open.into_iter().flatten().copied().find(fits))
+    let merged = |id: &CaseId| settling.merged && change.get::<CaseRow>(id).is_some_and(|c| c.is_open());
+    settling.case.filter(|id| merged(id) || fits(id)).or_else(|| open.into_iter().flatten().copied().find(fits))
 }
 
-fn waits_for(change: &Change<'_>, from: CaseId, to: CaseId) -> bool {
+pub(super) fn waits_for(change: &Change<'_>, from: CaseId, to: CaseId) -> bool {
     let mut at = from;
     for _ in 0..MAX_DEPTH {
         match change.get::<HoldRow>(&at).map(|row| row.why) {

@@ -52,7 +52,9 @@ impl Effect {
         let now = change.now;
         let case = change.get::<CaseRow>(&id);
         let page = matches!(self.target, Target::Person { .. });
-        let purpose = case.as_ref().and_then(|c| change.plan(c)).map_or(Purpose::Service, |p| p.policy.purpose);
+        let plan = case.as_ref().and_then(|c| change.plan(c));
+        let own = plan.as_ref().and_then(|p| p.step(&self.step)?.purpose);
+        let purpose = own.unwrap_or(plan.map_or(Purpose::Service, |p| p.policy.purpose));
         // Paging our own people is never a question of consent.
         let purpose = if page { Purpose::Safety } else { purpose };
         let run = case.map_or(1, |c| c.run);

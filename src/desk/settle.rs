@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use super::rows::{CaseRow, EffectRow};
 use super::state::Timer;
-use super::{Act, Input, Reply, Watch, case, claim, goals, link, news, optout, speech, stop, storm, talk};
+use super::{
+    Act, Input, Reply, Watch, case, claim, erase, goals, link, merge, news, optout, speech, stop, storm, talk,
+};
 use crate::domain::DeviceId;
 
 /// Timers handled in one step; the rest is due at once in the next.
@@ -24,12 +26,16 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Ack { case, actor } => case::acknowledged(change, case, &actor),
         Input::Close { case, actor, reason } => case::closed_by_person(change, case, &actor, &reason),
         Input::Release { rule, actor } => storm::release_rule(change, &rule, &actor),
+        Input::Erase { customer, force, actor } => erase::erase(change, &customer, force, &actor),
+        Input::Readmit { customer, actor } => erase::readmit(change, &customer, &actor),
         Input::Said(said) => talk::heard(change, &said),
         Input::OptOut { endpoint, channel, purpose, actor } => {
             optout::by_person(change, &endpoint, channel, purpose, &actor)
         }
         Input::Act { case, actor, act } => match act {
             Act::Stop { stop, reason } => stop::turned(change, case, stop, &actor, &reason),
+            Act::Merge { into } => case.map_or(Reply::NotFound, |id| merge::by_person(change, id, into, &actor)),
+            Act::Split => case.map_or(Reply::NotFound, |id| merge::split(change, id, &actor)),
             Act::Release => case.map_or(Reply::NotFound, |id| storm::release(change, id, &actor)),
             Act::Approve { tier } => {
                 case.map_or(Reply::NotFound, |id| storm::approve(change, id, tier.as_deref(), &actor))

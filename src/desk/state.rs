@@ -74,11 +74,13 @@ impl State {
             AnyRow::rates(key, row) => set(&mut self.rows.rates, key, row),
             AnyRow::storms(key, row) => set(&mut self.rows.storms, key, row),
             AnyRow::children(id, row) => self.put_child(id, row),
+            AnyRow::groups(key, row) => set(&mut self.rows.groups, key, row),
             AnyRow::paces(key, row) => set(&mut self.rows.paces, key, row),
             AnyRow::starts(key, row) => {
                 self.started_at = row.as_ref().map(|row| row.at);
                 set(&mut self.rows.starts, key, row);
             }
+            AnyRow::erased(id, row) => set(&mut self.rows.erased, id, row),
             AnyRow::messages(key, row) => set(&mut self.rows.messages, key, row),
             AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),
             AnyRow::optouts(key, row) => set(&mut self.rows.optouts, key, row),

@@ -57,6 +57,35 @@ pub(super) async fn stop_case(
     tell(&app, case, "stop", Input::Act { case: Some(case), actor: caller.name.to_string(), act }).await
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MergeBody {
+    into: String,
+}
+
+/// `POST /api/v1/cases/{id}/merge` `{"into": "<case>"}`: the case is part of another one.
+pub(super) async fn merge(
+    State(app): State<Arc<App>>,
+    caller: Caller<ToAct>,
+    id: Result<Path<String>, PathRejection>,
+    WholeBody(body): WholeBody,
+) -> Result<impl IntoResponse, Problem> {
+    let MergeBody { into } = read(&body, "{\"into\": \"1f2e3d4c\"}, the case that it becomes part of")?;
+    let (case, into) = (resolve(&app, id).await?, resolve(&app, Ok(Path(into))).await?);
+    let act = Act::Merge { into };
+    tell(&app, case, "merge", Input::Act { case: Some(case), actor: caller.name.to_string(), act }).await
+}
+
+/// `POST /api/v1/cases/{id}/split`: the case is one of its own again.
+pub(super) async fn split(
+    State(app): State<Arc<App>>,
+    caller: Caller<ToAct>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<impl IntoResponse, Problem> {
+    let case = resolve(&app, id).await?;
+    tell(&app, case, "split", Input::Act { case: Some(case), actor: caller.name.to_string(), act: Act::Split }).await
+}
+
 /// `POST /api/v1/cases/{id}/release`: the children of a storm go on.
 pub(super) async fn release(
     State(app): State<Arc<App>>,

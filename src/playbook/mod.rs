@@ -21,7 +21,8 @@ pub use storm::{Gate, Order, OurFault, RATES, Rate, Storm, Surge, Tier};
 pub use template::{Template, TemplateError};
 pub use types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, SourceHash};
 pub use verb::{
-    Command, Deadlines, Dispatch, Hold, Human, Mirror, Reach, Reaction, Rung, Step, Ticket, Until, Verb, Via, WaitFor,
+    Command, Correlate, Deadlines, Dispatch, Hold, Human, Mirror, Reach, Reaction, Rung, Step, Ticket, Until, Verb,
+    Via, WaitFor,
 };
 
 #[cfg(test)]

@@ -582,6 +582,11 @@ impl World {
         done
     }
 
+    /// What all stored rows take.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        self.rows.iter().map(|(key, row)| key.len() + row.len()).sum()
+    }
+
     /// The keys of the stored rows.
     pub(crate) fn stored(&self) -> impl Iterator<Item = &Vec<u8>> {
         self.rows.keys()

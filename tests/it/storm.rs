@@ -260,8 +260,14 @@ fn storm_tells_those_in_most_danger_first_within_its_budgets() {
     let mut world = surge(200, 100, fleet(200, 1, |_| {}), Odds { call_unanswered: 40, ..Odds::friendly() });
     world.run_long(after(300), 400_000);
     let calls: Vec<(At, CaseId)> = sent(&world, is_call).collect();
-    assert!(most_a_second(calls.iter().map(|c| c.0)) <= 8);
-    assert!(most_a_second(sent(&world, is_sms).map(|s| s.0)) <= 20);
+    // Those that acted before it was noticed had no budget of a storm.
+    let noticed = the_storm(&world).summary.opened_at;
+    assert!(most_a_second(calls.iter().map(|c| c.0).filter(|at| *at > noticed)) <= 8);
+    let moving: BTreeSet<CaseId> = (1..=100).map(|n| case_of(&world, n).summary.id).collect();
+    for tier in [true, false] {
+        let of_tier = sent(&world, is_sms).filter(|(at, case)| *at > noticed && moving.contains(case) == tier);
+        assert!(most_a_second(of_tier.map(|s| s.0)) <= 20);
+    }
     // First calls of those that had joined before the first was made: by speed, downwards.
     let speed = |case: CaseId| {
         let device = world.desk.show(&case).unwrap().summary.device;
@@ -286,7 +292,7 @@ fn storm_canary_then_a_person_or_ten_minutes() {
     let mut world = surge(100, 0, fleet(100, 1, |_| {}), Odds::friendly());
     world.run_long(after(60), 100_000);
     let storm = the_storm(&world).summary.id;
-    let told = |w: &World| sent(w, is_sms).map(|s| s.1).collect::<BTreeSet<_>>().len();
+    let told = |w: &World| sent(w, |w| is_sms(w) || is_call(w)).map(|s| s.1).collect::<BTreeSet<_>>().len();
     let early = 24;
     assert!(told(&world) <= early + 20, "{}", told(&world));
     assert!(told(&world) >= 20);
@@ -335,7 +341,7 @@ fn storm_halt_stops_every_tier_but_the_first() {
     let again = message(&world, Stop::On, true);
     world.tell(again);
     world.run_long(after(120), 100_000);
-    let told: BTreeSet<CaseId> = sent(&world, is_sms).map(|s| s.1).collect();
+    let told: BTreeSet<CaseId> = sent(&world, |w| is_sms(w) || is_call(w)).map(|s| s.1).collect();
     assert_eq!(told.len(), 120, "the retained message says nothing new");
 }
 
@@ -398,4 +404,51 @@ fn storm_clears_and_is_over_by_itself() {
     assert_eq!(storm.summary.outcome.as_deref(), Some("over"), "{storm:#?}");
     assert!(cases(&world).iter().all(|c| c.summary.outcome.is_some()));
     world.desk.check_invariants().unwrap();
+}
+
+/// The whole of it: 5,000 cars fail within ten seconds, 600 of them move and are dangerous.
+#[test]
+fn storm_of_five_thousand() {
+    const CARS: u32 = 5_000;
+    const MOVING: u32 = 600;
+    // 1.8 calls for each that is reached.
+    let odds = Odds { call_unanswered: 44, slips: 0, ..Odds::friendly() };
+    let mut world = world(50 * CARS, fleet(CARS, 4, |_| {}), odds);
+    for n in 1..=CARS {
+        // Those who move are anywhere among the others.
+        let place = (i64::from(n) * 2_897) % i64::from(CARS);
+        let after = Span::from_micros(10_000_000 * place / i64::from(CARS));
+        let speed = if n <= MOVING { f64::from(20 + n % 120) } else { 0.0 };
+        world.later(after, fails(n, speed, start() + after));
+    }
+    world.run_long(after(11), 100_000);
+    let storm = the_storm(&world).summary.id;
+    let at_first = world.stored_bytes();
+    let noticed = world.desk.show(&storm).unwrap().summary.opened_at;
+    world.run_long(after(400), 1_000_000);
+    let moving: BTreeSet<CaseId> =
+        world.desk.list(true, 10_000).iter().filter(|c| number(&c.device) <= MOVING).map(|c| c.id).collect();
+    assert_eq!(moving.len(), usize::try_from(MOVING).unwrap());
+
+    let calls: Vec<At> =
+        sent(&world, is_call).filter(|(at, c)| *at > noticed && moving.contains(c)).map(|c| c.0).collect();
+    assert!(most_a_second(calls.iter().copied()) <= 8, "the budget holds");
+    let by_id = |c: &CaseId| world.desk.show(c).unwrap();
+    let theory = Span::from_micros(1_000_000 * i64::try_from(calls.len()).unwrap() / 8);
+    let view = by_id(&storm);
+    let goal = view.timeline.iter().find(|l| l.text.starts_with("goal tier1_informed is met")).unwrap();
+    let took = goal.at.since(noticed);
+    println!("tier 1: {} calls for {MOVING} cars, {took} of a theoretical {theory}", calls.len());
+    assert!(took <= Span::from_micros(theory.as_micros() * 3 / 2), "{took} of {theory}");
+    // As many again as the odds say, and everybody was tried.
+    assert!((900..=1_300).contains(&calls.len()), "{}", calls.len());
+
+    let each = world.stored_bytes() / usize::try_from(CARS).unwrap();
+    println!("stored: {} bytes a case when all had joined, {each} in the end", at_first / usize::try_from(CARS).unwrap());
+    assert!(each < 12_000, "memory stays flat: {each} bytes a case");
+    world.desk.check_invariants().unwrap();
+}
+
+fn number(device: &str) -> u32 {
+    device.strip_prefix("car-").and_then(|n| n.parse().ok()).unwrap_or(u32::MAX)
 }

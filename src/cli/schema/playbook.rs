@@ -54,6 +54,11 @@ const COMMON: &[Key] = &[
     key("after", Several(&Text), "Starts when these are done; at once unless stated"),
     key("when", Expression, "Starts when this is true, or \"goto\": only when another step asks for it"),
     key("goal", Text, "What its success proves"),
+    key(
+        "policy",
+        Table(&[need("purpose", Word(&["safety"]), "…"), key("quiet_hours", Word(&["ignore"]), "…")]),
+        "For a step that warns people in an everyday playbook",
+    ),
 ];
 
 const REACH: &[Key] = &[
@@ -120,13 +125,20 @@ const COMMAND: &[Key] = &[
         Table(&[need("expect", Expression, "What telemetry must show"), need("within", Duration, "By when")]),
         "The proof",
     ),
-    key("on", Map(&Text), "refused, no_reply, not_verified: what is done then"),
+    key("on", Map(&Text), "ok, refused, no_reply, not_verified: what is done then"),
 ];
 
 const WAIT_FOR: &[Key] = &[
     need("expect", Expression, "What must become true"),
     need("within", Duration, "By when"),
     need("else", Text, "What is done otherwise: human:safety-desk"),
+];
+
+const CORRELATE: &[Key] = &[
+    need("by", Several(&Text), "Columns of the registry: gateway, site"),
+    need("min", Count, "So many devices with the same value have one cause …"),
+    need("window", Duration, "… if their cases were opened within this time"),
+    key("on", Map(&Text), "common_cause = \"merge_into_parent\": one case for what they share"),
 ];
 
 const HOLD: &[Key] = &[need("switch", Text, "The topic: storm/{{ case.id }}/halt")];
@@ -188,6 +200,7 @@ pub(super) const KEYS: &[Key] = &[
                 ("wait_for", WAIT_FOR),
                 ("human", HUMAN),
                 ("hold", HOLD),
+                ("correlate", CORRELATE),
             ],
         )),
         "What is done; steps without `after` start at once",

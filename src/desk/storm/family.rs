@@ -7,12 +7,12 @@ use super::super::change::Change;
 use super::super::facts::{self, CaseFacts};
 use super::super::hold::{self, Leave};
 use super::super::rows::{CaseRow, FactsRow, HoldRow, Why};
-use super::super::{Reply, TimelineKind, case, dispatch, pages, rules};
+use super::super::{Reply, TimelineKind, case, pages, rules};
 use super::rate::RateRow;
 use super::rows::{ChildRow, Progress, StormRow, TierRow, edit, edit_tier};
 use super::{cause, tiers};
 use crate::domain::{Breaker, CaseId, FaultName, RuleId, ScriptId, Value};
-use crate::playbook::{Held, Order, Playbook, Storm, Via, compile_stored};
+use crate::playbook::{Held, Order, Playbook, Storm, Verb, Via, compile_stored};
 
 /// A child that no tier takes waits for a person.
 const NO_TIER: u8 = u8::MAX;
@@ -296,28 +296,21 @@ pub(in crate::desk) fn holds(change: &mut Change<'_>, id: CaseId, storm: CaseId)
     true
 }
 
-/// How much of its plan a child may carry out.
-pub(in crate::desk) fn leave(change: &Change<'_>, id: CaseId, storm: CaseId, warns: bool) -> Leave {
-    // A truck that was asked for is looked after, whatever becomes of the rest.
-    let coming = change.jobs(id).iter().any(|(_, job)| !job.unwanted && !dispatch::is_over(change, job));
+/// How much of its plan a child may carry out, besides the `least`.
+pub(in crate::desk) fn leave(change: &Change<'_>, id: CaseId, storm: CaseId, warns: bool, least: Leave) -> Leave {
     let plan = plan_of(change, storm);
     let spec = plan.as_ref().and_then(|p| p.storm.as_deref());
     let Some(spec) = spec.filter(|s| !s.tiers.is_empty()) else {
-        let guard = change.get::<StormRow>(&storm).is_some_and(|row| row.is_guard());
-        let warns = warns && (guard || spec.is_some_and(|s| s.keep_safety));
-        return if warns { Leave::warn() } else { Leave::NOTHING };
+        let warns = warns && (is_of_rule(change, storm) || spec.is_some_and(|s| s.keep_safety));
+        return if warns { least.and_warn() } else { least };
     };
-    let Some(child) = change.get::<ChildRow>(&id) else { return Leave::NOTHING };
-    let dispatch: &[&str] = if coming || child.truck { &["dispatch"] } else { &[] };
-    if child.progress == Progress::Waiting {
-        return if coming { Leave::of(dispatch.iter().copied()) } else { Leave::NOTHING };
-    }
+    let Some(child) = change.get::<ChildRow>(&id).filter(|c| c.progress != Progress::Waiting) else { return least };
     // What would page our own people for each child waits, named or not.
-    let quiet = ["human", "wait_for", "hold", "dispatch"];
-    let others = crate::playbook::Verb::NAMES.iter().copied();
-    let others =
-        others.filter(|v| !quiet.contains(v) && !spec.pause.is_empty() && !spec.pause.iter().any(|p| **p == **v));
-    Leave::of(others.chain(["reach"]).chain(dispatch.iter().copied()))
+    let quiet = ["human", "wait_for", "hold", "correlate", "dispatch"];
+    let paused = |verb: &str| spec.pause.is_empty() || spec.pause.iter().any(|p| **p == *verb);
+    let others = Verb::NAMES.iter().copied().filter(|verb| !quiet.contains(verb) && !paused(verb));
+    let dispatch = Some("dispatch").filter(|_| child.truck);
+    least.and(Leave::of(others.chain(["reach"]).chain(dispatch)))
 }
 
 /// How the messages of a child are restricted.

@@ -26,7 +26,7 @@ use super::change::Change;
 use super::goals::{self, Wake};
 use super::rows::CaseRow;
 use super::{Desk, case};
-use crate::domain::{CaseId, RuleId, Span};
+use crate::domain::{CaseId, RuleId, ScriptId, Span};
 use crate::playbook::Playbook;
 
 /// Children let go in one look.
@@ -54,6 +54,10 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: 
     cause::look(change, id, plan);
     tiers::drive(change, id, plan, wake);
     meet_goals(change, id, plan);
+    // So long nobody counts as the last one.
+    let row = change.get::<StormRow>(&id);
+    let idle = row.iter().flat_map(|r| &r.tiers).filter(|t| t.waiting == 0 && t.telling == 0).map(|t| t.quiet_at());
+    wake.at(idle.filter(|at| *at > change.now).min());
 }
 
 /// The goals that the storm itself meets.
@@ -74,6 +78,11 @@ fn meet_goals(change: &mut Change<'_>, id: CaseId, plan: &Playbook) {
             goals::meet(change, id, &goal.name, &by);
         }
     }
+}
+
+/// From now on, the people of its children are told this.
+pub(super) fn say(change: &mut Change<'_>, id: CaseId, script: &ScriptId) {
+    rows::edit(change, id, |row| row.script = Some(script.clone()));
 }
 
 /// A case is closed: if it was that of a storm, nothing is left of it but what the case tells.

@@ -82,7 +82,12 @@ pub(super) struct TierRow {
 impl TierRow {
     /// Everybody in it has been told or could not be reached.
     pub(super) fn is_done(&self, now: At) -> bool {
-        self.waiting == 0 && self.telling == 0 && now >= self.joined_at + SETTLING
+        self.waiting == 0 && self.telling == 0 && now >= self.quiet_at()
+    }
+
+    /// When the last child came so long ago that no other is expected.
+    pub(super) fn quiet_at(&self) -> At {
+        self.joined_at + SETTLING
     }
 }
 

@@ -13,7 +13,7 @@ use crate::model::{Format, Model, Models, words};
 use crate::source::{Diagnostic, Diagnostics, FileId, did_you_mean};
 
 /// Columns that name a customer; the name of the column is the role.
-const PARTIES: [&str; 4] = ["owner", "driver", "facility_manager", "security"];
+const PARTIES: [&str; 6] = ["owner", "driver", "facility_manager", "security", "building_security", "rescue_service"];
 /// Columns with a meaning of their own.
 const FIXED: [&str; 4] = ["id", "model", "kind", "tz"];
 

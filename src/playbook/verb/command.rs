@@ -32,7 +32,7 @@ pub struct Command {
     pub reply_within: Span,
     /// What proves that it helped, and until when.
     pub verify: Option<(Condition, Span)>,
-    /// `refused`, `no_reply`, `not_verified`.
+    /// `ok`, `refused`, `no_reply`, `not_verified`.
     pub on: BTreeMap<Arc<str>, Reaction>,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) ->
         v.finish(diags);
         Some((expect?, within?.value))
     });
-    let on = reactions(diags, t, &["refused", "no_reply", "not_verified"], notes);
+    let on = reactions(diags, t, &["ok", "refused", "no_reply", "not_verified"], notes);
     let expires = expires.map_or(Span::from_mins(2), |e| e.value);
     Some(Command {
         provider,

@@ -1,6 +1,7 @@
 //! `[[step]]`: what every step has, and a file for each verb with its keys.
 
 mod command;
+mod correlate;
 mod dispatch;
 mod hold;
 mod human;
@@ -10,6 +11,7 @@ mod ticket;
 mod wait;
 
 pub use command::Command;
+pub use correlate::Correlate;
 pub use dispatch::{Deadlines, Dispatch};
 pub use hold::Hold;
 pub use human::Human;
@@ -22,7 +24,7 @@ pub use wait::WaitFor;
 use super::load::{MentionOf, Notes, ProviderKind};
 use super::names::{Audience, check_name};
 use super::{Condition, Template};
-use crate::domain::{AdapterName, GoalName, StepId};
+use crate::domain::{AdapterName, GoalName, Purpose, StepId};
 use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
 
 pub(super) const DURATION: &str = "a duration such as 90s";
@@ -38,6 +40,8 @@ pub struct Step {
     pub goal: Option<GoalName>,
     /// Must be true to start; the step waits for it.
     pub when: Option<Condition>,
+    /// Why people are contacted by it, if that is not the purpose of the playbook.
+    pub purpose: Option<Purpose>,
     /// Starts only when another step names it (`when = "only_from('tow')"` or `"goto"`).
     pub only_called: bool,
     /// What to do.
@@ -61,11 +65,21 @@ pub enum Verb {
     Human(Human),
     /// Be stopped from outside.
     Hold(Hold),
+    /// Look whether others have the same cause.
+    Correlate(Correlate),
+}
+
+impl Step {
+    /// Whether it tells people that they are in danger.
+    #[must_use]
+    pub fn warns(&self, of: Purpose) -> bool {
+        matches!(self.verb, Verb::Reach(_)) && self.purpose.unwrap_or(of) == Purpose::Safety
+    }
 }
 
 impl Verb {
     /// All verbs as written in files.
-    pub const NAMES: &[&str] = &["reach", "dispatch", "ticket", "command", "wait_for", "human", "hold"];
+    pub const NAMES: &[&str] = &["reach", "dispatch", "ticket", "command", "wait_for", "human", "hold", "correlate"];
 
     /// As written in files.
     #[must_use]
@@ -78,6 +92,7 @@ impl Verb {
             Self::WaitFor(_) => "wait_for",
             Self::Human(_) => "human",
             Self::Hold(_) => "hold",
+            Self::Correlate(_) => "correlate",
         }
     }
 }
@@ -94,6 +109,7 @@ pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> 
     if let Some(goal) = &goal {
         notes.mention(MentionOf::Goal, goal);
     }
+    let purpose = purpose(diags, &t);
     let when_text = t.text(diags, "when");
     let only_called = when_text.as_ref().is_some_and(|w| &*w.value == "goto" || w.value.starts_with("only_from("));
     let when = when_text.filter(|_| !only_called).and_then(|w| condition(diags, &w, notes));
@@ -105,6 +121,7 @@ pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> 
         Some("wait_for") => wait::read(diags, &t, notes).map(Verb::WaitFor),
         Some("human") => human::read(diags, &t, notes).map(Verb::Human),
         Some("hold") => hold::read(diags, &t).map(Verb::Hold),
+        Some("correlate") => correlate::read(diags, &t).map(Verb::Correlate),
         Some(other) => {
             let place = verb_name.as_ref().map(|v| v.place.clone())?;
             let near = did_you_mean(other, Verb::NAMES.iter().copied());
@@ -124,9 +141,25 @@ pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> 
         after: after.iter().map(|s| StepId::from(&*s.value)).collect(),
         goal: goal.map(|g| GoalName::from(&*g.value)),
         when,
+        purpose,
         only_called,
         verb: verb?,
     })
+}
+
+/// `policy = { purpose = "safety", quiet_hours = "ignore" }` of a step in an everyday playbook.
+fn purpose(diags: &mut Diagnostics, t: &Table<'_>) -> Option<Purpose> {
+    let policy = t.table(diags, "policy")?;
+    let safety = policy.need_text(diags, "purpose");
+    let quiet = policy.text(diags, "quiet_hours");
+    for (text, only) in [(&safety, "safety"), (&quiet, "ignore")] {
+        if let Some(text) = text.as_ref().filter(|text| &*text.value != only) {
+            let finding = Diagnostic::error("P051", format!("the policy of a step cannot be '{}'", text.value));
+            diags.push(finding.at(text.place.clone(), format!("expected {only}; everything else is the playbook's")));
+        }
+    }
+    policy.finish(diags);
+    safety.map(|_| Purpose::Safety)
 }
 
 /// Parses a condition, pointing at what is wrong inside of it.
@@ -153,18 +186,18 @@ pub(super) fn condition(diags: &mut Diagnostics, text: &Text, notes: &mut Notes)
     for (name, arguments, span) in parsed.calls() {
         let place = text.inner(diags, span);
         match (&*name, arguments.as_slice()) {
-            ("confirmed" | "done" | "accepted", [step]) => {
+            ("confirmed" | "done" | "failed" | "accepted", [step]) => {
                 notes.mention(MentionOf::Step, &Text { value: step.clone(), place });
             }
             ("count", [tier]) => notes.mention(MentionOf::Tier, &Text { value: tier.clone(), place }),
             ("met", [goal]) => notes.mention(MentionOf::Goal, &Text { value: goal.clone(), place }),
             _ => {
-                let near = did_you_mean(&name, ["confirmed", "done", "accepted", "met", "count"]);
+                let near = did_you_mean(&name, ["confirmed", "done", "failed", "accepted", "met", "count"]);
                 diags.push(
                     Diagnostic::error("P014", format!("`{name}` cannot be called like this"))
                         .at(
                             place,
-                            "expected confirmed('step'), done('step'), accepted('step'), met('goal') or count('tier')",
+                            "expected confirmed('step'), done('step'), failed('step'), accepted('step'), met('goal') or count('tier')",
                         )
                         .maybe_hint(near.filter(|n| **n != *name).map(|n| format!("did you mean `{n}`?"))),
                 );

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::{QueueName, Role, StepId};
+use crate::domain::{QueueName, Role, ScriptId, StepId};
+use crate::playbook::Part;
 use crate::playbook::load::{MentionOf, Notes};
 use crate::source::{Diagnostic, Diagnostics, Table, Text};
 
@@ -20,6 +21,10 @@ pub enum Reaction {
     Goto(StepId),
     /// Do it again, at most so many times.
     Again(u32),
+    /// Close the case with this outcome.
+    Close(Arc<str>),
+    /// Say this text from now on; of the case of a storm.
+    Script(ScriptId),
 }
 
 pub(super) fn reactions(
@@ -41,7 +46,8 @@ pub(super) fn reactions(
     found
 }
 
-/// `next_provider`, `human:queue`, `tell:role`, `goto:step`, `again:1`, or the name of a step.
+/// `next_provider`, `human:queue`, `tell:role`, `goto:step`, `again:1`, `close:outcome`, `script:name`, or the name of a
+/// step.
 pub(in crate::playbook) fn reaction(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) -> Option<Reaction> {
     let value = text.value.clone();
     let name = |diags: &Diagnostics, offset: usize| -> Text {
@@ -62,14 +68,19 @@ pub(in crate::playbook) fn reaction(diags: &mut Diagnostics, text: &Text, notes:
             Some(Reaction::Goto(StepId::from(step)))
         }
         Some(("tell", role)) => Some(Reaction::Tell(role.into())),
+        Some(("close", outcome)) if !outcome.trim().is_empty() => Some(Reaction::Close(outcome.trim().into())),
+        Some(("script", script)) => {
+            notes.mention(MentionOf::Script(vec![Part::Voice, Part::Sms]), &name(diags, 7));
+            Some(Reaction::Script(ScriptId::from(script)))
+        }
         Some(("again", n)) => n.parse().ok().map(Reaction::Again),
         Some(_) => None,
     };
     if reaction.is_none() {
-        diags.push(
-            Diagnostic::error("P015", format!("'{value}' is not a reaction"))
-                .at(text.place.clone(), "expected next_provider, human:queue, tell:role, goto:step, again:1 or a step"),
-        );
+        diags.push(Diagnostic::error("P015", format!("'{value}' is not a reaction")).at(
+            text.place.clone(),
+            "expected next_provider, human:queue, tell:role, goto:step, again:1, close:outcome, script:name or a step",
+        ));
     }
     reaction
 }
