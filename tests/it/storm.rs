@@ -444,7 +444,10 @@ fn storm_of_five_thousand() {
     assert!((900..=1_300).contains(&calls.len()), "{}", calls.len());
 
     let each = world.stored_bytes() / usize::try_from(CARS).unwrap();
-    println!("stored: {} bytes a case when all had joined, {each} in the end", at_first / usize::try_from(CARS).unwrap());
+    println!(
+        "stored: {} bytes a case when all had joined, {each} in the end",
+        at_first / usize::try_from(CARS).unwrap()
+    );
     assert!(each < 12_000, "memory stays flat: {each} bytes a case");
     world.desk.check_invariants().unwrap();
 }
