@@ -13,6 +13,7 @@
 mod api;
 mod breaker;
 mod cancel;
+mod caps;
 mod case;
 mod change;
 mod claim;
@@ -22,6 +23,7 @@ mod deadline;
 mod dispatch;
 mod facts;
 mod goals;
+mod history;
 mod hold;
 mod invariants;
 mod latch;
@@ -38,6 +40,7 @@ mod quiet;
 mod reach;
 mod reached;
 mod record;
+mod route;
 mod rows;
 mod rules;
 mod seal;
@@ -50,6 +53,8 @@ mod talk;
 mod ticket;
 mod view;
 mod wait;
+mod waits;
+mod whereabouts;
 mod wrong;
 
 use std::sync::Arc;
@@ -58,14 +63,18 @@ pub use api::{
     Act, CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, SwitchView,
     TimelineEntry, TimelineKind, Watch,
 };
+pub use caps::{Cap, Whose};
 pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings};
+pub use history::History;
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use optout::OptOutView;
 pub use quiet::QuietWindow;
 pub use record::Record;
+pub use route::Skills;
 pub use seal::{Key, Keyring};
 pub use talk::MessageView;
+pub use waits::WaitView;
 
 pub use crate::playbook::ProviderKind;
 

@@ -25,6 +25,7 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Close { case, actor, reason } => case::closed_by_person(change, case, &actor, &reason),
         Input::Release { rule, actor } => breaker::release(change, &rule, &actor),
         Input::Said(said) => talk::heard(change, &said),
+        Input::Called { from, id, actor } => talk::called(change, &from, &id, &actor),
         Input::OptOut { endpoint, channel, purpose, actor } => {
             optout::by_person(change, &endpoint, channel, purpose, &actor)
         }

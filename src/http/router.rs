@@ -31,6 +31,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/twilio/sms", post(twilio::sms))
         .route("/dispatch/{effect}", post(dispatch::callback))
         .route("/l/page.css", get(link::style))
+        .route("/l/where.js", get(link::script))
         .route("/l/{token}", get(link::show).post(link::act))
         .route("/api/v1/lookup", get(lookup::lookup))
         .route("/api/v1/opt-outs", get(opt_outs::list).post(opt_outs::change))
