@@ -209,7 +209,8 @@ impl Outside {
                     lines.insert(name.clone(), Line::new(channel, settings.limits().concurrency));
                     match key {
                         Some(CallbackKey::Twilio(token)) => callbacks.twilio.push(token),
-                        Some(CallbackKey::Webhook(secret)) => callbacks.dispatch.push((name.clone(), secret)),
+                        Some(CallbackKey::Dispatch(secret)) => callbacks.dispatch.push((name.clone(), secret)),
+                        Some(CallbackKey::App(secret)) => callbacks.app.push((name.clone(), secret)),
                         None => {}
                     }
                 }

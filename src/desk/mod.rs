@@ -29,23 +29,28 @@ mod link;
 mod lookup;
 mod news;
 mod notes;
+mod optout;
 mod order;
 mod pages;
 mod plan;
 mod position;
 mod quiet;
 mod reach;
+mod reached;
 mod record;
 mod rows;
 mod rules;
 mod seal;
 mod settle;
 mod speech;
+mod standing;
 mod state;
 mod stop;
+mod talk;
 mod ticket;
 mod view;
 mod wait;
+mod wrong;
 
 use std::sync::Arc;
 
@@ -53,12 +58,14 @@ pub use api::{
     Act, CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, SwitchView,
     TimelineEntry, TimelineKind, Watch,
 };
-pub use config::{Config, NewRules, Person, Provider, Settings};
+pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings};
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
+pub use optout::OptOutView;
 pub use quiet::QuietWindow;
 pub use record::Record;
 pub use seal::{Key, Keyring};
+pub use talk::MessageView;
 
 pub use crate::playbook::ProviderKind;
 

@@ -8,12 +8,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::TimelineEntry;
+use super::optout::OptOutRow;
+use super::reached::ReachedRow;
 use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
+use super::talk::{MessageRow, TalkRow};
+use super::wrong::WrongRow;
 use crate::domain::{
-    AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
-    GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
+    AdapterName, At, CaseId, Channel, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence,
+    FaultName, GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
 };
 use crate::outbox::{Delivery, Window};
 use crate::playbook::{Held, SourceHash, Until, Via};
@@ -478,6 +482,11 @@ tables! {
     latches: EpisodeId => LatchRow, b'x';
     holds: CaseId => HoldRow, b'o';
     breakers: (RuleId, String) => BreakerRow, b'k';
+    messages: (CaseId, u32) => MessageRow, b'M';
+    talks: CaseId => TalkRow, b'N';
+    optouts: (EndpointId, Channel) => OptOutRow, b'Q';
+    reached: CustomerId => ReachedRow, b'R';
+    wrongs: (DeviceId, EndpointId) => WrongRow, b'W';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
 }

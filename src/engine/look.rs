@@ -71,7 +71,7 @@ impl Device {
         }
         // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
         let sample = why == Look::Sample || spec.timed;
-        let clock = !spec.uses.silents.is_empty();
+        let clock = spec.uses.silence();
         let last = Head::load(&self.row(part)[spec.offset..]).last;
         let step = Step { last, now, sample, clock };
         let (head, ended) = self.step_levels(work, spec, part, step, u8::MAX);
@@ -159,6 +159,7 @@ impl Device {
         if step.sample {
             head.last = step.now;
         }
+        head.timer_at = if step.sample { 0 } else { step.now };
         let told = head.moves(seen, step.now, spec.stale_after);
         let live = step.sample && !seen.unknown && !self.life.historical;
         let change = head.in_time(told, live, self.life.historical && spec.on_backfill == OnBackfill::Record);
@@ -222,6 +223,9 @@ struct Seen {
 pub(super) struct Head {
     /// Device time of its last sample.
     pub(super) last: i64,
+    /// Device time at which it was last looked at without a sample, since then; 0 for never. Not kept while its inputs
+    /// are unknown: nothing more can expire.
+    pub(super) timer_at: i64,
     /// First true sample of the open episode.
     pub(super) started_at: i64,
     pub(super) unknown_since: i64,
@@ -244,7 +248,8 @@ impl Head {
         Self {
             last: time(words[0]),
             started_at: time(words[1]),
-            unknown_since: time(words[2]),
+            unknown_since: time(words[2]).max(0),
+            timer_at: time(words[2]).saturating_neg().max(0),
             seq,
             level,
             stale: flags & 1 != 0,
@@ -257,7 +262,7 @@ impl Head {
     pub(super) fn store(self, words: &mut [u64]) {
         words[0] = word(self.last);
         words[1] = word(self.started_at);
-        words[2] = word(self.unknown_since);
+        words[2] = word(if self.unknown_since == 0 { -self.timer_at } else { self.unknown_since });
         let flags = [self.stale, self.latched, self.muted, self.late].map(u64::from);
         let flags = flags[0] | flags[1] << 1 | flags[2] << 2 | flags[3] << 3;
         words[3] = u64::from(self.seq) | u64::from(self.level) << 32 | flags << 40;
@@ -272,6 +277,11 @@ impl Head {
     fn settled(words: &[u64]) -> i64 {
         let Self { started_at, level, .. } = Self::load(words);
         if level == 0 && started_at != 0 { started_at } else { i64::MIN }
+    }
+
+    /// Device time of the last look at it: what time alone has done up to then has been seen to.
+    pub(super) fn seen(&self) -> i64 {
+        if self.timer_at == 0 { self.last } else { self.timer_at }
     }
 
     /// What there is to tell besides `change`: an episode that only history has shown is told again when a `live` sample

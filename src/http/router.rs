@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{act, api, dispatch, explain, link, lookup, probes, twilio};
+use super::{act, api, app, dispatch, explain, link, lookup, opt_outs, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -28,10 +28,13 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/twilio/voice", post(twilio::voice))
         .route("/twilio/status", post(twilio::call_status))
         .route("/twilio/sms-status", post(twilio::sms_status))
+        .route("/twilio/sms", post(twilio::sms))
         .route("/dispatch/{effect}", post(dispatch::callback))
+        .route("/app/{effect}", post(app::callback))
         .route("/l/page.css", get(link::style))
         .route("/l/{token}", get(link::show).post(link::act))
         .route("/api/v1/lookup", get(lookup::lookup))
+        .route("/api/v1/opt-outs", get(opt_outs::list).post(opt_outs::change))
         .route("/api/v1/cases", get(api::list))
         .route("/api/v1/cases/{id}", get(api::show))
         .route("/api/v1/cases/{id}/ack", post(api::ack))

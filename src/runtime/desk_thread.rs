@@ -172,9 +172,13 @@ impl DeskThread {
             DeskQuestion::List { closed, limit, answer } => drop(answer.send(self.desk.list(closed, limit))),
             DeskQuestion::Show(case, answer) => drop(answer.send(self.desk.show(&case).map(Box::new))),
             DeskQuestion::Find(prefix, answer) => drop(answer.send(self.desk.find(&prefix))),
+            DeskQuestion::OptOuts(answer) => drop(answer.send(self.desk.opt_outs())),
             DeskQuestion::Page(link, answer) => drop(answer.send(self.desk.page((self.clock)(), &link))),
             DeskQuestion::Switches(answer) => drop(answer.send(self.desk.switches())),
             DeskQuestion::Lookup(caller, answer) => drop(answer.send(self.desk.lookup(&caller))),
+            DeskQuestion::Standing { rule, device, episode, answer } => {
+                drop(answer.send(self.desk.standing(&rule, &device, episode.as_ref())));
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use forewarn::app;
 use forewarn::demo::sandbox::{
-    MailServer, PhoneNetwork, PhoneSettings, Sightings, Stage, TicketDesk, TowCompany, TowSettings,
+    AppBackend, MailServer, PhoneNetwork, PhoneSettings, Sightings, Stage, TicketDesk, TowCompany, TowSettings,
 };
 use forewarn::demo::{Addresses, Case, Secrets, Workspace, free_port};
 use forewarn::mqtt;
@@ -25,6 +25,7 @@ pub(crate) struct World {
     pub(crate) desk: TicketDesk,
     pub(crate) tow: TowCompany,
     pub(crate) phone: PhoneNetwork,
+    pub(crate) app: AppBackend,
     pub(crate) space: Workspace,
     to: Addresses,
     secrets: Secrets,
@@ -61,7 +62,8 @@ impl World {
             per_char: Duration::from_micros(100),
             hurry: 0.01,
         };
-        let phone = PhoneNetwork::start(phone, stage).await.unwrap();
+        let phone = PhoneNetwork::start(phone, stage.clone()).await.unwrap();
+        let app = AppBackend::start(&secrets.app, Duration::from_millis(50), stage).await.unwrap();
         let to = Addresses {
             broker: broker.url(),
             http: free_port().unwrap(),
@@ -69,9 +71,10 @@ impl World {
             desk: desk.url(),
             tow: tow.url(),
             phone: phone.url(),
+            app: app.url(),
         };
         let space = Workspace::create(cars, &to, &secrets, std::env::var_os("FOREWARN_KEEP").is_some()).unwrap();
-        Self { broker, mail, desk, tow, phone, space, to, secrets, http: reqwest::Client::new(), daemon: None }
+        Self { broker, mail, desk, tow, phone, app, space, to, secrets, http: reqwest::Client::new(), daemon: None }
     }
 
     /// Starts the daemon; `failpoints` as in the `FAILPOINTS` variable of the `fail` crate.

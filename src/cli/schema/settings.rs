@@ -79,6 +79,12 @@ const DESK: &[Key] = &[
     key("new_rules", Word(&["live", "shadow"]), "shadow: a rule never seen before acts once a person has released it"),
 ];
 
+const CONTACT: &[Key] = &[key(
+    "reply_after_close",
+    Word(&["reopen", "person"]),
+    "What a message of the customer does after the case was closed: opens it again, or only asks a person",
+)];
+
 const LIMITS: &[Key] = &[
     key("per_second", Count, "Attempts a second"),
     key("per_hour", Count, "Attempts an hour"),
@@ -155,6 +161,7 @@ const PROVIDER: Shape = Shape::Variant(
         ("ticket-webhook", SIGNED),
         ("dispatch", SIGNED),
         ("webhook", SIGNED),
+        ("app", SIGNED),
         ("twilio-voice", TWILIO),
         ("twilio-sms", TWILIO),
         ("mqtt-command", COMMAND),
@@ -196,6 +203,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("desk", Table(DESK), "The service desk"),
     key("privacy", Table(PRIVACY), "What is stored of a person is encrypted with a key of that person's own"),
+    key("contact", Table(CONTACT), "How people are contacted, beyond what each playbook says"),
     key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),
     key(
         "queue",

@@ -129,6 +129,7 @@ async fn answers_have_this_shape() {
                 "possible_duplicate": false,
             }]),
         ),
+        ("conversation", json!([])),
         (
             "timeline",
             json!([{
@@ -326,6 +327,7 @@ async fn a_rule_is_explained() {
     let world = World::new().await;
     let (status, told) = world.admin("/api/v1/explain?rule=hot&device=car-1").await;
     assert_eq!((status, &told["state"], &told["rule"]), (200, &json!("never heard"), &json!("hot")));
+    assert_eq!(told["desk"], json!(["hot on car-1: None"]), "and what the desk has to say");
     let (status, problem) = world.admin("/api/v1/explain?rule=hott&device=car-1").await;
     assert_eq!((status, code(&problem)), (404, "no_such_rule"));
     assert!(problem["error"]["message"].as_str().unwrap().contains("there is 'hot'"), "{problem}");
