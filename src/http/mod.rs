@@ -20,6 +20,7 @@
 //! | `GET /api/v1/opt-outs` | token, scope `read` | who does not want to be contacted, over what |
 //! | `POST /api/v1/opt-outs` | token, scope `act` | enters or lifts one |
 //! | `POST /api/v1/cases/{id}/ack` | token, scope `ack` | done |
+//! | `GET /api/v1/customers/{id}`, `POST …/erase`, `POST …/readmit` | token, scope `privacy` | everything stored of a person; done |
 //! | `POST /api/v1/cases/{id}/close` | token, scope `act` | done; body `{"reason": "…"}` |
 //!
 //! Every error is `{"error":{"code","message","hint"}}`.
@@ -29,6 +30,7 @@ mod api;
 mod app;
 mod auth;
 mod callback;
+mod customer;
 mod dispatch;
 mod explain;
 mod link;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{act, api, app, dispatch, explain, link, lookup, opt_outs, probes, twilio};
+use super::{act, api, app, customer, dispatch, explain, link, lookup, opt_outs, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -42,6 +42,9 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/cases/{id}/stop", post(act::stop_case))
         .route("/api/v1/stop", get(act::switches).post(act::stop))
         .route("/api/v1/rules/{rule}/release", post(api::release))
+        .route("/api/v1/customers/{id}", get(customer::dossier))
+        .route("/api/v1/customers/{id}/erase", post(customer::erase))
+        .route("/api/v1/customers/{id}/readmit", post(customer::readmit))
         .route("/api/v1/explain", get(explain::explain))
         .fallback(async || Problem::not_found("there is nothing here", "the API begins at /api/v1/cases"))
         .method_not_allowed_fallback(async || {

@@ -81,11 +81,10 @@ impl World {
     pub(crate) fn start(&mut self, failpoints: &str) {
         assert!(self.daemon.is_none(), "one daemon at a time");
         let log = OpenOptions::new().create(true).append(true).open(self.space.log()).unwrap();
-        let environment = self.space.environment(&self.to, &self.secrets);
-        let child = Command::new(env!("CARGO_BIN_EXE_forewarn"))
+        let child = self
+            .command()
             .args(["run", "--config"])
             .arg(self.space.settings())
-            .envs(environment)
             .env("FAILPOINTS", failpoints)
             // Rates of a real provider would only make the test slow.
             .env("FOREWARN__PROVIDER__PHONE__PER_SECOND", "1000")
@@ -100,6 +99,13 @@ impl World {
             .spawn()
             .unwrap();
         self.daemon = Some(child);
+    }
+
+    /// The program with the environment of the daemon.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
+        command.envs(self.space.environment(&self.to, &self.secrets));
+        command
     }
 
     /// SIGKILL.
@@ -156,6 +162,11 @@ impl World {
         }
         let list: Option<List> = self.get("/api/v1/cases?closed=true&limit=1000").await;
         list.map(|l| l.cases).unwrap_or_default()
+    }
+
+    /// Where the daemon listens.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.to.http)
     }
 
     /// One case, whole.

@@ -57,7 +57,7 @@ const HTTP: &[Key] = &[
         Tables(&[
             need("name", Text, "Who holds it; stands in the audit"),
             need("sha256", Text, "Of its text; forewarn token new prints it"),
-            need("scopes", List(&Word(&["read", "ack", "act", "lookup", "admin"])), "What it may do"),
+            need("scopes", List(&Word(&["read", "ack", "act", "lookup", "privacy", "admin"])), "What it may do"),
         ]),
         "Who may use the API",
     ),

@@ -146,6 +146,9 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
                 desk.script.lock().unwrap().callers.push(caller);
                 drop(answer.send(Lookup::default()));
             }
+            DeskQuestion::Dossier(customer, answer) => {
+                drop(answer.send((customer.as_str() == "c-1").then(|| serde_json::json!({ "customer": customer }))));
+            }
             DeskQuestion::Standing { rule, device, episode, answer } => {
                 drop(answer.send(vec![format!("{rule} on {device}: {episode:?}")]));
             }
