@@ -227,6 +227,7 @@ fn kind_of(settings: &ProviderSettings) -> ProviderKind {
         ProviderSettings::TwilioSms(_) => ProviderKind::Sms,
         ProviderSettings::MqttCommand(_) => ProviderKind::Command,
         ProviderSettings::Webhook(_) => ProviderKind::Webhook,
+        ProviderSettings::App(_) => ProviderKind::App,
     }
 }
 

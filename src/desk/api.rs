@@ -9,8 +9,8 @@ use super::history::History;
 use super::talk::MessageView;
 use super::waits::WaitView;
 use crate::domain::{
-    At, CaseId, Channel, Detection, DeviceId, EffectId, EndpointId, Link, Order, Outcome, Purpose, Receipt, RuleId,
-    Said, Sender, Severity, Stop, Value,
+    At, CaseId, Channel, CustomerId, Detection, DeviceId, EffectId, EndpointId, Link, Order, Outcome, Purpose, Receipt,
+    RuleId, Said, Sender, Severity, Stop, Value,
 };
 
 /// Everything that can happen to the desk. Each input gives at most one record of the desk log.
@@ -76,6 +76,22 @@ pub enum Input {
         /// Which rule.
         rule: RuleId,
         /// Who.
+        actor: String,
+    },
+    /// A customer is to be erased: `POST /api/v1/customers/{id}/erase`.
+    Erase {
+        /// Whom.
+        customer: CustomerId,
+        /// Even while a safety case of theirs is open.
+        force: bool,
+        /// Who asks for it.
+        actor: String,
+    },
+    /// An erased customer is one again: `POST /api/v1/customers/{id}/readmit`.
+    Readmit {
+        /// Whom.
+        customer: CustomerId,
+        /// Who says so.
         actor: String,
     },
     /// Somebody has written to us or into a ticket. [`Reply::Text`] is to be said to them at once, over the same line;
@@ -168,8 +184,19 @@ pub struct Step {
     pub watch: Vec<(DeviceId, Watch)>,
     /// Latched episodes that a person has ended: for the journal of the engine, which ends them.
     pub releases: Vec<(DeviceId, RuleId)>,
+    /// Keys of customers to be destroyed or made once the record is durable, before the reply.
+    pub keys: Vec<KeyChange>,
     /// The answer to whoever asked.
     pub reply: Reply,
+}
+
+/// What is to be done to the key of a customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChange {
+    /// To destroy: the customer is erased.
+    Destroy(CustomerId),
+    /// To make a new one, although there was one that was destroyed.
+    Readmit(CustomerId),
 }
 
 /// Whether to forward a device's facts.

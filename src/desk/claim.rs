@@ -5,7 +5,7 @@ use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
 use super::{Provider, TimelineKind, caps, news, optout, reached, stop, wrong};
-use crate::domain::{At, EffectId, EndpointKind, Purpose, Span};
+use crate::domain::{At, EffectId, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
 use crate::playbook::QuietHours;
 
@@ -170,7 +170,7 @@ fn contact_gate(
     if let Some(why) = channel.and_then(|c| optout::why_not(change, &endpoint.id, c, row.delivery.purpose)) {
         return Gate::Drop(why);
     }
-    let kind = if row.delivery.kind == Kind::Mail { EndpointKind::Email } else { EndpointKind::Phone };
+    let kind = endpoint.kind;
     if !customer.consents_to(row.delivery.purpose, kind, change.now) {
         return Gate::Drop("no consent for this purpose and channel".to_owned());
     }
@@ -187,6 +187,7 @@ fn contact_gate(
     let limit = match row.delivery.kind {
         Kind::Call => max.calls,
         Kind::Sms => max.sms,
+        Kind::AppPush => max.app_pushes,
         _ => max.emails,
     };
     let sent = change.effects(row.case).into_iter().filter(|(other, e)| {

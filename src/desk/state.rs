@@ -62,6 +62,7 @@ impl State {
             AnyRow::latches(key, row) => set(&mut self.rows.latches, key, row),
             AnyRow::holds(key, row) => set(&mut self.rows.holds, key, row),
             AnyRow::breakers(key, row) => set(&mut self.rows.breakers, key, row),
+            AnyRow::erased(id, row) => set(&mut self.rows.erased, id, row),
             AnyRow::messages(key, row) => set(&mut self.rows.messages, key, row),
             AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),
             AnyRow::optouts(key, row) => set(&mut self.rows.optouts, key, row),

@@ -66,6 +66,7 @@ fn a_service_agent_reads_in_the_ticket_what_happened_once_and_in_sentences() {
     world.run(start() + Span::from_hours(2));
     let expected = [
         "Asked tow for this service: tow.",
+        "Sent a message in the app to the driver (\"brake-stop-now\").",
         "tow has accepted the job. It will be there in 24 min.",
         "Sent a text message to the driver (\"brake-stop-now\").",
         "Said on the phone to the driver (\"brake-stop-now\"), a truck promised in 24 min.",
@@ -83,14 +84,15 @@ fn a_service_agent_reads_in_the_ticket_what_happened_once_and_in_sentences() {
     world.run(start() + Span::from_hours(1));
     let expected = [
         "Asked tow for this service: tow.",
+        "Sent a message in the app to the driver (\"brake-stop-now\").",
         "tow has accepted the job. It will be there in 24 min.",
         "Sent a text message to the driver (\"brake-stop-now\").",
         "Said on the phone to the driver (\"brake-stop-now\"), a truck promised in 24 min.",
         "Answered: the driver says that all is well (key 9).",
         "What was arranged is being taken back.",
         "tow is asked to cancel.",
-        "Sent a text message to the driver (\"false-alarm\").",
         "tow has cancelled the job.",
+        "Sent a text message to the driver (\"false-alarm\").",
         "The warning is over, and what was arranged has been taken back. The case is closed.",
     ];
     assert_eq!(articles(&world), expected, "{}", world.timeline());

@@ -57,7 +57,7 @@ const HTTP: &[Key] = &[
         Tables(&[
             need("name", Text, "Who holds it; stands in the audit"),
             need("sha256", Text, "Of its text; forewarn token new prints it"),
-            need("scopes", List(&Word(&["read", "ack", "act", "lookup", "admin"])), "What it may do"),
+            need("scopes", List(&Word(&["read", "ack", "act", "lookup", "privacy", "admin"])), "What it may do"),
         ]),
         "Who may use the API",
     ),
@@ -175,6 +175,7 @@ const PROVIDER: Shape = Shape::Variant(
         ("ticket-webhook", SIGNED),
         ("dispatch", SIGNED),
         ("webhook", SIGNED),
+        ("app", SIGNED),
         ("twilio-voice", TWILIO),
         ("twilio-sms", TWILIO),
         ("mqtt-command", COMMAND),
