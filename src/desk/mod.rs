@@ -12,6 +12,7 @@
 
 mod api;
 mod cancel;
+mod caps;
 mod case;
 mod change;
 mod claim;
@@ -23,6 +24,7 @@ mod dossier;
 mod erase;
 mod facts;
 mod goals;
+mod history;
 mod hold;
 mod invariants;
 mod latch;
@@ -40,6 +42,7 @@ mod quiet;
 mod reach;
 mod reached;
 mod record;
+mod route;
 mod rows;
 mod rules;
 mod seal;
@@ -53,6 +56,8 @@ mod talk;
 mod ticket;
 mod view;
 mod wait;
+mod waits;
+mod whereabouts;
 mod wrong;
 
 use std::sync::Arc;
@@ -61,14 +66,18 @@ pub use api::{
     Act, CaseSummary, CaseView, EffectView, GoalView, Input, KeyChange, Reply, Speech, SpeechThen, Step, SwitchView,
     TimelineEntry, TimelineKind, Watch,
 };
+pub use caps::{Cap, Whose};
 pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings, StormGuard};
+pub use history::History;
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use optout::OptOutView;
 pub use quiet::QuietWindow;
 pub use record::Record;
+pub use route::Skills;
 pub use seal::{Key, Keyring};
 pub use talk::MessageView;
+pub use waits::WaitView;
 
 pub use crate::playbook::ProviderKind;
 
