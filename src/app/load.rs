@@ -234,6 +234,7 @@ fn providers(settings: &BTreeMap<AdapterName, ProviderSettings>) -> BTreeMap<Ada
             per_second: limits.per_second,
             per_hour: limits.per_hour,
             per_day: limits.per_day,
+            capacity: limits.capacity,
             concurrency: Some(limits.concurrency),
         }
     };

@@ -42,6 +42,8 @@ pub enum ProviderSettings {
 /// concurrency.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
+    /// Jobs that it can have under way at once; `None`: not known, so nobody relies on it.
+    pub capacity: Option<u32>,
     /// Effects in 24 hours: `money_per_day` by `price`; `None`: no limit.
     pub per_day: Option<u32>,
     /// Effects a second (`0.5` is one every two seconds); `None`: no limit.
@@ -69,6 +71,9 @@ macro_rules! provider_table {
             /// See [`Limits`].
             #[serde(default, deserialize_with = "text_or_value")]
             pub concurrency: Option<u32>,
+            /// Jobs that it can have under way at once.
+            #[serde(default, deserialize_with = "text_or_value")]
+            pub capacity: Option<u32>,
             /// What one attempt costs, in any unit of money.
             #[serde(default, deserialize_with = "text_or_value")]
             pub price: Option<f64>,
@@ -81,7 +86,7 @@ macro_rules! provider_table {
             fn limits(&self) -> Limits {
                 let concurrency = self.concurrency.unwrap_or(4).clamp(1, 64);
                 let per_day = paid(self.price, self.money_per_day);
-                Limits { per_second: self.per_second, per_hour: self.per_hour, per_day, concurrency }
+                Limits { per_second: self.per_second, per_hour: self.per_hour, per_day, capacity: self.capacity, concurrency }
             }
         }
     };

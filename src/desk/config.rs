@@ -145,6 +145,8 @@ pub struct Provider {
     pub per_hour: Option<u32>,
     /// Attempts in 24 hours, at most: what the money for a day pays for.
     pub per_day: Option<u32>,
+    /// Jobs that it can have under way: trucks.
+    pub capacity: Option<u32>,
     /// Attempts at the same time; kept by the dispatcher.
     pub concurrency: Option<u32>,
 }

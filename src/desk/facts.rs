@@ -207,6 +207,7 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
         "case": {
             "id": id.short(), "full_id": id.to_string(), "title": case.title, "opened": clock(case.opened_at),
             "url": format!("{}/api/v1/cases/{id}", change.config.public_url), "run": case.run,
+            "silent_for": silent_for(case, now),
         },
         "device": device,
         "fault": {
@@ -225,6 +226,12 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
     let ticket = tickets.iter().find_map(|(_, t)| t.ticket.clone());
     root["ticket"] = json!({ "open": ticket.is_some(), "id": ticket });
     root
+}
+
+/// How long the fault was there, in whole minutes.
+fn silent_for(case: &CaseRow, now: At) -> String {
+    let minutes = case.cleared_at.unwrap_or(now).since(case.event_at).as_micros() / 60_000_000;
+    Span::from_mins(minutes.max(1)).to_string()
 }
 
 /// What may be said of the truck. `accepted` is the only licence to promise one.

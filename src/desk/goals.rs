@@ -39,6 +39,7 @@ pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
         start_steps(change, id, &plan, leave);
         drive_steps(change, id, &plan, leave, &mut wake);
         storm::look(change, id);
+        ticket::device_back(change, id, &plan);
     }
     storm::drive(change, id, &plan, &mut wake);
     dispatch::upkeep(change, id, &mut wake);
@@ -107,6 +108,7 @@ fn drive_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook, leave: Leav
 fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, row: StepRow, wake: &mut Wake) {
     match &step.verb {
         Verb::Reach(reach) => reach::drive(change, id, &step.id, step.goal.as_ref(), reach, row, wake),
+        Verb::Dispatch(d) if d.reserve => storm::reserve(change, id, step, d, row),
         Verb::Dispatch(d) => dispatch::drive(change, id, step, d, row, wake),
         Verb::Ticket(t) => ticket::drive(change, id, step, t, row),
         Verb::Command(c) => command::drive(change, id, step, c, row, wake),

@@ -39,7 +39,7 @@ pub(super) fn acknowledge(change: &mut Change<'_>, id: CaseId, who: &str) {
         }
     }
     for (effect, mut e) in change.effects(id) {
-        let page = matches!(e.target, Target::Person { .. });
+        let page = e.step.as_str().starts_with("page ");
         if page && e.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
             change.put(effect, e);
         }

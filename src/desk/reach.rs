@@ -8,10 +8,9 @@ use super::goals::{self, Wake};
 use super::plan::Effect;
 use super::rows::{AdhocReach, EffectRow, RungRow, RungState, StepRow, StepState, Target};
 use super::storm::{self, Ways};
-use super::{TimelineKind, pages, wrong};
+use super::{Person, TimelineKind, pages, wrong};
 use crate::domain::{
-    At, CaseId, Customer, CustomerId, EffectId, Endpoint, EndpointId, EndpointKind, GoalName, Role, ScriptId, Span,
-    StepId,
+    At, CaseId, Customer, EffectId, Endpoint, EndpointKind, GoalName, QueueName, Role, ScriptId, Span, StepId,
 };
 use crate::outbox::{Event, Kind, State};
 use crate::playbook::{ProviderKind, Reach, Rung, Until, Via};
@@ -270,13 +269,13 @@ impl Run<'_> {
         let Some((kind, provider_kind, endpoint_kind)) = means(&rung.via) else { return false };
         let provider = change.config.provider_of(provider_kind).cloned();
         let person = self.person(change, endpoint_kind, row.person);
-        let (Some(provider), Some((customer, endpoint))) = (provider, person) else {
+        let (Some(provider), Some(target)) = (provider, person) else {
             row.state = RungState::Exhausted;
             return true;
         };
         let salt = format!("{index}/{}/{}", row.person, row.tries);
         let mut effect = Effect::new(change, kind, &provider, self.step, salt);
-        effect.target = Target::Customer { customer, endpoint };
+        effect.target = target;
         let stormy = self.ways.as_ref().and_then(|ways| ways.script.clone());
         effect.script = Some(stormy.unwrap_or_else(|| self.reach.script.clone()));
         effect.ring = Some(rung.ring);
@@ -287,14 +286,30 @@ impl Run<'_> {
     }
 
     /// The `n`th person of the step that has such an endpoint.
-    fn person(&self, change: &Change<'_>, kind: EndpointKind, n: u32) -> Option<(CustomerId, EndpointId)> {
+    fn person(&self, change: &Change<'_>, kind: EndpointKind, n: u32) -> Option<Target> {
         let case = change.get::<super::rows::CaseRow>(&self.id)?;
         let people = change.config.registry.people(&case.device, &self.reach.who);
         // Another number of theirs rather than one that turned out to be somebody else's.
         let known = |e: &&Endpoint| e.kind == kind && !e.opted_out && !wrong::is_marked(change, &case.device, &e.id);
         let best = |c: &Customer| c.endpoints.iter().find(known).or_else(|| c.endpoint(kind)).map(|e| e.id.clone());
-        let mut able = people.filter_map(|c| Some((c.id.clone(), best(c)?)));
-        able.nth(usize::try_from(n).ok()?)
+        let customers = people.filter_map(|c| Some(Target::Customer { customer: c.id.clone(), endpoint: best(c)? }));
+        customers.chain(self.on_call(change, kind)).nth(usize::try_from(n).ok()?)
+    }
+
+    /// People of ours: the role `oncall:<queue>`.
+    fn on_call(&self, change: &Change<'_>, kind: EndpointKind) -> Vec<Target> {
+        let queues = self.reach.who.iter().filter_map(|role| role.strip_prefix("oncall:")).map(QueueName::from);
+        let able = |p: &Person| match kind {
+            EndpointKind::Phone => p.call.is_some(),
+            EndpointKind::Email => p.mail.is_some(),
+            EndpointKind::App => false,
+        };
+        let of = |queue: QueueName| {
+            let people = change.config.queues.get(&queue).map(Vec::as_slice).unwrap_or_default();
+            let able = (0_u32..).zip(people).filter(|(_, p)| able(p)).map(|(index, _)| index);
+            able.map(|index| Target::Person { queue: queue.clone(), index }).collect::<Vec<_>>()
+        };
+        queues.flat_map(of).collect()
     }
 }
 

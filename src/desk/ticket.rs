@@ -4,12 +4,13 @@
 //! order is kept and a busy minute is one article.
 
 use super::change::Change;
+use super::facts::{Reader, context};
 use super::plan::Effect;
 use super::rows::{CaseRow, EffectRow, StepRow, StepState, TicketRow};
-use super::{goals, notes};
+use super::{case, goals, notes};
 use crate::domain::{CaseId, StepId};
 use crate::outbox::Kind;
-use crate::playbook::{Mirror, Step, Ticket, Verb};
+use crate::playbook::{Mirror, Playbook, Step, Ticket, Verb};
 
 /// The most lines that wait for their article.
 const MAX_PENDING: usize = 200;
@@ -102,6 +103,31 @@ pub(super) fn close_all(change: &mut Change<'_>, id: CaseId, outcome: &str) {
             link.close = Some(outcome.to_owned());
             change.put((id, step), link);
             change.touched.insert(id);
+        }
+    }
+}
+
+/// The fault has gone by itself: a ticket that says so is solved, and the case with it.
+pub(super) fn device_back(change: &mut Change<'_>, id: CaseId, plan: &Playbook) {
+    let case = change.get::<CaseRow>(&id);
+    let Some(case) = case.filter(|c| c.is_open() && c.cleared_at.is_some() && c.backing_out.is_none()) else { return };
+    let texts = plan.steps.iter().filter_map(|step| match &step.verb {
+        Verb::Ticket(t) => t.device_back.as_ref(),
+        _ => None,
+    });
+    let facts = context(change, id, &case, &Reader::Staff { zone: "UTC" }, true);
+    let Some(text) = texts.filter_map(|template| template.render(&facts).ok()).next() else { return };
+    note(change, id, &text);
+    case::close(change, id, "device_back");
+}
+
+/// Something worth knowing has come of the child of a storm: the ticket of the storm links it.
+pub(super) fn child(change: &mut Change<'_>, storm: CaseId, text: &str) {
+    let plan = change.get::<CaseRow>(&storm).and_then(|c| change.plan(&c));
+    for (step, link) in change.of_case::<TicketRow, _>(storm, StepId::from("")) {
+        let wanted = plan.as_ref().and_then(|p| p.step(&step));
+        if wanted.is_some_and(|s| matches!(&s.verb, Verb::Ticket(t) if t.link_children)) {
+            add(change, storm, step, link, text);
         }
     }
 }

@@ -136,7 +136,12 @@ fn read(diags: &mut Diagnostics, file: FileId, surroundings: Option<&Surrounding
     let cancels: Vec<_> =
         root.tables(diags, "cancel").into_iter().filter_map(|t| read_cancel(diags, t, &mut notes)).collect();
     let storm = matches.as_ref().is_some_and(|m| m.storm.is_some());
-    let storm = storm.then(|| Box::new(super::storm::storm(diags, &root, &mut notes)));
+    let (told, place) = super::storm::storm(diags, &root, &mut notes);
+    if let (false, Some(place)) = (storm, place) {
+        let finding = Diagnostic::error("P050", "this is about storms, and `[match]` has no `storm`");
+        diags.push(finding.at(place, "nothing would come of it"));
+    }
+    let storm = storm.then(|| Box::new(told));
     let complete = diags.counts().0 == before;
     root.finish(diags);
     let source = diags.text(file).clone();

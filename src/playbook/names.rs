@@ -12,6 +12,7 @@ pub const TEXT_NAMES: &[&str] = &[
     "case.opened",
     "case.url",
     "case.run",
+    "case.silent_for",
     "device.id",
     "fault.name",
     "fault.family",

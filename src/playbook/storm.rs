@@ -9,7 +9,7 @@ use super::Condition;
 use super::load::{MentionOf, Notes};
 use super::verb::{DURATION, Reaction, Verb, Via, condition, reaction};
 use crate::domain::{QueueName, ScriptId, Span};
-use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
+use crate::source::{Diagnostic, Diagnostics, Place, Table, Text, did_you_mean};
 
 /// `storm = { same = ["fault.family"], min = 25, window = "10m", baseline_factor = 8 }` in `[match]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,9 +151,11 @@ pub(super) fn surge(diags: &mut Diagnostics, t: &Table<'_>) -> Option<Surge> {
 }
 
 /// Reads `[storm]` and `[[tier]]`. A storm without them holds its children until a person releases them.
-pub(super) fn storm(diags: &mut Diagnostics, root: &Table<'_>, notes: &mut Notes) -> Storm {
+pub(super) fn storm(diags: &mut Diagnostics, root: &Table<'_>, notes: &mut Notes) -> (Storm, Option<Place>) {
+    let mut place = None;
     let (mut pause, mut keep, mut explain_by, mut our_fault_if) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     if let Some(t) = root.table(diags, "storm") {
+        place = Some(t.place());
         pause = t.texts(diags, "pause_children");
         keep = t.texts(diags, "keep_children");
         explain_by = t.texts(diags, "explain_by").into_iter().map(|x| x.value).collect();
@@ -162,15 +164,17 @@ pub(super) fn storm(diags: &mut Diagnostics, root: &Table<'_>, notes: &mut Notes
     }
     known(diags, &pause, Verb::NAMES, "verb");
     known(diags, &keep, &["safety"], "kind of child");
-    let tiers: Vec<Tier> =
-        root.tables(diags, "tier").into_iter().filter_map(|table| tier(diags, table, notes)).collect();
-    Storm {
+    let tables = root.tables(diags, "tier");
+    place = place.or_else(|| tables.first().map(Table::place));
+    let tiers = tables.into_iter().filter_map(|table| tier(diags, table, notes)).collect();
+    let storm = Storm {
         pause: pause.into_iter().map(|p| p.value).collect(),
         keep_safety: !keep.is_empty(),
         explain_by,
         our_fault_if,
         tiers,
-    }
+    };
+    (storm, place)
 }
 
 fn known(diags: &mut Diagnostics, texts: &[Text], words: &[&'static str], what: &str) {

@@ -209,7 +209,8 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         .flat_map(|l| add_files(&mut diags, &format!("config/messages/{l}")))
         .collect();
     let messages = Messages::load(&mut diags, &messages);
-    let provider = |kind| Provider { kind, per_second: None, per_hour: None, per_day: None, concurrency: None };
+    let provider =
+        |kind| Provider { kind, per_second: None, per_hour: None, per_day: None, capacity: None, concurrency: None };
     let mut config = Config {
         messages,
         registry: Arc::new(registry()),

@@ -24,6 +24,8 @@ fn fleet(cars: u32, guards: Guards) -> Arc<Config> {
             registry.devices.insert(device.id.clone(), device.clone());
         }
         c.guards = [("rule".into(), guards)].into();
+        // What they do on their own, without a playbook about storms.
+        c.playbooks.retain(|p| p.storm.is_none());
     })
 }
 

@@ -239,6 +239,8 @@ fn every_text_renders_in_every_language() {
             "fault": { "title": "Front brake circuit lost", "severity": "critical" },
             "dispatch": { "accepted": minutes.is_some(), "on_site": false, "eta_minutes": minutes, "eta_clock": "14:24" },
             "ticket": { "open": true, "id": "4711" },
+            "storm": { "count": 480, "family": "brake", "started": "14:02", "cause": minutes.map(|_| "firmware = 4.2.1"),
+                "share": "480 of 500", "devices": ["W-123 AB", "W-124 AB"], "more": minutes.unwrap_or(0) },
             "customer": { "name": "Kim" },
             "page": { "reason": "nobody answered" },
             "link": { "answer": "https://fw.example/l/x", "unsubscribe": "https://fw.example/l/y",
@@ -265,7 +267,7 @@ fn every_text_renders_in_every_language() {
             }
         }
     }
-    assert_eq!(rendered, 31 * 5);
+    assert_eq!(rendered, 38 * 5);
     let spoken = |locale: &str, n| messages.render("eta-slipped", Part::Voice, locale, &facts(Some(n))).unwrap().1;
     assert!(spoken("uk", 21).contains("за 21 хвилину") && spoken("pl", 21).contains("za 21 minut."));
 }

@@ -455,3 +455,105 @@ fn storm_of_five_thousand() {
 fn number(device: &str) -> u32 {
     device.strip_prefix("car-").and_then(|n| n.parse().ok()).unwrap_or(u32::MAX)
 }
+
+#[test]
+fn storm_as_shipped_asks_first_and_promises_no_truck_that_there_is_not() {
+    // The shipped playbook, and a dispatcher without a truck.
+    let shipped = |trucks| {
+        fleet(60, 2, |c| {
+            c.playbooks.retain(|p| p.matches.storm.is_none());
+            let mut diags = Diagnostics::default();
+            let text = std::fs::read_to_string("config/playbooks/fleet-defect-storm.toml").unwrap();
+            let file = diags.add_file("fleet-defect-storm.toml", text);
+            let surroundings = Surroundings {
+                queues: c.queues.keys().cloned().collect(),
+                providers: c.providers.iter().map(|(n, p)| (n.clone(), p.kind)).collect(),
+                messages: c.messages.clone(),
+            };
+            let storm = load(&mut diags, &[file], &surroundings);
+            assert!(diags.list().is_empty(), "{}", diags.render(false));
+            c.playbooks.extend(storm);
+            c.providers.get_mut("tow").unwrap().capacity = Some(trucks);
+        })
+    };
+    let mut world = surge(60, 50, shipped(0), Odds::friendly());
+    world.run_long(after(300), 200_000);
+    let storm = the_storm(&world);
+    assert!(said(&storm, "0 trucks can be sent"), "{storm:#?}");
+    let spoken: Vec<&String> = world.speeches.iter().filter(|(at, _)| *at > after(12)).map(|(_, text)| text).collect();
+    assert!(spoken.iter().any(|text| text.contains("dauert länger als sonst")), "{spoken:#?}");
+    assert!(sent(&world, |w| matches!(w, Work::Dispatch(DispatchWork::Request(_)))).count() <= 24);
+    let note = |text: &str| {
+        let notes = world.orders.iter().filter(|(_, o)| o.case == storm.summary.id);
+        notes.filter(|(_, o)| matches!(&o.work, Work::Ticket(t) if format!("{t:?}").contains(text))).count()
+    };
+    assert!(note("the customer has answered") > 0, "the problem links them");
+
+    let mut world = surge(60, 50, shipped(34), Odds::friendly());
+    world.run_long(after(300), 200_000);
+    let trucks = sent(&world, |w| matches!(w, Work::Dispatch(DispatchWork::Request(_)))).count();
+    assert!(trucks > 24 && trucks <= 34, "so many are under way, so many more can be sent: {trucks}");
+}
+
+/// Lifts `car-0001`… behind the gateway `gw-1`, three of which fall silent.
+#[test]
+fn silent_lifts_behind_one_gateway_are_one_case() {
+    let config = fleet(8, 1, |c| {
+        let registry = Arc::make_mut(&mut c.registry);
+        for (n, device) in (1..).zip(registry.devices.values_mut()) {
+            device.kind = "elevator".into();
+            device.attrs.insert("gateway".into(), if n <= 5 { "gw-1" } else { "gw-2" }.into());
+            let owner = device.parties["owner"].clone();
+            device.parties.insert("building_security".into(), owner);
+        }
+    });
+    let mut world = world(8, config, Odds::friendly());
+    world.script = Some(Box::new(|order| {
+        // Nobody answers the ping.
+        matches!(order.work, Work::Command(_)).then(|| vec![(1, super::desk_world::Answer::accepted(""))])
+    }));
+    let silent = |n: u32, at: At, between: bool| {
+        let of = detection("device.silent", forewarn::domain::Severity::Major, 1, 1, Change::Raised, at);
+        let episode = EpisodeId::of(&[name(n).as_bytes(), b"silent"]);
+        let facts = [("load", Value::from(70.0)), ("between_floors", Value::Bool(between))];
+        let facts = facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        Input::Detection(Box::new(Detection { episode, device: name(n).as_str().into(), facts, ..of }))
+    };
+    for (n, second) in [(6, 0), (1, 0), (2, 20), (3, 40), (4, 200)] {
+        world.later(Span::from_secs(second), silent(n, after(second), n == 3));
+    }
+    world.run_long(after(600), 100_000);
+    let gateway = world.desk.list(true, 100).into_iter().find(|c| c.device == "gw-1").unwrap();
+    for n in 1..=4 {
+        let case = case_of(&world, n);
+        assert!(said(&case, &format!("is part of case {} now", gateway.short)), "{n}: {case:#?}");
+        let called = case.effects.iter().filter(|e| e.kind == "call").count();
+        assert_eq!(called > 0, n == 3, "{n}: only where people may be trapped: {case:#?}");
+    }
+    let tickets: BTreeSet<CaseId> =
+        world.orders.iter().filter(|(_, o)| matches!(o.work, Work::Ticket(_))).map(|(_, o)| o.case).collect();
+    let alone = case_of(&world, 6).summary.id;
+    let others: Vec<CaseView> = tickets.iter().filter_map(|id| world.desk.show(id)).collect();
+    assert!(
+        tickets.is_subset(&[gateway.id, alone].into()),
+        "one ticket for the gateway, one for the lift of another: {others:#?}"
+    );
+    restart(&mut world);
+
+    // Out again, by a person; in again, by a person.
+    let first = case_of(&world, 1).summary.id;
+    assert_eq!(act(&mut world, first, Act::Split), Reply::Done);
+    assert!(matches!(act(&mut world, first, Act::Split), Reply::Refused(_)));
+    assert_eq!(case_of(&world, 1).waits_for, None);
+    assert_eq!(act(&mut world, first, Act::Merge { into: alone }), Reply::Done);
+    assert!(matches!(act(&mut world, alone, Act::Merge { into: first }), Reply::Refused(_)), "no circles");
+    assert_eq!(act(&mut world, first, Act::Merge { into: CaseId::of(&[b"none"]) }), Reply::NotFound);
+
+    // The lift speaks again.
+    let episode = EpisodeId::of(&[name(6).as_bytes(), b"silent"]);
+    let back = detection("device.silent", forewarn::domain::Severity::Major, 1, 2, Change::Cleared, world.now);
+    world.tell(Input::Detection(Box::new(Detection { episode, device: name(6).as_str().into(), ..back })));
+    world.run_long(after(700), 100_000);
+    assert_eq!(case_of(&world, 6).summary.outcome.as_deref(), Some("device_back"));
+    world.desk.check_invariants().unwrap();
+}

@@ -80,12 +80,13 @@ const REACH: &[Key] = &[
 ];
 
 const DISPATCH: &[Key] = &[
-    need("service", Text, "tow, jump, tire, technician"),
+    key("mode", Word(&["reserve"]), "Sends nothing: so many trucks are set aside for the storm that it is part of"),
+    key("service", Text, "tow, jump, tire, technician"),
     key("pickup", Text, "Where: {{ device.position }}"),
     key("needs", Several(&Expression), "What must be known: position_age < 10m"),
     key("else", Text, "What is done otherwise"),
     need("provider", Several(&Text), "In the order in which they are asked"),
-    need(
+    key(
         "deadline",
         Table(&[
             need("accept", Duration, "An offer not accepted by then is void"),
@@ -102,6 +103,8 @@ const TICKET: &[Key] = &[
     key("fields", Map(&Any), "title, and what the desk knows besides"),
     key("mirror", Several(&Word(&["contact", "dispatch", "note"])), "Which later events become articles"),
     key("script", Text, "Text of the first article"),
+    key("children", Word(&["link"]), "Of a storm: what becomes of its children is noted here"),
+    key("on", Map(&Text), "device_back = \"ticket.resolve('…')\": when the fault has gone by itself"),
 ];
 
 const COMMAND: &[Key] = &[
@@ -150,7 +153,7 @@ const STORM: &[Key] = &[
     key("our_fault_if", Several(&Text), "rule.version changed < 24h, broker.reconnect_wave, backend.deploy < 2h"),
 ];
 
-const WAYS: Shape = Word(&["call", "sms", "email"]);
+const WAYS: Shape = Word(&["call", "sms", "email", "app_push"]);
 
 const TIER: &[Key] = &[
     need("id", Text, "Its name"),

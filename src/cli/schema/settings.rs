@@ -112,6 +112,7 @@ const LIMITS: &[Key] = &[
     key("per_second", Count, "Attempts a second"),
     key("per_hour", Count, "Attempts an hour"),
     key("concurrency", Count, "Attempts under way at once; 4 unless stated"),
+    key("capacity", Count, "dispatch: trucks that it can have under way"),
     key("price", Number, "What one attempt costs, in any unit of money"),
     key("money_per_day", Number, "What the attempts of 24 hours may cost; then nothing more is sent"),
 ];

@@ -9,7 +9,7 @@ use super::super::change::Change;
 use super::super::goals::Wake;
 use super::super::reach;
 use super::super::rows::{CaseRow, EffectRow, RungState, StepRow, StepState, Target};
-use super::super::{Reply, TimelineKind, pages, stop};
+use super::super::{Reply, TimelineKind, pages, stop, ticket};
 use super::family::{plan_of, ways};
 use super::rows::{ChildRow, PaceRow, Progress, StormRow, TierRow, edit, edit_tier};
 use crate::domain::{At, CaseId, EffectId, Role, Span, StepId, Stop, Value};
@@ -272,7 +272,7 @@ pub(in crate::desk) fn look(change: &mut Change<'_>, id: CaseId) {
         change.put(id, child.clone());
         edit_tier(change, child.storm, child.tier, |t| t.in_doubt += 1);
     }
-    if let Some(result) = result(change, id, &child) {
+    if let Some(result) = result(change, id) {
         set(change, id, &child, result);
         let lead = child.customer.clone().filter(|_| child.digest.is_none());
         let others = lead.and_then(|c| change.base.storm_customers.get(&(child.storm, c)).cloned()).unwrap_or_default();
@@ -290,8 +290,27 @@ fn set(change: &mut Change<'_>, id: CaseId, child: &ChildRow, result: Progress) 
         return;
     }
     change.put(id, ChildRow { progress: result, ..child.clone() });
+    let device = change.get::<CaseRow>(&id).map(|c| c.device.to_string()).unwrap_or_default();
+    match result {
+        Progress::Told if child.digest.is_none() && by_answer(change, id) => {
+            ticket::child(change, child.storm, &format!("Case {} ({device}): the customer has answered.", id.short()));
+        }
+        Progress::AllWell => {
+            ticket::child(
+                change,
+                child.storm,
+                &format!("Case {} ({device}): the customer says all is well.", id.short()),
+            );
+        }
+        _ => {}
+    }
     edit_tier(change, child.storm, child.tier, |t| count(t, result));
     change.touched.insert(child.storm);
+}
+
+/// Somebody has pressed a key or answered a message.
+fn by_answer(change: &Change<'_>, id: CaseId) -> bool {
+    change.steps(id).iter().any(|(_, row)| row.confirmed.is_some())
 }
 
 fn count(tier: &mut TierRow, result: Progress) {
@@ -303,7 +322,7 @@ fn count(tier: &mut TierRow, result: Progress) {
     }
 }
 
-fn result(change: &Change<'_>, id: CaseId, child: &ChildRow) -> Option<Progress> {
+fn result(change: &Change<'_>, id: CaseId) -> Option<Progress> {
     let case = change.get::<CaseRow>(&id)?;
     if case.backing_out.is_some() {
         return Some(Progress::AllWell);
@@ -324,7 +343,6 @@ fn result(change: &Change<'_>, id: CaseId, child: &ChildRow) -> Option<Progress>
         let allowed = reach.ladder.iter().zip(&row.rungs).filter(|(rung, _)| ways.via.contains(&rung.via));
         row.state.is_live() && (row.rungs.is_empty() || allowed.clone().any(|(_, r)| is_busy(r.state)))
     };
-    let _ = child;
     (!rows.iter().any(|(step, row)| busy(step, row))).then_some(Progress::Unreached)
 }
 

@@ -14,6 +14,8 @@ use crate::source::{Diagnostic, Diagnostics, Table, Text};
 /// `do = "dispatch"`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dispatch {
+    /// Nothing is sent: how many trucks the providers can send is set aside for a storm.
+    pub reserve: bool,
     /// `tow`, `technician`…
     pub service: Arc<str>,
     /// Must be true before a truck is asked for.
@@ -40,6 +42,20 @@ pub struct Deadlines {
 }
 
 pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Option<Dispatch> {
+    let reserve = t.text(diags, "mode").map(|mode| {
+        if &*mode.value != "reserve" {
+            let finding = Diagnostic::error("P051", format!("`mode` is '{}'", mode.value));
+            diags.push(finding.at(mode.place.clone(), "expected reserve; without it a truck is sent"));
+        }
+    });
+    if reserve.is_some() {
+        t.need(diags, "provider");
+        let providers = providers(diags, t, ProviderKind::Dispatch, notes);
+        let on = reactions(diags, t, &["no_provider"], notes);
+        let deadline = Deadlines { accept: crate::domain::Span::ZERO, en_route: None, arrive_after_eta: None };
+        let (service, needs) = ("reserve".into(), Vec::new());
+        return Some(Dispatch { reserve: true, service, needs, otherwise: None, providers, deadline, on });
+    }
     let service = t.need_text(diags, "service");
     // The only place a job can be sent to is where the device is; the key is accepted for the reader.
     if let Some(pickup) = t.text(diags, "pickup") {
@@ -73,5 +89,5 @@ pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) ->
         let script = Text { value: "eta-slipped".into(), place };
         notes.mention(MentionOf::Script(vec![Part::Sms, Part::Voice]), &script);
     }
-    Some(Dispatch { service: service?.value, needs, otherwise, providers, deadline: deadline?, on })
+    Some(Dispatch { reserve: false, service: service?.value, needs, otherwise, providers, deadline: deadline?, on })
 }

@@ -33,6 +33,10 @@ pub struct Ticket {
     pub fields: BTreeMap<String, Template>,
     /// Which later events become articles.
     pub mirror: Vec<Mirror>,
+    /// Of the case of a storm: what becomes of its children is linked here, as they have no tickets of their own.
+    pub link_children: bool,
+    /// When the fault has gone by itself, the ticket is solved with this text.
+    pub device_back: Option<Template>,
     /// A script for the first article; without it the case's facts are listed.
     pub script: Option<ScriptId>,
 }
@@ -74,6 +78,12 @@ pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) ->
             }
         }
     }
+    let children = t.text(diags, "children");
+    if let Some(text) = children.as_ref().filter(|text| &*text.value != "link") {
+        let finding = Diagnostic::error("P051", format!("`children` is '{}'", text.value));
+        diags.push(finding.at(text.place.clone(), "expected link"));
+    }
+    let device_back = device_back(diags, t);
     let script = t.text(diags, "script");
     if let Some(script) = &script {
         notes.mention(MentionOf::Script(vec![Part::Text]), script);
@@ -83,6 +93,25 @@ pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) ->
         title: title.or_else(|| Template::parse("[{{ case.id }}] {{ case.title }}").ok())?,
         fields,
         mirror,
+        link_children: children.is_some(),
+        device_back,
         script: script.map(|s| ScriptId::from(&*s.value)),
     })
+}
+
+/// `on = { device_back = "ticket.resolve('…')" }`.
+fn device_back(diags: &mut Diagnostics, t: &Table<'_>) -> Option<Template> {
+    let on = t.table(diags, "on")?;
+    let text = on.text(diags, "device_back");
+    on.finish(diags);
+    let text = text?;
+    let quoted = text.value.trim().strip_prefix("ticket.resolve('").and_then(|rest| rest.strip_suffix("')"));
+    let Some(quoted) = quoted else {
+        let finding = Diagnostic::error("P015", format!("'{}' is nothing that a ticket can do", text.value));
+        diags.push(finding.at(text.place, "expected ticket.resolve('text')"));
+        return None;
+    };
+    let start = text.value.find(quoted).unwrap_or(0);
+    let place = text.inner(diags, start..start + quoted.len());
+    template(diags, &Text { value: quoted.into(), place }, Audience::Field)
 }
