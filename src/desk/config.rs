@@ -159,6 +159,8 @@ pub struct Config {
     pub public_url: String,
     /// What one-time links are made of; without it no text can carry one.
     pub links: Option<Links>,
+    /// `[outcomes]`.
+    pub outcomes: super::OutcomeSettings,
     /// What personal data is sealed with.
     pub keys: Keyring,
 }

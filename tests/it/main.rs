@@ -29,6 +29,7 @@ mod links;
 mod lookup;
 mod mqtt;
 mod oracles;
+mod outcomes;
 mod payloads;
 mod playbooks;
 mod poison;

@@ -20,6 +20,24 @@ const FILES: &[Key] = &[
     key("tests", Text, "Tests of rules and playbooks"),
 ];
 
+const OUTCOMES: &[Key] = &[
+    key(
+        "attributes",
+        Several(&Text),
+        "Attributes of devices that stand in outcomes and are searched for common causes",
+    ),
+    key("usage", Several(&Text), "Facts of devices that say how much they were used"),
+    key("keep", Duration, "Outcomes are kept for this long"),
+    key("min_outcomes", Count, "A version of a rule is judged once so many of its cases have an outcome"),
+    key(
+        "min_precision",
+        Number,
+        "A rule that confirms less than this, with 95 % confidence, is put into shadow; 0: none is",
+    ),
+    key("topic", Text, "MQTT topic on which outcomes are published; none unless set"),
+    key("rule", Map(&Table(&[need("min_precision", Number, "As above")])), "Another floor for single rules"),
+];
+
 const PRIVACY: &[Key] = &[
     key("keys", Text, "The file of the keys; keys.json in store.dir unless set"),
     key("wrap_file", Text, "Holds a secret that the keys are wrapped with: the key file alone then opens nothing"),
@@ -202,6 +220,7 @@ pub(super) const KEYS: &[Key] = &[
         "The pages that customers open from messages",
     ),
     key("desk", Table(DESK), "The service desk"),
+    key("outcomes", Table(OUTCOMES), "What became of cases in truth, and what rules must reach"),
     key("privacy", Table(PRIVACY), "What is stored of a person is encrypted with a key of that person's own"),
     key("contact", Table(CONTACT), "How people are contacted, beyond what each playbook says"),
     key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),
