@@ -180,7 +180,13 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         registry: registry.clone(),
         providers: providers(&settings.provider),
         queues: settings.queue.iter().map(|(name, q)| (name.clone(), q.people.clone())).collect(),
+        skills: settings
+            .queue
+            .iter()
+            .map(|(name, q)| (name.clone(), desk::Skills { skills: q.skills.clone(), languages: q.languages.clone() }))
+            .collect(),
         settings: settings.desk.clone(),
+        contact: settings.contact.clone(),
         guards: program.rules().iter().map(|r| (r.id.clone(), r.guards.clone())).collect(),
         revs: program.rules().iter().filter(|r| r.mode == Mode::Live).map(|r| (r.id.clone(), r.rev)).collect(),
         stop_topic: format!("forewarn/{}/halt", settings.broker.client_id),
@@ -221,6 +227,7 @@ fn kind_of(settings: &ProviderSettings) -> ProviderKind {
         ProviderSettings::TwilioSms(_) => ProviderKind::Sms,
         ProviderSettings::MqttCommand(_) => ProviderKind::Command,
         ProviderSettings::Webhook(_) => ProviderKind::Webhook,
+        ProviderSettings::App(_) => ProviderKind::App,
     }
 }
 

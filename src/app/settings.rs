@@ -32,6 +32,8 @@ pub struct Settings {
     pub desk: desk::Settings,
     /// The keys of personal data.
     pub privacy: PrivacySettings,
+    /// How often people are contacted.
+    pub contact: desk::Contact,
     /// What failures cost, for scores.
     pub costs: Costs,
     /// The ways out by name.
@@ -115,6 +117,12 @@ pub struct LinksSettings {
 pub struct Queue {
     /// At least one.
     pub people: Vec<desk::Person>,
+    /// Kinds of devices, families of faults or faults that they know.
+    #[serde(default)]
+    pub skills: Vec<String>,
+    /// Languages that they answer in.
+    #[serde(default)]
+    pub languages: Vec<String>,
 }
 
 /// `[privacy]`: what is stored of a person is encrypted with a key of that person's own.
@@ -148,8 +156,8 @@ pub struct EngineSettings {
 }
 
 /// The sections that a settings file may have.
-const SECTIONS: [&str; 11] =
-    ["store", "files", "engine", "broker", "http", "links", "desk", "privacy", "costs", "provider", "queue"];
+const SECTIONS: [&str; 12] =
+    ["store", "files", "engine", "broker", "http", "links", "desk", "contact", "privacy", "costs", "provider", "queue"];
 
 impl Settings {
     /// Reads and merges the file at `path` (already read as `text`) and the environment. Everything wrong is in
@@ -192,6 +200,7 @@ impl Settings {
         let links = sections.read(diags, &["links"]).unwrap_or_default();
         let desk = sections.read(diags, &["desk"]).unwrap_or_default();
         let privacy = sections.read(diags, &["privacy"]).unwrap_or_default();
+        let contact = sections.read(diags, &["contact"]).unwrap_or_default();
         let costs = sections.read(diags, &["costs"]).unwrap_or_default();
         let provider: BTreeMap<_, _> = sections.read_each(diags, "provider");
         let queue: BTreeMap<_, _> = sections.read_each(diags, "queue");
@@ -204,6 +213,7 @@ impl Settings {
             http,
             links,
             desk,
+            contact,
             privacy,
             costs,
             provider,

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::caps::{self, Cap};
 use super::link::Links;
 use super::quiet::QuietWindow;
+use super::route::Skills;
 use super::seal::Keyring;
 use crate::domain::{AdapterName, Guards, QueueName, Registry, RuleId, Span};
 use crate::playbook::{Messages, Part, Playbook, ProviderKind};
@@ -75,6 +77,33 @@ impl Default for Settings {
     }
 }
 
+/// `[contact]` of the settings file: how often and when people are contacted, beyond what each playbook says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Contact {
+    /// `[[contact.cap]]`; those that are shipped unless any is stated.
+    pub cap: Vec<Cap>,
+    /// What a message of the customer does after the case was closed, within the time in which it may be reopened.
+    pub reply_after_close: AfterClose,
+}
+
+impl Default for Contact {
+    fn default() -> Self {
+        Self { cap: caps::shipped(), reply_after_close: AfterClose::default() }
+    }
+}
+
+/// What a message does to a closed case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterClose {
+    /// Opens it again; a person is asked.
+    #[default]
+    Reopen,
+    /// Leaves it closed; a person is asked.
+    Person,
+}
+
 /// A configured provider, as the desk sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Provider {
@@ -111,6 +140,8 @@ pub struct Person {
     pub webhook: Option<AdapterName>,
     /// BCP 47.
     pub locale: Option<String>,
+    /// What they speak (`de`), if that is more than `locale`.
+    pub languages: Vec<String>,
 }
 
 /// Everything the desk works with. Replaced whole on reload.
@@ -126,8 +157,12 @@ pub struct Config {
     pub providers: BTreeMap<AdapterName, Provider>,
     /// By name.
     pub queues: BTreeMap<QueueName, Vec<Person>>,
+    /// What the people of a queue know, by its name.
+    pub skills: BTreeMap<QueueName, Skills>,
     /// `[desk]`.
     pub settings: Settings,
+    /// `[contact]`.
+    pub contact: Contact,
     /// What is looked at before a case of a rule acts; rules that ask for nothing need not be named.
     pub guards: BTreeMap<RuleId, Guards>,
     /// The rules in force, by version.

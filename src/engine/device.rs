@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::counts::Counts;
 use super::fold::Memo;
 use super::level::Phase;
-use super::look::Look;
+use super::look::bits;
 use super::ops::{self, Op, word};
 use super::part::{PartValue, Parts, empty_row, keep_text};
 use super::past::Past;
@@ -56,7 +56,7 @@ pub(super) struct Device {
     pub(super) row: Box<[u64]>,
     pub(super) parts: Parts,
     pub(super) life: Life,
-    /// No timer of a rule is due before this device time.
+    /// No timer of a rule is due before this device time; `i64::MIN` while that has to be worked out.
     pub(super) next: i64,
     /// Healthy time of its entry in the shard's queue.
     pub(super) queued: i64,
@@ -94,10 +94,6 @@ pub(super) struct Life {
     /// Healthy time of the newest message that was not retained.
     pub(super) heard: i64,
     pub(super) received_at: i64,
-    /// Values that expired up to this device time have been seen to.
-    pub(super) done: i64,
-    /// Thresholds of silence up to this healthy time are done.
-    pub(super) silent_done: i64,
     pub(super) historical: bool,
     /// This is the copy on which history runs, not the device as it is now.
     pub(super) is_past: bool,
@@ -116,7 +112,8 @@ pub(super) struct Scratch {
     pub(super) stack: Stack,
     pub(super) memo: Memo,
     ops: Vec<u64>,
-    rules: Vec<u64>,
+    /// Those that a sample touches, as a bit set.
+    pub(super) rules: Vec<u64>,
     pub(super) counts: Counts,
     /// See [`super::Engine::trace`].
     pub(super) turns: Option<Vec<Turn>>,
@@ -169,8 +166,6 @@ impl Life {
             newest: i64::MIN,
             heard: healthy,
             received_at: 0,
-            done: i64::MIN,
-            silent_done: i64::MIN,
             historical: false,
             is_past: false,
         }
@@ -253,6 +248,7 @@ impl Device {
         let passed = self.life.newest.saturating_sub(lateness);
         let ready = self.waiting.partition_point(|s| s.at <= passed);
         self.release(work, ready.max(self.waiting.len().saturating_sub(MAX_WAITING)));
+        self.heard_anew(work.program);
     }
 
     pub(super) fn release(&mut self, work: &mut Work<'_>, count: usize) {
@@ -268,6 +264,7 @@ impl Device {
                 work.scratch.counts.one("forewarn_late_total", [("model", work.program.model.id.as_str())]);
             }
             self.take_late(work, sample);
+            self.heard_anew(work.program);
         } else {
             self.take_in_order(work, sample);
         }
@@ -282,8 +279,15 @@ impl Device {
         self.life.clock = sample.at;
         self.life.anchor = sample.healthy;
         self.life.received_at = sample.received_at;
-        self.life.historical = sample.historical;
+        self.set_historical(sample.historical);
         self.work_in(work, sample);
+    }
+
+    /// Whether what is worked in now is history. Rules that ignore history have no timers in it.
+    pub(super) fn set_historical(&mut self, historical: bool) {
+        if std::mem::replace(&mut self.life.historical, historical) && !historical {
+            self.next = i64::MIN;
+        }
     }
 
     /// Keeps the values of a sample, and steps the operators and rules that read them.
@@ -312,26 +316,15 @@ impl Device {
         scratch.memo.renew(work.program.folds.len());
         self.update_operators(work, sample.at);
         for block in 0..work.scratch.rules.len() {
-            let mut bits = work.scratch.rules[block];
-            while bits != 0 {
-                self.look(work, block * 64 + bits.trailing_zeros() as usize, sample.at, Look::Sample);
-                bits &= bits - 1;
-            }
+            self.look_at_touched(work, block, sample.at);
         }
     }
 
     fn update_operators(&mut self, work: &mut Work<'_>, at: i64) {
         for block in 0..work.scratch.ops.len() {
-            let mut bits = work.scratch.ops[block];
-            while bits != 0 {
-                let ix = block * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
+            for ix in bits(work.scratch.ops[block]).map(|bit| block * 64 + bit) {
                 let lane = work.program.ops[ix].lane;
-                if lane == 0 {
-                    self.update_operator(work, ix, None, at);
-                } else {
-                    self.parts.range(lane).for_each(|part| self.update_operator(work, ix, Some(part), at));
-                }
+                self.seats(lane).for_each(|part| self.update_operator(work, ix, part, at));
             }
         }
     }
@@ -415,12 +408,8 @@ impl Device {
             let seats = if op.lane == 0 { vec![None] } else { parts.range(op.lane).map(Some).collect() };
             for seat in seats {
                 let memo = &work.scratch.memo;
-                let view = View {
-                    row: &row,
-                    parts: &parts.0,
-                    part: seat.unwrap_or(usize::MAX),
-                    ..self.view(program, memo, None, sample.at)
-                };
+                let view = View { row: &row, own: &row, parts: &parts.0, ..self.view(program, memo, None, sample.at) };
+                let view = seat.map_or(view, |part| view.of(part));
                 let value = run(&view, &op.input, &mut work.scratch.stack);
                 let own = seat.map(|ix| self.parts.find(op.lane, &parts.0[ix].key).ok());
                 if !value.is_nan() && own != Some(None) {
@@ -442,6 +431,7 @@ impl Device {
             }
         }
         self.parts.fill(program, &sample.parts, sample.at);
+        self.next = i64::MIN;
         for (slot, text) in &sample.texts {
             if !self.texts.iter().any(|(s, _)| s == slot) {
                 keep_text(&mut self.texts, *slot, text);
@@ -458,11 +448,12 @@ impl Device {
             for (slot, value) in &sample.values {
                 self.set(work.program, *slot, *value, sample.at);
             }
+            self.next = i64::MIN;
             return;
         }
         sample.at = self.life.clock.saturating_add((sample.healthy - self.life.anchor).max(0));
         self.life.received_at = sample.received_at;
-        self.life.historical = false;
+        self.set_historical(false);
         self.work_in(work, sample);
     }
 
@@ -505,6 +496,7 @@ impl Device {
             row: &self.row,
             parts: &self.parts.0,
             part: part.unwrap_or(usize::MAX),
+            own: self.row(part),
             memo,
             settled: i64::MIN,
             now,

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::desk::{Caller, CaseSummary, CaseView, Input, LinkPage, Lookup, Reply, SwitchView};
-use crate::domain::{At, CaseId, DeviceId, EpisodeId, Link, Order, Outcome, RuleId, Span, shard_of};
+use crate::desk::{Caller, CaseSummary, CaseView, Input, LinkPage, Lookup, OptOutView, Reply, SwitchView};
+use crate::domain::{At, CaseId, CustomerId, DeviceId, EpisodeId, Link, Order, Outcome, RuleId, Span, shard_of};
 use crate::engine::{Explanation, NoSuchRule};
 
 /// A way out: makes one attempt. Implemented by each adapter in `channels`.
@@ -82,10 +82,14 @@ pub enum DeskQuestion {
     Show(CaseId, oneshot::Sender<Option<Box<CaseView>>>),
     /// The case whose id starts with these characters, if it is exactly one.
     Find(String, oneshot::Sender<Option<CaseId>>),
+    /// Who does not want to be contacted.
+    OptOuts(oneshot::Sender<Vec<OptOutView>>),
     /// The stop switches.
     Switches(oneshot::Sender<Vec<SwitchView>>),
     /// Who calls, and how things stand with their devices.
     Lookup(Caller, oneshot::Sender<Lookup>),
+    /// Everything that is stored of a customer.
+    Dossier(CustomerId, oneshot::Sender<Option<serde_json::Value>>),
     /// How what a rule has found on a device stands, or what a case of it would meet.
     Standing {
         /// The rule.
@@ -153,6 +157,15 @@ impl DeskHandle {
     /// Who calls, and how things stand with their devices.
     pub async fn lookup(&self, caller: Caller) -> Result<Lookup, Busy> {
         self.ask(|answer| DeskQuestion::Lookup(caller, answer)).await
+    }
+
+    /// Everything that is stored of a customer; `None` if nothing is.
+    pub async fn dossier(&self, customer: CustomerId) -> Result<Option<serde_json::Value>, Busy> {
+        self.ask(|answer| DeskQuestion::Dossier(customer, answer)).await
+    }
+    /// Who does not want to be contacted.
+    pub async fn opt_outs(&self) -> Result<Vec<OptOutView>, Busy> {
+        self.ask(DeskQuestion::OptOuts).await
     }
 
     /// How what a rule has found on a device stands; sentences for people.

@@ -177,6 +177,7 @@ impl Engine {
                 row: &row,
                 parts: &parts,
                 part: usize::MAX,
+                own: &row,
                 memo: &memo,
                 settled: i64::MIN,
                 now: 0,
@@ -248,7 +249,7 @@ impl Scene<'_> {
         let Some(device) = self.device else { return };
         let words = &device.row(self.seat)[self.spec.offset..];
         let head = Head::load(words);
-        let clock = !self.spec.uses.silents.is_empty();
+        let clock = self.spec.uses.silence();
         let mut waits = Vec::new();
         for (ix, level) in self.spec.levels.iter().enumerate() {
             let track = Track::load(&words[RULE_WORDS + ix * LEVEL_WORDS..]);
