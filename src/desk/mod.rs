@@ -13,6 +13,7 @@
 mod api;
 mod breaker;
 mod cancel;
+mod caps;
 mod case;
 mod change;
 mod claim;
@@ -24,6 +25,7 @@ mod dossier;
 mod erase;
 mod facts;
 mod goals;
+mod history;
 mod hold;
 mod invariants;
 mod latch;
@@ -43,6 +45,7 @@ mod reach;
 mod reached;
 mod record;
 mod recurring;
+mod route;
 mod rows;
 mod rules;
 mod seal;
@@ -55,6 +58,8 @@ mod talk;
 mod ticket;
 mod view;
 mod wait;
+mod waits;
+mod whereabouts;
 mod wrong;
 
 use std::sync::Arc;
@@ -63,7 +68,9 @@ pub use api::{
     Act, CaseSummary, CaseView, EffectView, GoalView, Input, KeyChange, Reply, Speech, SpeechThen, Step, SwitchView,
     TimelineEntry, TimelineKind, Watch,
 };
+pub use caps::{Cap, Whose};
 pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings};
+pub use history::History;
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use optout::OptOutView;
@@ -71,8 +78,10 @@ pub use outcome::{Floor, OutcomeView, PERSONAL, Settings as OutcomeSettings};
 pub use quality::RuleQuality;
 pub use quiet::QuietWindow;
 pub use record::Record;
+pub use route::Skills;
 pub use seal::{Key, Keyring};
 pub use talk::MessageView;
+pub use waits::WaitView;
 
 pub use crate::playbook::ProviderKind;
 

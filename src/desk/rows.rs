@@ -19,6 +19,7 @@ use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
 use super::talk::{MessageRow, TalkRow};
+use super::whereabouts::WhereRow;
 use super::wrong::WrongRow;
 use crate::domain::{
     AdapterName, At, CaseId, Channel, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence,
@@ -509,6 +510,7 @@ tables! {
     optouts: (EndpointId, Channel) => OptOutRow, b'Q';
     reached: CustomerId => ReachedRow, b'R';
     wrongs: (DeviceId, EndpointId) => WrongRow, b'W';
+    whereabouts: DeviceId => WhereRow, b'P';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
     erased: CustomerId => ErasedRow, b'X';

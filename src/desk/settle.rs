@@ -30,6 +30,7 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Erase { customer, force, actor } => erase::erase(change, &customer, force, &actor),
         Input::Readmit { customer, actor } => erase::readmit(change, &customer, &actor),
         Input::Said(said) => talk::heard(change, &said),
+        Input::Called { from, id, actor } => talk::called(change, &from, &id, &actor),
         Input::OptOut { endpoint, channel, purpose, actor } => {
             optout::by_person(change, &endpoint, channel, purpose, &actor)
         }

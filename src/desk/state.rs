@@ -72,6 +72,7 @@ impl State {
             AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),
             AnyRow::optouts(key, row) => set(&mut self.rows.optouts, key, row),
             AnyRow::reached(key, row) => set(&mut self.rows.reached, key, row),
+            AnyRow::whereabouts(key, row) => set(&mut self.rows.whereabouts, key, row),
             AnyRow::wrongs(key, row) => set(&mut self.rows.wrongs, key, row),
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
             AnyRow::rules(key, row) => set(&mut self.rows.rules, key, row),

@@ -32,6 +32,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/dispatch/{effect}", post(dispatch::callback))
         .route("/app/{effect}", post(app::callback))
         .route("/l/page.css", get(link::style))
+        .route("/l/where.js", get(link::script))
         .route("/l/{token}", get(link::show).post(link::act))
         .route("/api/v1/lookup", get(lookup::lookup))
         .route("/api/v1/opt-outs", get(opt_outs::list).post(opt_outs::change))

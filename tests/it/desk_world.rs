@@ -224,6 +224,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         .into_iter()
         .map(|(n, k)| (n.into(), provider(k)))
         .collect(),
+        skills: BTreeMap::new(),
         queues: [
             (
                 "safety-desk".into(),

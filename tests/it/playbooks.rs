@@ -241,7 +241,9 @@ fn every_text_renders_in_every_language() {
             "ticket": { "open": true, "id": "4711" },
             "customer": { "name": "Kim" },
             "page": { "reason": "nobody answered" },
-            "link": { "answer": "https://fw.example/l/x" },
+            "link": { "answer": "https://fw.example/l/x", "unsubscribe": "https://fw.example/l/y",
+                "where": "https://fw.example/l/z" },
+            "opt_out": { "url": "https://fw.example/l/y", "text": "No more" },
             "view": { "state": if minutes.is_some() { "done" } else { "open" }, "open": true,
                 "answer": minutes.map(|_| "1") },
         })
@@ -263,7 +265,7 @@ fn every_text_renders_in_every_language() {
             }
         }
     }
-    assert_eq!(rendered, 19 * 5);
+    assert_eq!(rendered, 31 * 5);
     let spoken = |locale: &str, n| messages.render("eta-slipped", Part::Voice, locale, &facts(Some(n))).unwrap().1;
     assert!(spoken("uk", 21).contains("за 21 хвилину") && spoken("pl", 21).contains("za 21 minut."));
 }

@@ -142,6 +142,8 @@ async fn answers_have_this_shape() {
             }]),
         ),
         ("conversation", json!([])),
+        ("waits", json!([])),
+        ("history", json!({ "customer_since": null, "calls": 0, "earlier": [] })),
         (
             "timeline",
             json!([{

@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use forewarn::desk::{
-    Caller, CaseSummary, CaseView, EffectView, GoalView, Input, Lookup, Reply, Speech, SpeechThen, TimelineEntry,
-    TimelineKind,
+    Caller, CaseSummary, CaseView, EffectView, GoalView, History, Input, Lookup, Reply, Speech, SpeechThen,
+    TimelineEntry, TimelineKind,
 };
 use forewarn::domain::{At, CaseId, EffectId, Severity};
 use forewarn::engine::Engine;
@@ -205,6 +205,8 @@ fn case(id: &str) -> CaseView {
             not_before_at: Some(At::from_secs(NOW_S + 60)),
             possible_duplicate: false,
         }],
+        waits: Vec::new(),
+        history: History::default(),
         conversation: Vec::new(),
         timeline: vec![TimelineEntry {
             at,
