@@ -209,6 +209,8 @@ impl Outside {
                     lines.insert(name.clone(), Line::new(channel, settings.limits().concurrency));
                     match key {
                         Some(CallbackKey::Twilio(token)) => callbacks.twilio.push(token),
+                        Some(CallbackKey::Mail(password)) => callbacks.mail.push(password),
+                        Some(CallbackKey::Zammad(token)) => callbacks.zammad.push((name.clone(), token)),
                         Some(CallbackKey::Dispatch(secret)) => callbacks.dispatch.push((name.clone(), secret)),
                         Some(CallbackKey::App(secret)) => callbacks.app.push((name.clone(), secret)),
                         None => {}

@@ -12,6 +12,8 @@
 //! | `GET /metrics` | see [`MetricsAccess`] | Prometheus text |
 //! | `POST /twilio/voice?e=&n=` | signed | TwiML within 5 s |
 //! | `POST /twilio/status?e=`, `POST /twilio/sms-status?e=` | signed | 204 once durable |
+//! | `POST /mail/inbound` | password | 200 once durable |
+//! | `POST /zammad/{provider}` | signed | 200 once durable |
 //! | `POST /dispatch/{effect}`, `POST /app/{effect}` | signed (Standard Webhooks) | 200 once durable |
 //! | `POST /twilio/sms` | signed | TwiML: what to answer, if anything |
 //! | `GET /l/{token}`, `POST /l/{token}` | whoever has the link | the page of a message; only `POST` acts |
@@ -36,6 +38,7 @@ mod callback;
 mod customer;
 mod dispatch;
 mod explain;
+mod inbound;
 mod link;
 mod lookup;
 mod metrics;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{act, api, app, customer, dispatch, explain, link, lookup, opt_outs, outcome, probes, twilio};
+use super::{act, api, app, customer, dispatch, explain, inbound, link, lookup, opt_outs, outcome, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -29,6 +29,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/twilio/status", post(twilio::call_status))
         .route("/twilio/sms-status", post(twilio::sms_status))
         .route("/twilio/sms", post(twilio::sms))
+        .route("/mail/inbound", post(inbound::mail))
+        .route("/zammad/{provider}", post(inbound::comment))
         .route("/dispatch/{effect}", post(dispatch::callback))
         .route("/app/{effect}", post(app::callback))
         .route("/l/page.css", get(link::style))

@@ -25,6 +25,7 @@ mod formats_live;
 mod guards;
 mod http;
 mod latch;
+mod life;
 mod links;
 mod lookup;
 mod mqtt;

@@ -98,6 +98,7 @@ const DESK: &[Key] = &[
 ];
 
 const CONTACT: &[Key] = &[
+    key("reply_domain", Text, "Answers to mails come to case+…@ this domain; its mail is posted to /mail/inbound"),
     key(
         "reply_after_close",
         Word(&["reopen", "person"]),
@@ -141,6 +142,8 @@ const SMTP: &[Key] = &[
     key("password_file", Text, "Holds the password"),
     need("from", Text, "Example Roadside <service@example.com>"),
     key("reply_to", Text, "Where answers go, if not to the sender"),
+    key("inbound_password", Text, "Better in a file"),
+    key("inbound_password_file", Text, "With it mail that comes in is posted to /mail/inbound"),
     key("hello", Text, "What we call ourselves in EHLO"),
     key("connections", Count, "Connections kept for the next mail"),
     key("answer_timeout", Duration, "Then the outcome of a mail is unknown"),
@@ -150,6 +153,8 @@ const ZAMMAD: &[Key] = &[
     need("url", Text, "https://desk.example.com"),
     key("token", Text, "Better in a file"),
     key("token_file", Text, "API token of an agent"),
+    key("webhook_token", Text, "Better in a file"),
+    key("webhook_token_file", Text, "Signs the desk's webhook to /zammad/<provider>, by which comments come in"),
     key("group", Text, "Of tickets whose playbook names none"),
     key("customer", Text, "Of tickets that may not name the real customer"),
     CA,

@@ -287,6 +287,8 @@ impl World {
             tokens: known,
             callbacks: CallbackSecrets {
                 twilio: TWILIO_TOKENS.map(Into::into).into(),
+                mail: vec!["inbound-secret".into()],
+                zammad: vec![("helpdesk".into(), "hook-token".into())],
                 dispatch: DISPATCH_SECRETS.map(|s| ("tow".into(), Secret::parse(s).unwrap())).into(),
                 app: vec![("app".into(), Secret::parse(APP_SECRET).unwrap())],
             },
