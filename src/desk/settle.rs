@@ -6,7 +6,7 @@ use super::change::Change;
 use super::rows::{CaseRow, EffectRow};
 use super::state::Timer;
 use super::{
-    Act, Input, Reply, Watch, case, claim, erase, goals, link, merge, news, optout, speech, stop, storm, talk,
+    Act, Input, Reply, Watch, case, claim, erase, goals, link, merge, news, optout, outcome, speech, stop, storm, talk,
 };
 use crate::domain::DeviceId;
 
@@ -26,6 +26,7 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Ack { case, actor } => case::acknowledged(change, case, &actor),
         Input::Close { case, actor, reason } => case::closed_by_person(change, case, &actor, &reason),
         Input::Release { rule, actor } => storm::release_rule(change, &rule, &actor),
+        Input::Judge { case, verdict, by } => outcome::judged(change, case, verdict, &by),
         Input::Erase { customer, force, actor } => erase::erase(change, &customer, force, &actor),
         Input::Readmit { customer, actor } => erase::readmit(change, &customer, &actor),
         Input::Said(said) => talk::heard(change, &said),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::outcome::OutcomeRow;
 use super::rows::{AnyRow, CaseRow, EffectRow, EpisodeRow, HoldRow, JobRow, Rows};
 use super::storm::{ChildRow, Progress};
 use super::{Error, Record};
@@ -37,6 +38,7 @@ pub(super) struct State {
     pub(super) storm_customers: BTreeMap<(CaseId, CustomerId), BTreeSet<CaseId>>,
     pub(super) started_at: Option<At>,
     pub(super) in_flight: BTreeSet<EffectId>,
+    pub(super) outcomes_by_time: BTreeSet<(At, CaseId)>,
     pub(super) plans: BTreeMap<SourceHash, Arc<Playbook>>,
 }
 
@@ -80,6 +82,9 @@ impl State {
                 self.started_at = row.as_ref().map(|row| row.at);
                 set(&mut self.rows.starts, key, row);
             }
+            AnyRow::outcomes(id, row) => self.put_outcome(id, row),
+            AnyRow::tallies(key, row) => set(&mut self.rows.tallies, key, row),
+            AnyRow::marks(key, row) => set(&mut self.rows.marks, key, row),
             AnyRow::erased(id, row) => set(&mut self.rows.erased, id, row),
             AnyRow::messages(key, row) => set(&mut self.rows.messages, key, row),
             AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),
@@ -165,6 +170,14 @@ impl State {
             }
         }
         set(&mut self.rows.children, id, row);
+    }
+
+    fn put_outcome(&mut self, id: CaseId, row: Option<OutcomeRow>) {
+        if let Some(old) = self.rows.outcomes.get(&id) {
+            self.outcomes_by_time.remove(&(old.opened_at, id));
+        }
+        self.outcomes_by_time.extend(row.as_ref().map(|new| (new.opened_at, id)));
+        set(&mut self.rows.outcomes, id, row);
     }
 
     fn put_job(&mut self, id: EffectId, row: Option<JobRow>) {

@@ -7,7 +7,7 @@ use super::super::change::Change;
 use super::super::facts::{self, CaseFacts};
 use super::super::hold::{self, Leave};
 use super::super::rows::{CaseRow, FactsRow, HoldRow, Why};
-use super::super::{Reply, TimelineKind, case, pages, rules};
+use super::super::{Reply, TimelineKind, case, pages, quality, rules};
 use super::rate::RateRow;
 use super::rows::{ChildRow, Progress, StormRow, TierRow, edit, edit_tier};
 use super::{cause, tiers};
@@ -399,7 +399,7 @@ pub(in crate::desk) fn release_rule(change: &mut Change<'_>, rule: &RuleId, acto
     let rates = change.base.rows.rates.range(from..).take_while(|(key, _)| key.0 == of);
     let storms: Vec<CaseId> = rates.filter_map(|(_, rate)| rate.storm).collect();
     if storms.is_empty() {
-        return rules::allow(change, rule, actor);
+        return quality::release(change, rule, actor).unwrap_or_else(|| rules::allow(change, rule, actor));
     }
     for storm in storms {
         release(change, storm, actor);
