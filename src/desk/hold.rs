@@ -8,7 +8,7 @@ use super::change::Change;
 use super::facts::family;
 use super::goals::Wake;
 use super::rows::{CaseRow, FactsRow, HoldRow, Settling, Why};
-use super::{Desk, TimelineKind, case, dispatch, storm};
+use super::{Desk, TimelineKind, case, dispatch, merge, storm};
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Span, Value};
 use crate::playbook::{Playbook, Step, Verb};
 
@@ -221,8 +221,10 @@ pub(super) fn closed(change: &mut Change<'_>, id: CaseId) {
 fn end(change: &mut Change<'_>, id: CaseId) {
     let Some(HoldRow { why, .. }) = change.get::<HoldRow>(&id) else { return };
     change.delete::<HoldRow>(id);
-    if let Why::Storm(storm) = why {
-        storm::left(change, id, storm);
+    match why {
+        Why::Storm(storm) => storm::left(change, id, storm),
+        Why::Parent(Settling { merged: true, case: Some(parent), .. }) => merge::left(change, id, parent),
+        Why::Parent(_) => {}
     }
 }
 

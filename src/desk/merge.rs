@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::change::Change;
 use super::goals::{self, Wake};
 use super::hold::{self, SETTLING};
-use super::rows::{CaseRow, HoldRow, Settling, StepRow, Why};
+use super::rows::{CaseRow, HoldRow, Settling, StepRow, StepState, Why};
 use super::{Reply, TimelineKind, case};
 use crate::domain::{At, CaseId, DeviceId, RuleId};
-use crate::playbook::{Correlate, Mirror, Playbook, Step};
+use crate::playbook::{Correlate, Mirror, Playbook, Step, Verb};
 
 /// Devices that may have one cause; the key names the step and the value that they share.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -146,6 +146,17 @@ fn into(change: &mut Change<'_>, id: CaseId, parent: CaseId) -> Result<(), Strin
     Ok(())
 }
 
+/// A case is not part of another one any more. What was opened for its parts alone has cleared with the last of them.
+pub(super) fn left(change: &mut Change<'_>, id: CaseId, parent: CaseId) {
+    let rest = change.base.explained.get(&parent).into_iter().flatten();
+    let more = rest.filter(|other| **other != id).any(|other| hold::is_held(change, *other));
+    let Some(row) = change.get::<CaseRow>(&parent).filter(|c| c.is_open() && c.cleared_at.is_none()) else { return };
+    if !more && change.open_episodes(parent).is_empty() {
+        change.put(parent, CaseRow { cleared_at: Some(change.now), ..row });
+        change.say(parent, TimelineKind::Measured, "the last of its parts is over", None);
+    }
+}
+
 /// A person merges.
 pub(super) fn by_person(change: &mut Change<'_>, id: CaseId, parent: CaseId, actor: &str) -> Reply {
     if change.get::<CaseRow>(&id).is_none() || change.get::<CaseRow>(&parent).is_none() {
@@ -166,6 +177,7 @@ pub(super) fn split(change: &mut Change<'_>, id: CaseId, actor: &str) -> Reply {
     match change.get::<HoldRow>(&id).map(|row| row.why) {
         Some(Why::Parent(Settling { case: Some(parent), .. })) => {
             change.because(format!("api:{actor}"), format!("taken out of case {}", parent.short()));
+            stop_looking(change, id);
             hold::go_on(change, id, &format!("{actor} takes it out of case {}: it goes on", parent.short()));
             change.note(id, Mirror::Note, "This is a case of its own again.");
             change.note(parent, Mirror::Note, &format!("Case {} is not part of this one any more.", id.short()));
@@ -173,5 +185,15 @@ pub(super) fn split(change: &mut Change<'_>, id: CaseId, actor: &str) -> Reply {
         }
         _ if change.get::<CaseRow>(&id).is_none() => Reply::NotFound,
         _ => Reply::Refused("it is not part of another case".to_owned()),
+    }
+}
+
+/// A person knows better: nobody merges the case again.
+fn stop_looking(change: &mut Change<'_>, id: CaseId) {
+    let plan = change.get::<CaseRow>(&id).and_then(|case| change.plan(&case));
+    for (step, row) in change.steps(id) {
+        if matches!(plan.as_ref().and_then(|p| p.step(&step)).map(|s| &s.verb), Some(Verb::Correlate(_))) {
+            change.put((id, step), StepRow { state: StepState::Done, ..row });
+        }
     }
 }

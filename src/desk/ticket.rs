@@ -18,6 +18,10 @@ const MAX_PENDING: usize = 200;
 pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, t: &Ticket, mut row: StepRow) {
     let key = (id, step.id.clone());
     if let Some(link) = change.get::<TicketRow>(&key) {
+        // Opening it is not the end if the fault itself is to solve it.
+        if link.ticket.is_some() && t.device_back.is_some() {
+            return;
+        }
         if let Some(ticket) = link.ticket {
             return goals::done(
                 change,
@@ -111,13 +115,18 @@ pub(super) fn close_all(change: &mut Change<'_>, id: CaseId, outcome: &str) {
 pub(super) fn device_back(change: &mut Change<'_>, id: CaseId, plan: &Playbook) {
     let case = change.get::<CaseRow>(&id);
     let Some(case) = case.filter(|c| c.is_open() && c.cleared_at.is_some() && c.backing_out.is_none()) else { return };
-    let texts = plan.steps.iter().filter_map(|step| match &step.verb {
-        Verb::Ticket(t) => t.device_back.as_ref(),
+    let back = plan.steps.iter().find_map(|step| match &step.verb {
+        Verb::Ticket(t) => t.device_back.as_ref().map(|template| (step, template)),
         _ => None,
     });
+    let Some((step, template)) = back else { return };
     let facts = context(change, id, &case, &Reader::Staff { zone: "UTC" }, true);
-    let Some(text) = texts.filter_map(|template| template.render(&facts).ok()).next() else { return };
-    note(change, id, &text);
+    if let Ok(text) = template.render(&facts) {
+        note(change, id, &text);
+    }
+    if let Some(goal) = &step.goal {
+        goals::meet(change, id, goal, "telemetry");
+    }
     case::close(change, id, "device_back");
 }
 

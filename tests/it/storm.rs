@@ -540,6 +540,7 @@ fn silent_lifts_behind_one_gateway_are_one_case() {
     );
     restart(&mut world);
 
+    assert!(world.desk.list(false, 100).iter().any(|c| c.id == gateway.id), "open until its lifts speak again");
     // Out again, by a person; in again, by a person.
     let first = case_of(&world, 1).summary.id;
     assert_eq!(act(&mut world, first, Act::Split), Reply::Done);
@@ -555,5 +556,13 @@ fn silent_lifts_behind_one_gateway_are_one_case() {
     world.tell(Input::Detection(Box::new(Detection { episode, device: name(6).as_str().into(), ..back })));
     world.run_long(after(700), 100_000);
     assert_eq!(case_of(&world, 6).summary.outcome.as_deref(), Some("device_back"));
+    for n in 2..=4 {
+        let episode = EpisodeId::of(&[name(n).as_bytes(), b"silent"]);
+        let back = detection("device.silent", forewarn::domain::Severity::Major, 1, 2, Change::Cleared, world.now);
+        world.tell(Input::Detection(Box::new(Detection { episode, device: name(n).as_str().into(), ..back })));
+    }
+    world.run_long(after(800), 100_000);
+    let over = world.desk.show(&gateway.id).unwrap().summary;
+    assert_eq!(over.outcome.as_deref(), Some("device_back"), "with the last of its lifts");
     world.desk.check_invariants().unwrap();
 }
