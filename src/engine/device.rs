@@ -512,6 +512,7 @@ impl Device {
             part: part.unwrap_or(usize::MAX),
             memo,
             settled: i64::MIN,
+            opened: i64::MIN,
             now,
             life: &self.life,
         }

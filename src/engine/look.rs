@@ -53,7 +53,7 @@ impl Device {
     /// What the conditions of a rule say: `clear` of a level that is in force, `when` of the others.
     fn ask(&self, work: &mut Work<'_>, spec: &RuleProgram, part: Option<usize>, head: Head, now: i64) -> Asked {
         let settled = if head.level == 0 && head.started_at != 0 { head.started_at } else { i64::MIN };
-        let view = View { settled, ..self.view(work.program, &work.scratch.memo, part, now) };
+        let view = View { settled, opened: head.opened(), ..self.view(work.program, &work.scratch.memo, part, now) };
         let tracks = self.row(part)[spec.offset + RULE_WORDS..].chunks_exact(LEVEL_WORDS);
         let mut asked = Asked { head, values: [0.0; MAX_LEVELS], idle: head.is_idle() };
         for ((value, level), words) in asked.values.iter_mut().zip(&spec.levels).zip(tracks) {
@@ -235,6 +235,11 @@ impl Head {
     fn is_idle(&self) -> bool {
         let Self { unknown_since, timer_at, level, stale, latched, muted, late, .. } = *self;
         unknown_since == 0 && timer_at == 0 && level == 0 && !(stale | latched | muted | late)
+    }
+
+    /// When the open episode began; `i64::MIN` for none.
+    pub(super) fn opened(&self) -> i64 {
+        if self.level == 0 { i64::MIN } else { self.started_at }
     }
 
     /// Device time of the last look at it: what time alone has done up to then has been seen to.

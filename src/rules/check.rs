@@ -159,6 +159,10 @@ impl Checker<'_> {
                 self.report(Diagnostic::error("R016", "a range stands in a list: x in [1..5]"), e, "");
                 None
             }
+            Kind::List(_) => {
+                self.report(Diagnostic::error("R016", "a list stands in t2([a, b], baseline) only"), e, "");
+                None
+            }
             Kind::Matches(m, pattern) => self.matches(m, pattern),
             Kind::Call(name, args) => self.call(name, args, e),
         }
@@ -324,6 +328,15 @@ impl Checker<'_> {
                 self.report_at(finding.hint(hint), &base.span, "of which signal?");
                 None
             }
+            "case" if &*field.text == "opened_at" => Some(Typed {
+                ty: Ty::seconds(),
+                text: "case.opened_at".to_owned(),
+                code: vec![Ins::Opened],
+                konst: None,
+                literal: None,
+                slot: None,
+                uses: Uses::default(),
+            }),
             other => {
                 let hint =
                     did_you_mean(other, ["param", "device"]).map(|n| format!("did you mean `{n}.{}`?", field.text));
@@ -339,6 +352,9 @@ impl Checker<'_> {
         // Both sides are checked before either is given up, so that both are reported.
         let (left, right) = (self.check(a), self.check(b));
         let (left, right) = (left?, right?);
+        if is_opening(a) || is_opening(b) {
+            return self.against_opening(o, left, right, a, b);
+        }
         match o {
             Operator::And | Operator::Or => {
                 let what = format!("a side of '{}'", o.as_str());
@@ -368,6 +384,23 @@ impl Checker<'_> {
                 Some(pair(Ty::Num(unit, Nature::Linear), o.as_str(), left, right, ins))
             }
         }
+    }
+
+    /// `device.last_workshop > case.opened_at`: an instant of the registry, before or after the episode began.
+    fn against_opening(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
+        let mut instant = |side: Typed, e: &Expr| match &side.ty {
+            Ty::Attr(name) => Some(self.constant(Const::Instant { name: name.clone() }, Ty::seconds(), None)),
+            _ if is_opening(e) && o.is_comparison() => Some(side),
+            ty => {
+                let finding = Diagnostic::error("R070", "case.opened_at is compared with an instant in the registry")
+                    .hint("write device.last_workshop > case.opened_at");
+                let found = ty.what();
+                self.report(finding, e, found);
+                None
+            }
+        };
+        let (left, right) = (instant(left, a), instant(right, b));
+        self.compare(o, left?, right?, a, b)
     }
 
     fn sum(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
@@ -686,4 +719,9 @@ pub(super) fn stack_of(code: &[Ins]) -> usize {
         most = most.max(now);
     }
     most
+}
+
+/// `case.opened_at`.
+fn is_opening(e: &Expr) -> bool {
+    matches!(&e.kind, Kind::Field(base, field) if &*base.text == "case" && &*field.text == "opened_at")
 }
