@@ -180,6 +180,11 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         registry: registry.clone(),
         providers: providers(&settings.provider),
         queues: settings.queue.iter().map(|(name, q)| (name.clone(), q.people.clone())).collect(),
+        skills: settings
+            .queue
+            .iter()
+            .map(|(name, q)| (name.clone(), desk::Skills { skills: q.skills.clone(), languages: q.languages.clone() }))
+            .collect(),
         settings: settings.desk.clone(),
         contact: settings.contact.clone(),
         guards: program.rules().iter().map(|r| (r.id.clone(), r.guards.clone())).collect(),
@@ -222,6 +227,7 @@ fn kind_of(settings: &ProviderSettings) -> ProviderKind {
         ProviderSettings::TwilioSms(_) => ProviderKind::Sms,
         ProviderSettings::MqttCommand(_) => ProviderKind::Command,
         ProviderSettings::Webhook(_) => ProviderKind::Webhook,
+        ProviderSettings::App(_) => ProviderKind::App,
     }
 }
 

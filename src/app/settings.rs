@@ -117,6 +117,12 @@ pub struct LinksSettings {
 pub struct Queue {
     /// At least one.
     pub people: Vec<desk::Person>,
+    /// Kinds of devices, families of faults or faults that they know.
+    #[serde(default)]
+    pub skills: Vec<String>,
+    /// Languages that they answer in.
+    #[serde(default)]
+    pub languages: Vec<String>,
 }
 
 /// `[privacy]`: what is stored of a person is encrypted with a key of that person's own.

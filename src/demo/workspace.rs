@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -29,6 +29,8 @@ pub struct Secrets {
     pub account: String,
     /// Of the phone account.
     pub phone: String,
+    /// `whsec_…`
+    pub app: String,
     /// Of the daemon's own API.
     pub api: String,
 }
@@ -44,9 +46,11 @@ impl Secrets {
         };
         let word = || random().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
         let hex: String = random()?.iter().take(16).map(|b| format!("{b:02x}")).collect();
+        let webhook = || random().map(|bytes| format!("whsec_{}", STANDARD.encode(bytes)));
         Ok(Self {
             desk: word()?,
-            tow: format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(random()?)),
+            tow: webhook()?,
+            app: webhook()?,
             account: format!("AC{hex}"),
             phone: word()?,
             api: format!("fwt_{}", word()?),
@@ -69,6 +73,8 @@ pub struct Addresses {
     pub tow: String,
     /// Base URL.
     pub phone: String,
+    /// URL.
+    pub app: String,
 }
 
 /// A directory with settings that the daemon can be started with. Removed when dropped, unless kept.
@@ -152,6 +158,8 @@ impl Workspace {
             ("FOREWARN__PROVIDER__TEXT__URL", to.phone.clone()),
             ("FOREWARN__PROVIDER__TEXT__ACCOUNT_SID", secrets.account.clone()),
             ("FOREWARN__PROVIDER__TEXT__TOKEN", secrets.phone.clone()),
+            ("FOREWARN__PROVIDER__APP__URL", to.app.clone()),
+            ("FOREWARN__PROVIDER__APP__SECRET", secrets.app.clone()),
             // Nobody is behind the pager: the demo must do without a person.
             ("FOREWARN__PROVIDER__PAGER__URL", "http://127.0.0.1:9/".to_owned()),
             ("FOREWARN__PROVIDER__PAGER__SECRET", secrets.tow.clone()),
@@ -196,7 +204,15 @@ mod tests {
 
     fn addresses() -> Addresses {
         let at = |port| format!("http://127.0.0.1:{port}");
-        Addresses { broker: "mqtt://127.0.0.1:1".into(), http: 2, mail: 3, desk: at(4), tow: at(5), phone: at(6) }
+        Addresses {
+            broker: "mqtt://127.0.0.1:1".into(),
+            http: 2,
+            mail: 3,
+            desk: at(4),
+            tow: at(5),
+            phone: at(6),
+            app: at(7),
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{
-    CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow, StepState, TicketRow,
+    BudgetKey, BudgetRow, CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow,
+    StepState, TicketRow,
 };
 use super::{Reply, TimelineKind, goals, hold, latch, pages, position, rules, stop, talk, ticket};
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
@@ -398,4 +399,23 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
     talk::forget(change, id);
     change.delete::<CaseRow>(id);
     change.touched.remove(&id);
+    forget_around(change, id, &row);
+}
+
+/// What only a case was kept for: facts of its device, its budgets of past days, the text of an old plan.
+fn forget_around(change: &mut Change<'_>, id: CaseId, row: &CaseRow) {
+    if !change.base.open_by_device.contains_key(&row.device) {
+        change.delete::<FactsRow>(row.device.clone());
+    }
+    let today = change.now.as_secs().div_euclid(86_400);
+    let day = |day| BudgetKey::DeviceDay(row.device.clone(), day);
+    let past: Vec<BudgetKey> = change.base.rows.budgets.range(day(0)..day(today)).map(|(key, _)| key.clone()).collect();
+    for key in past {
+        change.delete::<BudgetRow>(key);
+    }
+    let current = change.config.playbooks.iter().any(|p| p.hash == row.plan);
+    let needed = |other: &CaseRow| other.plan == row.plan;
+    if !current && !change.base.rows.cases.iter().any(|(other, row)| *other != id && needed(row)) {
+        change.delete::<PlanRow>(row.plan);
+    }
 }

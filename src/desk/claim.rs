@@ -4,8 +4,8 @@
 use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
-use super::{Provider, TimelineKind, news, optout, reached, stop, wrong};
-use crate::domain::{At, EffectId, EndpointKind, Purpose, Span};
+use super::{Provider, TimelineKind, caps, news, optout, reached, stop, wrong};
+use crate::domain::{At, EffectId, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
 use crate::playbook::QuietHours;
 
@@ -170,7 +170,7 @@ fn contact_gate(
     if let Some(why) = channel.and_then(|c| optout::why_not(change, &endpoint.id, c, row.delivery.purpose)) {
         return Gate::Drop(why);
     }
-    let kind = if row.delivery.kind == Kind::Mail { EndpointKind::Email } else { EndpointKind::Phone };
+    let kind = endpoint.kind;
     if !customer.consents_to(row.delivery.purpose, kind, change.now) {
         return Gate::Drop("no consent for this purpose and channel".to_owned());
     }
@@ -179,10 +179,15 @@ fn contact_gate(
     if let Some(at) = change.config.settings.quiet_hours.free_at(change.now, &customer.tz).filter(|_| quiet) {
         return Gate::Wait(at, "quiet hours of the recipient".to_owned());
     }
+    let capped = channel.and_then(|c| caps::wait(change, customer, endpoint, c, row.delivery.purpose));
+    if let Some((at, why)) = capped {
+        return Gate::Wait(at, why);
+    }
     let max = plan.policy.contact_max;
     let limit = match row.delivery.kind {
         Kind::Call => max.calls,
         Kind::Sms => max.sms,
+        Kind::AppPush => max.app_pushes,
         _ => max.emails,
     };
     let sent = change.effects(row.case).into_iter().filter(|(other, e)| {

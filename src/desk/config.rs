@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::caps::{self, Cap};
 use super::link::Links;
 use super::quiet::QuietWindow;
+use super::route::Skills;
 use super::seal::Keyring;
 use crate::domain::{AdapterName, Guards, QueueName, Registry, RuleId, Span};
 use crate::playbook::{Messages, Part, Playbook, ProviderKind};
@@ -76,11 +78,19 @@ impl Default for Settings {
 }
 
 /// `[contact]` of the settings file: how often and when people are contacted, beyond what each playbook says.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Contact {
+    /// `[[contact.cap]]`; those that are shipped unless any is stated.
+    pub cap: Vec<Cap>,
     /// What a message of the customer does after the case was closed, within the time in which it may be reopened.
     pub reply_after_close: AfterClose,
+}
+
+impl Default for Contact {
+    fn default() -> Self {
+        Self { cap: caps::shipped(), reply_after_close: AfterClose::default() }
+    }
 }
 
 /// What a message does to a closed case.
@@ -130,6 +140,8 @@ pub struct Person {
     pub webhook: Option<AdapterName>,
     /// BCP 47.
     pub locale: Option<String>,
+    /// What they speak (`de`), if that is more than `locale`.
+    pub languages: Vec<String>,
 }
 
 /// Everything the desk works with. Replaced whole on reload.
@@ -145,6 +157,8 @@ pub struct Config {
     pub providers: BTreeMap<AdapterName, Provider>,
     /// By name.
     pub queues: BTreeMap<QueueName, Vec<Person>>,
+    /// What the people of a queue know, by its name.
+    pub skills: BTreeMap<QueueName, Skills>,
     /// `[desk]`.
     pub settings: Settings,
     /// `[contact]`.

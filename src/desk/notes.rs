@@ -28,6 +28,7 @@ pub(super) fn way(kind: Kind) -> &'static str {
     match kind {
         Kind::Call => "a call",
         Kind::Sms => "a text message",
+        Kind::AppPush => "a message in the app",
         _ => "an e-mail",
     }
 }

@@ -9,8 +9,8 @@ use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow, JobRow, PageRow, Target};
 use super::{Person, speech, talk};
 use crate::domain::{
-    CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind, Purpose,
-    SmsWork, Span, TicketWork, WebhookWork, Work,
+    AppWork, CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind,
+    Purpose, SmsWork, Span, TicketWork, WebhookWork, Work,
 };
 use crate::outbox::{Ask, Kind};
 use crate::playbook::{Part, Verb};
@@ -38,6 +38,7 @@ pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask
         Kind::DispatchStatus => Work::Dispatch(DispatchWork::Status { job: maker.about()? }),
         Kind::Command => maker.command()?,
         Kind::Webhook => maker.webhook(),
+        Kind::AppPush => maker.app()?,
     };
     Ok(Order {
         effect: id,
@@ -129,16 +130,20 @@ impl Maker<'_, '_> {
         if customer(self.change, self.row).is_some() && self.row.delivery.purpose != Purpose::Safety {
             body = format!("{body} {}", speech::short(self.change, "opt-out-hint", Part::Sms, &locale).1);
         }
-        let safety = self.row.delivery.purpose == Purpose::Safety;
-        // A stale text misleads: "stop now" must not arrive tomorrow.
-        let validity = if safety { Span::from_mins(10) } else { Span::from_hours(4) };
-        Ok(Work::Sms(SmsWork { to: self.address()?, body, validity }))
+        Ok(Work::Sms(SmsWork { to: self.address()?, body, validity: self.validity() }))
     }
 
     fn mail(&self) -> Result<Work, String> {
-        let facts = self.facts(true);
+        let mut facts = self.facts(true);
+        let unsubscribe = self.unsubscribe();
+        if let Some((url, words)) = &unsubscribe {
+            facts["opt_out"] = json!({ "url": url, "text": words });
+        }
         let (_, subject) = self.render(Part::Subject, &facts)?;
-        let (locale, text) = self.render(Part::Text, &facts)?;
+        let (locale, mut text) = self.render(Part::Text, &facts)?;
+        if let Some((url, words)) = &unsubscribe {
+            let _ = write!(text, "\n\n{words}: {url}");
+        }
         let (_, html) = self.render(Part::Html, &facts)?;
         let person = person(self.change, self.row).and_then(|p| p.name.clone());
         let to_name = customer(self.change, self.row).map(|c| c.name.to_string()).or(person).unwrap_or_default();
@@ -150,7 +155,44 @@ impl Maker<'_, '_> {
             html,
             locale,
             purpose: self.row.delivery.purpose,
+            unsubscribe: unsubscribe.map(|(url, _)| url),
         }))
+    }
+
+    /// Where a customer ends mails like this, and the words for it; not in warnings of danger.
+    fn unsubscribe(&self) -> Option<(String, String)> {
+        customer(self.change, self.row).filter(|_| self.row.delivery.purpose != Purpose::Safety)?;
+        let links = super::link::links(self.change, self.id)?;
+        let url = links[crate::domain::PageKind::Unsubscribe.name()].as_str()?.to_owned();
+        let words = speech::short(self.change, "opt-out-hint", Part::Text, &locale(self.change, self.row)).1;
+        Some((url, words.trim().to_owned()))
+    }
+
+    fn app(&self) -> Result<Work, String> {
+        let facts = self.facts(true);
+        let (_, title) = self.render(Part::AppTitle, &facts)?;
+        let (locale, text) = self.render(Part::App, &facts)?;
+        let label = |&(key, script, label): &(char, &str, &str)| {
+            let rendered = self.change.config.messages.render(script, Part::App, &locale, &json!({}));
+            (key, rendered.map_or_else(|_| label.to_owned(), |(_, text)| text))
+        };
+        let page = facts["link"]["answer"].as_str().or(facts["case"]["url"].as_str());
+        let choices = speech::choices(self.change, self.row).iter().map(label).collect();
+        Ok(Work::App(AppWork {
+            user: self.address()?,
+            purpose: self.row.delivery.purpose,
+            title,
+            text,
+            case: (self.row.case.short(), page.unwrap_or_default().to_owned()),
+            choices,
+            valid_until: self.change.now + self.validity(),
+            locale,
+        }))
+    }
+
+    /// A stale text misleads: "stop now" must not arrive tomorrow.
+    fn validity(&self) -> Span {
+        if self.row.delivery.purpose == Purpose::Safety { Span::from_mins(10) } else { Span::from_hours(4) }
     }
 
     fn about(&self) -> Result<String, String> {

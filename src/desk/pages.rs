@@ -4,7 +4,7 @@ use super::change::Change;
 use super::goals::Wake;
 use super::plan::Effect;
 use super::rows::{EffectRow, PageRow, Target};
-use super::{PAGE_SCRIPT, Person, TimelineKind};
+use super::{PAGE_SCRIPT, Person, TimelineKind, route};
 use crate::domain::{AdapterName, CaseId, QueueName, ScriptId, Span, StepId};
 use crate::outbox::{Event, Kind};
 use crate::playbook::{Mirror, ProviderKind};
@@ -97,8 +97,9 @@ fn look(change: &Change<'_>, row: &mut PageRow) {
 
 fn next(change: &mut Change<'_>, id: CaseId, queue: &QueueName, row: &mut PageRow) {
     let people = change.config.queues.get(queue).cloned().unwrap_or_default();
-    let index = usize::try_from(row.person).unwrap_or(usize::MAX);
-    let Some(person) = people.get(index) else {
+    let order = route::order(change, id, queue);
+    let turn = usize::try_from(row.person).unwrap_or(usize::MAX);
+    let Some((index, person)) = order.get(turn).and_then(|i| Some((*i, people.get(*i)?))) else {
         // Everybody was tried: another round, less and less often, but never "nobody any more".
         row.round += 1;
         row.person = 0;
@@ -116,7 +117,7 @@ fn next(change: &mut Change<'_>, id: CaseId, queue: &QueueName, row: &mut PageRo
     let step = StepId::from(format!("page {queue}"));
     row.calls += 1;
     let mut effect = Effect::new(change, kind, &adapter, &step, row.calls.to_string());
-    effect.target = Target::Person { queue: queue.clone(), index: row.person };
+    effect.target = Target::Person { queue: queue.clone(), index: u32::try_from(index).unwrap_or(u32::MAX) };
     effect.script = Some(ScriptId::from(PAGE_SCRIPT));
     // Late pages are of no use: by then the next person has been asked.
     effect.limit_at = Some(change.now + Span::from_mins(5));

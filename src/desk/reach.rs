@@ -280,6 +280,7 @@ pub(super) fn means(via: &Via) -> Option<(Kind, ProviderKind, EndpointKind)> {
         Via::Call => Some((Kind::Call, ProviderKind::Voice, EndpointKind::Phone)),
         Via::Sms => Some((Kind::Sms, ProviderKind::Sms, EndpointKind::Phone)),
         Via::Email => Some((Kind::Mail, ProviderKind::Smtp, EndpointKind::Email)),
+        Via::AppPush => Some((Kind::AppPush, ProviderKind::App, EndpointKind::App)),
         Via::Human(_) => None,
     }
 }

@@ -28,6 +28,11 @@ pub(super) const SCRIPTS: [(&str, &str); 11] = [
     ("opt-out-help", "We write about your own device only. Reply STOP to end these messages, START to get them again."),
 ];
 
+/// What a person who is told something may answer, by key or by tap: the script of its label in the app, and the label
+/// if there is no such file.
+pub(super) const CHOICES: [(char, &str, &str); 3] =
+    [('1', "choice-1", "I understand"), ('2', "choice-2", "Please call me"), ('9', "choice-9", "All is well")];
+
 pub(super) fn answered(change: &mut Change<'_>, effect: EffectId, turn: u32, provider_ref: &str) -> Reply {
     let Some(row) = change.get::<EffectRow>(&effect).filter(|r| r.delivery.kind == Kind::Call) else {
         return Reply::NotFound;
@@ -84,6 +89,18 @@ pub(super) fn present(change: &mut Change<'_>, effect: EffectId, row: &EffectRow
             over(change, row)
         }
     }
+}
+
+/// What may be answered to a message in the app: nothing, unless the step waits for an answer.
+pub(super) fn choices(change: &Change<'_>, row: &EffectRow) -> &'static [(char, &'static str, &'static str)] {
+    let step = change.get::<StepRow>(&(row.case, row.step.clone()));
+    let plan = change.get::<CaseRow>(&row.case).and_then(|c| change.plan(&c));
+    let until = match (step.and_then(|s| s.adhoc), plan.as_ref().and_then(|p| p.step(&row.step)).map(|s| &s.verb)) {
+        (Some(adhoc), _) => Some(adhoc.until),
+        (None, Some(Verb::Reach(reach))) => Some(reach.until),
+        _ => None,
+    };
+    if until == Some(Until::HumanConfirmed) { &CHOICES } else { &[] }
 }
 
 /// Announcements end; everything else asks for a key.

@@ -37,6 +37,8 @@ impl Desk {
             waits_for: self.waits_for(id),
             goals: goals.collect(),
             effects: self.effects_of(id).filter_map(|e| self.effect_view(&e)).collect(),
+            waits: self.waits(id, row),
+            history: self.history(id, row),
             conversation: self.conversation(id),
             timeline: timeline.collect(),
         })

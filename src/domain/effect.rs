@@ -66,6 +66,8 @@ pub enum Work {
     Command(CommandWork),
     /// A signed JSON POST.
     Webhook(WebhookWork),
+    /// A message in the customer's own app.
+    App(AppWork),
 }
 
 /// An e-mail, rendered.
@@ -85,6 +87,8 @@ pub struct MailWork {
     pub locale: String,
     /// `Auto-Submitted: auto-generated`, and no unsubscribe header on safety mail.
     pub purpose: Purpose,
+    /// Where one POST ends mails like this (RFC 8058); never on safety mail.
+    pub unsubscribe: Option<String>,
 }
 
 /// A text message, rendered.
@@ -186,6 +190,9 @@ pub struct Place {
     pub lon: f64,
     /// Age of the fix in seconds when the job was planned.
     pub age_s: f64,
+    /// Radius in metres, if a person's browser gave the position and said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy_m: Option<f64>,
 }
 
 /// What the driver of the truck has to look for. Keys as in the registry (`plate`, `vin`, `make`, `colour`…).
@@ -202,6 +209,27 @@ pub struct CommandWork {
     pub payload: String,
     /// The broker drops it after this instant (message expiry interval), and the device must refuse it.
     pub expires_at: At,
+}
+
+/// A message for the customer's own app, rendered; their back end shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppWork {
+    /// Whom their back end knows by this name.
+    pub user: String,
+    /// BCP 47, of the texts.
+    pub locale: String,
+    /// Safety may break through the phone's "do not disturb".
+    pub purpose: Purpose,
+    /// One line.
+    pub title: String,
+    /// Plain text.
+    pub text: String,
+    /// The short id of the case, and where it is read.
+    pub case: (String, String),
+    /// What may be answered: key and label. The keys are those of a call. None: nothing is asked.
+    pub choices: Vec<(char, String)>,
+    /// Not to be shown after that: a stale text misleads.
+    pub valid_until: At,
 }
 
 /// A JSON body for a signed webhook.
@@ -263,7 +291,7 @@ pub enum ReceiptKind {
         /// The state.
         progress: CallProgress,
     },
-    /// The called person pressed a key.
+    /// The called person pressed a key, or tapped the choice of that key in the app.
     Key {
         /// `0`-`9`, `*`, `#`.
         digit: char,
@@ -285,6 +313,23 @@ pub enum ReceiptKind {
         /// What it said.
         detail: String,
     },
+    /// The state of a message in the app.
+    App {
+        /// The state.
+        progress: AppProgress,
+    },
+}
+
+/// States of a message in the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppProgress {
+    /// On the phone. Not a proof that anybody read it.
+    Delivered,
+    /// Somebody looked at it. Not a proof that it was understood.
+    Opened,
+    /// Will not arrive: no phone has the app any more.
+    Failed,
 }
 
 /// States of a call, in the words of the Twilio shape.

@@ -20,11 +20,13 @@ pub enum Channel {
     Ticket,
     /// The page behind a link that we sent.
     Web,
+    /// The customer's own app.
+    App,
 }
 
 impl Channel {
     /// All of them, as written in settings.
-    pub const ALL: [Self; 5] = [Self::Call, Self::Sms, Self::Email, Self::Ticket, Self::Web];
+    pub const ALL: [Self; 6] = [Self::Call, Self::Sms, Self::Email, Self::Ticket, Self::Web, Self::App];
 
     /// The word for it.
     #[must_use]
@@ -35,6 +37,7 @@ impl Channel {
             Self::Email => "email",
             Self::Ticket => "ticket",
             Self::Web => "web",
+            Self::App => "app",
         }
     }
 
@@ -44,6 +47,7 @@ impl Channel {
         match self {
             Self::Call | Self::Sms => Some(EndpointKind::Phone),
             Self::Email => Some(EndpointKind::Email),
+            Self::App => Some(EndpointKind::App),
             Self::Ticket | Self::Web => None,
         }
     }

@@ -18,8 +18,9 @@ mod value;
 
 pub use detection::{Change, Detection, Evidence, Level, Mode, Severity};
 pub use effect::{
-    CallProgress, CallWork, CommandWork, DispatchWork, Job, JobState, JobUpdate, MailWork, Order, OrderKind, Outcome,
-    Place, Purpose, Receipt, ReceiptKind, SmsProgress, SmsWork, TicketWork, Vehicle, WebhookWork, Work,
+    AppProgress, AppWork, CallProgress, CallWork, CommandWork, DispatchWork, Job, JobState, JobUpdate, MailWork, Order,
+    OrderKind, Outcome, Place, Purpose, Receipt, ReceiptKind, SmsProgress, SmsWork, TicketWork, Vehicle, WebhookWork,
+    Work,
 };
 pub use guard::{Breaker, Guards, Stop};
 pub use id::{

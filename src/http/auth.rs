@@ -34,6 +34,8 @@ pub enum Scope {
     Act,
     /// Look people up by phone number, mail address or device: shows names.
     Lookup,
+    /// See everything that is stored of a customer, and erase it.
+    Privacy,
     /// Everything.
     Admin,
 }
@@ -47,6 +49,7 @@ impl Scope {
             Self::Ack => "ack",
             Self::Act => "act",
             Self::Lookup => "lookup",
+            Self::Privacy => "privacy",
             Self::Admin => "admin",
         }
     }
@@ -61,10 +64,10 @@ impl fmt::Display for Scope {
 impl FromStr for Scope {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Read, Self::Ack, Self::Act, Self::Lookup, Self::Admin]
+        [Self::Read, Self::Ack, Self::Act, Self::Lookup, Self::Privacy, Self::Admin]
             .into_iter()
             .find(|s| s.as_str() == text)
-            .ok_or_else(|| format!("'{text}' is not a scope: read, ack, act, lookup or admin"))
+            .ok_or_else(|| format!("'{text}' is not a scope: read, ack, act, lookup, privacy or admin"))
     }
 }
 
@@ -148,7 +151,7 @@ macro_rules! demands {
         }
     )*};
 }
-demands!(ToRead => Read, ToAck => Ack, ToAct => Act, ToLookUp => Lookup);
+demands!(ToRead => Read, ToAck => Ack, ToAct => Act, ToLookUp => Lookup, ToPrivacy => Privacy);
 
 /// The name of the token that speaks, which has the demanded scope.
 pub(super) struct Caller<D: Demand> {

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Plan, back_off, plan_for};
-use crate::domain::{At, CallProgress, EffectId, JobState, Outcome, Purpose, Receipt, ReceiptKind, SmsProgress, Span};
+use crate::domain::{
+    AppProgress, At, CallProgress, EffectId, JobState, Outcome, Purpose, Receipt, ReceiptKind, SmsProgress, Span,
+};
 
 /// Where an effect stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -511,6 +513,10 @@ fn reported(what: &ReceiptKind) -> (State, bool, News) {
             SmsProgress::Sent => TAKEN,
             SmsProgress::Delivered => (State::Delivered, false, News::Delivered),
             SmsProgress::Undelivered | SmsProgress::Failed => LOST,
+        },
+        ReceiptKind::App { progress } => match progress {
+            AppProgress::Delivered | AppProgress::Opened => (State::Delivered, false, News::Delivered),
+            AppProgress::Failed => LOST,
         },
         ReceiptKind::Dispatch { update } => match update.state {
             JobState::Offered => TAKEN,

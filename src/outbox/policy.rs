@@ -29,6 +29,8 @@ pub enum Kind {
     Command,
     /// A signed POST; the receiver knows repetitions by its id.
     Webhook,
+    /// A message in the customer's app.
+    AppPush,
 }
 
 impl Kind {
@@ -43,13 +45,14 @@ impl Kind {
             Self::DispatchRequest | Self::DispatchCancel | Self::DispatchStatus => "dispatch",
             Self::Command => "command",
             Self::Webhook => "webhook",
+            Self::AppPush => "app_push",
         }
     }
 
     /// A message to a person, as opposed to an order to a machine or a company.
     #[must_use]
     pub fn is_contact(self) -> bool {
-        matches!(self, Self::Call | Self::Sms | Self::Mail)
+        matches!(self, Self::Call | Self::Sms | Self::Mail | Self::AppPush)
     }
 
     /// The way to a person that it is, if it is one.
@@ -59,6 +62,7 @@ impl Kind {
             Self::Call => Channel::Call,
             Self::Sms => Channel::Sms,
             Self::Mail => Channel::Email,
+            Self::AppPush => Channel::App,
             _ => return None,
         })
     }
@@ -91,6 +95,8 @@ pub fn plan_for(kind: Kind, purpose: Purpose, ring: Span, expires: Span) -> Plan
         // A call shows itself by its callbacks; the list of calls is asked when it must have ended.
         Kind::Call => ([Some(ring + Span::from_secs(10)), None], ring + Span::from_secs(10)),
         Kind::Sms => ([Some(Span::from_secs(20)), None], Span::from_secs(60)),
+        // Asking is posting again with the same id, which their back end takes in once.
+        Kind::AppPush => (twice(20), Span::from_secs(60)),
         // Nobody can be asked whether a mail arrived.
         Kind::Mail => ([None, None], Span::from_mins(5)),
         Kind::TicketCreate | Kind::TicketNote | Kind::TicketClose => (twice(12), Span::from_secs(60)),

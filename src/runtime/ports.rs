@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::desk::{Caller, CaseSummary, CaseView, Input, LinkPage, Lookup, OptOutView, Reply, SwitchView};
-use crate::domain::{At, CaseId, DeviceId, EpisodeId, Link, Order, Outcome, RuleId, Span, shard_of};
+use crate::domain::{At, CaseId, CustomerId, DeviceId, EpisodeId, Link, Order, Outcome, RuleId, Span, shard_of};
 use crate::engine::{Explanation, NoSuchRule};
 
 /// A way out: makes one attempt. Implemented by each adapter in `channels`.
@@ -88,6 +88,8 @@ pub enum DeskQuestion {
     Switches(oneshot::Sender<Vec<SwitchView>>),
     /// Who calls, and how things stand with their devices.
     Lookup(Caller, oneshot::Sender<Lookup>),
+    /// Everything that is stored of a customer.
+    Dossier(CustomerId, oneshot::Sender<Option<serde_json::Value>>),
     /// How what a rule has found on a device stands, or what a case of it would meet.
     Standing {
         /// The rule.
@@ -157,6 +159,10 @@ impl DeskHandle {
         self.ask(|answer| DeskQuestion::Lookup(caller, answer)).await
     }
 
+    /// Everything that is stored of a customer; `None` if nothing is.
+    pub async fn dossier(&self, customer: CustomerId) -> Result<Option<serde_json::Value>, Busy> {
+        self.ask(|answer| DeskQuestion::Dossier(customer, answer)).await
+    }
     /// Who does not want to be contacted.
     pub async fn opt_outs(&self) -> Result<Vec<OptOutView>, Busy> {
         self.ask(DeskQuestion::OptOuts).await

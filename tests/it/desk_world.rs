@@ -10,9 +10,9 @@ use forewarn::desk::{
     Watch,
 };
 use forewarn::domain::{
-    At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind,
-    EpisodeId, JobState, JobUpdate, Level, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry,
-    Severity, SmsProgress, Span, TicketWork, Value, Work,
+    AppProgress, At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint,
+    EndpointKind, EpisodeId, JobState, JobUpdate, Level, Mode, Order, OrderKind, Outcome, Purpose, Receipt,
+    ReceiptKind, Registry, Severity, SmsProgress, Span, TicketWork, Value, Work,
 };
 use forewarn::playbook::{Messages, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
@@ -217,12 +217,14 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
             ("tow", ProviderKind::Dispatch),
             ("phone", ProviderKind::Voice),
             ("text", ProviderKind::Sms),
+            ("app", ProviderKind::App),
             ("device", ProviderKind::Command),
             ("pager", ProviderKind::Webhook),
         ]
         .into_iter()
         .map(|(n, k)| (n.into(), provider(k)))
         .collect(),
+        skills: BTreeMap::new(),
         queues: [
             (
                 "safety-desk".into(),
@@ -291,6 +293,7 @@ fn registry() -> Registry {
         endpoints: vec![
             endpoint("e-1", EndpointKind::Phone, "+43111"),
             endpoint("e-2", EndpointKind::Email, "jane@example.com"),
+            endpoint("e-4", EndpointKind::App, "u-1"),
         ],
         consents: vec![consent(Purpose::Service)],
     };
@@ -671,6 +674,10 @@ impl World {
                 let progress = if self.rng.percent(10) { SmsProgress::Undelivered } else { SmsProgress::Delivered };
                 self.report(order.effect, 2, ReceiptKind::Sms { progress }, None);
             }
+            Work::App(_) => {
+                let progress = AppProgress::Delivered;
+                self.report(order.effect, 2, ReceiptKind::App { progress }, Some(1));
+            }
             Work::Dispatch(DispatchWork::Request(job)) => {
                 if self.rng.percent(self.odds.declined) {
                     return Some(Outcome::Rejected { reason: "422 no_provider".into() });
@@ -801,5 +808,6 @@ fn kind(work: &Work) -> &'static str {
         Work::Dispatch(DispatchWork::Status { .. }) => "dispatch status",
         Work::Command(_) => "command",
         Work::Webhook(_) => "webhook",
+        Work::App(_) => "app_push",
     }
 }

@@ -222,7 +222,7 @@ fn a_closed_case_is_forgotten_after_its_retention_with_all_its_rows() {
     assert_eq!(w.desk.list(true, 9).len(), 1);
     w.run(after(27 * 3_600));
     assert_eq!(w.desk.list(true, 9).len(), 0);
-    let left: Vec<char> = w.stored().map(|key| char::from(key[0])).filter(|tag| "cseajthdl".contains(*tag)).collect();
+    let left: Vec<char> = w.stored().map(|key| char::from(key[0])).filter(|tag| "cseajthdlfb".contains(*tag)).collect();
     assert!(left.is_empty(), "rows of a forgotten case: {left:?}");
     assert_eq!(w.desk.wake_at(), None, "and nothing wakes up for it");
 }
@@ -484,7 +484,7 @@ fn every_name_that_a_text_may_use_is_provided() {
     for name in forewarn::playbook::TEXT_NAMES {
         let fields = match name.split('.').next().unwrap() {
             // Of one reader only; their texts are rendered in the other tests.
-            "customer" | "page" | "action" | "locale" | "link" | "view" => continue,
+            "customer" | "opt_out" | "page" | "action" | "locale" | "link" | "view" => continue,
             _ => format!("fields = {{ x = \"{{{{ {name} }}}}\" }}\n"),
         };
         let w = world(&book("service", "", "\"ticket_open\"", &format!("{TICKET}{fields}")));

@@ -38,6 +38,7 @@ fn sent(world: &World) -> BTreeSet<&'static str> {
         Work::Dispatch(_) => "dispatch",
         Work::Command(_) => "command",
         Work::Webhook(_) => "webhook",
+        Work::App(_) => "app_push",
     };
     world.orders.iter().filter(|(_, o)| o.kind == OrderKind::Send).map(|(_, o)| name(&o.work)).collect()
 }

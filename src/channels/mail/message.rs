@@ -55,6 +55,12 @@ pub(super) fn compose(head: &Head<'_>, work: &MailWork) -> Result<Message, Strin
         // No vacation replies and no loops.
         .raw_header(raw("Auto-Submitted", "auto-generated"))
         .raw_header(raw("Content-Language", &work.locale));
+    if let Some(url) = &work.unsubscribe {
+        // One click, no page in between: mail programs show a button.
+        builder = builder
+            .raw_header(raw("List-Unsubscribe", &format!("<{url}>")))
+            .raw_header(raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
+    }
     if let Some(reply_to) = head.reply_to {
         builder = builder.reply_to(reply_to.clone());
     }
@@ -94,6 +100,7 @@ mod tests {
             html: "<p>Grüße</p>".into(),
             locale: "de-DE".into(),
             purpose: Purpose::Service,
+            unsubscribe: None,
         }
     }
 

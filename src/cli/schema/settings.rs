@@ -57,7 +57,7 @@ const HTTP: &[Key] = &[
         Tables(&[
             need("name", Text, "Who holds it; stands in the audit"),
             need("sha256", Text, "Of its text; forewarn token new prints it"),
-            need("scopes", List(&Word(&["read", "ack", "act", "lookup", "admin"])), "What it may do"),
+            need("scopes", List(&Word(&["read", "ack", "act", "lookup", "privacy", "admin"])), "What it may do"),
         ]),
         "Who may use the API",
     ),
@@ -79,11 +79,25 @@ const DESK: &[Key] = &[
     key("new_rules", Word(&["live", "shadow"]), "shadow: a rule never seen before acts once a person has released it"),
 ];
 
-const CONTACT: &[Key] = &[key(
-    "reply_after_close",
-    Word(&["reopen", "person"]),
-    "What a message of the customer does after the case was closed: opens it again, or only asks a person",
-)];
+const CONTACT: &[Key] = &[
+    key(
+        "reply_after_close",
+        Word(&["reopen", "person"]),
+        "What a message of the customer does after the case was closed: opens it again, or only asks a person",
+    ),
+    key(
+        "cap",
+        Tables(&[
+            need("of", Word(&["endpoint", "customer"]), "For each address, or each customer over all of theirs"),
+            key("channel", Word(&["call", "sms", "email"]), "Over what; all together unless stated"),
+            need("purpose", Word(&["safety", "service", "info"]), "About what: this and everything less urgent"),
+            key("prefix", Text, "Only addresses that begin so: +1"),
+            need("max", Count, "At most so many …"),
+            need("per", Duration, "… in this time"),
+        ]),
+        "How often people are contacted over all of their cases",
+    ),
+];
 
 const LIMITS: &[Key] = &[
     key("per_second", Count, "Attempts a second"),
@@ -161,6 +175,7 @@ const PROVIDER: Shape = Shape::Variant(
         ("ticket-webhook", SIGNED),
         ("dispatch", SIGNED),
         ("webhook", SIGNED),
+        ("app", SIGNED),
         ("twilio-voice", TWILIO),
         ("twilio-sms", TWILIO),
         ("mqtt-command", COMMAND),
@@ -206,17 +221,22 @@ pub(super) const KEYS: &[Key] = &[
     key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),
     key(
         "queue",
-        Map(&Table(&[need(
-            "people",
-            Tables(&[
-                key("name", Text, "How they are named in the case"),
-                key("call", Text, "E.164"),
-                key("mail", Text, "Mailbox"),
-                key("webhook", Text, "A provider of kind webhook"),
-                key("locale", Text, "BCP 47"),
-            ]),
-            "In the order in which they are tried",
-        )])),
+        Map(&Table(&[
+            key("skills", List(&Text), "Kinds of devices, families of faults or faults that they know"),
+            key("languages", List(&Text), "Languages that they answer in"),
+            need(
+                "people",
+                Tables(&[
+                    key("name", Text, "How they are named in the case"),
+                    key("call", Text, "E.164"),
+                    key("mail", Text, "Mailbox"),
+                    key("webhook", Text, "A provider of kind webhook"),
+                    key("locale", Text, "BCP 47"),
+                    key("languages", List(&Text), "What they speak, if that is more than locale"),
+                ]),
+                "In the order in which they are tried, those who speak the customer's language first",
+            ),
+        ])),
         "People by queue",
     ),
     key("provider", Map(&PROVIDER), "The ways out, by the names that playbooks use"),

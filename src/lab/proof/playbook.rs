@@ -40,7 +40,7 @@ const START: &str = "2026-01-01T10:00:00Z";
 const SLACK: Span = Span::from_secs(2);
 
 /// Channels, as effects are named in tests.
-pub(super) const CHANNELS: [&str; 7] = ["call", "sms", "email", "ticket", "dispatch", "command", "webhook"];
+pub(super) const CHANNELS: [&str; 8] = ["call", "sms", "email", "app_push", "ticket", "dispatch", "command", "webhook"];
 
 /// A checked test of a playbook.
 #[derive(Debug)]

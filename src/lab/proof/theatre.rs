@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use super::playbook::PlaybookTest;
 use crate::desk::{Config, Desk, Input, Keyring, Links, Reply, SpeechThen};
 use crate::domain::{
-    At, CallProgress, Change, Detection, DispatchWork, EffectId, EpisodeId, JobState, JobUpdate, Level, Mode, Order,
-    OrderKind, Outcome, Receipt, ReceiptKind, Registry, SmsProgress, Span, Value, Work,
+    AppProgress, At, CallProgress, Change, Detection, DispatchWork, EffectId, EpisodeId, JobState, JobUpdate, Level,
+    Mode, Order, OrderKind, Outcome, Receipt, ReceiptKind, Registry, SmsProgress, Span, Value, Work,
 };
 use crate::wire::link::Key;
 
@@ -28,6 +28,8 @@ pub(super) enum Answer {
     Voicemail,
     Key(char),
     Sms(SmsProgress),
+    App(AppProgress),
+    Tap(char),
     Eta(Span),
     Silent,
     Device(bool),
@@ -46,6 +48,10 @@ pub(super) fn answer(channel: &str, text: &str) -> Option<Answer> {
         ("call", key) => Answer::Key(key.strip_prefix("key ").and_then(|k| k.parse().ok())?),
         ("sms", "delivered") => Answer::Sms(SmsProgress::Delivered),
         ("sms", "undelivered") => Answer::Sms(SmsProgress::Undelivered),
+        ("app_push", "delivered") => Answer::App(AppProgress::Delivered),
+        ("app_push", "opened") => Answer::App(AppProgress::Opened),
+        ("app_push", "undelivered") => Answer::App(AppProgress::Failed),
+        ("app_push", tap) => Answer::Tap(tap.strip_prefix("tap ").and_then(|k| k.parse().ok())?),
         ("dispatch", "silent") => Answer::Silent,
         ("dispatch", eta) => Answer::Eta(eta.strip_prefix("eta ").and_then(|e| e.parse().ok())?),
         ("command", "ok") => Answer::Device(true),
@@ -59,6 +65,7 @@ pub(super) fn answers(channel: &str) -> String {
     let own = match channel {
         "call" => "key 1, no answer, busy, voicemail, ",
         "sms" => "delivered, undelivered, ",
+        "app_push" => "tap 1, opened, delivered, undelivered, ",
         "dispatch" => "eta 24m, declined, silent, ",
         "command" => "ok, failed, ",
         _ => "",
@@ -71,6 +78,7 @@ fn usual(channel: &str) -> Answer {
     match channel {
         "call" => Answer::Key('1'),
         "sms" => Answer::Sms(SmsProgress::Delivered),
+        "app_push" => Answer::App(AppProgress::Delivered),
         "dispatch" => Answer::Eta(Span::from_mins(24)),
         "command" => Answer::Device(true),
         _ => Answer::Accepted,
@@ -270,6 +278,8 @@ impl Stage<'_> {
             Answer::Key(key) => self.push(self.now + Span::from_secs(8), Next::Answered(effect, 1, key)),
             Answer::Voicemail => self.push(self.now + Span::from_secs(8), Next::Answered(effect, 1, ' ')),
             Answer::Sms(progress) => self.later(2, receipt(effect, ReceiptKind::Sms { progress })),
+            Answer::App(progress) => self.later(2, receipt(effect, ReceiptKind::App { progress })),
+            Answer::Tap(digit) => self.later(8, receipt(effect, ReceiptKind::Key { digit })),
             Answer::Device(ok) => {
                 self.later(2, receipt(effect, ReceiptKind::Command { ok, detail: String::new() }));
             }
@@ -322,6 +332,7 @@ impl Stage<'_> {
     fn said(&mut self, work: &Work) {
         match work {
             Work::Sms(sms) => self.played.said.push(sms.body.clone()),
+            Work::App(push) => self.played.said.push(format!("{}\n{}", push.title, push.text)),
             Work::Mail(mail) => self.played.said.push(format!("{}\n{}", mail.subject, mail.text)),
             _ => {}
         }
@@ -352,6 +363,7 @@ fn channel(work: &Work) -> &'static str {
     match work {
         Work::Mail(_) => "email",
         Work::Sms(_) => "sms",
+        Work::App(_) => "app_push",
         Work::Call(_) => "call",
         Work::Ticket(_) => "ticket",
         Work::Dispatch(_) => "dispatch",
@@ -384,6 +396,8 @@ mod tests {
             ("dispatch", "declined", Some(Answer::Refused)),
             ("dispatch", "eta soon", None),
             ("email", "accepted", Some(Answer::Accepted)),
+            ("app_push", "tap 9", Some(Answer::Tap('9'))),
+            ("app_push", "key 1", None),
             ("email", "delivered", None),
             ("ticket", "unknown", Some(Answer::Unknown)),
             ("command", "failed", Some(Answer::Device(false))),

@@ -22,6 +22,10 @@ async fn scopes() {
         (Method::POST, &*ack, [401, 401, 403, 200, 403, 200]),
         (Method::POST, &*close, [401, 401, 403, 403, 200, 200]),
         (Method::POST, "/api/v1/rules/hot/release", [401, 401, 403, 403, 200, 200]),
+        (Method::GET, "/api/v1/customers/c-1", [401, 401, 403, 403, 403, 200]),
+        (Method::GET, "/api/v1/customers/c-2", [401, 401, 403, 403, 403, 404]),
+        (Method::POST, "/api/v1/customers/c-1/erase", [401, 401, 403, 403, 403, 400]),
+        (Method::POST, "/api/v1/customers/c-1/readmit", [401, 401, 403, 403, 403, 200]),
         (Method::GET, "/healthz", [200; 6]),
         (Method::GET, "/readyz", [200; 6]),
         (Method::GET, "/metrics", [200; 6]),
@@ -54,11 +58,14 @@ async fn scopes() {
             Input::Ack { actor, .. } => format!("ack {actor}"),
             Input::Close { actor, reason, .. } => format!("close {actor} {reason}"),
             Input::Release { rule, actor } => format!("release {rule} {actor}"),
+            Input::Readmit { customer, actor } => format!("readmit {customer} {actor}"),
             other => panic!("{other:?}"),
         })
         .collect();
     let released = ["release hot act", "release hot admin"];
-    assert_eq!(actors, [&["ack ack", "ack admin", "close act r", "close admin r"][..], &released].concat());
+    let readmitted = ["readmit c-1 admin"];
+    let expected = [&["ack ack", "ack admin", "close act r", "close admin r"][..], &released, &readmitted].concat();
+    assert_eq!(actors, expected);
 }
 
 /// The answer does not tell what is wrong with a token.
@@ -130,6 +137,8 @@ async fn answers_have_this_shape() {
             }]),
         ),
         ("conversation", json!([])),
+        ("waits", json!([])),
+        ("history", json!({ "customer_since": null, "calls": 0, "earlier": [] })),
         (
             "timeline",
             json!([{

@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use forewarn::desk::{
-    Caller, CaseSummary, CaseView, EffectView, GoalView, Input, Lookup, Reply, Speech, SpeechThen, TimelineEntry,
-    TimelineKind,
+    Caller, CaseSummary, CaseView, EffectView, GoalView, History, Input, Lookup, Reply, Speech, SpeechThen,
+    TimelineEntry, TimelineKind,
 };
 use forewarn::domain::{At, CaseId, EffectId, Severity};
 use forewarn::engine::Engine;
@@ -29,6 +29,7 @@ use url::Url;
 /// The time of every test, until it says otherwise.
 pub(super) const NOW_S: i64 = 1_795_300_000;
 pub(super) const TWILIO_TOKENS: [&str; 2] = ["12345", "other-account"];
+pub(super) const APP_SECRET: &str = "whsec_YXBwYXBwYXBwYXBwYXBwYXBwYXBwYXBw";
 pub(super) const DISPATCH_SECRETS: [&str; 2] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2Vjb25kLXNlY3JldA=="];
 pub(super) const LINK_SECRET: &str = "what the links are signed with";
 pub(super) const EFFECT: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -145,6 +146,9 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
                 desk.script.lock().unwrap().callers.push(caller);
                 drop(answer.send(Lookup::default()));
             }
+            DeskQuestion::Dossier(customer, answer) => {
+                drop(answer.send((customer.as_str() == "c-1").then(|| serde_json::json!({ "customer": customer }))));
+            }
             DeskQuestion::Standing { rule, device, episode, answer } => {
                 drop(answer.send(vec![format!("{rule} on {device}: {episode:?}")]));
             }
@@ -199,6 +203,8 @@ fn case(id: &str) -> CaseView {
             not_before_at: Some(At::from_secs(NOW_S + 60)),
             possible_duplicate: false,
         }],
+        waits: Vec::new(),
+        history: History::default(),
         conversation: Vec::new(),
         timeline: vec![TimelineEntry {
             at,
@@ -280,6 +286,7 @@ impl World {
             callbacks: CallbackSecrets {
                 twilio: TWILIO_TOKENS.map(Into::into).into(),
                 dispatch: DISPATCH_SECRETS.map(|s| ("tow".into(), Secret::parse(s).unwrap())).into(),
+                app: vec![("app".into(), Secret::parse(APP_SECRET).unwrap())],
             },
             links: Key::parse(LINK_SECRET).unwrap(),
             public_url: parsed,
