@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::call::{is_opening, opening};
 use super::expr::{Expr, Kind, Operator, Word};
 use super::fleet::Fleet;
 use super::program::{Const, Family, Ins, Shown, Uses, text_value};
@@ -328,15 +329,7 @@ impl Checker<'_> {
                 self.report_at(finding.hint(hint), &base.span, "of which signal?");
                 None
             }
-            "case" if &*field.text == "opened_at" => Some(Typed {
-                ty: Ty::seconds(),
-                text: "case.opened_at".to_owned(),
-                code: vec![Ins::Opened],
-                konst: None,
-                literal: None,
-                slot: None,
-                uses: Uses::default(),
-            }),
+            "case" if &*field.text == "opened_at" => Some(opening()),
             other => {
                 let hint =
                     did_you_mean(other, ["param", "device"]).map(|n| format!("did you mean `{n}.{}`?", field.text));
@@ -386,23 +379,6 @@ impl Checker<'_> {
         }
     }
 
-    /// `device.last_workshop > case.opened_at`: an instant of the registry, before or after the episode began.
-    fn against_opening(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
-        let mut instant = |side: Typed, e: &Expr| match &side.ty {
-            Ty::Attr(name) => Some(self.constant(Const::Instant { name: name.clone() }, Ty::seconds(), None)),
-            _ if is_opening(e) && o.is_comparison() => Some(side),
-            ty => {
-                let finding = Diagnostic::error("R070", "case.opened_at is compared with an instant in the registry")
-                    .hint("write device.last_workshop > case.opened_at");
-                let found = ty.what();
-                self.report(finding, e, found);
-                None
-            }
-        };
-        let (left, right) = (instant(left, a), instant(right, b));
-        self.compare(o, left?, right?, a, b)
-    }
-
     fn sum(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
         let (left, right) = (self.settle(left, &right.ty), right);
         let right = self.settle(right, &left.ty);
@@ -449,7 +425,7 @@ impl Checker<'_> {
         Some(pair(ty, o.as_str(), left, right, ins))
     }
 
-    fn compare(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
+    pub(super) fn compare(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
         let equality = matches!(o, Operator::Eq | Operator::Ne);
         let (left, right) = self.same(left, right, a, b, &format!("the two sides of '{}'", o.as_str()))?;
         if !equality && !matches!(left.ty, Ty::Num(..)) {
@@ -719,9 +695,4 @@ pub(super) fn stack_of(code: &[Ins]) -> usize {
         most = most.max(now);
     }
     most
-}
-
-/// `case.opened_at`.
-fn is_opening(e: &Expr) -> bool {
-    matches!(&e.kind, Kind::Field(base, field) if &*base.text == "case" && &*field.text == "opened_at")
 }
