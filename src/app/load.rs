@@ -193,6 +193,7 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         public_url: settings.http.public_url.trim_end_matches('/').to_owned(),
         // Their secret is not needed to check anything, and must not be made by a check.
         links: None,
+        outcomes: settings.outcomes.clone(),
         // Handed in by whoever keeps a store; checks and plays need none.
         keys: Keyring::default(),
     };

@@ -83,13 +83,15 @@ impl Default for Settings {
 pub struct Contact {
     /// `[[contact.cap]]`; those that are shipped unless any is stated.
     pub cap: Vec<Cap>,
+    /// Answers to mails come to `case+…@` this domain, whose mail is posted to `/mail/inbound`.
+    pub reply_domain: Option<String>,
     /// What a message of the customer does after the case was closed, within the time in which it may be reopened.
     pub reply_after_close: AfterClose,
 }
 
 impl Default for Contact {
     fn default() -> Self {
-        Self { cap: caps::shipped(), reply_after_close: AfterClose::default() }
+        Self { reply_domain: None, cap: caps::shipped(), reply_after_close: AfterClose::default() }
     }
 }
 
@@ -173,6 +175,8 @@ pub struct Config {
     pub public_url: String,
     /// What one-time links are made of; without it no text can carry one.
     pub links: Option<Links>,
+    /// `[outcomes]`.
+    pub outcomes: super::OutcomeSettings,
     /// What personal data is sealed with.
     pub keys: Keyring,
 }

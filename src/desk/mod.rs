@@ -35,13 +35,16 @@ mod news;
 mod notes;
 mod optout;
 mod order;
+mod outcome;
 mod pages;
 mod plan;
 mod position;
+mod quality;
 mod quiet;
 mod reach;
 mod reached;
 mod record;
+mod recurring;
 mod route;
 mod rows;
 mod rules;
@@ -71,6 +74,8 @@ pub use history::History;
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use optout::OptOutView;
+pub use outcome::{Floor, OutcomeView, PERSONAL, Settings as OutcomeSettings};
+pub use quality::RuleQuality;
 pub use quiet::QuietWindow;
 pub use record::Record;
 pub use route::Skills;
@@ -146,8 +151,9 @@ impl Desk {
         let watch = settle::watches(&change);
         let releases = std::mem::take(&mut change.releases);
         let keys = std::mem::take(&mut change.keys);
+        let outcomes = std::mem::take(&mut change.outcomes);
         let (record, orders) = change.finish();
-        Step { record, orders, watch, releases, keys, reply }
+        Step { record, orders, watch, releases, keys, outcomes, reply }
     }
 
     /// Takes over what a record changed; the same way live and when the state is rebuilt from the log.

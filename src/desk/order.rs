@@ -156,7 +156,14 @@ impl Maker<'_, '_> {
             locale,
             purpose: self.row.delivery.purpose,
             unsubscribe: unsubscribe.map(|(url, _)| url),
+            reply_to: self.reply_to(),
         }))
+    }
+
+    fn reply_to(&self) -> Option<String> {
+        customer(self.change, self.row)?;
+        let (links, domain) = (self.change.config.links.as_ref()?, self.change.config.contact.reply_domain.as_ref()?);
+        Some(crate::wire::reply::address(&links.key, &self.row.case, domain))
     }
 
     /// Where a customer ends mails like this, and the words for it; not in warnings of danger.

@@ -46,7 +46,7 @@ pub(super) fn queue(change: &Change<'_>, id: CaseId) -> Option<QueueName> {
     able.min_by_key(|(_, s)| Reverse(speaks(s))).map(|(name, _)| name.clone())
 }
 
-/// The people of a queue in the order in which they are asked: who speaks the language of the case first.
+/// The people of a queue in the order in which they are asked: who is known not to speak the language of the case last.
 pub(super) fn order(change: &Change<'_>, id: CaseId, queue: &QueueName) -> Vec<usize> {
     let people = change.config.queues.get(queue).map_or(&[][..], Vec::as_slice);
     let case = change.get::<CaseRow>(&id);
@@ -55,7 +55,8 @@ pub(super) fn order(change: &Change<'_>, id: CaseId, queue: &QueueName) -> Vec<u
     let stranger = |i: &usize| {
         let own = people[*i].languages.iter().map(String::as_str);
         let mut spoken = own.chain(people[*i].locale.as_deref().filter(|_| people[*i].languages.is_empty()));
-        !wanted.is_some_and(|w| spoken.any(|l| same_language(l, w)))
+        // Whoever says nothing about it may well speak it.
+        spoken.clone().next().is_some() && !wanted.is_some_and(|w| spoken.any(|l| same_language(l, w)))
     };
     order.sort_by_key(stranger);
     order

@@ -11,7 +11,10 @@ use serde_json::{Value as Json, json};
 use super::TimelineEntry;
 use super::erase::ErasedRow;
 use super::optout::OptOutRow;
+use super::outcome::OutcomeRow;
+use super::quality::TallyRow;
 use super::reached::ReachedRow;
+use super::recurring::{MarkRow, Signature};
 use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
@@ -511,13 +514,17 @@ tables! {
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
     erased: CustomerId => ErasedRow, b'X';
+    outcomes: CaseId => OutcomeRow, b'U';
+    tallies: (RuleId, u64) => TallyRow, b'Y';
+    marks: Signature => MarkRow, b'Z';
 }
 
 impl Rows {
     /// Everything that is sealed.
     pub(super) fn sealed(&self) -> Vec<&Sealed> {
         let positions = self.facts.values().filter_map(|f| f.position.as_ref());
-        self.jobs.values().map(|j| &j.body).chain(positions).collect()
+        let words = self.messages.values().map(|m| &m.body);
+        self.jobs.values().map(|j| &j.body).chain(words).chain(positions).collect()
     }
 }
 

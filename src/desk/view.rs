@@ -44,6 +44,12 @@ impl Desk {
         })
     }
 
+    /// The case that an effect belongs to.
+    #[must_use]
+    pub fn case_of(&self, effect: &EffectId) -> Option<CaseId> {
+        self.state.rows.effects.get(effect).map(|row| row.case)
+    }
+
     /// The case whose id begins with `prefix` (hexadecimal), if it is exactly one.
     #[must_use]
     pub fn find(&self, prefix: &str) -> Option<CaseId> {

@@ -72,7 +72,9 @@ impl Desk {
                 }
                 Some(r) if r.state == StepState::Running => match &step.verb {
                     Verb::Reach(reach) => rungs(&step.id, reach, r, add),
-                    Verb::WaitFor(w) => add(what, format!("{} to be true", w.expect.text), r.deadline_at),
+                    Verb::WaitFor(w) => {
+                        add(what, format!("{} to be true", w.expect.text), r.deadline_at.filter(|_| !r.late))
+                    }
                     Verb::Dispatch(_) if r.effect.is_none() => add(what, "what it needs to be known".to_owned(), None),
                     _ => {}
                 },

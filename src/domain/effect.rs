@@ -89,6 +89,8 @@ pub struct MailWork {
     pub purpose: Purpose,
     /// Where one POST ends mails like this (RFC 8058); never on safety mail.
     pub unsubscribe: Option<String>,
+    /// Where answers go: an address of the case.
+    pub reply_to: Option<String>,
 }
 
 /// A text message, rendered.

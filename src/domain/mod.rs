@@ -15,6 +15,7 @@ mod shard;
 mod time;
 mod unit;
 mod value;
+mod verdict;
 
 pub use detection::{Change, Detection, Evidence, Level, Mode, Severity};
 pub use effect::{
@@ -35,3 +36,4 @@ pub use shard::{SHARDS, shard_of};
 pub use time::{At, ParseSpanError, Span};
 pub use unit::{Dimension, Unit};
 pub use value::Value;
+pub use verdict::{FirstContact, Truth, Verdict};

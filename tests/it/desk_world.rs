@@ -245,6 +245,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         public_url: "http://127.0.0.1:8474".into(),
         links: Some(Links { base_url: "https://fw.example".into(), key: link_key() }),
         keys: Keyring::made_up(registry().customers.keys()),
+        outcomes: Default::default(),
         playbooks: Vec::new(),
     };
     let files = add_files(&mut diags, "config/playbooks");

@@ -61,7 +61,8 @@ pub(super) fn compose(head: &Head<'_>, work: &MailWork) -> Result<Message, Strin
             .raw_header(raw("List-Unsubscribe", &format!("<{url}>")))
             .raw_header(raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
     }
-    if let Some(reply_to) = head.reply_to {
+    let of_case = work.reply_to.as_ref().and_then(|to| to.parse().ok()).map(|to| Mailbox::new(None, to));
+    if let Some(reply_to) = of_case.as_ref().or(head.reply_to) {
         builder = builder.reply_to(reply_to.clone());
     }
     let message = if work.html.is_empty() {
@@ -101,6 +102,7 @@ mod tests {
             locale: "de-DE".into(),
             purpose: Purpose::Service,
             unsubscribe: None,
+            reply_to: None,
         }
     }
 

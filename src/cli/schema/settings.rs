@@ -20,6 +20,24 @@ const FILES: &[Key] = &[
     key("tests", Text, "Tests of rules and playbooks"),
 ];
 
+const OUTCOMES: &[Key] = &[
+    key(
+        "attributes",
+        Several(&Text),
+        "Attributes of devices that stand in outcomes and are searched for common causes",
+    ),
+    key("usage", Several(&Text), "Facts of devices that say how much they were used"),
+    key("keep", Duration, "Outcomes are kept for this long"),
+    key("min_outcomes", Count, "A version of a rule is judged once so many of its cases have an outcome"),
+    key(
+        "min_precision",
+        Number,
+        "A rule that confirms less than this, with 95 % confidence, is put into shadow; 0: none is",
+    ),
+    key("topic", Text, "MQTT topic on which outcomes are published; none unless set"),
+    key("rule", Map(&Table(&[need("min_precision", Number, "As above")])), "Another floor for single rules"),
+];
+
 const PRIVACY: &[Key] = &[
     key("keys", Text, "The file of the keys; keys.json in store.dir unless set"),
     key("wrap_file", Text, "Holds a secret that the keys are wrapped with: the key file alone then opens nothing"),
@@ -80,6 +98,7 @@ const DESK: &[Key] = &[
 ];
 
 const CONTACT: &[Key] = &[
+    key("reply_domain", Text, "Answers to mails come to case+…@ this domain; its mail is posted to /mail/inbound"),
     key(
         "reply_after_close",
         Word(&["reopen", "person"]),
@@ -123,6 +142,8 @@ const SMTP: &[Key] = &[
     key("password_file", Text, "Holds the password"),
     need("from", Text, "Example Roadside <service@example.com>"),
     key("reply_to", Text, "Where answers go, if not to the sender"),
+    key("inbound_password", Text, "Better in a file"),
+    key("inbound_password_file", Text, "With it mail that comes in is posted to /mail/inbound"),
     key("hello", Text, "What we call ourselves in EHLO"),
     key("connections", Count, "Connections kept for the next mail"),
     key("answer_timeout", Duration, "Then the outcome of a mail is unknown"),
@@ -132,6 +153,8 @@ const ZAMMAD: &[Key] = &[
     need("url", Text, "https://desk.example.com"),
     key("token", Text, "Better in a file"),
     key("token_file", Text, "API token of an agent"),
+    key("webhook_token", Text, "Better in a file"),
+    key("webhook_token_file", Text, "Signs the desk's webhook to /zammad/<provider>, by which comments come in"),
     key("group", Text, "Of tickets whose playbook names none"),
     key("customer", Text, "Of tickets that may not name the real customer"),
     CA,
@@ -216,6 +239,7 @@ pub(super) const KEYS: &[Key] = &[
         "The pages that customers open from messages",
     ),
     key("desk", Table(DESK), "The service desk"),
+    key("outcomes", Table(OUTCOMES), "What became of cases in truth, and what rules must reach"),
     key("privacy", Table(PRIVACY), "What is stored of a person is encrypted with a key of that person's own"),
     key("contact", Table(CONTACT), "How people are contacted, beyond what each playbook says"),
     key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),

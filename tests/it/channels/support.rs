@@ -125,6 +125,7 @@ pub(super) fn mail(text: &str) -> Work {
         locale: "en".into(),
         purpose: Purpose::Service,
         unsubscribe: None,
+        reply_to: None,
     })
 }
 
