@@ -107,6 +107,7 @@ fn daemon(dir: &Path, time: &Time) -> Daemon {
         threads: 2,
         keep: Keep::ALL,
         births: None,
+        outcomes: None,
         clock: time.clock(),
     };
     Daemon::recover(parts).unwrap().0
