@@ -105,7 +105,7 @@ impl Costs {
         }
         writeln!(
             out,
-            "Bytes are exact; what rules share is kept once. Times are estimates (`cargo bench --bench operators`)."
+            "Bytes are exact; what rules share, and facts, are kept once. Times are estimates (`cargo bench --bench operators`)."
         )
     }
 }
