@@ -63,6 +63,12 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
     Reply::Done
 }
 
+/// Opens a case, or joins one, for a finding of the desk's own. `false`: no playbook takes it.
+pub(super) fn report(change: &mut Change<'_>, d: &Detection) -> bool {
+    let plan = matching(change, d);
+    plan.is_some_and(|plan| open_or_join(change, d, &plan).is_some())
+}
+
 /// Why a detection is recorded and nothing is done.
 fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
     if d.mode != Mode::Live {

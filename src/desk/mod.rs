@@ -45,6 +45,7 @@ mod reach;
 mod reached;
 mod record;
 mod recurring;
+mod report;
 mod route;
 mod rows;
 mod rules;
