@@ -11,6 +11,7 @@
 //! - I3: an effect has one attempt in flight at most, and only effects in flight have orders.
 
 mod api;
+mod book;
 mod breaker;
 mod cancel;
 mod case;
@@ -40,12 +41,14 @@ mod rows;
 mod rules;
 mod seal;
 mod settle;
+mod sla;
 mod speech;
 mod state;
 mod stop;
 mod ticket;
 mod view;
 mod wait;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -53,6 +56,7 @@ pub use api::{
     Act, CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, SwitchView,
     TimelineEntry, TimelineKind, Watch,
 };
+pub use book::{Hours, Workshop};
 pub use config::{Config, NewRules, Person, Provider, Settings};
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};

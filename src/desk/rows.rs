@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::TimelineEntry;
+use super::book::BookingRow;
 use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
 use crate::domain::{
     AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
-    GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
+    GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, Span, StepId, Value,
 };
 use crate::outbox::{Delivery, Window};
 use crate::playbook::{Held, SourceHash, Until, Via};
@@ -40,6 +41,8 @@ pub(super) struct CaseRow {
     /// A rule was removed in the middle of an episode of it: nobody knows how that goes on.
     pub(super) unwatched: bool,
     pub(super) stale: bool,
+    /// How long it will take to become a breakdown, at the earliest and at the latest, as its rule promises.
+    pub(super) lead: Option<(Span, Span)>,
     /// Device time of the sample that completed the rule.
     pub(super) event_at: At,
     pub(super) opened_at: At,
@@ -480,6 +483,7 @@ tables! {
     breakers: (RuleId, String) => BreakerRow, b'k';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
+    bookings: (CaseId, StepId) => BookingRow, b'B';
 }
 
 /// The first byte of the keys of cases.

@@ -63,6 +63,7 @@ impl State {
             AnyRow::holds(key, row) => set(&mut self.rows.holds, key, row),
             AnyRow::breakers(key, row) => set(&mut self.rows.breakers, key, row),
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
+            AnyRow::bookings(key, row) => set(&mut self.rows.bookings, key, row),
             AnyRow::rules(key, row) => set(&mut self.rows.rules, key, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
         }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Plan, back_off, plan_for};
-use crate::domain::{At, CallProgress, EffectId, JobState, Outcome, Purpose, Receipt, ReceiptKind, SmsProgress, Span};
+use crate::domain::{
+    At, BookingNews, CallProgress, EffectId, JobState, Outcome, Purpose, Receipt, ReceiptKind, SmsProgress, Span,
+};
 
 /// Where an effect stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -517,6 +519,8 @@ fn reported(what: &ReceiptKind) -> (State, bool, News) {
             JobState::Declined | JobState::NoProvider => LOST,
             _ => (State::Delivered, false, News::Delivered),
         },
+        ReceiptKind::Booking { news: BookingNews::Gone } => LOST,
+        ReceiptKind::Booking { .. } => (State::Delivered, false, News::Delivered),
         ReceiptKind::Command { ok: true, .. } => (State::Confirmed, false, News::Confirmed),
         ReceiptKind::Command { ok: false, .. } => LOST,
     }

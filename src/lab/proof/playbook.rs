@@ -7,6 +7,7 @@
 //! device   = "car-0042"                    # of the registry
 //! fault    = "brake.circuit_loss"
 //! severity = "critical"
+//! lead     = "5d..30d"                     # until the breakdown, as a rule of the fault would promise
 //! cleared  = "+30m"                        # the fault ends; never unless stated
 //! start    = "2026-11-20T10:00:00Z"        # when it begins; 2026-01-01T10:00:00Z unless stated
 //! until    = "+2h"                         # the end of the test
@@ -15,6 +16,8 @@
 //! [playbook_test.world]                    # what comes of each: in turn, the last again and again
 //! call     = ["no answer", "key 1"]        # also busy, voicemail
 //! dispatch = "eta 24m"                     # also declined, silent
+//! booking  = ["confirmed", "moved 26h"]    # also no slots, slot gone, no show, cancelled; each after the one before
+//! email    = "tap 2"                       # a time is chosen; also tap call, tap none
 //! sms      = "delivered"                   # also undelivered; and of all: accepted, refused, unknown, unreachable
 //! [[playbook_test.expect]]
 //! effects = ["+0s call", "+5s sms"]        # in this order, others may stand between
@@ -40,7 +43,7 @@ const START: &str = "2026-01-01T10:00:00Z";
 const SLACK: Span = Span::from_secs(2);
 
 /// Channels, as effects are named in tests.
-pub(super) const CHANNELS: [&str; 7] = ["call", "sms", "email", "ticket", "dispatch", "command", "webhook"];
+pub(super) const CHANNELS: [&str; 8] = ["call", "sms", "email", "ticket", "dispatch", "command", "webhook", "booking"];
 
 /// A checked test of a playbook.
 #[derive(Debug)]
@@ -50,6 +53,7 @@ pub(super) struct PlaybookTest {
     pub(super) device: Device,
     pub(super) fault: FaultName,
     pub(super) severity: Severity,
+    pub(super) lead: Option<(Span, Span)>,
     pub(super) start: At,
     pub(super) until: At,
     pub(super) cleared_at: Option<At>,
@@ -80,6 +84,7 @@ fn test(diags: &mut Diagnostics, table: Table<'_>, subject: &Subject) -> Option<
     let fault = table.need_text(diags, "fault");
     table.need(diags, "severity");
     let severity = table.parsed::<Severity>(diags, "severity", "minor, warning, major or critical");
+    let lead = table.parsed::<Lead>(diags, "lead", "two durations such as 5d..30d").map(|l| (l.value.0, l.value.1));
     let start = table.parsed::<At>(diags, "start", "an instant such as 2026-01-10T08:00:00Z");
     let start = start.map_or_else(|| START.parse().unwrap_or_default(), |at| at.value);
     let until = time(diags, &table, "until", start).unwrap_or(start + Span::from_hours(2));
@@ -123,7 +128,19 @@ fn test(diags: &mut Diagnostics, table: Table<'_>, subject: &Subject) -> Option<
     let fault = fault?;
     let name = name.unwrap_or_else(|| fault.value.to_string());
     let (fault, severity, device) = (FaultName::from(&*fault.value), severity?.value, device?);
-    Some(PlaybookTest { name, place, device, fault, severity, start, until, cleared_at, every, facts, world, expects })
+    Some(PlaybookTest { name, place, device, fault, severity, lead, start, until, cleared_at, every, facts, world, expects })
+}
+
+/// `5d..30d`
+struct Lead(Span, Span);
+
+impl std::str::FromStr for Lead {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let span = |t: &str| t.trim().parse::<Span>().map_err(|e| e.to_string());
+        let (from, to) = text.split_once("..").ok_or("two durations are needed")?;
+        Ok(Self(span(from)?, span(to)?))
+    }
 }
 
 fn time(diags: &mut Diagnostics, table: &Table<'_>, key: &str, start: At) -> Option<At> {
