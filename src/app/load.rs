@@ -182,6 +182,7 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         providers,
         queues: settings.queue.iter().map(|(name, q)| (name.clone(), q.people.clone())).collect(),
         settings: settings.desk.clone(),
+        contact: settings.contact.clone(),
         guards: program.rules().iter().map(|r| (r.id.clone(), r.guards.clone())).collect(),
         leads: leads(&program),
         revs: program.rules().iter().filter(|r| r.mode == Mode::Live).map(|r| (r.id.clone(), r.rev)).collect(),
@@ -224,6 +225,7 @@ fn kind_of(settings: &ProviderSettings) -> ProviderKind {
         ProviderSettings::MqttCommand(_) => ProviderKind::Command,
         ProviderSettings::Webhook(_) => ProviderKind::Webhook,
         ProviderSettings::BookingServer(_) => ProviderKind::Booking,
+        ProviderSettings::App(_) => ProviderKind::App,
     }
 }
 

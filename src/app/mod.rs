@@ -11,6 +11,6 @@ mod settings;
 
 pub use kept::kept_rules;
 pub use load::{Loaded, Rulebook, load, load_other_rules, load_rulebook, load_to_learn, test_files};
-pub use run::{Error, check, clock, environment, run};
+pub use run::{Error, at_rest, check, clock, environment, run};
 pub use secrets::Secrets;
-pub use settings::{EngineSettings, FilesSettings, LinksSettings, Queue, Settings, StoreSettings};
+pub use settings::{EngineSettings, FilesSettings, LinksSettings, PrivacySettings, Queue, Settings, StoreSettings};

@@ -19,7 +19,7 @@ use crate::domain::At;
 use crate::http::{self, CallbackSecrets, Health};
 use crate::journal::Keep;
 use crate::mqtt::{self, Link};
-use crate::runtime::{Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe, Publisher};
+use crate::runtime::{AtRest, Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe, Publisher};
 use crate::source::Diagnostics;
 use crate::store::KeyFile;
 
@@ -209,7 +209,8 @@ impl Outside {
                     lines.insert(name.clone(), Line::new(channel, settings.limits().concurrency));
                     match key {
                         Some(CallbackKey::Twilio(token)) => callbacks.twilio.push(token),
-                        Some(CallbackKey::Webhook(secret)) => callbacks.dispatch.push((name.clone(), secret)),
+                        Some(CallbackKey::Dispatch(secret)) => callbacks.dispatch.push((name.clone(), secret)),
+                        Some(CallbackKey::App(secret)) => callbacks.app.push((name.clone(), secret)),
                         None => {}
                     }
                 }
@@ -251,6 +252,13 @@ fn recover(
         clock: outside.clock.clone(),
     };
     Ok(tokio::task::block_in_place(|| Daemon::recover(parts))?)
+}
+
+/// The desk of the settings file at `path`, while no daemon runs on it.
+pub fn at_rest(path: &Path) -> Result<AtRest, Error> {
+    let (loaded, _) = check(path)?;
+    let keys = keys(&loaded, &Secrets::new(path))?;
+    Ok(AtRest::open(&loaded.settings.store.dir, loaded.desk, keys)?)
 }
 
 /// The desk's settings with what its texts make links of. The same until the daemon ends: the listener believes no other.

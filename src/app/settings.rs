@@ -32,6 +32,8 @@ pub struct Settings {
     pub desk: desk::Settings,
     /// The keys of personal data.
     pub privacy: PrivacySettings,
+    /// How often people are contacted.
+    pub contact: desk::Contact,
     /// What failures cost, for scores.
     pub costs: Costs,
     /// The ways out by name.
@@ -148,8 +150,8 @@ pub struct EngineSettings {
 }
 
 /// The sections that a settings file may have.
-const SECTIONS: [&str; 11] =
-    ["store", "files", "engine", "broker", "http", "links", "desk", "privacy", "costs", "provider", "queue"];
+const SECTIONS: [&str; 12] =
+    ["store", "files", "engine", "broker", "http", "links", "desk", "contact", "privacy", "costs", "provider", "queue"];
 
 impl Settings {
     /// Reads and merges the file at `path` (already read as `text`) and the environment. Everything wrong is in
@@ -192,6 +194,7 @@ impl Settings {
         let links = sections.read(diags, &["links"]).unwrap_or_default();
         let desk = sections.read(diags, &["desk"]).unwrap_or_default();
         let privacy = sections.read(diags, &["privacy"]).unwrap_or_default();
+        let contact = sections.read(diags, &["contact"]).unwrap_or_default();
         let costs = sections.read(diags, &["costs"]).unwrap_or_default();
         let provider: BTreeMap<_, _> = sections.read_each(diags, "provider");
         let queue: BTreeMap<_, _> = sections.read_each(diags, "queue");
@@ -204,6 +207,7 @@ impl Settings {
             http,
             links,
             desk,
+            contact,
             privacy,
             costs,
             provider,

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `smtp` | cannot be asked: stays unknown |
 //! | `zammad` | search by `case_ref`; notes and closings by the effect id in the article's subject |
-//! | `ticket-webhook`, `webhook` | posted again with the same `webhook-id`, which by the protocol is taken in once |
+//! | `ticket-webhook`, `webhook`, `app` | posted again with the same `webhook-id`, which by the protocol is taken in once |
 //! | `dispatch` | posted again with the same `idempotency-key` and body, which by the protocol gives the same job; a cancellation by the job's state |
 //! | `twilio-voice`, `twilio-sms` | list of calls or messages to this number since the first attempt |
 //! | `booking-server` | the bookings of the effect's own user; holds cannot be asked for and end by themselves |
@@ -95,6 +95,7 @@ pub fn build(name: &str, settings: &ProviderSettings, deps: &Deps<'_>) -> Result
         ProviderSettings::Zammad(s) => Arc::new(zammad::Zammad::new(s, &site)?),
         ProviderSettings::TicketWebhook(s) => Arc::new(signed::Tickets::new(s, &site)?),
         ProviderSettings::Webhook(s) => Arc::new(signed::Pager::new(s, &site)?),
+        ProviderSettings::App(s) => Arc::new(signed::App::new(s, &site)?),
         ProviderSettings::Dispatch(s) => Arc::new(dispatch::Dispatch::new(s, &site)?),
         ProviderSettings::TwilioVoice(s) => Arc::new(twilio::Voice::new(s, &site)?),
         ProviderSettings::TwilioSms(s) => Arc::new(twilio::Sms::new(s, &site)?),
@@ -108,8 +109,10 @@ pub fn build(name: &str, settings: &ProviderSettings, deps: &Deps<'_>) -> Result
 pub enum CallbackKey {
     /// Twilio's signature with this auth token.
     Twilio(SecretString),
-    /// Standard Webhooks with this secret.
-    Webhook(webhook::Secret),
+    /// Standard Webhooks with this secret, of a dispatch provider.
+    Dispatch(webhook::Secret),
+    /// The same, of the back end of an app.
+    App(webhook::Secret),
 }
 
 /// The key of a provider's callbacks, for the callback server; `None` if its kind calls nobody back.
@@ -119,7 +122,8 @@ pub fn callback_key(name: &str, settings: &ProviderSettings, deps: &Deps<'_>) ->
         ProviderSettings::TwilioVoice(s) | ProviderSettings::TwilioSms(s) => {
             Some(CallbackKey::Twilio(site.secret("token", s.token.as_ref(), s.token_file.as_deref())?))
         }
-        ProviderSettings::Dispatch(s) => Some(CallbackKey::Webhook(site.webhook_secret(s)?)),
+        ProviderSettings::Dispatch(s) => Some(CallbackKey::Dispatch(site.webhook_secret(s)?)),
+        ProviderSettings::App(s) => Some(CallbackKey::App(site.webhook_secret(s)?)),
         _ => None,
     })
 }

@@ -36,6 +36,8 @@ pub enum ProviderSettings {
     Webhook(SignedSettings),
     /// Appointments at a workshop with a booking server in the Google shape.
     BookingServer(BookingSettings),
+    /// Messages to the back end of the customers' own app.
+    App(SignedSettings),
 }
 
 /// How much a provider is asked at most. The queue is kept on our side: the desk holds the budgets, the dispatcher the
@@ -186,11 +188,11 @@ provider_table! {
 }
 
 provider_table! {
-    /// `kind = "ticket-webhook"`, `"dispatch"` and `"webhook"`
+    /// `kind = "ticket-webhook"`, `"dispatch"`, `"webhook"` and `"app"`
     SignedSettings {
         /// Where to post; for `dispatch` the address below which `/v1/jobs` lies.
         url: String,
-        /// `whsec_…`, shared with the provider. For `dispatch` it signs their callbacks.
+        /// `whsec_…`, shared with the provider. For `dispatch` and `app` it signs their callbacks, too.
         #[serde(default)]
         secret: Option<SecretString>,
         /// File with the secret.
@@ -303,7 +305,7 @@ impl ProviderSettings {
         match self {
             Self::Smtp(s) => s.limits(),
             Self::Zammad(s) => s.limits(),
-            Self::TicketWebhook(s) | Self::Dispatch(s) | Self::Webhook(s) => s.limits(),
+            Self::TicketWebhook(s) | Self::Dispatch(s) | Self::Webhook(s) | Self::App(s) => s.limits(),
             Self::TwilioVoice(s) | Self::TwilioSms(s) => s.limits(),
             Self::MqttCommand(s) => s.limits(),
             Self::BookingServer(s) => s.limits(),
@@ -316,7 +318,7 @@ impl ProviderSettings {
         let flag = match self {
             Self::Smtp(s) => s.insecure,
             Self::Zammad(s) => s.insecure,
-            Self::TicketWebhook(s) | Self::Dispatch(s) | Self::Webhook(s) => s.insecure,
+            Self::TicketWebhook(s) | Self::Dispatch(s) | Self::Webhook(s) | Self::App(s) => s.insecure,
             Self::TwilioVoice(s) | Self::TwilioSms(s) => s.insecure,
             Self::BookingServer(s) => s.insecure,
             Self::MqttCommand(_) => None,
@@ -337,6 +339,7 @@ impl ProviderSettings {
             Self::MqttCommand(_) => "mqtt-command",
             Self::BookingServer(_) => "booking-server",
             Self::Webhook(_) => "webhook",
+            Self::App(_) => "app",
         }
     }
 }
@@ -406,6 +409,7 @@ mod tests {
             ),
             ("mqtt-command", "allow = [\"fleet/+/cmd\"]\nconcurrency = 1000"),
             ("webhook", "url = \"https://pager\"\nsecret = \"whsec_AAAA\"\ninsecure = \"true\""),
+            ("app", "url = \"https://app\"\nsecret = \"whsec_AAAA\""),
         ] {
             let settings = read(&format!("kind = \"{kind}\"\n{rest}")).unwrap();
             assert_eq!(settings.kind(), kind);

@@ -1,4 +1,5 @@
-//! Signed JSON posts (Standard Webhooks): tickets for a desk that we have no adapter for, and the pager.
+//! Signed JSON posts (Standard Webhooks): tickets for a desk that we have no adapter for, the pager, and the back end of
+//! the customers' own app.
 //!
 //! `webhook-id` is the effect id on every attempt, and a receiver of this protocol takes an id in once. So posting
 //! again is how an unknown outcome is cleared: the answer is that of the first time, or 409.
@@ -11,14 +12,21 @@ use super::settings::SignedSettings;
 use super::{Attempt, Error, Site, wrong_kind};
 use crate::domain::{EffectId, Order, OrderKind, Outcome, Span, TicketWork, Work};
 use crate::runtime::{Channel, Clock};
+use crate::wire::app::Push;
 use crate::wire::ticket::{Answer, Customer, Request};
-use crate::wire::webhook;
+use crate::wire::{callback, webhook};
 
 /// Tickets over a signed webhook.
 pub(super) struct Tickets(Signed);
 
 /// A pager: one signed post.
 pub(super) struct Pager(Signed);
+
+/// The back end of an app: a signed post, and signed callbacks (see [`crate::wire::app`]).
+pub(super) struct App {
+    signed: Signed,
+    public_url: String,
+}
 
 struct Signed {
     http: Http,
@@ -48,7 +56,26 @@ impl Pager {
     }
 }
 
+impl App {
+    pub(super) fn new(settings: &SignedSettings, site: &Site<'_>) -> Result<Self, Error> {
+        let signed = Signed::new(settings, Span::from_secs(10), site)?;
+        Ok(Self { signed, public_url: site.deps.public_url.to_owned() })
+    }
+
+    async fn run(&self, order: Order) -> Outcome {
+        let Work::App(work) = &order.work else { return wrong_kind("messages in the app") };
+        let body = Push::new(work, callback::app(&self.public_url, &order.effect));
+        self.signed.post(&order, serde_json::to_vec(&body)).await
+    }
+}
+
 impl Channel for Tickets {
+    fn attempt(&self, order: Order) -> Attempt<'_> {
+        Box::pin(self.run(order))
+    }
+}
+
+impl Channel for App {
     fn attempt(&self, order: Order) -> Attempt<'_> {
         Box::pin(self.run(order))
     }

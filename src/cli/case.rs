@@ -1,6 +1,8 @@
-//! `forewarn case list | show | ack | close | stop | resume | stops | release-rule`: cases on the terminal, through the daemon's API.
+//! `forewarn case list | show | ack | close | stop | resume | stops | opt-outs | opt-out | opt-in | release-rule`: cases on
+//! the terminal, through the daemon's API.
 
 mod client;
+mod opt_outs;
 mod render;
 
 use std::io::{self, IsTerminal as _, Write};
@@ -63,6 +65,28 @@ pub enum Command {
         #[arg(long)]
         reason: String,
     },
+    /// List who does not want to be contacted, over what
+    OptOuts,
+    /// Enter an opt-out for somebody who told a person
+    OptOut {
+        /// Id of the endpoint in the registry
+        endpoint: String,
+        /// Over what: call, sms or email
+        #[arg(value_parser = ["call", "sms", "email"])]
+        channel: String,
+        /// About what: service, or info alone
+        #[arg(long, default_value = "service", value_parser = ["service", "info"])]
+        purpose: String,
+    },
+    /// Lift an opt-out
+    OptIn {
+        /// Id of the endpoint in the registry
+        endpoint: String,
+        /// Over what: call, sms or email
+        #[arg(value_parser = ["call", "sms", "email"])]
+        channel: String,
+    },
+    /// Let the cases go on that the breaker of a rule holds
     /// Stop everything that is not yet under way, of all cases or of one; people in danger are still told
     Stop {
         /// This case only: its id, or the first 4 or more characters
@@ -219,6 +243,15 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Close { id, reason } => {
             client.post(&["cases", id, "close"], Some(json!({ "reason": reason }))).await?
         }
+        Command::OptOuts => client.get(&["opt-outs"], &[]).await?,
+        Command::OptOut { endpoint, channel, purpose } => {
+            let body = serde_json::json!({ "endpoint": endpoint, "channel": channel, "purpose": purpose });
+            client.post(&["opt-outs"], Some(body)).await?
+        }
+        Command::OptIn { endpoint, channel } => {
+            let body = serde_json::json!({ "endpoint": endpoint, "channel": channel, "lift": true });
+            client.post(&["opt-outs"], Some(body)).await?
+        }
         Command::Stop { case, all, reason } => {
             let stop = if *all { Stop::All } else { Stop::On };
             client.post(&switch(case.as_deref()), Some(json!({ "stop": stop, "reason": reason }))).await?
@@ -242,6 +275,9 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         Command::Show { .. } => render_case(&client.read(&text)?, style),
         Command::Ack { .. } => format!("Case {} acknowledged.\n", client.read::<Done>(&text)?.short),
         Command::Close { .. } => format!("Case {} closed.\n", client.read::<Done>(&text)?.short),
+        Command::OptOuts => opt_outs::render(&client.read(&text)?, style),
+        Command::OptOut { endpoint, channel, .. } => format!("{endpoint} is not contacted by {channel} any more.\n"),
+        Command::OptIn { endpoint, channel } => format!("{endpoint} may be contacted by {channel} again.\n"),
         Command::Stop { .. } => {
             "Stopped. What is under way goes on; `forewarn case resume` takes it back.\n".to_owned()
         }

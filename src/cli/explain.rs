@@ -10,6 +10,7 @@ use super::case::{self, Client};
 use crate::app;
 use crate::domain::{At, DeviceId};
 use crate::engine::Explanation;
+use crate::http::Explained;
 use crate::lab::recording::Recording;
 use crate::lab::{AskError, Question, ask};
 use crate::source::Diagnostics;
@@ -18,7 +19,8 @@ pub use render::render;
 
 /// Say why a rule fired for a device, or why it did not
 ///
-/// Every part of its conditions with its value, its age and where it comes from. Asks the running daemon; with --data a
+/// Every part of its conditions with its value, its age and where it comes from. Asks the running daemon, which also says
+/// what has become of it: its case, and what that waits for (fleet breaker, parent, latch) until when. With --data a
 /// recording is played up to --at and explained as things stood then.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -87,7 +89,7 @@ impl Failure {
 /// See [`Failure`].
 pub async fn run(args: &Args) -> Result<(), Failure> {
     let told = match &args.data {
-        Some(data) => from_recording(args, data)?,
+        Some(data) => Explained { rule: from_recording(args, data)?, desk: Vec::new() },
         None => from_daemon(args).await?,
     };
     let stdout = io::stdout();
@@ -119,7 +121,7 @@ fn from_recording(args: &Args, data: &Path) -> Result<Explanation, Failure> {
     Ok(ask(recording, &book.program, &book.registry, &question)?)
 }
 
-async fn from_daemon(args: &Args) -> Result<Explanation, case::Error> {
+async fn from_daemon(args: &Args) -> Result<Explained, case::Error> {
     let mut query = vec![("rule", args.rule.clone()), ("device", args.device.clone())];
     query.extend(args.component.clone().map(|part| ("component", part)));
     let token = case::token(args.token_file.as_deref(), std::env::var("FOREWARN_TOKEN").ok())?;

@@ -3,6 +3,7 @@
 pub mod backtest;
 pub mod case;
 pub mod check;
+pub mod customer;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod explain;
@@ -66,6 +67,8 @@ enum Command {
     Fit(fit::Args),
     /// Show and handle cases of a running daemon
     Case(case::Args),
+    /// The rights of a customer: export everything that is stored of them, or erase it
+    Customer(customer::Args),
     /// Publish a recording to a broker
     Replay(replay::Args),
     /// Show everything on this machine alone: broker, providers, a fleet, two faults and how they are served
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => looked_back(reload::run(&args, &mut stdout().lock())),
         Command::Fit(args) => looked_back(fit::run(&args)),
         Command::Case(args) => case(&args),
+        Command::Customer(args) => customer(&args),
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
         #[cfg(feature = "demo")]
         Command::Demo(args) => on_runtime(demo::run(&args, app::clock())).unwrap_or_else(|code| code),
@@ -173,6 +177,16 @@ fn case(args: &case::Args) -> ExitCode {
     match on_runtime(case::run(args)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => complain(&error, error.hint(), error.exit_code()),
+        Err(code) => code,
+    }
+}
+
+fn customer(args: &customer::Args) -> ExitCode {
+    match on_runtime(customer::run(args, &mut stdout())) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(customer::Error::App(error))) => refuse(&error),
+        Ok(Err(customer::Error::Daemon(error))) => complain(&error, error.hint(), error.exit_code()),
+        Ok(Err(error)) => complain(&error, None, 1),
         Err(code) => code,
     }
 }

@@ -64,6 +64,8 @@ pub async fn play(options: &Options, screen: &Screen, stop: impl Future<Output =
         desk: sandbox.desk.url(),
         tow: sandbox.tow.url(),
         phone: sandbox.phone.url(),
+        app: sandbox.app.url(),
+        workshop: sandbox.workshop.url(),
     };
     let space = Workspace::create(options.cars, &to, &secrets, options.keep)?;
     screen.say(&headline(options, &to, &space));
@@ -88,6 +90,7 @@ pub async fn play(options: &Options, screen: &Screen, stop: impl Future<Output =
             (Instant::now() + Duration::from_secs(4), Happening::BrakesFail(car_id(brakes))),
         ],
         driver_phone: registry::driver_phone(brakes, options.cars),
+        driver_app: registry::driver_app(brakes, options.cars),
         owner_mail: registry::owner_mail(battery),
         plates: [brakes, battery].map(|n| (registry::plate(n), car_id(n))),
         brakes: car_id(brakes),
@@ -128,6 +131,8 @@ fn sandbox_settings(secrets: &Secrets) -> SandboxSettings {
             per_char: Duration::from_millis(12),
             hurry: 0.25,
         },
+        app: (secrets.app.clone(), Duration::from_secs(1)),
+        workshop: secrets.workshop.clone(),
     }
 }
 
@@ -135,13 +140,14 @@ fn headline(options: &Options, to: &Addresses, space: &Workspace) -> String {
     let kept = if options.keep { " (kept)" } else { "" };
     format!(
         "forewarn demo: {} cars on a broker of its own; two of them will break down.\n\n  \
-         broker         {}\n  ticket desk    {}\n  tow company    {}\n  phone network  {}\n  \
+         broker         {}\n  ticket desk    {}\n  tow company    {}\n  phone network  {}\n  app            {}\n  \
          mail server    smtp://127.0.0.1:{}\n  settings       {}{kept}",
         options.cars,
         to.broker,
         to.desk,
         to.tow,
         to.phone,
+        to.app,
         to.mail,
         space.dir().display(),
     )
@@ -152,6 +158,7 @@ struct Director<'a> {
     /// What happens to cars, and when.
     plan: Vec<(Instant, Happening)>,
     driver_phone: String,
+    driver_app: String,
     owner_mail: String,
     /// Plates and ids of the two.
     plates: [(String, String); 2],
@@ -250,6 +257,7 @@ impl Director<'_> {
 
     /// Which car a sighting is about, as far as its own words tell.
     fn device_of(&self, sighting: &Sighting) -> String {
+        let by_app = |to: &String| if *to == self.driver_app { self.brakes.clone() } else { String::new() };
         let by_phone = |to: &String| if *to == self.driver_phone { self.brakes.clone() } else { String::new() };
         // A ticket may be seen before the API has told of its case; its title then names the car by its plate.
         let by_number = |number: &String| {
@@ -264,6 +272,9 @@ impl Director<'_> {
             | Sighting::Pressed { to, .. }
             | Sighting::CallEnded { to, .. }
             | Sighting::Sms { to, .. } => by_phone(to),
+            // The play has no appointment.
+            Sighting::Appointment { .. } => String::new(),
+            Sighting::Push { to, .. } | Sighting::Tapped { to, .. } => by_app(to),
             Sighting::Mail { to, .. } if *to == self.owner_mail => self.battery.clone(),
             Sighting::Mail { .. } => String::new(),
             Sighting::Job { .. } => self.brakes.clone(),

@@ -32,6 +32,10 @@ pub fn files(cars: usize) -> [(&'static str, String); 4] {
         if n % 19 != 13 {
             writeln!(endpoints, "{owner}-m,{owner},email,{},false", car.mail())?;
         }
+        // A quarter has the app.
+        if n % 4 == 2 {
+            writeln!(endpoints, "{owner}-a,{owner},app,{},false", car.app_user())?;
+        }
         // Nearly all agreed to be told about their own car; one took it back.
         if n % 10 != 9 {
             let withdrawn = if n == 30 { "2026-02-01T00:00:00Z" } else { "" };
@@ -50,6 +54,12 @@ pub fn files(cars: usize) -> [(&'static str, String); 4] {
 #[must_use]
 pub fn driver_phone(n: usize, cars: usize) -> String {
     Car(Car(n).driver(cars)).phone()
+}
+
+/// What the back end of the app calls the driver of car `n` in a fleet of `cars`.
+#[must_use]
+pub fn driver_app(n: usize, cars: usize) -> String {
+    Car(Car(n).driver(cars)).app_user()
 }
 
 /// Which cars break down in a fleet of `cars`: brakes, battery. The driver of the first has a phone; the owner of the
@@ -110,6 +120,10 @@ impl Car {
 
     fn phone(&self) -> String {
         if self.german() { format!("+493023125{:03}", self.0 % 900) } else { format!("+120255501{:02}", self.0 % 100) }
+    }
+
+    fn app_user(&self) -> String {
+        format!("u-{:04}", self.0 + 1)
     }
 
     fn mail(&self) -> String {
@@ -189,7 +203,8 @@ mod tests {
             let address = line.split(',').nth(3).unwrap();
             let fictional = address.starts_with("+493023125") && address.len() == 13
                 || address.starts_with("+120255501") && address.len() == 12
-                || address.ends_with("@example.com") && address.is_ascii();
+                || address.ends_with("@example.com") && address.is_ascii()
+                || address.starts_with("u-") && address.len() == 6;
             assert!(fictional, "{line}");
         }
         let plates: BTreeSet<&str> = devices.lines().map(|l| l.split(',').nth(3).unwrap()).collect();

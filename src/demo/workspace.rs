@@ -7,13 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use super::{Error, registry};
+use super::{Error, registry, sandbox};
 
 /// `config/` as it was when this binary was built.
 static CONFIG: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/config");
@@ -29,6 +29,10 @@ pub struct Secrets {
     pub account: String,
     /// Of the phone account.
     pub phone: String,
+    /// `whsec_…`
+    pub app: String,
+    /// Of the workshop's booking server.
+    pub workshop: String,
     /// Of the daemon's own API.
     pub api: String,
 }
@@ -44,9 +48,12 @@ impl Secrets {
         };
         let word = || random().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
         let hex: String = random()?.iter().take(16).map(|b| format!("{b:02x}")).collect();
+        let webhook = || random().map(|bytes| format!("whsec_{}", STANDARD.encode(bytes)));
         Ok(Self {
             desk: word()?,
-            tow: format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(random()?)),
+            tow: webhook()?,
+            app: webhook()?,
+            workshop: word()?,
             account: format!("AC{hex}"),
             phone: word()?,
             api: format!("fwt_{}", word()?),
@@ -69,6 +76,10 @@ pub struct Addresses {
     pub tow: String,
     /// Base URL.
     pub phone: String,
+    /// URL.
+    pub app: String,
+    /// Base URL.
+    pub workshop: String,
 }
 
 /// A directory with settings that the daemon can be started with. Removed when dropped, unless kept.
@@ -152,6 +163,14 @@ impl Workspace {
             ("FOREWARN__PROVIDER__TEXT__URL", to.phone.clone()),
             ("FOREWARN__PROVIDER__TEXT__ACCOUNT_SID", secrets.account.clone()),
             ("FOREWARN__PROVIDER__TEXT__TOKEN", secrets.phone.clone()),
+            ("FOREWARN__PROVIDER__APP__URL", to.app.clone()),
+            ("FOREWARN__PROVIDER__APP__SECRET", secrets.app.clone()),
+            ("FOREWARN__PROVIDER__WORKSHOP__URL", to.workshop.clone()),
+            ("FOREWARN__PROVIDER__WORKSHOP__USERNAME", sandbox::USER.to_owned()),
+            ("FOREWARN__PROVIDER__WORKSHOP__PASSWORD", secrets.workshop.clone()),
+            // Nobody is behind the parts system either: the play has no such case.
+            ("FOREWARN__PROVIDER__PARTS__URL", "http://127.0.0.1:9/".to_owned()),
+            ("FOREWARN__PROVIDER__PARTS__SECRET", secrets.tow.clone()),
             // Nobody is behind the pager: the demo must do without a person.
             ("FOREWARN__PROVIDER__PAGER__URL", "http://127.0.0.1:9/".to_owned()),
             ("FOREWARN__PROVIDER__PAGER__SECRET", secrets.tow.clone()),
@@ -196,7 +215,16 @@ mod tests {
 
     fn addresses() -> Addresses {
         let at = |port| format!("http://127.0.0.1:{port}");
-        Addresses { broker: "mqtt://127.0.0.1:1".into(), http: 2, mail: 3, desk: at(4), tow: at(5), phone: at(6) }
+        Addresses {
+            broker: "mqtt://127.0.0.1:1".into(),
+            http: 2,
+            mail: 3,
+            desk: at(4),
+            tow: at(5),
+            phone: at(6),
+            app: at(7),
+            workshop: at(8),
+        }
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Form;
+use super::talk::MessageView;
 use crate::domain::{
-    At, CaseId, Detection, DeviceId, EffectId, Link, Order, Outcome, Receipt, RuleId, Severity, Stop, Value,
+    At, CaseId, Channel, CustomerId, Detection, DeviceId, EffectId, EndpointId, Link, Order, Outcome, Purpose, Receipt,
+    RuleId, Said, Severity, Stop, Value,
 };
 
 /// Everything that can happen to the desk. Each input gives at most one record of the desk log.
@@ -71,6 +73,36 @@ pub enum Input {
     Release {
         /// Which rule.
         rule: RuleId,
+        /// Who.
+        actor: String,
+    },
+    /// A customer is to be erased: `POST /api/v1/customers/{id}/erase`.
+    Erase {
+        /// Whom.
+        customer: CustomerId,
+        /// Even while a safety case of theirs is open.
+        force: bool,
+        /// Who asks for it.
+        actor: String,
+    },
+    /// An erased customer is one again: `POST /api/v1/customers/{id}/readmit`.
+    Readmit {
+        /// Whom.
+        customer: CustomerId,
+        /// Who says so.
+        actor: String,
+    },
+    /// Somebody has written to us or into a ticket. [`Reply::Text`] is to be said to them at once, over the same line;
+    /// [`Reply::NotFound`]: nobody knows them, and nothing was done.
+    Said(Said),
+    /// A person enters (`Some`) or lifts (`None`) an opt-out: `POST /api/v1/opt-outs`.
+    OptOut {
+        /// Which address.
+        endpoint: EndpointId,
+        /// Over what.
+        channel: Channel,
+        /// About what: this and everything less urgent.
+        purpose: Option<Purpose>,
         /// Who.
         actor: String,
     },
@@ -141,8 +173,19 @@ pub struct Step {
     pub watch: Vec<(DeviceId, Watch)>,
     /// Latched episodes that a person has ended: for the journal of the engine, which ends them.
     pub releases: Vec<(DeviceId, RuleId)>,
+    /// Keys of customers to be destroyed or made once the record is durable, before the reply.
+    pub keys: Vec<KeyChange>,
     /// The answer to whoever asked.
     pub reply: Reply,
+}
+
+/// What is to be done to the key of a customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChange {
+    /// To destroy: the customer is erased.
+    Destroy(CustomerId),
+    /// To make a new one, although there was one that was destroyed.
+    Readmit(CustomerId),
 }
 
 /// Whether to forward a device's facts.
@@ -162,6 +205,8 @@ pub enum Reply {
     Done,
     /// What to say in a call.
     Speech(Speech),
+    /// What to answer a message with, over the line that it came by.
+    Text(String),
     /// There is no such case or effect.
     NotFound,
     /// Not possible now, for people.
@@ -239,6 +284,9 @@ pub struct CaseView {
     pub goals: Vec<GoalView>,
     /// What was and will be done.
     pub effects: Vec<EffectView>,
+    /// What was said by us and to us, over all channels; oldest first.
+    #[serde(default)]
+    pub conversation: Vec<MessageView>,
     /// What was measured, decided, said, to whom, when; oldest first.
     pub timeline: Vec<TimelineEntry>,
 }

@@ -643,8 +643,13 @@ pub(super) fn is_settled(change: &Change<'_>, id: CaseId) -> bool {
 
 /// Whether the customer was told of times.
 pub(super) fn was_offered(change: &Change<'_>, id: CaseId) -> bool {
-    let offered = |b: &BookingRow| b.answered.is_some() || b.state >= BookingState::Proposed;
-    change.of_case::<BookingRow, _>(id, StepId::from("")).iter().any(|(_, b)| offered(b))
+    let plan = change.get::<CaseRow>(&id).and_then(|c| change.plan(&c));
+    plan.is_some_and(|plan| proposed(change, &plan, id))
+}
+
+/// The times that a message would offer are just being looked for: it waits for them.
+pub(super) fn is_looking(change: &Change<'_>, row: &EffectRow) -> bool {
+    asks(change, row) && word_of(change, row.case) == "slots"
 }
 
 /// The workshop is being asked right now, or a customer is coming: the case is not over.

@@ -7,7 +7,7 @@
 use super::change::Change;
 use super::rows::{BreakerRow, CaseRow, HoldRow, PageRow, Why};
 use super::{Reply, TimelineKind, hold, pages, rules};
-use crate::domain::{CaseId, QueueName, RuleId};
+use crate::domain::{Breaker, CaseId, Device, QueueName, RuleId};
 
 type Key = (RuleId, String);
 
@@ -16,9 +16,7 @@ pub(super) fn admit(change: &mut Change<'_>, id: CaseId, rule: &RuleId) -> bool 
     let guards = change.config.guards.get(rule);
     let Some(breaker) = guards.and_then(|g| g.breaker.as_ref()) else { return false };
     let device = change.get::<CaseRow>(&id).and_then(|c| change.config.registry.devices.get(&c.device));
-    let by = breaker.by.as_deref();
-    let group = by.and_then(|by| device?.attribute(by)).unwrap_or("").to_owned();
-    let key = (rule.clone(), group);
+    let key = (rule.clone(), group_of(breaker, device));
     let mut row = change.get::<BreakerRow>(&key).unwrap_or_default();
     if !row.tripped {
         row.acted.retain(|at| change.now.since(*at) < breaker.per);
@@ -27,7 +25,7 @@ pub(super) fn admit(change: &mut Change<'_>, id: CaseId, rule: &RuleId) -> bool 
             change.put(key, row);
             return false;
         }
-        let of = by.map_or_else(String::new, |by| format!(" ({by} = {})", key.1));
+        let of = breaker.by.as_ref().map_or_else(String::new, |by| format!(" ({by} = {})", key.1));
         let why = format!("more than {} cases of rule {rule} within {}{of}", breaker.max, breaker.per);
         row = BreakerRow { tripped: true, trip: row.trip + 1, why, ..BreakerRow::default() };
     }
@@ -36,6 +34,11 @@ pub(super) fn admit(change: &mut Change<'_>, id: CaseId, rule: &RuleId) -> bool 
     change.say(id, TimelineKind::Decided, format!("held until a person releases it: {}", row.why), None);
     ask(change, &key, row, id);
     true
+}
+
+/// The devices that are counted together with this one.
+pub(super) fn group_of(breaker: &Breaker, device: Option<&Device>) -> String {
+    breaker.by.as_ref().and_then(|by| device?.attribute(by)).unwrap_or("").to_owned()
 }
 
 /// Asks a person, once for the trip; the reason is kept true for whoever is asked later.

@@ -3,13 +3,16 @@
 use super::change::Change;
 use super::goals::{self, Wake};
 use super::rows::{CaseRow, GoalState, StepRow, StepState, TicketRow};
-use super::{TimelineKind, book, case, dispatch, pages, reach};
+use super::{TimelineKind, book, case, dispatch, pages, reach, talk};
 use crate::domain::{CaseId, StepId};
 use crate::playbook::{Compensation, Held, Mirror, Playbook};
 
 /// Looks whether one of the `[[cancel]]` conditions has become true.
 pub(super) fn watch(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: &mut Wake) {
     let Some(mut case) = change.get::<CaseRow>(&id).filter(|c| c.backing_out.is_none()) else { return };
+    if talk::is_after_end(change, id) {
+        return;
+    }
     let mut held = case.cancel_held.clone();
     held.resize(plan.cancels.len(), Held::default());
     let mut fired = None;

@@ -7,9 +7,10 @@ use super::book::BookingRow;
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{
-    CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow, StepState, TicketRow,
+    BudgetKey, BudgetRow, CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow,
+    StepState, TicketRow,
 };
-use super::{Reply, TimelineKind, goals, hold, latch, pages, position, rules, stop, ticket};
+use super::{Reply, TimelineKind, goals, hold, latch, pages, position, rules, stop, talk, ticket};
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
@@ -185,14 +186,11 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
     for (queue, _) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
         change.delete::<PageRow>((id, queue));
     }
-    for (step, mut ticket) in change.of_case::<TicketRow, _>(id, StepId::from("")) {
-        ticket.close = None;
-        ticket.close_effect = None;
-        change.put((id, step), ticket);
-    }
     for (step, _) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
         change.delete::<BookingRow>((id, step));
     }
+    open_tickets(change, id);
+    talk::plan_runs_again(change, id);
     let text = format!("{}: {} again ({}); case reopened", d.device, d.title, severity_of(d));
     change.say(id, TimelineKind::Measured, text, None);
     change.note(
@@ -200,6 +198,26 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
         Mirror::Note,
         &format!("Measured again: {} ({}). The case is open again.", d.title, severity_of(d)),
     );
+}
+
+fn open_tickets(change: &mut Change<'_>, id: CaseId) {
+    for (step, mut ticket) in change.of_case::<TicketRow, _>(id, StepId::from("")) {
+        ticket.close = None;
+        ticket.close_effect = None;
+        change.put((id, step), ticket);
+    }
+}
+
+/// Opens a closed case again for a person, who has to close it: its plan is not run a second time.
+pub(super) fn open_again(change: &mut Change<'_>, id: CaseId, why: &str) {
+    let Some(mut row) = change.get::<CaseRow>(&id).filter(|c| !c.is_open()) else { return };
+    row.closed_at = None;
+    row.outcome = None;
+    row.backing_out = None;
+    row.wake_at = Some(change.now);
+    change.put(id, row);
+    open_tickets(change, id);
+    change.say(id, TimelineKind::Decided, format!("the case is open again: {why}"), None);
 }
 
 /// A detection for a case that is open; `new`: of an episode that is not yet part of it.
@@ -340,6 +358,7 @@ pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
     }
     latch::release(change, id);
     hold::closed(change, id);
+    talk::answered(change, id);
     stop::closed(change, id);
     pages::acknowledge(change, id, outcome);
     drop_waiting(change, id);
@@ -388,6 +407,26 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
     for episode in episodes {
         change.delete::<EpisodeRow>(episode);
     }
+    talk::forget(change, id);
     change.delete::<CaseRow>(id);
     change.touched.remove(&id);
+    forget_around(change, id, &row);
+}
+
+/// What only a case was kept for: facts of its device, its budgets of past days, the text of an old plan.
+fn forget_around(change: &mut Change<'_>, id: CaseId, row: &CaseRow) {
+    if !change.base.open_by_device.contains_key(&row.device) {
+        change.delete::<FactsRow>(row.device.clone());
+    }
+    let today = change.now.as_secs().div_euclid(86_400);
+    let day = |day| BudgetKey::DeviceDay(row.device.clone(), day);
+    let past: Vec<BudgetKey> = change.base.rows.budgets.range(day(0)..day(today)).map(|(key, _)| key.clone()).collect();
+    for key in past {
+        change.delete::<BudgetRow>(key);
+    }
+    let current = change.config.playbooks.iter().any(|p| p.hash == row.plan);
+    let needed = |other: &CaseRow| other.plan == row.plan;
+    if !current && !change.base.rows.cases.iter().any(|(other, row)| *other != id && needed(row)) {
+        change.delete::<PlanRow>(row.plan);
+    }
 }

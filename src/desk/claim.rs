@@ -4,8 +4,8 @@
 use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
-use super::{Provider, TimelineKind, book, news, stop};
-use crate::domain::{At, EffectId, EndpointKind, Purpose, Span};
+use super::{Provider, TimelineKind, book, news, optout, reached, stop, wrong};
+use crate::domain::{At, EffectId, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
 use crate::playbook::QuietHours;
 
@@ -59,6 +59,7 @@ fn send(change: &mut Change<'_>, id: EffectId, mut row: EffectRow) {
     match order::build(change, id, &row, ask) {
         Ok(order) => {
             spend(change, &row);
+            reached::note(change, id, &row);
             let (case, text) = (row.case, sent_line(&row));
             let quiet = matches!(row.delivery.kind, Kind::DispatchStatus | Kind::TicketNote | Kind::BookStatus);
             change.put(id, row);
@@ -166,22 +167,34 @@ fn contact_gate(
     if endpoint.opted_out {
         return Gate::Drop("opted out".to_owned());
     }
-    let kind = if row.delivery.kind == Kind::Mail { EndpointKind::Email } else { EndpointKind::Phone };
+    if wrong::is_marked(change, &case.device, &endpoint.id) {
+        return Gate::Drop("it is not the right person for this device".to_owned());
+    }
+    let channel = row.delivery.kind.channel();
+    if let Some(why) = channel.and_then(|c| optout::why_not(change, &endpoint.id, c, row.delivery.purpose)) {
+        return Gate::Drop(why);
+    }
+    let kind = endpoint.kind;
     if !customer.consents_to(row.delivery.purpose, kind, change.now) {
         return Gate::Drop("no consent for this purpose and channel".to_owned());
     }
     let Some(plan) = change.plan(case) else { return Gate::Drop("its playbook cannot be read".to_owned()) };
+    if book::is_looking(change, row) {
+        return Gate::Wait(change.now + Span::from_secs(10), "free times are being looked for".to_owned());
+    }
+    // The answer to what the customer has asked for just now is no contact of ours.
+    if book::is_invitation(change, id, row) {
+        return Gate::Open;
+    }
     let quiet = plan.policy.quiet_hours == QuietHours::Respect && row.delivery.purpose != Purpose::Safety;
     if let Some(at) = change.config.settings.quiet_hours.free_at(change.now, &customer.tz).filter(|_| quiet) {
         return Gate::Wait(at, "quiet hours of the recipient".to_owned());
-    }
-    if book::is_invitation(change, id, row) {
-        return Gate::Open;
     }
     let max = plan.policy.contact_max;
     let limit = match row.delivery.kind {
         Kind::Call => max.calls,
         Kind::Sms => max.sms,
+        Kind::AppPush => max.app_pushes,
         _ => max.emails,
     };
     let sent = change.effects(row.case).into_iter().filter(|(other, e)| {

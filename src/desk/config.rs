@@ -76,6 +76,25 @@ impl Default for Settings {
     }
 }
 
+/// `[contact]` of the settings file: how often and when people are contacted, beyond what each playbook says.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Contact {
+    /// What a message of the customer does after the case was closed, within the time in which it may be reopened.
+    pub reply_after_close: AfterClose,
+}
+
+/// What a message does to a closed case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterClose {
+    /// Opens it again; a person is asked.
+    #[default]
+    Reopen,
+    /// Leaves it closed; a person is asked.
+    Person,
+}
+
 /// A configured provider, as the desk sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Provider {
@@ -131,6 +150,8 @@ pub struct Config {
     pub queues: BTreeMap<QueueName, Vec<Person>>,
     /// `[desk]`.
     pub settings: Settings,
+    /// `[contact]`.
+    pub contact: Contact,
     /// What is looked at before a case of a rule acts; rules that ask for nothing need not be named.
     pub guards: BTreeMap<RuleId, Guards>,
     /// How long faults take to become breakdowns, at the earliest and at the latest, as their rules promise (`lead`).

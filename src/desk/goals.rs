@@ -7,7 +7,7 @@ use super::facts::CaseFacts;
 use super::hold::Leave;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
 use super::{
-    TimelineKind, book, cancel, case, command, dispatch, hold, latch, pages, reach, sla, ticket, wait, webhook,
+    TimelineKind, book, cancel, case, command, dispatch, hold, latch, pages, reach, sla, talk, ticket, wait, webhook,
 };
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
 use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
@@ -281,7 +281,7 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
         return set_wake(change, id, *wake);
     }
     if case.backing_out.is_some() {
-        if cancel::is_finished(change, id) {
+        if cancel::is_finished(change, id) && !talk::waits(change, id) {
             case::close(change, id, "false_alarm");
         } else {
             wake.at(change.now + Span::from_mins(1));
@@ -309,7 +309,8 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     }
     let Some(case) = change.get::<CaseRow>(&id) else { return };
     let settled = case.goals.iter().all(|g| g.state.is_settled()) && !latch::holds(change, id);
-    if settled && !held && !under_way(&change.jobs(id)) && !book::under_way(change, id) && !telling(change, id) {
+    let busy = under_way(&change.jobs(id)) || book::under_way(change, id) || telling(change, id);
+    if settled && !held && !talk::waits(change, id) && !busy {
         case::close(change, id, "served");
     }
     // Nothing waits for ever: an open case without any other wake-up is looked at again.

@@ -16,7 +16,7 @@ use crate::playbook::{Playbook, Step, Verb};
 
 /// How long a case waits for its parent device to fail too: a gateway that dies is noticed by its own silence, at about
 /// the time at which its devices are, not before.
-const SETTLING: Span = Span::from_mins(2);
+pub(super) const SETTLING: Span = Span::from_mins(2);
 /// Parents of parents that are followed.
 const MAX_DEPTH: usize = 8;
 

@@ -126,7 +126,7 @@ fn answered(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) 
     let Some(case) = change.get::<CaseRow>(&row.case) else { return Reply::NotFound };
     let before = change.get::<ContactRow>(&link.effect).and_then(|c| key_of(&c.result));
     if counts(&case, row) && before != Some(digit) {
-        news::tapped(change, link.effect, row, digit);
+        news::answered_with(change, link.effect, row, digit, "tap");
     }
     Reply::Done
 }

@@ -216,7 +216,7 @@ fn known_person(customer: &Customer, devices: &[&Device]) -> KnownPerson {
 }
 
 /// The digits of a number as the network shows it: `00` and `+` in front are the same.
-fn digits(number: &str) -> String {
+pub(super) fn digits(number: &str) -> String {
     let all: String = number.chars().filter(char::is_ascii_digit).collect();
     all.strip_prefix("00").map_or(all.clone(), str::to_owned)
 }

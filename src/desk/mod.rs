@@ -21,6 +21,8 @@ mod command;
 mod config;
 mod deadline;
 mod dispatch;
+mod dossier;
+mod erase;
 mod facts;
 mod goals;
 mod hold;
@@ -30,12 +32,14 @@ mod link;
 mod lookup;
 mod news;
 mod notes;
+mod optout;
 mod order;
 mod pages;
 mod plan;
 mod position;
 mod quiet;
 mod reach;
+mod reached;
 mod record;
 mod rows;
 mod rules;
@@ -43,26 +47,31 @@ mod seal;
 mod settle;
 mod sla;
 mod speech;
+mod standing;
 mod state;
 mod stop;
+mod talk;
 mod ticket;
 mod view;
 mod wait;
 mod webhook;
+mod wrong;
 
 use std::sync::Arc;
 
 pub use api::{
-    Act, CaseSummary, CaseView, EffectView, GoalView, Input, Reply, Speech, SpeechThen, Step, SwitchView,
+    Act, CaseSummary, CaseView, EffectView, GoalView, Input, KeyChange, Reply, Speech, SpeechThen, Step, SwitchView,
     TimelineEntry, TimelineKind, Watch,
 };
 pub use book::{Hours, Workshop};
-pub use config::{Config, NewRules, Person, Provider, Settings};
+pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings};
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
+pub use optout::OptOutView;
 pub use quiet::QuietWindow;
 pub use record::Record;
 pub use seal::{Key, Keyring};
+pub use talk::MessageView;
 
 pub use crate::playbook::ProviderKind;
 
@@ -90,6 +99,9 @@ pub enum Error {
 /// The desk: its state, and what it does about whatever happens.
 #[derive(Debug)]
 pub struct Desk {
+    /// As it was handed in.
+    given: Arc<Config>,
+    /// The same without the erased: what all decisions are made with.
     config: Arc<Config>,
     state: State,
 }
@@ -98,7 +110,9 @@ impl Desk {
     /// An empty desk.
     #[must_use]
     pub fn new(config: Arc<Config>) -> Self {
-        Self { config, state: State::default() }
+        let mut desk = Self { given: config.clone(), config, state: State::default() };
+        desk.leave_out_erased();
+        desk
     }
 
     /// Takes in stored rows.
@@ -106,12 +120,15 @@ impl Desk {
     /// # Errors
     /// A row that this program cannot read; the state is then incomplete and must not be used.
     pub fn load(&mut self, rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<(), Error> {
-        rows.into_iter().try_for_each(|(key, row)| self.state.put(&key, Some(&row)))
+        rows.into_iter().try_for_each(|(key, row)| self.state.put(&key, Some(&row)))?;
+        self.leave_out_erased();
+        Ok(())
     }
 
     /// Other settings, playbooks, texts or registry from now on. Open cases keep the playbook they were opened with.
     pub fn reload(&mut self, config: Arc<Config>) {
-        self.config = config;
+        self.given = config;
+        self.leave_out_erased();
     }
 
     /// What is to be done about `input`. Changes nothing: make the record durable, [`Self::apply`] it, then release
@@ -123,8 +140,9 @@ impl Desk {
         settle::settle(&mut change);
         let watch = settle::watches(&change);
         let releases = std::mem::take(&mut change.releases);
+        let keys = std::mem::take(&mut change.keys);
         let (record, orders) = change.finish();
-        Step { record, orders, watch, releases, reply }
+        Step { record, orders, watch, releases, keys, reply }
     }
 
     /// Takes over what a record changed; the same way live and when the state is rebuilt from the log.
@@ -133,9 +151,22 @@ impl Desk {
     /// A row that this program cannot read.
     pub fn apply(&mut self, record: &Record) -> Result<(), Error> {
         self.state.apply(record)?;
+        if erase::concerns(record) {
+            self.leave_out_erased();
+        }
         #[cfg(debug_assertions)]
         self.check_invariants_of(record);
         Ok(())
+    }
+
+    fn leave_out_erased(&mut self) {
+        self.config = erase::without_erased(&self.given, &self.state);
+    }
+
+    /// What it works with, as it was handed in.
+    #[must_use]
+    pub fn given(&self) -> &Arc<Config> {
+        &self.given
     }
 
     /// Whether both desks know the same: rows and everything derived from them, timers included.

@@ -2,10 +2,14 @@
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
+use super::speech::CHOICES;
 use super::{
-    Reply, TimelineKind, book, cancel, case, claim, dispatch, goals, latch, notes, order, pages, rules, speech, ticket,
+    Reply, TimelineKind, book, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, rules, speech,
+    ticket, wrong,
 };
-use crate::domain::{CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Receipt, ReceiptKind};
+use crate::domain::{
+    AppProgress, CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Purpose, Receipt, ReceiptKind,
+};
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;
 
@@ -54,20 +58,26 @@ pub(super) fn receipt(change: &mut Change<'_>, receipt: &Receipt) -> Reply {
             }
             happened(change, receipt.effect, &Event::Receipt(receipt));
         }
-        ReceiptKind::Call { .. } | ReceiptKind::Sms { .. } => {
+        ReceiptKind::Call { .. } | ReceiptKind::Sms { .. } | ReceiptKind::App { .. } => {
             happened(change, receipt.effect, &Event::Receipt(receipt));
         }
     }
     Reply::Done
 }
 
-/// The called person pressed a key.
+/// The called person pressed a key, or tapped a choice in the app.
 fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
+    if row.delivery.kind == Kind::AppPush {
+        return chosen(change, receipt, row, digit);
+    }
     let page = matches!(row.target, Target::Person { .. });
+    if !page && matches!(digit, '7' | '8') {
+        return not_me(change, receipt.effect, row, digit);
+    }
     if !page && book::asks(change, row) {
         return choice(change, receipt, row, digit);
     }
-    let known = if page { matches!(digit, '1') } else { matches!(digit, '1' | '2' | '9') };
+    let known = if page { digit == '1' } else { CHOICES.iter().any(|(c, ..)| *c == digit) };
     if !known {
         // Neither yes nor no: say it again.
         return Reply::Speech(speech::present(change, receipt.effect, row, 1));
@@ -80,6 +90,8 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
             let who = order::person(change, row).and_then(|p| p.name.clone());
             let who = who.unwrap_or_else(|| "a person of the queue".to_owned());
             case::take_over(change, case_id, &who);
+        } else {
+            pages::acknowledge(change, case_id, "a person of the queue");
         }
         return Reply::Speech(speech::thanks(change, row));
     }
@@ -110,14 +122,46 @@ fn choice(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: ch
     })
 }
 
+/// A choice of a message in the app. Back ends repeat what we may have lost: a second time it is no news.
+fn chosen(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
+    if !speech::choices(change, row).iter().any(|(c, ..)| *c == digit) {
+        return Reply::Refused(format!("the choice {digit} was not offered"));
+    }
+    happened(change, receipt.effect, &Event::Receipt(receipt));
+    if row.delivery.state != State::Confirmed {
+        answered_with(change, receipt.effect, row, digit, "tap");
+    }
+    Reply::Done
+}
+
+/// The called person wants no such calls (7), or is not who was meant (8). Neither has understood anything.
+fn not_me(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) -> Reply {
+    if digit == '8' {
+        wrong::mark(change, effect, row, "key 8");
+        return Reply::Speech(speech::wrong_person(change, row));
+    }
+    if optout::from_effect(change, effect, row, "key 7") {
+        let text = "no more such calls are wanted (key 7)";
+        change.say(row.case, TimelineKind::Answered, text, Some(effect));
+        let whom = notes::whom(change, row);
+        change.note(row.case, Mirror::Contact, &format!("Answered: {whom} wants no more such calls (key 7)."));
+    }
+    // Who hears of danger hears it to its end.
+    Reply::Speech(match row.delivery.purpose {
+        Purpose::Safety => speech::present(change, effect, row, 1),
+        _ => speech::opted_out(change, row),
+    })
+}
+
 /// Why a case is undone when somebody said so.
 const ALL_IS_WELL: &str = "the person called says that all is well";
 
-/// The person tapped an answer on the page of a message: as good as a key in a call.
-pub(super) fn tapped(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) {
+/// The person tapped an answer on the page of a message or in the app (`by` tap) or wrote it (`by` reply): as good as a
+/// key in a call.
+pub(super) fn answered_with(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, by: &str) {
     let receipt = Receipt { effect, provider_ref: None, seq: None, what: ReceiptKind::Key { digit } };
     happened(change, effect, &Event::Receipt(&receipt));
-    confirmed(change, effect, row, digit, "tap");
+    confirmed(change, effect, row, digit, by);
     change.touched.insert(row.case);
     match (digit, speech::queue_of(change, row)) {
         ('2', Some(queue)) => pages::page(change, row.case, &queue, "the customer asks to be called"),
@@ -127,7 +171,7 @@ pub(super) fn tapped(change: &mut Change<'_>, effect: EffectId, row: &EffectRow,
     }
 }
 
-/// Somebody has answered with `digit`, by a `key` of the phone or a `tap` on a page.
+/// Somebody has answered with `digit`: by a `key` of the phone, a `tap` on a page or a `reply`.
 fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, by: &str) {
     let text = format!("the {} was answered with {by} {digit}", row.delivery.kind.as_str());
     change.say(row.case, TimelineKind::Answered, text, Some(effect));
@@ -169,8 +213,12 @@ pub(super) fn contact(change: &mut Change<'_>, effect: EffectId, row: &EffectRow
 /// Steps the machine of an effect and draws the consequences.
 pub(super) fn happened(change: &mut Change<'_>, id: EffectId, event: &Event<'_>) -> Option<News> {
     let mut row = change.get::<EffectRow>(&id)?;
+    let before = row.delivery.state;
     let news = row.delivery.on(&id, change.now, event)?;
     change.put(id, row.clone());
+    if !before.is_taken() && row.delivery.state.is_taken() {
+        note_sent(change, &row);
+    }
     change.touched.insert(row.case);
     match news {
         News::Go(Ask::Reconcile) => claim::ask(change, id, &row),
@@ -211,14 +259,9 @@ fn taken(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
             }
         }
         Kind::DispatchCancel => job_ended(change, row, JobState::Cancelled),
-        Kind::Mail | Kind::Sms | Kind::Webhook | Kind::Command => {
+        Kind::Mail | Kind::Sms | Kind::AppPush | Kind::Webhook | Kind::Command => {
             let text = format!("{} taken by {}", row.delivery.kind.as_str(), row.adapter);
             change.say(row.case, TimelineKind::Answered, text, Some(id));
-            if matches!(row.target, Target::Customer { .. }) {
-                let (way, whom) = (notes::way(row.delivery.kind), notes::whom(change, row));
-                let script = row.script.as_ref().map_or("", |s| s.as_str());
-                change.note(row.case, Mirror::Contact, &format!("Sent {way} to {whom} (\"{script}\")."));
-            }
         }
         Kind::Call
         | Kind::TicketNote
@@ -229,6 +272,16 @@ fn taken(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
         | Kind::BookCreate
         | Kind::BookCancel
         | Kind::BookStatus => {}
+    }
+}
+
+/// A written message is on its way: by the answer of its provider or, if that is slower, by the first news of it.
+fn note_sent(change: &mut Change<'_>, row: &EffectRow) {
+    let written = matches!(row.delivery.kind, Kind::Mail | Kind::Sms | Kind::AppPush);
+    if written && matches!(row.target, Target::Customer { .. }) {
+        let (way, whom) = (notes::way(row.delivery.kind), notes::whom(change, row));
+        let script = row.script.as_ref().map_or("", |s| s.as_str());
+        change.note(row.case, Mirror::Contact, &format!("Sent {way} to {whom} (\"{script}\")."));
     }
 }
 
@@ -287,6 +340,11 @@ fn answered(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Even
             _ => return,
         },
         (Kind::Sms, _) => "the text message is delivered",
+        (Kind::AppPush, Event::Receipt(r)) => match r.what {
+            ReceiptKind::App { progress: AppProgress::Opened } => "the message in the app is opened",
+            ReceiptKind::App { .. } => "the message in the app is delivered",
+            _ => return,
+        },
         (Kind::Command, _) => {
             change.note(row.case, Mirror::Note, "The device says that it has done what it was told.");
             "the device has done it"
@@ -305,6 +363,8 @@ fn result(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<
         Event::Receipt(Receipt { what: ReceiptKind::Call { progress }, .. }) => Some(*progress),
         _ => None,
     };
+    let opened =
+        matches!(event, Event::Receipt(Receipt { what: ReceiptKind::App { progress: AppProgress::Opened }, .. }));
     let word = match (row.delivery.state, progress) {
         (State::Failed, Some(CallProgress::Busy)) => "busy",
         (State::Failed, Some(CallProgress::NoAnswer | CallProgress::Canceled)) => "no_answer",
@@ -313,8 +373,19 @@ fn result(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<
         (State::Failed | State::Dead, _) => "undeliverable",
         (State::Unknown, _) => "unknown",
         (State::Delivered, _) if row.delivery.kind == Kind::Call => "answered_unconfirmed",
+        (State::Delivered, _) if opened => "answered_unconfirmed",
         (State::Delivered, _) => "delivered_unread",
         _ => return,
     };
-    contact(change, id, row, |c| word.clone_into(&mut c.result));
+    contact(change, id, row, |c| {
+        // How the line ended says less than what the person said, and what was opened stays opened.
+        let kept = match c.result.as_str() {
+            "wrong_person" | "opted_out" => true,
+            "answered_unconfirmed" => word == "delivered_unread",
+            _ => false,
+        };
+        if !kept {
+            word.clone_into(&mut c.result);
+        }
+    });
 }

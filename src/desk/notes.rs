@@ -3,20 +3,21 @@
 
 use super::change::Change;
 use super::rows::{CaseRow, EffectRow, Target};
-use crate::domain::{CallProgress, CustomerId, JobState};
+use crate::domain::{CallProgress, CaseId, CustomerId, JobState};
 use crate::outbox::Kind;
 
 /// Whom a message goes to, as people say it: `the driver`. Names stay out of tickets.
 pub(super) fn whom(change: &Change<'_>, row: &EffectRow) -> String {
     match &row.target {
-        Target::Customer { customer, .. } => role(change, row, customer),
+        Target::Customer { customer, .. } => role_in(change, row.case, customer),
         Target::Person { queue, .. } => format!("the {queue}"),
         Target::Nobody => "nobody".to_owned(),
     }
 }
 
-fn role(change: &Change<'_>, row: &EffectRow, customer: &CustomerId) -> String {
-    let case = change.get::<CaseRow>(&row.case);
+/// Who a customer is for a case: `the driver`.
+pub(super) fn role_in(change: &Change<'_>, case: CaseId, customer: &CustomerId) -> String {
+    let case = change.get::<CaseRow>(&case);
     let device = case.and_then(|c| change.config.registry.devices.get(&c.device));
     let role = device.and_then(|d| d.parties.iter().find(|(_, c)| *c == customer));
     role.map_or_else(|| "the customer".to_owned(), |(role, _)| format!("the {role}"))
@@ -27,6 +28,7 @@ pub(super) fn way(kind: Kind) -> &'static str {
     match kind {
         Kind::Call => "a call",
         Kind::Sms => "a text message",
+        Kind::AppPush => "a message in the app",
         _ => "an e-mail",
     }
 }

@@ -7,10 +7,10 @@ use serde_json::{Value as Json, json};
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow, JobRow, PageRow, Target};
-use super::{Person, book};
+use super::{Person, book, speech, talk};
 use crate::domain::{
-    CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind, Purpose,
-    SmsWork, Span, TicketWork, WebhookWork, Work,
+    AppWork, CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind,
+    Purpose, SmsWork, Span, TicketWork, WebhookWork, Work,
 };
 use crate::outbox::{Ask, Kind};
 use crate::playbook::{Part, Verb};
@@ -41,6 +41,7 @@ pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask
         Kind::BookSearch | Kind::BookHold | Kind::BookCreate | Kind::BookCancel | Kind::BookStatus => {
             Work::Book(book::work(change, id, row)?)
         }
+        Kind::AppPush => maker.app()?,
     };
     Ok(Order {
         effect: id,
@@ -128,11 +129,11 @@ impl Maker<'_, '_> {
     }
 
     fn sms(&self) -> Result<Work, String> {
-        let (_, body) = self.render(Part::Sms, &self.facts(true))?;
-        let safety = self.row.delivery.purpose == Purpose::Safety;
-        // A stale text misleads: "stop now" must not arrive tomorrow.
-        let validity = if safety { Span::from_mins(10) } else { Span::from_hours(4) };
-        Ok(Work::Sms(SmsWork { to: self.address()?, body, validity }))
+        let (locale, mut body) = self.render(Part::Sms, &self.facts(true))?;
+        if customer(self.change, self.row).is_some() && self.row.delivery.purpose != Purpose::Safety {
+            body = format!("{body} {}", speech::short(self.change, "opt-out-hint", Part::Sms, &locale).1);
+        }
+        Ok(Work::Sms(SmsWork { to: self.address()?, body, validity: self.validity() }))
     }
 
     fn mail(&self) -> Result<Work, String> {
@@ -155,12 +156,39 @@ impl Maker<'_, '_> {
         }))
     }
 
+    fn app(&self) -> Result<Work, String> {
+        let facts = self.facts(true);
+        let (_, title) = self.render(Part::AppTitle, &facts)?;
+        let (locale, text) = self.render(Part::App, &facts)?;
+        let label = |&(key, script, label): &(char, &str, &str)| {
+            let rendered = self.change.config.messages.render(script, Part::App, &locale, &json!({}));
+            (key, rendered.map_or_else(|_| label.to_owned(), |(_, text)| text))
+        };
+        let page = facts["link"]["answer"].as_str().or(facts["case"]["url"].as_str());
+        let choices = speech::choices(self.change, self.row).iter().map(label).collect();
+        Ok(Work::App(AppWork {
+            user: self.address()?,
+            purpose: self.row.delivery.purpose,
+            title,
+            text,
+            case: (self.row.case.short(), page.unwrap_or_default().to_owned()),
+            choices,
+            valid_until: self.change.now + self.validity(),
+            locale,
+        }))
+    }
+
+    /// A stale text misleads: "stop now" must not arrive tomorrow.
+    fn validity(&self) -> Span {
+        if self.row.delivery.purpose == Purpose::Safety { Span::from_mins(10) } else { Span::from_hours(4) }
+    }
+
     fn about(&self) -> Result<String, String> {
         self.row.about.clone().ok_or_else(|| "it is about nothing".to_owned())
     }
 
     fn text(&self) -> String {
-        self.row.text.clone().unwrap_or_default()
+        talk::fill_in(self.change, self.row.case, self.row.text.as_deref().unwrap_or_default())
     }
 
     fn ticket(&self) -> Result<TicketWork, String> {

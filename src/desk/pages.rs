@@ -46,6 +46,21 @@ pub(super) fn acknowledge(change: &mut Change<'_>, id: CaseId, who: &str) {
     }
 }
 
+/// Somebody was asked before and has not answered what is asked now: they are asked again.
+pub(super) fn page_anew(change: &mut Change<'_>, id: CaseId) {
+    for (queue, row) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
+        if row.acked_by.is_some() {
+            change.delete::<PageRow>((id, queue));
+        }
+    }
+}
+
+/// Whether the page is still waited for.
+pub(super) fn is_asked(change: &Change<'_>, row: &EffectRow) -> bool {
+    let Target::Person { queue, .. } = &row.target else { return false };
+    change.get::<PageRow>(&(row.case, queue.clone())).is_some_and(|p| p.acked_by.is_none())
+}
+
 pub(super) fn drive(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     for (queue, mut row) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
         if row.acked_by.is_some() {

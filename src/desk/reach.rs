@@ -7,9 +7,10 @@ use super::change::Change;
 use super::goals::{self, Wake};
 use super::plan::Effect;
 use super::rows::{AdhocReach, EffectRow, RungRow, RungState, StepRow, StepState, Target};
-use super::{TimelineKind, book, pages};
+use super::{TimelineKind, book, pages, wrong};
 use crate::domain::{
-    At, CaseId, CustomerId, EffectId, EndpointId, EndpointKind, GoalName, Role, ScriptId, Span, StepId,
+    At, CaseId, Customer, CustomerId, EffectId, Endpoint, EndpointId, EndpointKind, GoalName, Role, ScriptId, Span,
+    StepId,
 };
 use crate::outbox::{Event, Kind, State};
 use crate::playbook::{ProviderKind, Reach, Rung, Until, Via};
@@ -120,7 +121,13 @@ fn proof(change: &Change<'_>, id: CaseId, step: &StepId, reach: &Reach, row: &St
     change
         .effects(id)
         .into_iter()
-        .find(|(_, e)| e.step == *step && e.planned_at >= run && e.delivery.kind.is_contact() && shows(e))
+        .find(|(_, e)| {
+            !wrong::went_astray(change, e)
+                && e.step == *step
+                && e.planned_at >= run
+                && e.delivery.kind.is_contact()
+                && shows(e)
+        })
         .map(|(_, e)| format!("{} ({})", e.delivery.kind.as_str(), e.delivery.state.as_str()))
 }
 
@@ -210,7 +217,7 @@ impl Run<'_> {
             },
             // A text message that did not arrive after all, a mail that bounced.
             RungState::Holding => match row.effect.and_then(|e| change.get::<EffectRow>(&e)) {
-                Some(e) if e.delivery.state.is_lost() => {
+                Some(e) if e.delivery.state.is_lost() || wrong::went_astray(change, &e) => {
                     next_person(row, change.now);
                     true
                 }
@@ -222,6 +229,10 @@ impl Run<'_> {
 
     fn look(&self, change: &Change<'_>, rung: &Rung, row: &mut RungRow, effect: EffectId) -> bool {
         let Some(e) = change.get::<EffectRow>(&effect) else { return false };
+        if wrong::went_astray(change, &e) && !e.delivery.state.is_in_flight() {
+            next_person(row, change.now);
+            return true;
+        }
         let call = e.delivery.kind == Kind::Call;
         let d = &e.delivery;
         match d.state {
@@ -259,7 +270,10 @@ impl Run<'_> {
     fn person(&self, change: &Change<'_>, kind: EndpointKind, n: u32) -> Option<(CustomerId, EndpointId)> {
         let case = change.get::<super::rows::CaseRow>(&self.id)?;
         let people = change.config.registry.people(&case.device, &self.reach.who);
-        let mut able = people.filter_map(|c| c.endpoint(kind).map(|e| (c.id.clone(), e.id.clone())));
+        // Another number of theirs rather than one that turned out to be somebody else's.
+        let known = |e: &&Endpoint| e.kind == kind && !e.opted_out && !wrong::is_marked(change, &case.device, &e.id);
+        let best = |c: &Customer| c.endpoints.iter().find(known).or_else(|| c.endpoint(kind)).map(|e| e.id.clone());
+        let mut able = people.filter_map(|c| Some((c.id.clone(), best(c)?)));
         able.nth(usize::try_from(n).ok()?)
     }
 }
@@ -269,6 +283,7 @@ pub(super) fn means(via: &Via) -> Option<(Kind, ProviderKind, EndpointKind)> {
         Via::Call => Some((Kind::Call, ProviderKind::Voice, EndpointKind::Phone)),
         Via::Sms => Some((Kind::Sms, ProviderKind::Sms, EndpointKind::Phone)),
         Via::Email => Some((Kind::Mail, ProviderKind::Smtp, EndpointKind::Email)),
+        Via::AppPush => Some((Kind::AppPush, ProviderKind::App, EndpointKind::App)),
         Via::Human(_) => None,
     }
 }

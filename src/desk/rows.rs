@@ -6,15 +6,21 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 
 use super::TimelineEntry;
 use super::book::BookingRow;
+use super::erase::ErasedRow;
+use super::optout::OptOutRow;
+use super::reached::ReachedRow;
 use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
+use super::talk::{MessageRow, TalkRow};
+use super::wrong::WrongRow;
 use crate::domain::{
-    AdapterName, At, CaseId, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence, FaultName,
-    GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, Span, StepId, Value,
+    AdapterName, At, CaseId, Channel, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence,
+    FaultName, GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, Span, StepId, Value,
 };
 use crate::outbox::{Delivery, Window};
 use crate::playbook::{Held, SourceHash, Until, Via};
@@ -424,6 +430,23 @@ macro_rules! tables {
             fn pending_mut(pending: &mut Pending) -> &mut BTreeMap<$key, Option<Self>> { &mut pending.$name }
         })*
 
+        impl Rows {
+            /// Those rows whose key or content `about` picks, table by table, at most `most` of each.
+            pub(super) fn json(&self, about: &dyn Fn(&[u8]) -> bool, most: usize) -> Json {
+                let mut tables = serde_json::Map::new();
+                $({
+                    let picked = self.$name.iter().filter(|(key, row)| {
+                        about(&encode_key::<$row>(key)) || about(&encode_row(*row))
+                    });
+                    let rows: Vec<Json> = picked.take(most).map(|(key, row)| as_json(key, row)).collect();
+                    if !rows.is_empty() {
+                        tables.insert(stringify!($name).to_owned(), rows.into());
+                    }
+                })*
+                tables.into()
+            }
+        }
+
         impl Pending {
             /// As changes of a record, table by table in key order.
             pub(super) fn encode(&self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
@@ -481,9 +504,27 @@ tables! {
     latches: EpisodeId => LatchRow, b'x';
     holds: CaseId => HoldRow, b'o';
     breakers: (RuleId, String) => BreakerRow, b'k';
+    messages: (CaseId, u32) => MessageRow, b'M';
+    talks: CaseId => TalkRow, b'N';
+    optouts: (EndpointId, Channel) => OptOutRow, b'Q';
+    reached: CustomerId => ReachedRow, b'R';
+    wrongs: (DeviceId, EndpointId) => WrongRow, b'W';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
     bookings: (CaseId, StepId) => BookingRow, b'B';
+    erased: CustomerId => ErasedRow, b'X';
+}
+
+impl Rows {
+    /// Everything that is sealed.
+    pub(super) fn sealed(&self) -> Vec<&Sealed> {
+        let positions = self.facts.values().filter_map(|f| f.position.as_ref());
+        self.jobs.values().map(|j| &j.body).chain(positions).collect()
+    }
+}
+
+fn as_json(key: &impl Serialize, row: &impl Serialize) -> Json {
+    json!({ "key": serde_json::to_value(key).unwrap_or(Json::Null), "row": serde_json::to_value(row).unwrap_or(Json::Null) })
 }
 
 /// The first byte of the keys of cases.

@@ -17,6 +17,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use secrecy::{ExposeSecret as _, SecretBox};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::domain::CustomerId;
 
@@ -137,6 +138,27 @@ impl Keyring {
         };
         serde_json::from_slice(&key?.open(&sealed.place, &sealed.sealed)?).ok()
     }
+
+    /// Whether there is a key of this customer, or was one.
+    pub(super) fn knows(&self, customer: &CustomerId) -> bool {
+        self.customers.contains_key(customer) || self.erased.contains(customer)
+    }
+
+    /// Opens every sealed value within `json`, which is made of stored rows, for `reader`: what is another's stays closed,
+    /// what is erased says so.
+    pub(super) fn open_all(&self, reader: &CustomerId, json: &mut Json) {
+        match json {
+            Json::Array(items) => items.iter_mut().for_each(|item| self.open_all(reader, item)),
+            Json::Object(fields) if fields.len() == 3 && fields.contains_key("sealed") => {
+                let sealed = serde_json::from_value::<Sealed>(Json::Object(fields.clone())).ok();
+                let others = sealed.as_ref().and_then(|s| s.owner.as_ref()).is_some_and(|owner| owner != reader);
+                let open = sealed.filter(|_| !others).and_then(|s| self.open(&s));
+                *json = open.unwrap_or_else(|| Json::from(if others { "of another person" } else { "erased" }));
+            }
+            Json::Object(fields) => fields.iter_mut().for_each(|(_, value)| self.open_all(reader, value)),
+            _ => {}
+        }
+    }
 }
 
 /// A value that only the key of its owner opens; as JSON inside, so that it can be shown without knowing its type.
@@ -197,5 +219,19 @@ mod tests {
         assert_eq!(read(&ring), [true; 4]);
         assert_eq!(read(&after), [false, true, true, true]);
         assert_eq!(read(&Keyring::default()), [false; 4]);
+
+        let rows =
+            || serde_json::json!({ "rows": [{ "body": sealed[0] }, { "body": sealed[1] }, { "body": sealed[2] }] });
+        for (ring, reader, expected) in [
+            (&ring, &a, ["text", "of another person", "text"]),
+            (&after, &a, ["erased", "of another person", "text"]),
+            (&after, &b, ["of another person", "text", "text"]),
+        ] {
+            let mut json = rows();
+            ring.open_all(reader, &mut json);
+            let shown: Vec<&str> =
+                json["rows"].as_array().unwrap().iter().map(|r| r["body"].as_str().unwrap()).collect();
+            assert_eq!(shown, expected);
+        }
     }
 }

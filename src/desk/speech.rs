@@ -5,22 +5,33 @@ use std::collections::BTreeMap;
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, news, notes, order, reach};
-use crate::domain::{CallProgress, EffectId, QueueName, Receipt, ReceiptKind};
+use super::{PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, news, notes, order, pages, reach};
+use crate::domain::{CallProgress, EffectId, Purpose, QueueName, Receipt, ReceiptKind};
 use crate::outbox::{Event, Kind, State};
 use crate::playbook::{Mirror, Part, Until, Verb, Via};
 
-/// A caller who says nothing three times is not there.
+/// A person who says nothing three times is not there.
 const LAST_TURN: u32 = 3;
 
-/// The texts that a call needs besides its own.
-pub(super) const SCRIPTS: [(&str, &str); 5] = [
+/// The texts without facts: what a call needs besides its own, and the answers to words like STOP.
+pub(super) const SCRIPTS: [(&str, &str); 11] = [
     ("call-thanks", "Thank you. Goodbye."),
     ("call-connect", "We are connecting you. Please hold the line."),
     ("call-all-well", "Thank you. We are taking everything back. Goodbye."),
     ("call-over", "This call is no longer needed. Goodbye."),
     ("call-goodbye", "We could not hear a key. Goodbye."),
+    ("call-wrong-person", "Thank you. We will not call you about this again. Goodbye."),
+    ("call-opt-out", "Thank you. You will get no more such calls. Goodbye."),
+    ("opt-out-hint", "STOP ends these messages."),
+    ("opt-out-done", "You will get no more messages from us here. Reply START to get them again."),
+    ("opt-in-done", "You will get our messages here again. Reply STOP to end them."),
+    ("opt-out-help", "We write about your own device only. Reply STOP to end these messages, START to get them again."),
 ];
+
+/// What a person who is told something may answer, by key or by tap: the script of its label in the app, and the label
+/// if there is no such file.
+pub(super) const CHOICES: [(char, &str, &str); 3] =
+    [('1', "choice-1", "I understand"), ('2', "choice-2", "Please call me"), ('9', "choice-9", "All is well")];
 
 pub(super) fn answered(change: &mut Change<'_>, effect: EffectId, turn: u32, provider_ref: &str) -> Reply {
     let Some(row) = change.get::<EffectRow>(&effect).filter(|r| r.delivery.kind == Kind::Call) else {
@@ -42,7 +53,9 @@ pub(super) fn answered(change: &mut Change<'_>, effect: EffectId, turn: u32, pro
 pub(super) fn present(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, turn: u32) -> Speech {
     let page = matches!(row.target, Target::Person { .. });
     let Some(case) = change.get::<CaseRow>(&row.case) else { return over(change, row) };
-    if (!case.is_open() || case.backing_out.is_some()) && (!row.compensation || page) {
+    // A person may be asked about a closed case, too: somebody has written.
+    let asked = page && pages::is_asked(change, row);
+    if (!case.is_open() || case.backing_out.is_some()) && (!row.compensation || page) && !asked {
         return over(change, row);
     }
     if row.delivery.state == State::Confirmed {
@@ -61,7 +74,11 @@ pub(super) fn present(change: &mut Change<'_>, effect: EffectId, row: &EffectRow
     let locale = order::locale(change, row);
     let then = if page || wants_a_key(change, row, &case) { SpeechThen::Listen } else { SpeechThen::HangUp };
     match change.config.messages.render(script, Part::Voice, &locale, &facts) {
-        Ok((locale, text)) => {
+        Ok((locale, mut text)) => {
+            // Whoever may do without such calls is told how, in each of them.
+            if !page && then == SpeechThen::Listen && row.delivery.purpose != Purpose::Safety {
+                text = format!("{text} {}", short(change, "opt-out-hint", Part::Voice, &locale).1);
+            }
             commit(change, effect, row, turn, script, &locale, &facts);
             Speech { locale, text, then }
         }
@@ -72,6 +89,18 @@ pub(super) fn present(change: &mut Change<'_>, effect: EffectId, row: &EffectRow
             over(change, row)
         }
     }
+}
+
+/// What may be answered to a message in the app: nothing, unless the step waits for an answer.
+pub(super) fn choices(change: &Change<'_>, row: &EffectRow) -> &'static [(char, &'static str, &'static str)] {
+    let step = change.get::<StepRow>(&(row.case, row.step.clone()));
+    let plan = change.get::<CaseRow>(&row.case).and_then(|c| change.plan(&c));
+    let until = match (step.and_then(|s| s.adhoc), plan.as_ref().and_then(|p| p.step(&row.step)).map(|s| &s.verb)) {
+        (Some(adhoc), _) => Some(adhoc.until),
+        (None, Some(Verb::Reach(reach))) => Some(reach.until),
+        _ => None,
+    };
+    if until == Some(Until::HumanConfirmed) { &CHOICES } else { &[] }
 }
 
 /// Announcements end; everything else asks for a key.
@@ -137,6 +166,14 @@ pub(super) fn all_well(change: &Change<'_>, row: &EffectRow) -> Speech {
     said(change, row, "call-all-well", SpeechThen::HangUp)
 }
 
+pub(super) fn wrong_person(change: &Change<'_>, row: &EffectRow) -> Speech {
+    said(change, row, "call-wrong-person", SpeechThen::HangUp)
+}
+
+pub(super) fn opted_out(change: &Change<'_>, row: &EffectRow) -> Speech {
+    said(change, row, "call-opt-out", SpeechThen::HangUp)
+}
+
 fn over(change: &Change<'_>, row: &EffectRow) -> Speech {
     said(change, row, "call-over", SpeechThen::HangUp)
 }
@@ -166,11 +203,15 @@ pub(super) fn queue_of(change: &Change<'_>, row: &EffectRow) -> Option<QueueName
 
 /// A short sentence without facts; the built-in one if its file is missing.
 fn said(change: &Change<'_>, row: &EffectRow, script: &str, then: SpeechThen) -> Speech {
-    let wanted = order::locale(change, row);
-    let rendered = change.config.messages.render(script, Part::Voice, &wanted, &serde_json::json!({}));
-    let (locale, text) = rendered.unwrap_or_else(|_| {
+    let (locale, text) = short(change, script, Part::Voice, &order::locale(change, row));
+    Speech { locale, text, then }
+}
+
+/// The locale and text of one of [`SCRIPTS`].
+pub(super) fn short(change: &Change<'_>, script: &str, part: Part, wanted: &str) -> (String, String) {
+    let rendered = change.config.messages.render(script, part, wanted, &serde_json::json!({}));
+    rendered.unwrap_or_else(|_| {
         let text = SCRIPTS.iter().find(|(s, _)| *s == script).map_or("Goodbye.", |(_, t)| t);
         ("en".to_owned(), text.to_owned())
-    });
-    Speech { locale, text, then }
+    })
 }

@@ -37,6 +37,7 @@ impl Desk {
             waits_for: self.waits_for(id),
             goals: goals.collect(),
             effects: self.effects_of(id).filter_map(|e| self.effect_view(&e)).collect(),
+            conversation: self.conversation(id),
             timeline: timeline.collect(),
         })
     }

@@ -68,6 +68,8 @@ pub enum Work {
     Webhook(WebhookWork),
     /// An appointment.
     Book(BookWork),
+    /// A message in the customer's own app.
+    App(AppWork),
 }
 
 /// An e-mail, rendered.
@@ -208,6 +210,27 @@ pub struct CommandWork {
     pub expires_at: At,
 }
 
+/// A message for the customer's own app, rendered; their back end shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppWork {
+    /// Whom their back end knows by this name.
+    pub user: String,
+    /// BCP 47, of the texts.
+    pub locale: String,
+    /// Safety may break through the phone's "do not disturb".
+    pub purpose: Purpose,
+    /// One line.
+    pub title: String,
+    /// Plain text.
+    pub text: String,
+    /// The short id of the case, and where it is read.
+    pub case: (String, String),
+    /// What may be answered: key and label. The keys are those of a call. None: nothing is asked.
+    pub choices: Vec<(char, String)>,
+    /// Not to be shown after that: a stale text misleads.
+    pub valid_until: At,
+}
+
 /// A JSON body for a signed webhook.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WebhookWork {
@@ -267,7 +290,7 @@ pub enum ReceiptKind {
         /// The state.
         progress: CallProgress,
     },
-    /// The called person pressed a key.
+    /// The called person pressed a key, or tapped the choice of that key in the app.
     Key {
         /// `0`-`9`, `*`, `#`.
         digit: char,
@@ -294,6 +317,23 @@ pub enum ReceiptKind {
         /// What it said.
         detail: String,
     },
+    /// The state of a message in the app.
+    App {
+        /// The state.
+        progress: AppProgress,
+    },
+}
+
+/// States of a message in the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppProgress {
+    /// On the phone. Not a proof that anybody read it.
+    Delivered,
+    /// Somebody looked at it. Not a proof that it was understood.
+    Opened,
+    /// Will not arrive: no phone has the app any more.
+    Failed,
 }
 
 /// States of a call, in the words of the Twilio shape.

@@ -9,6 +9,7 @@ mod effect;
 mod guard;
 mod id;
 mod link;
+mod message;
 mod pos;
 mod registry;
 mod shard;
@@ -19,8 +20,9 @@ mod value;
 pub use booking::{BookWork, BookingNews, BookingProgress, Invitation, InviteMethod, Slot};
 pub use detection::{Change, Detection, Evidence, Level, Mode, Severity};
 pub use effect::{
-    CallProgress, CallWork, CommandWork, DispatchWork, Job, JobState, JobUpdate, MailWork, Order, OrderKind, Outcome,
-    Place, Purpose, Receipt, ReceiptKind, SmsProgress, SmsWork, TicketWork, Vehicle, WebhookWork, Work,
+    AppProgress, AppWork, CallProgress, CallWork, CommandWork, DispatchWork, Job, JobState, JobUpdate, MailWork, Order,
+    OrderKind, Outcome, Place, Purpose, Receipt, ReceiptKind, SmsProgress, SmsWork, TicketWork, Vehicle, WebhookWork,
+    Work,
 };
 pub use guard::{Breaker, Guards, Stop};
 pub use id::{
@@ -28,6 +30,7 @@ pub use id::{
     ModelId, ParseIdError, PlaybookId, QueueName, RuleId, ScriptId, SignalName, StepId,
 };
 pub use link::{Link, PageKind};
+pub use message::{Author, Channel, Said, Sender};
 pub use pos::Pos;
 pub use registry::{Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};
 pub use shard::{SHARDS, shard_of};

@@ -113,6 +113,8 @@ pub enum EndpointKind {
     Phone,
     /// A mailbox.
     Email,
+    /// The customer's own app, behind the provider's back end.
+    App,
 }
 
 /// One way to reach a customer.
@@ -120,9 +122,9 @@ pub enum EndpointKind {
 pub struct Endpoint {
     /// Stable and without meaning: the desk log names this, never the address.
     pub id: EndpointId,
-    /// Phone or mailbox.
+    /// Phone, mailbox or app.
     pub kind: EndpointKind,
-    /// Personal data: the number or the mail address.
+    /// Personal data: the number, the mail address, or the name by which the back end of the app knows them.
     pub address: Arc<str>,
     /// They asked not to be contacted here.
     pub opted_out: bool,

@@ -133,7 +133,7 @@ impl Engine {
         for (model, index) in program.models.iter().zip(&shard.index) {
             let Some(device) = index.get(device).map(|ix| &mut shard.devices[*ix as usize]) else { continue };
             device.life.received_at = at.as_micros();
-            device.life.historical = false;
+            device.set_historical(false);
             let mut work = Work { program: model, scratch: &mut self.scratch, out };
             for rule in model.rules.iter().filter(|r| r.id == *rule) {
                 device.seats(rule.lane).for_each(|part| device.unlatch(&mut work, rule, part));

@@ -56,7 +56,7 @@ pub(super) struct Device {
     pub(super) row: Box<[u64]>,
     pub(super) parts: Parts,
     pub(super) life: Life,
-    /// No timer of a rule is due before this device time.
+    /// No timer of a rule is due before this device time; `i64::MIN` while that has to be worked out.
     pub(super) next: i64,
     /// Healthy time of its entry in the shard's queue.
     pub(super) queued: i64,
@@ -94,10 +94,6 @@ pub(super) struct Life {
     /// Healthy time of the newest message that was not retained.
     pub(super) heard: i64,
     pub(super) received_at: i64,
-    /// Values that expired up to this device time have been seen to.
-    pub(super) done: i64,
-    /// Thresholds of silence up to this healthy time are done.
-    pub(super) silent_done: i64,
     pub(super) historical: bool,
     /// This is the copy on which history runs, not the device as it is now.
     pub(super) is_past: bool,
@@ -169,8 +165,6 @@ impl Life {
             newest: i64::MIN,
             heard: healthy,
             received_at: 0,
-            done: i64::MIN,
-            silent_done: i64::MIN,
             historical: false,
             is_past: false,
         }
@@ -253,6 +247,7 @@ impl Device {
         let passed = self.life.newest.saturating_sub(lateness);
         let ready = self.waiting.partition_point(|s| s.at <= passed);
         self.release(work, ready.max(self.waiting.len().saturating_sub(MAX_WAITING)));
+        self.heard_anew(work.program);
     }
 
     pub(super) fn release(&mut self, work: &mut Work<'_>, count: usize) {
@@ -268,6 +263,7 @@ impl Device {
                 work.scratch.counts.one("forewarn_late_total", [("model", work.program.model.id.as_str())]);
             }
             self.take_late(work, sample);
+            self.heard_anew(work.program);
         } else {
             self.take_in_order(work, sample);
         }
@@ -282,8 +278,15 @@ impl Device {
         self.life.clock = sample.at;
         self.life.anchor = sample.healthy;
         self.life.received_at = sample.received_at;
-        self.life.historical = sample.historical;
+        self.set_historical(sample.historical);
         self.work_in(work, sample);
+    }
+
+    /// Whether what is worked in now is history. Rules that ignore history have no timers in it.
+    pub(super) fn set_historical(&mut self, historical: bool) {
+        if std::mem::replace(&mut self.life.historical, historical) && !historical {
+            self.next = i64::MIN;
+        }
     }
 
     /// Keeps the values of a sample, and steps the operators and rules that read them.
@@ -442,6 +445,7 @@ impl Device {
             }
         }
         self.parts.fill(program, &sample.parts, sample.at);
+        self.next = i64::MIN;
         for (slot, text) in &sample.texts {
             if !self.texts.iter().any(|(s, _)| s == slot) {
                 keep_text(&mut self.texts, *slot, text);
@@ -458,11 +462,12 @@ impl Device {
             for (slot, value) in &sample.values {
                 self.set(work.program, *slot, *value, sample.at);
             }
+            self.next = i64::MIN;
             return;
         }
         sample.at = self.life.clock.saturating_add((sample.healthy - self.life.anchor).max(0));
         self.life.received_at = sample.received_at;
-        self.life.historical = false;
+        self.set_historical(false);
         self.work_in(work, sample);
     }
 

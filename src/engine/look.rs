@@ -33,7 +33,7 @@ impl Device {
         }
         let head = Head::load(&self.row(part)[spec.offset..]);
         // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
-        let clock = !spec.uses.silents.is_empty();
+        let clock = spec.uses.silence();
         let step = Step { last: head.last, now, sample: why == Look::Sample || spec.timed, clock };
         let asked = self.ask(work, spec, part, head, now);
         if asked.idle && step.sample && !spec.timed && spec.bars.is_none() {
@@ -137,6 +137,7 @@ impl Device {
         if step.sample {
             head.last = step.now;
         }
+        head.timer_at = if step.sample { 0 } else { step.now };
         let told = head.moves(seen, step.now, spec.stale_after);
         let live = step.sample && !seen.unknown && !self.life.historical;
         let change = head.in_time(told, live, self.life.historical && spec.on_backfill == OnBackfill::Record);
@@ -185,6 +186,9 @@ struct Seen {
 pub(super) struct Head {
     /// Device time of its last sample.
     pub(super) last: i64,
+    /// Device time at which it was last looked at without a sample, since then; 0 for never. Not kept while its inputs
+    /// are unknown: nothing more can expire.
+    pub(super) timer_at: i64,
     /// First true sample of the open episode.
     pub(super) started_at: i64,
     pub(super) unknown_since: i64,
@@ -207,7 +211,8 @@ impl Head {
         Self {
             last: time(words[0]),
             started_at: time(words[1]),
-            unknown_since: time(words[2]),
+            unknown_since: time(words[2]).max(0),
+            timer_at: time(words[2]).saturating_neg().max(0),
             seq,
             level,
             stale: flags & 1 != 0,
@@ -220,7 +225,7 @@ impl Head {
     pub(super) fn store(self, words: &mut [u64]) {
         words[0] = word(self.last);
         words[1] = word(self.started_at);
-        words[2] = word(self.unknown_since);
+        words[2] = word(if self.unknown_since == 0 { -self.timer_at } else { self.unknown_since });
         let flags = [self.stale, self.latched, self.muted, self.late].map(u64::from);
         let flags = flags[0] | flags[1] << 1 | flags[2] << 2 | flags[3] << 3;
         words[3] = u64::from(self.seq) | u64::from(self.level) << 32 | flags << 40;
@@ -228,8 +233,13 @@ impl Head {
 
     /// Whether no episode is open and nothing is left of the last one that a sample would have to see to.
     fn is_idle(&self) -> bool {
-        let Self { unknown_since, level, stale, latched, muted, late, .. } = *self;
-        unknown_since == 0 && level == 0 && !(stale | latched | muted | late)
+        let Self { unknown_since, timer_at, level, stale, latched, muted, late, .. } = *self;
+        unknown_since == 0 && timer_at == 0 && level == 0 && !(stale | latched | muted | late)
+    }
+
+    /// Device time of the last look at it: what time alone has done up to then has been seen to.
+    pub(super) fn seen(&self) -> i64 {
+        if self.timer_at == 0 { self.last } else { self.timer_at }
     }
 
     /// What there is to tell besides `change`: an episode that only history has shown is told again when a `live` sample

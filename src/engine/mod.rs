@@ -387,6 +387,8 @@ impl Shard {
     /// Puts the device into the queue, unless it is there for this time or an earlier one.
     fn schedule(&mut self, ix: usize, program: &ModelProgram) {
         let device = &mut self.devices[ix];
+        #[cfg(test)]
+        device.check_next(program);
         let due = device.due(program);
         if due < device.queued {
             device.queued = due;

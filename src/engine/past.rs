@@ -62,6 +62,7 @@ impl Device {
                 aside: None,
             };
             device.life.is_past = true;
+            device.life.historical = true;
             device.mute(work.program);
             let stay = Stay { until: sample.at, used_at: sample.received_at };
             self.aside.get_or_insert_default().past = Some(Past { device, stay });
@@ -121,6 +122,6 @@ impl Device {
     /// Whether a rule is not for the samples that are worked in now.
     pub(super) fn skips(&self, rule: &crate::rules::RuleProgram) -> bool {
         let ignored = self.life.historical && rule.on_backfill == OnBackfill::Ignore;
-        ignored || self.life.is_past && !rule.uses.silents.is_empty()
+        ignored || self.life.is_past && rule.uses.silence()
     }
 }

@@ -1,6 +1,6 @@
 //! What the registry says about a device, worked out once: constants, window lengths and which rules watch it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -21,8 +21,6 @@ pub(super) struct Profile {
     pub(super) windows: Vec<i64>,
     /// By rule.
     pub(super) enabled: Vec<bool>,
-    /// Windows of `silent` in rules that watch this device, in microseconds, shortest first.
-    pub(super) silents: Vec<i64>,
     /// As the program numbers them.
     pub(super) zones: Vec<TimeZone>,
     /// Where the devices are.
@@ -50,15 +48,10 @@ impl Profile {
         let zone = device.and_then(|d| self::zone(&d.tz)).unwrap_or(TimeZone::UTC);
         let named = |name: &Option<Arc<str>>| name.as_deref().and_then(self::zone).unwrap_or_else(|| zone.clone());
         let zones = program.zones.iter().map(named).collect();
-        let mut profile = Self { consts, windows, enabled: Vec::new(), silents: Vec::new(), zones, zone };
+        let mut profile = Self { consts, windows, enabled: Vec::new(), zones, zone };
         // Only what is true watches: an unknown attribute does not.
         let watches = |code: &Vec<Ins>| run_static(program, &profile, code) == 1.0;
-        let enabled: Vec<bool> = program.rules.iter().map(|r| r.filter.as_ref().is_none_or(watches)).collect();
-        let on = program.rules.iter().zip(&enabled).filter(|(_, on)| **on);
-        let silents = on.flat_map(|(r, _)| &r.uses.silents).map(|c| micros(profile.consts[usize::from(*c)]));
-        let silents: BTreeSet<i64> = silents.filter(|w| *w > 0).collect();
-        profile.silents = silents.into_iter().collect();
-        profile.enabled = enabled;
+        profile.enabled = program.rules.iter().map(|r| r.filter.as_ref().is_none_or(watches)).collect();
         profile
     }
 

@@ -7,7 +7,7 @@ use super::level::Track;
 use super::look::{Head, Look};
 use super::ops::{micros, time};
 use super::vm::run;
-use crate::rules::{LEVEL_WORDS, MAX_STACK, ModelProgram, OnGap, RULE_WORDS};
+use crate::rules::{LEVEL_WORDS, MAX_STACK, ModelProgram, OnGap, RULE_WORDS, Uses};
 
 impl Device {
     /// What the shard's clock has reached: samples that have waited long enough, timers, silence (T5).
@@ -26,56 +26,41 @@ impl Device {
     ///
     /// A sample shows that device time has passed, and so ends waits that earlier samples cover. That values expired or
     /// nothing was heard is told by the shard's clock alone: between two samples may lie an outage of ours.
+    ///
+    /// When a rule is looked at depends on nothing but its own state: other rules come and go with a reload.
     pub(super) fn run_timers(&mut self, work: &mut Work<'_>, until: i64, received_at: i64, by_clock: bool) {
         loop {
             let first = self.first_deadline(work.program, by_clock);
-            let silent = if by_clock { self.next_silence(work.program) } else { i64::MAX };
-            work.scratch.memo.renew(work.program.folds.len());
-            // Only what is due leaves a trace: a look in vain must not, or it would show when the queue was built anew.
-            if silent.min(first) <= until {
-                self.life.received_at = received_at;
-            }
-            if silent <= until && silent <= first {
-                self.life.silent_done = self.life.anchor + (silent - self.life.clock);
-                for ix in 0..work.program.rules_silent.len() {
-                    let rule = usize::from(work.program.rules_silent[ix]);
-                    self.look(work, rule, silent, Look::Timer);
-                }
-            } else if first <= until {
-                // All at once, or what the first has seen to would not be there for the others.
-                let due: Vec<(usize, Option<usize>)> = self
-                    .seats_of_rules(work.program)
-                    .filter(|(rule, part)| self.deadline(work.program, *rule, *part, by_clock) == first)
-                    .collect();
-                if by_clock {
-                    self.life.done = self.life.done.max(first);
-                }
-                let now = first.max(self.life.clock);
-                for (rule, part) in due {
-                    self.look_at(work, rule, part, now, Look::Timer);
-                    self.forget_missed(work.program, rule, part, now);
-                }
-            } else {
+            if first > until {
                 self.next = if by_clock { first } else { self.first_deadline(work.program, true) };
                 return;
+            }
+            // Only what is due leaves a trace: a look in vain must not, or it would show when the queue was built anew.
+            self.life.received_at = received_at;
+            work.scratch.memo.renew(work.program.folds.len());
+            let due: Vec<(usize, Option<usize>)> = self
+                .seats_of_rules(work.program)
+                .filter(|(rule, part)| self.deadline(work.program, *rule, *part, by_clock) == first)
+                .collect();
+            let now = first.max(self.life.clock);
+            for (rule, part) in due {
+                self.look_at(work, rule, part, now, Look::Timer);
+                self.forget_missed(work.program, rule, part, now);
             }
         }
     }
 
-    /// Device time of the next threshold of silence.
-    fn next_silence(&self, program: &ModelProgram) -> i64 {
-        let life = &self.life;
-        let computed = program.silences.iter().filter_map(|code| {
+    /// The first device time after `seen` at which nothing was heard for as long as a rule asks about.
+    fn next_silence(&self, program: &ModelProgram, uses: &Uses, seen: i64) -> i64 {
+        let fixed = uses.silents.iter().map(|ix| self.profile.consts[usize::from(*ix)]);
+        let computed = uses.lengths.iter().map(|ix| {
             let memo = Memo::default();
-            let view = self.view(program, &memo, None, life.clock);
-            let length = run(&view, code, &mut [0.0; MAX_STACK]);
-            let at = life.heard.saturating_add(micros(length));
-            (length > 0.0 && at > life.silent_done).then_some(at)
+            let view = self.view(program, &memo, None, self.life.clock);
+            run(&view, &program.silences[usize::from(*ix)], &mut [0.0; MAX_STACK])
         });
-        let computed = computed.min();
-        let next = self.profile.silents.iter().map(|w| life.heard.saturating_add(*w)).find(|h| *h > life.silent_done);
-        let next = next.into_iter().chain(computed).min();
-        next.map_or(i64::MAX, |h| life.clock.saturating_add(h - life.anchor))
+        let heard = self.life.clock.saturating_add(self.life.heard - self.life.anchor);
+        let lengths = fixed.chain(computed).filter(|length| *length > 0.0);
+        lengths.map(|length| heard.saturating_add(micros(length))).filter(|at| *at > seen).min().unwrap_or(i64::MAX)
     }
 
     /// Healthy time at which the shard's clock must look at this device again.
@@ -86,10 +71,8 @@ impl Device {
         if life.clock == i64::MIN {
             return waiting;
         }
-        let first = self.next.min(self.next_silence(program));
-        let timer =
-            if first == i64::MAX { i64::MAX } else { life.anchor.saturating_add(first.saturating_sub(life.clock)) };
-        waiting.min(timer)
+        let since = self.next.saturating_sub(life.clock);
+        waiting.min(if self.next == i64::MAX { i64::MAX } else { life.anchor.saturating_add(since) })
     }
 
     /// Every rule with the device or each of the parts that it watches.
@@ -106,12 +89,31 @@ impl Device {
         seats.map(|(rule, part)| self.deadline(program, rule, part, by_clock)).min().unwrap_or(i64::MAX)
     }
 
+    /// A message that no rule was looked at for: silence begins anew all the same.
+    pub(super) fn heard_anew(&mut self, program: &ModelProgram) {
+        let silences = self.seats_of_rules(program).filter(|(rule, _)| program.rules[*rule].uses.silence());
+        let first = silences.map(|(rule, part)| self.deadline(program, rule, part, true)).min();
+        self.next = self.next.min(first.unwrap_or(i64::MAX));
+    }
+
+    /// No timer is due before [`Device::next`].
+    #[cfg(test)]
+    pub(super) fn check_next(&self, program: &ModelProgram) {
+        let first = if self.life.clock == i64::MIN { i64::MAX } else { self.first_deadline(program, true) };
+        assert!(
+            self.next <= first,
+            "{}: a timer at {first} is missed, the next is thought to be at {}",
+            self.id,
+            self.next
+        );
+    }
+
     /// The next device time at which the rule may change without a sample of its own, as far as the shard's clock
     /// (`by_clock`) or a sample of the device can tell; `i64::MAX` for none.
     pub(super) fn deadline(&self, program: &ModelProgram, rule: usize, part: Option<usize>, by_clock: bool) -> i64 {
         let spec = &program.rules[rule];
-        let clock = !spec.uses.silents.is_empty();
-        if !self.profile.enabled[rule] || clock && !by_clock {
+        let clock = spec.uses.silence();
+        if !self.profile.enabled[rule] || self.skips(spec) || clock && !by_clock {
             return i64::MAX;
         }
         let row = self.row(part);
@@ -132,10 +134,11 @@ impl Device {
             return first;
         }
         if let Some(bars) = spec.bars.as_ref().filter(|_| clock || spec.uses.known)
-            && let Bar::Until(at) = self.bar(program, bars, part, self.life.clock.max(self.life.done))
+            && let Bar::Until(at) = self.bar(program, bars, part, self.life.clock.max(head.seen()))
         {
             first = first.min(at);
         }
+        first = first.min(self.next_silence(program, &spec.uses, head.seen()));
         let firing = head.level != 0;
         if firing && head.unknown_since != 0 && !head.stale {
             first = first.min(head.unknown_since.saturating_add(spec.stale_after));
@@ -148,7 +151,7 @@ impl Device {
                 let rows = seats.map(|ix| self.row(Some(ix))).chain((slot.lane == 0).then_some(&*self.row));
                 for set_at in rows.map(|row| time(row[slot.offset + 1])) {
                     let ends = set_at.saturating_add(slot.ttl).saturating_add(1);
-                    if set_at != 0 && ends > self.life.done {
+                    if set_at != 0 && ends > head.seen() {
                         first = first.min(ends);
                     }
                 }

@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::auth::{Caller, ToAck, ToAct, ToRead};
+use super::auth::{Caller, Scope, ToAck, ToAct, ToRead};
 use super::problem::Problem;
 use super::router::WholeBody;
 use super::server::App;
@@ -59,14 +59,17 @@ pub(super) async fn list(
     Ok(Json(ListAnswer { at: (app.clock)(), cases }))
 }
 
-/// `GET /api/v1/cases/{id}`: one case.
+/// `GET /api/v1/cases/{id}`: one case. What people wrote is in it for tokens that may look people up, too.
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    _: Caller<ToRead>,
+    caller: Caller<ToRead>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<impl IntoResponse, Problem> {
     let case = resolve(&app, id).await?;
-    let view = app.desk.show(case).await?.ok_or_else(no_such_case)?;
+    let mut view = app.desk.show(case).await?.ok_or_else(no_such_case)?;
+    if !caller.may(Scope::Lookup) {
+        view.conversation.iter_mut().for_each(|m| m.text = None);
+    }
     Ok(Json(view))
 }
 
@@ -130,7 +133,9 @@ pub(super) async fn tell(
     input: Input,
 ) -> Result<impl IntoResponse + use<>, Problem> {
     match app.desk.tell(input).await? {
-        Reply::Done | Reply::Speech(_) => Ok(Json(json!({ "id": case, "short": case.short(), "done": done }))),
+        Reply::Done | Reply::Speech(_) | Reply::Text(_) => {
+            Ok(Json(json!({ "id": case, "short": case.short(), "done": done })))
+        }
         Reply::NotFound => Err(no_such_case()),
         Reply::Refused(reason) => {
             Err(Problem::new(StatusCode::CONFLICT, "refused", reason).hint("look at the case first"))

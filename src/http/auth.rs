@@ -34,6 +34,8 @@ pub enum Scope {
     Act,
     /// Look people up by phone number, mail address or device: shows names.
     Lookup,
+    /// See everything that is stored of a customer, and erase it.
+    Privacy,
     /// Everything.
     Admin,
 }
@@ -47,6 +49,7 @@ impl Scope {
             Self::Ack => "ack",
             Self::Act => "act",
             Self::Lookup => "lookup",
+            Self::Privacy => "privacy",
             Self::Admin => "admin",
         }
     }
@@ -61,10 +64,10 @@ impl fmt::Display for Scope {
 impl FromStr for Scope {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Read, Self::Ack, Self::Act, Self::Lookup, Self::Admin]
+        [Self::Read, Self::Ack, Self::Act, Self::Lookup, Self::Privacy, Self::Admin]
             .into_iter()
             .find(|s| s.as_str() == text)
-            .ok_or_else(|| format!("'{text}' is not a scope: read, ack, act, lookup or admin"))
+            .ok_or_else(|| format!("'{text}' is not a scope: read, ack, act, lookup, privacy or admin"))
     }
 }
 
@@ -103,10 +106,10 @@ impl Tokens {
     }
 
     /// Who speaks, if the token is known and may do `scope`.
-    pub(super) fn check(&self, headers: &HeaderMap, scope: Scope) -> Result<Arc<str>, Problem> {
+    pub(super) fn check(&self, headers: &HeaderMap, scope: Scope) -> Result<&Token, Problem> {
         let token = bearer(headers).and_then(|text| self.find(text)).ok_or_else(Problem::unauthorized)?;
         if token.scopes.contains(&scope) || token.scopes.contains(&Scope::Admin) {
-            return Ok(token.name.clone());
+            return Ok(token);
         }
         Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", format!("this token lacks the scope '{scope}'"))
             .hint("use a token with that scope; scopes stand in the settings under [[http.token]]"))
@@ -148,19 +151,28 @@ macro_rules! demands {
         }
     )*};
 }
-demands!(ToRead => Read, ToAck => Ack, ToAct => Act, ToLookUp => Lookup);
+demands!(ToRead => Read, ToAck => Ack, ToAct => Act, ToLookUp => Lookup, ToPrivacy => Privacy);
 
 /// The name of the token that speaks, which has the demanded scope.
 pub(super) struct Caller<D: Demand> {
     pub(super) name: Arc<str>,
+    scopes: Vec<Scope>,
     demand: PhantomData<D>,
+}
+
+impl<D: Demand> Caller<D> {
+    /// Whether it may do this, too.
+    pub(super) fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
 }
 
 impl<D: Demand> FromRequestParts<Arc<App>> for Caller<D> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        app.tokens.check(&parts.headers, D::SCOPE).map(|name| Self { name, demand: PhantomData })
+        let token = app.tokens.check(&parts.headers, D::SCOPE)?;
+        Ok(Self { name: token.name.clone(), scopes: token.scopes.clone(), demand: PhantomData })
     }
 }
 
@@ -184,8 +196,8 @@ mod tests {
         let tokens = Tokens::new(vec![token("other", [0; 32]), token("me", hash), token("last", [9; 32])]);
         let text = text.expose_secret();
         let good = format!("Bearer {text}");
-        assert_eq!(&*tokens.check(&headers(&[&good]), Scope::Read).unwrap(), "me");
-        assert_eq!(&*tokens.check(&headers(&[&format!("bearer {text}")]), Scope::Read).unwrap(), "me");
+        assert_eq!(&*tokens.check(&headers(&[&good]), Scope::Read).unwrap().name, "me");
+        assert_eq!(&*tokens.check(&headers(&[&format!("bearer {text}")]), Scope::Read).unwrap().name, "me");
         for bad in [
             vec![],
             vec![""],

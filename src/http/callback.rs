@@ -2,14 +2,15 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use tracing::warn;
 
 use super::metrics::CALLBACKS;
 use super::problem::Problem;
 use super::server::App;
 use crate::desk::{Input, Reply};
-use crate::domain::{At, EffectId, Receipt, Span};
+use crate::domain::{AdapterName, At, EffectId, Receipt, Span};
+use crate::wire::{self, webhook};
 
 /// The effect that a callback URL carries.
 pub(super) fn effect(text: Option<&str>) -> Result<EffectId, Problem> {
@@ -41,10 +42,34 @@ pub(super) fn bad_signature(app: &App, kind: &'static str, why: &dyn std::fmt::D
         .hint("sign the URL as it was given to you, with the shared secret")
 }
 
+/// Whether one of these providers signed this (Standard Webhooks) within the replay window.
+pub(super) fn verify(
+    app: &App,
+    secrets: &[(AdapterName, webhook::Secret)],
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(), wire::Error> {
+    let get = |name: &'static str| headers.get(name).and_then(|v| v.to_str().ok()).ok_or(wire::Error::Missing(name));
+    let signed = webhook::Headers {
+        id: get(webhook::ID)?,
+        timestamp: get(webhook::TIMESTAMP)?,
+        signature: get(webhook::SIGNATURE)?,
+    };
+    let now = (app.clock)();
+    let mut result = Err(wire::Error::Signature);
+    for (_, secret) in secrets {
+        result = webhook::verify(secret, signed, body, now);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
 /// Hands news to the desk; returns once it is durable. News that the desk knows already is taken again, without effect.
 pub(super) async fn deliver(app: &App, receipt: Receipt) -> Result<(), Problem> {
     match app.desk.tell(Input::Receipt(receipt)).await? {
-        Reply::Done | Reply::Speech(_) => Ok(()),
+        Reply::Done | Reply::Speech(_) | Reply::Text(_) => Ok(()),
         Reply::NotFound => Err(unknown_effect()),
         Reply::Refused(reason) => Err(Problem::new(StatusCode::CONFLICT, "refused", reason)
             .hint("the request that this belongs to does not expect it")),

@@ -9,11 +9,11 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use serde_json::json;
 
-use super::callback::{bad_signature, counted, deliver, effect};
+use super::callback::{bad_signature, counted, deliver, effect, verify};
 use super::problem::Problem;
 use super::router::WholeBody;
 use super::server::App;
-use crate::wire::{self, webhook};
+use crate::wire;
 
 const KIND: &str = "dispatch";
 
@@ -35,30 +35,11 @@ async fn take(
     body: Result<WholeBody, Problem>,
 ) -> Result<(), Problem> {
     let WholeBody(body) = body?;
-    verify(app, headers, &body).map_err(|why| bad_signature(app, KIND, &why))?;
+    verify(app, &app.callbacks.dispatch, headers, &body).map_err(|why| bad_signature(app, KIND, &why))?;
     let effect = effect(id.as_ref().map(|Path(id)| id.as_str()))?;
     let receipt = wire::dispatch::callback(effect, &body).map_err(|e| {
         Problem::bad_request("bad_body", format!("not the news of a job: {e}"))
             .hint("job, seq and state are required; instants are RFC 3339")
     })?;
     deliver(app, receipt).await
-}
-
-/// Whether one of our dispatch providers signed this within the replay window.
-fn verify(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<(), wire::Error> {
-    let get = |name: &'static str| headers.get(name).and_then(|v| v.to_str().ok()).ok_or(wire::Error::Missing(name));
-    let signed = webhook::Headers {
-        id: get(webhook::ID)?,
-        timestamp: get(webhook::TIMESTAMP)?,
-        signature: get(webhook::SIGNATURE)?,
-    };
-    let now = (app.clock)();
-    let mut result = Err(wire::Error::Signature);
-    for (_, secret) in &app.callbacks.dispatch {
-        result = webhook::verify(secret, signed, body, now);
-        if result.is_ok() {
-            break;
-        }
-    }
-    result
 }

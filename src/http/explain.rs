@@ -7,12 +7,24 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::auth::{Caller, ToRead};
 use super::problem::Problem;
 use super::server::App;
 use crate::domain::DeviceId;
+use crate::engine::Explanation;
+
+/// The answer: how the rule stands with the device, and what has become of it on the desk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// What the engine says.
+    #[serde(flatten)]
+    pub rule: Explanation,
+    /// What the desk says, in sentences: its case, and why until when it is held.
+    #[serde(default)]
+    pub desk: Vec<String>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +35,7 @@ pub(super) struct Asked {
 }
 
 /// `GET /api/v1/explain?rule=…&device=…[&component=…]`: the parts of the rule's conditions with their values, and
-/// sentences. The thread that owns the device answers between its messages.
+/// sentences. The thread that owns the device answers between its messages; the desk says what has become of it.
 pub(super) async fn explain(
     State(app): State<Arc<App>>,
     _: Caller<ToRead>,
@@ -35,7 +47,10 @@ pub(super) async fn explain(
     };
     let Query(Asked { rule, device, component }) = query.map_err(bad)?;
     match app.engine.explain(rule, DeviceId::from(device), component).await? {
-        Ok(told) => Ok(Json(told)),
+        Ok(rule) => {
+            let desk = app.desk.standing(rule.rule.clone(), rule.device.clone(), rule.episode).await?;
+            Ok(Json(Explained { rule, desk }))
+        }
         Err(error) => {
             let near = error.near.as_ref().map_or_else(String::new, |near| format!("; there is '{near}'"));
             let message = format!("{error}{near}");

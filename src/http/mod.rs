@@ -12,24 +12,31 @@
 //! | `GET /metrics` | see [`MetricsAccess`] | Prometheus text |
 //! | `POST /twilio/voice?e=&n=` | signed | TwiML within 5 s |
 //! | `POST /twilio/status?e=`, `POST /twilio/sms-status?e=` | signed | 204 once durable |
-//! | `POST /dispatch/{effect}` | signed (Standard Webhooks) | 200 once durable |
+//! | `POST /dispatch/{effect}`, `POST /app/{effect}` | signed (Standard Webhooks) | 200 once durable |
+//! | `POST /twilio/sms` | signed | TwiML: what to answer, if anything |
 //! | `GET /l/{token}`, `POST /l/{token}` | whoever has the link | the page of a message; only `POST` acts |
 //! | `GET /api/v1/cases?closed=&limit=` | token, scope `read` | the list |
 //! | `GET /api/v1/cases/{id}` | token, scope `read` | one case; `id` is the full id or its first 4 or more characters |
+//! | `GET /api/v1/opt-outs` | token, scope `read` | who does not want to be contacted, over what |
+//! | `POST /api/v1/opt-outs` | token, scope `act` | enters or lifts one |
 //! | `POST /api/v1/cases/{id}/ack` | token, scope `ack` | done |
+//! | `GET /api/v1/customers/{id}`, `POST …/erase`, `POST …/readmit` | token, scope `privacy` | everything stored of a person; done |
 //! | `POST /api/v1/cases/{id}/close` | token, scope `act` | done; body `{"reason": "…"}` |
 //!
 //! Every error is `{"error":{"code","message","hint"}}`.
 
 mod act;
 mod api;
+mod app;
 mod auth;
 mod callback;
+mod customer;
 mod dispatch;
 mod explain;
 mod link;
 mod lookup;
 mod metrics;
+mod opt_outs;
 mod probes;
 mod problem;
 mod router;
@@ -38,6 +45,7 @@ mod settings;
 mod twilio;
 
 pub use auth::{Scope, Token, Tokens, new_token};
+pub use explain::Explained;
 pub use metrics::{MetricsError, install_metrics};
 pub use probes::Health;
 pub use server::{CallbackSecrets, Deps, Error, Limits, serve};

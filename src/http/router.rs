@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{act, api, dispatch, explain, link, lookup, probes, twilio};
+use super::{act, api, app, customer, dispatch, explain, link, lookup, opt_outs, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -28,10 +28,13 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/twilio/voice", post(twilio::voice))
         .route("/twilio/status", post(twilio::call_status))
         .route("/twilio/sms-status", post(twilio::sms_status))
+        .route("/twilio/sms", post(twilio::sms))
         .route("/dispatch/{effect}", post(dispatch::callback))
+        .route("/app/{effect}", post(app::callback))
         .route("/l/page.css", get(link::style))
         .route("/l/{token}", get(link::show).post(link::act))
         .route("/api/v1/lookup", get(lookup::lookup))
+        .route("/api/v1/opt-outs", get(opt_outs::list).post(opt_outs::change))
         .route("/api/v1/cases", get(api::list))
         .route("/api/v1/cases/{id}", get(api::show))
         .route("/api/v1/cases/{id}/ack", post(api::ack))
@@ -39,6 +42,9 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/cases/{id}/stop", post(act::stop_case))
         .route("/api/v1/stop", get(act::switches).post(act::stop))
         .route("/api/v1/rules/{rule}/release", post(api::release))
+        .route("/api/v1/customers/{id}", get(customer::dossier))
+        .route("/api/v1/customers/{id}/erase", post(customer::erase))
+        .route("/api/v1/customers/{id}/readmit", post(customer::readmit))
         .route("/api/v1/explain", get(explain::explain))
         .fallback(async || Problem::not_found("there is nothing here", "the API begins at /api/v1/cases"))
         .method_not_allowed_fallback(async || {

@@ -71,6 +71,8 @@ pub struct CallbackSecrets {
     pub twilio: Vec<SecretString>,
     /// Webhook secrets of the dispatch providers.
     pub dispatch: Vec<(AdapterName, webhook::Secret)>,
+    /// Webhook secrets of the back ends of apps.
+    pub app: Vec<(AdapterName, webhook::Secret)>,
 }
 
 /// Bounds of the server.

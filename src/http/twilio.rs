@@ -28,6 +28,7 @@ use crate::wire::twilio::{self, Form, Say, Then, twiml};
 const VOICE: &str = "voice";
 const CALL_STATUS: &str = "call_status";
 const SMS_STATUS: &str = "sms_status";
+const SMS: &str = "sms";
 
 /// Turns of one call; a person who has listened so often will not press a key.
 const TURNS_MAX: u32 = 20;
@@ -85,6 +86,26 @@ async fn take_sms_status(
         deliver(app, Receipt { effect, provider_ref: Some(sms.sid), seq: None, what }).await?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /twilio/sms`: somebody has written to one of our numbers. What is to be answered goes back in the same breath.
+pub(super) async fn sms(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<WholeBody, Problem>,
+) -> Result<Response, Problem> {
+    let said = body.and_then(|WholeBody(body)| {
+        let form = signed_form(&app, SMS, &uri, &headers, &body)?;
+        twilio::inbound_sms(&form).map_err(not_understood)
+    });
+    let reply = app.desk.tell(Input::Said(counted(SMS, said)?)).await?;
+    let xml = match reply {
+        Reply::Text(text) => twilio::message(&text),
+        // Whoever writes to us learns nothing about whom we know.
+        _ => twilio::nothing(),
+    };
+    Ok(([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], xml).into_response())
 }
 
 fn not_understood(error: crate::wire::Error) -> Problem {
@@ -161,7 +182,7 @@ impl Turn {
                 Reply::Speech(speech) => return Ok(Answer::Say(speech)),
                 Reply::NotFound => return Ok(Answer::Nothing),
                 // A key that means nothing: the next turn says what can be pressed.
-                Reply::Done | Reply::Refused(_) => {}
+                Reply::Done | Reply::Refused(_) | Reply::Text(_) => {}
             }
         }
         if self.number > TURNS_MAX {
@@ -170,7 +191,7 @@ impl Turn {
         let input = Input::Answered { effect: self.effect, turn: self.number, provider_ref: self.sid.clone() };
         Ok(match app.desk.tell(input).await? {
             Reply::Speech(speech) => Answer::Say(speech),
-            Reply::Done | Reply::NotFound | Reply::Refused(_) => Answer::Nothing,
+            Reply::Done | Reply::NotFound | Reply::Refused(_) | Reply::Text(_) => Answer::Nothing,
         })
     }
 

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Plan, back_off, plan_for};
 use crate::domain::{
-    At, BookingNews, CallProgress, EffectId, JobState, Outcome, Purpose, Receipt, ReceiptKind, SmsProgress, Span,
+    AppProgress, At, BookingNews, CallProgress, EffectId, JobState, Outcome, Purpose, Receipt, ReceiptKind,
+    SmsProgress, Span,
 };
 
 /// Where an effect stands.
@@ -513,6 +514,10 @@ fn reported(what: &ReceiptKind) -> (State, bool, News) {
             SmsProgress::Sent => TAKEN,
             SmsProgress::Delivered => (State::Delivered, false, News::Delivered),
             SmsProgress::Undelivered | SmsProgress::Failed => LOST,
+        },
+        ReceiptKind::App { progress } => match progress {
+            AppProgress::Delivered | AppProgress::Opened => (State::Delivered, false, News::Delivered),
+            AppProgress::Failed => LOST,
         },
         ReceiptKind::Dispatch { update } => match update.state {
             JobState::Offered => TAKEN,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Purpose, Span};
+use crate::domain::{Channel, Purpose, Span};
 
 /// What an effect does to the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub enum Kind {
     BookCancel,
     /// Asks how a booking stands; changes nothing.
     BookStatus,
+    /// A message in the customer's app.
+    AppPush,
 }
 
 impl Kind {
@@ -54,13 +56,26 @@ impl Kind {
             Self::Command => "command",
             Self::Webhook => "webhook",
             Self::BookSearch | Self::BookHold | Self::BookCreate | Self::BookCancel | Self::BookStatus => "booking",
+            Self::AppPush => "app_push",
         }
     }
 
     /// A message to a person, as opposed to an order to a machine or a company.
     #[must_use]
     pub fn is_contact(self) -> bool {
-        matches!(self, Self::Call | Self::Sms | Self::Mail)
+        matches!(self, Self::Call | Self::Sms | Self::Mail | Self::AppPush)
+    }
+
+    /// The way to a person that it is, if it is one.
+    #[must_use]
+    pub fn channel(self) -> Option<Channel> {
+        Some(match self {
+            Self::Call => Channel::Call,
+            Self::Sms => Channel::Sms,
+            Self::Mail => Channel::Email,
+            Self::AppPush => Channel::App,
+            _ => return None,
+        })
     }
 
     /// May be sent again although the first may have arrived.
@@ -99,6 +114,8 @@ pub fn plan_for(kind: Kind, purpose: Purpose, ring: Span, expires: Span) -> Plan
         // A call shows itself by its callbacks; the list of calls is asked when it must have ended.
         Kind::Call => ([Some(ring + Span::from_secs(10)), None], ring + Span::from_secs(10)),
         Kind::Sms => ([Some(Span::from_secs(20)), None], Span::from_secs(60)),
+        // Asking is posting again with the same id, which their back end takes in once.
+        Kind::AppPush => (twice(20), Span::from_secs(60)),
         // Nobody can be asked whether a mail arrived.
         Kind::Mail => ([None, None], Span::from_mins(5)),
         Kind::TicketCreate | Kind::TicketNote | Kind::TicketClose => (twice(12), Span::from_secs(60)),

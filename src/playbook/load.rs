@@ -33,6 +33,8 @@ pub enum ProviderKind {
     Webhook,
     /// Takes appointments.
     Booking,
+    /// Shows messages in the customers' own app.
+    App,
 }
 
 /// What a playbook may refer to.
@@ -255,6 +257,7 @@ fn read_policy(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Opti
     });
     let contact_max = t.table(diags, "contact_max").map(|m| {
         let (calls, sms, emails) = (m.count(diags, "calls"), m.count(diags, "sms"), m.count(diags, "emails"));
+        let pushes = m.count(diags, "app_pushes");
         m.need(diags, "per");
         let per = m.parsed::<Span>(diags, "per", "a duration such as 30m");
         m.finish(diags);
@@ -262,6 +265,7 @@ fn read_policy(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Opti
             calls: calls.map(|c| c.value),
             sms: sms.map(|c| c.value),
             emails: emails.map(|c| c.value),
+            app_pushes: pushes.map(|c| c.value),
             per: per.map_or(Span::from_hours(24), |p| p.value),
         }
     });
@@ -274,6 +278,7 @@ fn read_policy(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Opti
             calls: None,
             sms: None,
             emails: None,
+            app_pushes: None,
             per: Span::from_hours(24),
         }),
         redact,

@@ -31,17 +31,23 @@ pub enum Part {
     Text,
     /// The HTML of a mail.
     Html,
+    /// The title of a message in the app.
+    AppTitle,
+    /// The text of a message in the app; the label of a choice there.
+    App,
     /// A page that a person opens by a one-time link.
     Page,
 }
 
 impl Part {
-    const ALL: [(Self, &str); 6] = [
+    const ALL: [(Self, &str); 8] = [
         (Self::Voice, "voice.txt"),
         (Self::Sms, "sms.txt"),
         (Self::Subject, "email.subject.txt"),
         (Self::Text, "email.txt"),
         (Self::Html, "email.html"),
+        (Self::AppTitle, "app.title.txt"),
+        (Self::App, "app.txt"),
         (Self::Page, "page.html"),
     ];
 
@@ -82,7 +88,8 @@ impl Messages {
             let path = diags.path(*file).to_owned();
             let text = diags.text(*file).clone();
             let Some((locale, script, part)) = split(&path) else {
-                let expected = "its path must end in <locale>/<script>.(voice.txt|sms.txt|email.subject.txt|email.txt|email.html|page.html)";
+                let parts: Vec<&str> = Part::ALL.iter().map(|(_, suffix)| *suffix).collect();
+                let expected = format!("its path must end in <locale>/<script>.({})", parts.join("|"));
                 diags.push(
                     Diagnostic::error("P020", format!("`{path}` is not a message file"))
                         .at(Place { file: *file, span: 0..0 }, "")
@@ -156,7 +163,9 @@ impl Messages {
         let text = template.render(minijinja::context! { locale => locale, ..values(facts) })?;
         let text = match part {
             // Speech and one-line texts: line breaks of the file are not line breaks of the message.
-            Part::Voice | Part::Subject | Part::Sms => text.split_whitespace().collect::<Vec<_>>().join(" "),
+            Part::Voice | Part::Subject | Part::Sms | Part::AppTitle | Part::App => {
+                text.split_whitespace().collect::<Vec<_>>().join(" ")
+            }
             Part::Text | Part::Html | Part::Page => text,
         };
         Ok((locale.to_owned(), text))

@@ -148,6 +148,8 @@ pub struct ContactMax {
     pub sms: Option<u32>,
     /// E-mails.
     pub emails: Option<u32>,
+    /// Messages in the app.
+    pub app_pushes: Option<u32>,
     /// Window.
     pub per: Span,
 }

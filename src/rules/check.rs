@@ -44,7 +44,7 @@ impl Typed {
     /// Whether it can change while a device's registry entry does not.
     pub(super) fn is_static(&self) -> bool {
         let u = &self.uses;
-        u.slots.is_empty() && u.ops.is_empty() && u.silents.is_empty() && !u.age
+        u.slots.is_empty() && u.ops.is_empty() && !u.silence() && !u.age
     }
 }
 

@@ -139,7 +139,6 @@ fn compile(
         ops_by_slot: Vec::new(),
         rules_by_slot: Vec::new(),
         rules_always: Marks::default(),
-        rules_silent: Vec::new(),
         facts: Vec::new(),
         texts: false,
     });
@@ -210,11 +209,8 @@ fn lay_out(mut p: ModelProgram) -> ModelProgram {
     p.rules_by_slot = vec![Marks::default(); p.slots.len()];
     for (ix, rule) in (0_u16..).zip(&p.rules) {
         rule.uses.slots.iter().for_each(|s| p.rules_by_slot[usize::from(*s)].push(ix));
-        if rule.uses.age || !rule.uses.silents.is_empty() {
+        if rule.uses.age || rule.uses.silence() {
             p.rules_always.push(ix);
-        }
-        if !rule.uses.silents.is_empty() {
-            p.rules_silent.push(ix);
         }
     }
     p
@@ -284,11 +280,11 @@ impl RuleCompiler<'_> {
             sequence,
             evidence,
             title: title?,
-            gap: self.gap(!uses.silents.is_empty()),
+            gap: self.gap(uses.silence()),
             on_backfill: rule.on_backfill,
             stale_after: rule.stale_after.as_micros(),
             bars,
-            timed: !uses.silents.is_empty() || uses.known || sequence_times_out,
+            timed: uses.silence() || uses.known || sequence_times_out,
             uses,
             offset: 0,
             trees: Arc::new(self.trees),
@@ -364,7 +360,7 @@ impl RuleCompiler<'_> {
 
     /// Rules are looked at when something they read arrives.
     fn warn_deaf(&mut self, uses: &Uses) {
-        if uses.slots.is_empty() && uses.silents.is_empty() && !uses.age {
+        if uses.slots.is_empty() && !uses.silence() && !uses.age {
             let finding = Diagnostic::warning("R208", format!("rule '{}' reads no signal", self.rule.id.value));
             push_once(self.diags, finding.at(self.rule.id.place.clone(), "never looked at"));
         }

@@ -53,7 +53,7 @@ pub(crate) use check::MAX_STACK;
 pub(crate) use limits::{BAR_WORDS, Bars, Hindrance};
 pub(crate) use program::{
     Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, MAX_LEVELS, ModelProgram, OnBackfill,
-    OnGap, OpSpec, PEAKS, POINTS, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, text_value,
+    OnGap, OpSpec, PEAKS, POINTS, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, Uses, text_value,
 };
 pub(crate) use schedule::{Schedule, Window, zone};
 pub(crate) use tree::{Node, Part};

@@ -73,8 +73,6 @@ pub(crate) struct ModelProgram {
     pub(crate) rules_by_slot: Vec<Marks>,
     /// Rules to evaluate on every sample, because they read time itself.
     pub(crate) rules_always: Marks,
-    /// Rules that read `silent`.
-    pub(crate) rules_silent: Vec<u16>,
     /// Facts: name and slot, by name.
     pub(crate) facts: Vec<(Arc<str>, u16)>,
     /// Whether any slot keeps its text.
@@ -390,8 +388,10 @@ pub(crate) struct Uses {
     pub(crate) folds: BTreeSet<u16>,
     /// The lane of the part whose values it reads; 0 if it reads none outside of a fold.
     pub(crate) lane: u16,
-    /// Constants that are the windows of `silent`.
+    /// Constants that are the windows of `silent`, …
     pub(crate) silents: BTreeSet<u16>,
+    /// … and those of the program's silences that are.
+    pub(crate) lengths: BTreeSet<u16>,
     /// Reads `age`, so time alone changes it.
     pub(crate) age: bool,
     /// Reads `known` or `??`: a value that expires can make it true.
@@ -399,6 +399,11 @@ pub(crate) struct Uses {
 }
 
 impl Uses {
+    /// Whether it changes because nothing is heard.
+    pub(crate) fn silence(&self) -> bool {
+        !self.silents.is_empty() || !self.lengths.is_empty()
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.slots.extend(&other.slots);
         self.ops.extend(&other.ops);
@@ -407,6 +412,7 @@ impl Uses {
         self.folds.extend(&other.folds);
         self.lane = self.lane.max(other.lane);
         self.silents.extend(&other.silents);
+        self.lengths.extend(&other.lengths);
         self.age |= other.age;
         self.known |= other.known;
     }
@@ -509,8 +515,8 @@ pub(crate) struct Item {
     pub(crate) words: usize,
 }
 
-/// Words of a rule before its levels: time of its last sample, start of the episode, since when its inputs are unknown,
-/// and sequence number, level and flags.
+/// Words of a rule before its levels: time of its last sample, start of the episode, since when its inputs are unknown
+/// (or, negative, when time alone last had it looked at), and sequence number, level and flags.
 pub(crate) const RULE_WORDS: usize = 4;
 /// Most levels of a rule.
 pub(crate) const MAX_LEVELS: usize = 8;

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::births::Births;
 use super::covered::Covered;
-use super::desk_thread::{DeskThread, with_keys};
+use super::desk_thread::{DeskThread, destroy_erased, warn_of_erased, with_keys};
 use super::dispatcher::{self, Channels};
 use super::entry::Entry;
 use super::ingest::{Ingest, Router};
@@ -143,8 +143,7 @@ impl Daemon {
         }
         let (store, report) = Store::open(&dir.join("desk"))?;
         note_store(&report, &mut found);
-        let mut desk = Desk::new(with_keys(config, &mut keys)?);
-        desk.load(store.rows()?)?;
+        let desk = load_desk(config, &mut keys, &store)?;
 
         let shared = Arc::new(Shared::new(rules.clone(), threads));
         let checkpoints = dir.join("checkpoints");
@@ -389,6 +388,16 @@ fn engines(dir: &Path, rules: &Rules, threads: usize, found: &mut Recovered) -> 
     }
     let restored = restored.iter().enumerate().map(|(shard, pos)| covered.good_up_to(shard, *pos)).collect();
     Ok((engines, restored))
+}
+
+/// The desk of a store. The erased are left out before any key is made for those whom the registry names.
+pub(super) fn load_desk(config: Arc<desk::Config>, keys: &mut KeyFile, store: &Store) -> Result<Desk, Error> {
+    let mut desk = Desk::new(config.clone());
+    desk.load(store.rows()?)?;
+    destroy_erased(&desk, keys)?;
+    desk.reload(with_keys(config, keys)?);
+    warn_of_erased(&desk);
+    Ok(desk)
 }
 
 fn note_store(report: &store::OpenReport, found: &mut Recovered) {

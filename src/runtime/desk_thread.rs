@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::ports::{Clock, DeskQuestion};
 use super::shard::FromShard;
 use super::shared::Shared;
-use crate::desk::{Config, Desk, Input, Record, Reply, Step, Watch};
+use crate::desk::{Config, Desk, Input, KeyChange, Record, Reply, Step, Watch};
 use crate::domain::{At, DeviceId, Order, RuleId, Span, Stop};
 use crate::store::{self, KeyFile, Store};
 
@@ -58,6 +58,8 @@ struct Round {
     committed: Vec<(usize, u64)>,
     waited: Vec<Span>,
     releases: Vec<(DeviceId, RuleId)>,
+    /// With the place of the reply that waits for it.
+    keys: Vec<(usize, KeyChange)>,
 }
 
 /// Gives a configuration the keys of its customers; those who are new get one.
@@ -66,6 +68,18 @@ pub(super) fn with_keys(config: Arc<Config>, keys: &mut KeyFile) -> Result<Arc<C
     let mut config = Arc::unwrap_or_clone(config);
     config.keys = keys.ring();
     Ok(Arc::new(config))
+}
+
+/// Destroys the keys of everybody whose erasure is on record: a crash may have come in between.
+pub(super) fn destroy_erased(desk: &Desk, keys: &mut KeyFile) -> Result<(), store::Error> {
+    desk.erased().try_for_each(|(customer, at)| keys.destroy(customer, at))
+}
+
+/// The registry is not ours to change.
+pub(super) fn warn_of_erased(desk: &Desk) {
+    for customer in desk.erased_in_registry().iter().take(10) {
+        tracing::warn!(%customer, "was erased and still stands in the registry: nobody is told anything; delete the lines, or readmit the customer");
+    }
 }
 
 impl DeskThread {
@@ -109,6 +123,7 @@ impl DeskThread {
             }
             if now - exported_at >= EXPORT_EVERY {
                 exported_at = now;
+                self.sweep_keys();
                 if let Err(error) = self.store.export(EXPORTS) {
                     tracing::warn!(%error, "the hourly export failed");
                 }
@@ -134,7 +149,10 @@ impl DeskThread {
             biased;
             Some(question) = self.questions.recv() => self.question(question, round),
             Some(config) = self.configs.recv() => match with_keys(config, &mut self.keys) {
-                Ok(config) => self.desk.reload(config),
+                Ok(config) => {
+                    self.desk.reload(config);
+                    warn_of_erased(&self.desk);
+                }
                 Err(error) => tracing::error!(%error, "the desk keeps its playbooks and registry"),
             },
             news = self.shards.recv(), if self.orders.is_some() => match news {
@@ -172,9 +190,14 @@ impl DeskThread {
             DeskQuestion::List { closed, limit, answer } => drop(answer.send(self.desk.list(closed, limit))),
             DeskQuestion::Show(case, answer) => drop(answer.send(self.desk.show(&case).map(Box::new))),
             DeskQuestion::Find(prefix, answer) => drop(answer.send(self.desk.find(&prefix))),
+            DeskQuestion::OptOuts(answer) => drop(answer.send(self.desk.opt_outs())),
             DeskQuestion::Page(link, answer) => drop(answer.send(self.desk.page((self.clock)(), &link))),
             DeskQuestion::Switches(answer) => drop(answer.send(self.desk.switches())),
             DeskQuestion::Lookup(caller, answer) => drop(answer.send(self.desk.lookup(&caller))),
+            DeskQuestion::Dossier(customer, answer) => drop(answer.send(self.desk.dossier(&customer))),
+            DeskQuestion::Standing { rule, device, episode, answer } => {
+                drop(answer.send(self.desk.standing(&rule, &device, episode.as_ref())));
+            }
         }
     }
 
@@ -204,7 +227,7 @@ impl DeskThread {
     }
 
     fn decide(&mut self, input: Input, now: At, round: &mut Round) -> Reply {
-        let Step { record, orders, watch, releases, reply } = self.desk.handle(now, input);
+        let Step { record, orders, watch, releases, keys, reply } = self.desk.handle(now, input);
         if let Some(record) = record {
             if let Err(error) = self.desk.apply(&record) {
                 // The desk cannot read what it has just written: nothing of this may be released.
@@ -216,7 +239,28 @@ impl DeskThread {
         round.orders.extend(orders);
         round.watch.extend(watch);
         round.releases.extend(releases);
+        round.keys.extend(keys.into_iter().map(|key| (round.replies.len(), key)));
         reply
+    }
+
+    fn change_key(&mut self, change: &KeyChange) -> Result<(), store::Error> {
+        match change {
+            KeyChange::Destroy(customer) => self.keys.destroy(customer, (self.clock)())?,
+            KeyChange::Readmit(customer) => self.keys.readmit(customer)?,
+        }
+        self.desk.reload(with_keys(self.desk.given().clone(), &mut self.keys)?);
+        Ok(())
+    }
+
+    /// Once an hour: keys that nobody needs any more are dropped, and what could not be destroyed is destroyed.
+    fn sweep_keys(&mut self) {
+        let swept =
+            destroy_erased(&self.desk, &mut self.keys).and_then(|()| self.keys.retain(&self.desk.keys_needed()));
+        match swept {
+            Ok(0) => {}
+            Ok(dropped) => tracing::info!(dropped, "keys of former customers of whom nothing is stored any more"),
+            Err(error) => tracing::error!(%error, "the keys cannot be changed; it is tried again"),
+        }
     }
 
     async fn tell_all<const N: usize>(&mut self, inputs: [Input; N]) -> bool {
@@ -247,7 +291,7 @@ impl DeskThread {
     }
 
     /// Makes a round durable and releases it. `false`: the log cannot be written; nothing of it is released.
-    async fn finish(&mut self, round: Round) -> bool {
+    async fn finish(&mut self, mut round: Round) -> bool {
         if self.shared.failed() {
             return false;
         }
@@ -257,6 +301,14 @@ impl DeskThread {
                 return false;
             }
             fail::fail_point!("desk-after-commit", |_| std::process::abort());
+        }
+        for (reply, key) in std::mem::take(&mut round.keys) {
+            if let Err(error) = self.change_key(&key) {
+                tracing::error!(%error, ?key, "the keys cannot be changed; it is tried again");
+                if let Some((_, reply)) = round.replies.get_mut(reply) {
+                    *reply = Reply::Refused(format!("it is on record, but not done yet: {error}; it is tried again"));
+                }
+            }
         }
         for waited in round.waited {
             metrics::histogram!("forewarn_publish_to_effect_seconds").record(waited.as_secs_f64());

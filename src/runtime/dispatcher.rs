@@ -104,6 +104,7 @@ fn work_name(order: &Order) -> &'static str {
     match order.work {
         Work::Mail(_) => "mail",
         Work::Sms(_) => "sms",
+        Work::App(_) => "app_push",
         Work::Call(_) => "call",
         Work::Ticket(_) => "ticket",
         Work::Dispatch(_) => "dispatch",

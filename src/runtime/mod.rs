@@ -1,5 +1,6 @@
 //! Threads and queues: ingest, shards, desk, dispatcher; recovery.
 
+mod at_rest;
 mod births;
 mod covered;
 mod daemon;
@@ -12,6 +13,7 @@ pub mod quarantine;
 mod shard;
 mod shared;
 
+pub use at_rest::AtRest;
 pub use daemon::{Daemon, Error, Parts, Probe, Recovered};
 pub use dispatcher::{Channels, Line};
 pub use entry::{BadEntry, Entry};

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::desk::{Caller, CaseSummary, CaseView, Input, LinkPage, Lookup, Reply, SwitchView};
-use crate::domain::{At, CaseId, DeviceId, Link, Order, Outcome, Span, shard_of};
+use crate::desk::{Caller, CaseSummary, CaseView, Input, LinkPage, Lookup, OptOutView, Reply, SwitchView};
+use crate::domain::{At, CaseId, CustomerId, DeviceId, EpisodeId, Link, Order, Outcome, RuleId, Span, shard_of};
 use crate::engine::{Explanation, NoSuchRule};
 
 /// A way out: makes one attempt. Implemented by each adapter in `channels`.
@@ -82,10 +82,25 @@ pub enum DeskQuestion {
     Show(CaseId, oneshot::Sender<Option<Box<CaseView>>>),
     /// The case whose id starts with these characters, if it is exactly one.
     Find(String, oneshot::Sender<Option<CaseId>>),
+    /// Who does not want to be contacted.
+    OptOuts(oneshot::Sender<Vec<OptOutView>>),
     /// The stop switches.
     Switches(oneshot::Sender<Vec<SwitchView>>),
     /// Who calls, and how things stand with their devices.
     Lookup(Caller, oneshot::Sender<Lookup>),
+    /// Everything that is stored of a customer.
+    Dossier(CustomerId, oneshot::Sender<Option<serde_json::Value>>),
+    /// How what a rule has found on a device stands, or what a case of it would meet.
+    Standing {
+        /// The rule.
+        rule: RuleId,
+        /// The device.
+        device: DeviceId,
+        /// What the rule has found, if it is open.
+        episode: Option<EpisodeId>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Vec<String>>,
+    },
     /// The page behind a one-time link, as it is now.
     Page(Link, oneshot::Sender<Result<LinkPage, String>>),
 }
@@ -142,6 +157,25 @@ impl DeskHandle {
     /// Who calls, and how things stand with their devices.
     pub async fn lookup(&self, caller: Caller) -> Result<Lookup, Busy> {
         self.ask(|answer| DeskQuestion::Lookup(caller, answer)).await
+    }
+
+    /// Everything that is stored of a customer; `None` if nothing is.
+    pub async fn dossier(&self, customer: CustomerId) -> Result<Option<serde_json::Value>, Busy> {
+        self.ask(|answer| DeskQuestion::Dossier(customer, answer)).await
+    }
+    /// Who does not want to be contacted.
+    pub async fn opt_outs(&self) -> Result<Vec<OptOutView>, Busy> {
+        self.ask(DeskQuestion::OptOuts).await
+    }
+
+    /// How what a rule has found on a device stands; sentences for people.
+    pub async fn standing(
+        &self,
+        rule: RuleId,
+        device: DeviceId,
+        episode: Option<EpisodeId>,
+    ) -> Result<Vec<String>, Busy> {
+        self.ask(|answer| DeskQuestion::Standing { rule, device, episode, answer }).await
     }
 
     /// The page behind a one-time link, or for the log why there is none.

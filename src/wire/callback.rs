@@ -27,6 +27,12 @@ pub fn dispatch(public_url: &str, effect: &EffectId) -> String {
     format!("{}/dispatch/{effect}", base(public_url))
 }
 
+/// What came of a message in the app.
+#[must_use]
+pub fn app(public_url: &str, effect: &EffectId) -> String {
+    format!("{}/app/{effect}", base(public_url))
+}
+
 fn base(public_url: &str) -> &str {
     public_url.trim_end_matches('/')
 }
@@ -43,5 +49,6 @@ mod tests {
         assert_eq!(voice_status("https://me", &effect), format!("https://me/twilio/status?e={id}"));
         assert_eq!(sms_status("https://me", &effect), format!("https://me/twilio/sms-status?e={id}"));
         assert_eq!(dispatch("https://me", &effect), format!("https://me/dispatch/{id}"));
+        assert_eq!(app("https://me", &effect), format!("https://me/app/{id}"));
     }
 }

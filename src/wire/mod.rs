@@ -4,6 +4,7 @@
 //! receive, so a shape is written down once. Reading is strict about what we rely on (required fields, known states) and
 //! tolerant about what we don't (a provider may add fields any day).
 
+pub mod app;
 pub mod booking;
 pub mod callback;
 pub mod command;

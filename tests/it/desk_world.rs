@@ -6,19 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use forewarn::desk::{
-    Config, Desk, Input, Keyring, Links, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen, Watch,
+    Config, Contact, Desk, Hours, Input, Keyring, Links, Person, Provider, ProviderKind, Record, Reply, Settings,
+    SpeechThen, Watch, Workshop,
 };
 use forewarn::domain::{
-    At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind,
-    EpisodeId, JobState, JobUpdate, Level, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry,
-    Severity, SmsProgress, Span, TicketWork, Value, Work,
+    AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, Change, Consent, Customer, Detection,
+    Device, DispatchWork, EffectId, Endpoint, EndpointKind, EpisodeId, FaultName, JobState, JobUpdate, Level, Mode,
+    Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry, Severity, Slot, SmsProgress, Span, TicketWork,
+    Value, Work,
 };
 use forewarn::playbook::{Messages, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
 use forewarn::wire::link::Key;
 
 use super::fleet_world::{Cars, Entry, Fate, telemetry};
-use super::reference::Reference;
+use super::reference::{Reference, is_customer};
 
 /// A small generator, so that a seed says everything.
 pub(crate) struct Rng(u64);
@@ -57,6 +59,8 @@ pub(crate) struct Odds {
     /// Unknown outcome; half of them were processed.
     pub(crate) unknown: u64,
     pub(crate) never_answers: u64,
+    /// A question what became of an attempt gets no answer.
+    pub(crate) search_fails: u64,
     pub(crate) duplicate: u64,
     pub(crate) lost_callback: u64,
     pub(crate) call_unanswered: u64,
@@ -77,6 +81,7 @@ impl Odds {
             retry: 0,
             unknown: 0,
             never_answers: 0,
+            search_fails: 0,
             duplicate: 0,
             lost_callback: 0,
             call_unanswered: 0,
@@ -97,6 +102,7 @@ impl Odds {
             retry: 15,
             unknown: 15,
             never_answers: 3,
+            search_fails: 20,
             duplicate: 20,
             lost_callback: 8,
             call_unanswered: 40,
@@ -124,6 +130,7 @@ enum Next {
 /// What a provider has, by our effect.
 #[derive(Debug, Clone)]
 struct Taken {
+    kind: &'static str,
     at: At,
     times: u32,
     denied: bool,
@@ -168,12 +175,18 @@ pub(crate) struct World {
     seed: u64,
     pub(crate) rng: Rng,
     pub(crate) crashes: u32,
+    /// Dies while it takes in this input (counted from 0): before its record is durable, or after that and before
+    /// anything is released.
+    pub(crate) crash_at: Option<(u64, bool)>,
     pub(crate) orders: Vec<(At, Order)>,
     pub(crate) speeches: Vec<(At, String)>,
     queue: BTreeMap<(At, u64), Next>,
     count: u64,
-    steps: u64,
+    /// Inputs taken in.
+    pub(crate) steps: u64,
     taken: BTreeMap<EffectId, Taken>,
+    /// What the workshop has.
+    booked: BTreeMap<EffectId, Slot>,
     cancelled: BTreeSet<String>,
     /// What the tow company has promised last, by job.
     jobs: BTreeMap<String, EffectId>,
@@ -181,6 +194,12 @@ pub(crate) struct World {
 
 pub(crate) fn link_key() -> Key {
     Key::parse("the links of a test open nothing").unwrap()
+}
+
+fn workshop() -> Workshop {
+    let days = ["mon", "tue", "wed", "thu", "fri"].map(str::to_owned);
+    let hours = Hours::parse("08:00-17:00", &days, Span::from_hours(1), "Europe/Vienna").unwrap();
+    Workshop { name: "Werkstatt".into(), place: "Ring 1, Wien".into(), near: vec!["wien".into()], hours }
 }
 
 pub(crate) const DEVICE: &str = "car-1";
@@ -197,7 +216,14 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         .flat_map(|l| add_files(&mut diags, &format!("config/messages/{l}")))
         .collect();
     let messages = Messages::load(&mut diags, &messages);
-    let provider = |kind| Provider { kind, per_second: None, per_hour: None, per_day: None, concurrency: None };
+    let provider = |kind| Provider {
+        kind,
+        per_second: None,
+        per_hour: None,
+        per_day: None,
+        concurrency: None,
+        workshop: (kind == ProviderKind::Booking).then(workshop),
+    };
     let mut config = Config {
         messages,
         registry: Arc::new(registry()),
@@ -207,8 +233,11 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
             ("tow", ProviderKind::Dispatch),
             ("phone", ProviderKind::Voice),
             ("text", ProviderKind::Sms),
+            ("app", ProviderKind::App),
             ("device", ProviderKind::Command),
             ("pager", ProviderKind::Webhook),
+            ("parts", ProviderKind::Webhook),
+            ("workshop", ProviderKind::Booking),
         ]
         .into_iter()
         .map(|(n, k)| (n.into(), provider(k)))
@@ -226,10 +255,12 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         ]
         .into(),
         settings: Settings::default(),
+        contact: Contact::default(),
         guards: BTreeMap::new(),
         revs: BTreeMap::new(),
         stop_topic: "forewarn/test/halt".into(),
         public_url: "http://127.0.0.1:8474".into(),
+        leads: [(FaultName::from("brake.pad_wear"), (Span::from_hours(24 * 10), Span::from_hours(24 * 60)))].into(),
         links: Some(Links { base_url: "https://fw.example".into(), key: link_key() }),
         keys: Keyring::made_up(registry().customers.keys()),
         playbooks: Vec::new(),
@@ -280,6 +311,7 @@ fn registry() -> Registry {
         endpoints: vec![
             endpoint("e-1", EndpointKind::Phone, "+43111"),
             endpoint("e-2", EndpointKind::Email, "jane@example.com"),
+            endpoint("e-4", EndpointKind::App, "u-1"),
         ],
         consents: vec![consent(Purpose::Service)],
     };
@@ -362,12 +394,14 @@ impl World {
             seed,
             rng: Rng::new(seed),
             crashes: 0,
+            crash_at: None,
             orders: Vec::new(),
             speeches: Vec::new(),
             queue: BTreeMap::new(),
             count: 0,
             steps: 0,
             taken: BTreeMap::new(),
+            booked: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             jobs: BTreeMap::new(),
         }
@@ -450,8 +484,10 @@ impl World {
     /// between now and then. `None`: died.
     pub(crate) fn tell(&mut self, input: Input) -> Option<Reply> {
         let step = self.desk.handle(self.now, input.clone());
-        if self.rng.percent(self.odds.crash) {
-            self.crash(&input, step.record);
+        let planned = self.crash_at.filter(|(at, _)| *at == self.steps).map(|(_, durable)| durable);
+        if let Some(durable) = planned.or_else(|| self.rng.percent(self.odds.crash).then(|| self.rng.percent(50))) {
+            self.crash_at = None;
+            self.crash(&input, step.record, durable);
             return None;
         }
         let changed = step.record.is_some();
@@ -487,19 +523,22 @@ impl World {
         }
     }
 
-    fn crash(&mut self, input: &Input, record: Option<Record>) {
+    fn crash(&mut self, input: &Input, record: Option<Record>, durable: bool) {
         self.crashes += 1;
         let applied = self.log.len();
-        let durable = self.rng.percent(50);
         let committed = durable && record.is_some();
         if let (true, Some(record)) = (durable, record) {
             // Durable, and its orders were never released.
             self.store(record);
-        } else if matches!(input, Input::Receipt(_) | Input::Answered { .. })
-            || (self.cars.is_none() && matches!(input, Input::Detection(_)))
-        {
-            // Providers repeat callbacks that were not answered with 200; the journal is replayed.
-            self.later(Span::from_secs(2), input.clone());
+        }
+        match input {
+            // Nobody has answered the phone network: it asks once more what to say.
+            Input::Answered { effect, turn, .. } => self.push(Span::from_secs(2), Next::Turn(*effect, *turn)),
+            // Providers repeat callbacks that were not answered with 200.
+            Input::Receipt(_) => self.later(Span::from_secs(2), input.clone()),
+            // The journal is replayed.
+            Input::Detection(_) if self.cars.is_none() && !committed => self.later(Span::from_secs(2), input.clone()),
+            _ => {}
         }
         // Attempts under way die with the process.
         self.queue.retain(|_, next| !matches!(next, Next::Tell(Input::Outcome { .. })));
@@ -546,6 +585,15 @@ impl World {
         self.rows.clone()
     }
 
+    /// How often providers have done what kind of thing.
+    pub(crate) fn done(&self) -> BTreeMap<&'static str, u32> {
+        let mut done = BTreeMap::new();
+        for taken in self.taken.values() {
+            *done.entry(taken.kind).or_default() += taken.times;
+        }
+        done
+    }
+
     /// The keys of the stored rows.
     pub(crate) fn stored(&self) -> impl Iterator<Item = &Vec<u8>> {
         self.rows.keys()
@@ -579,7 +627,7 @@ impl World {
     }
 
     fn search(&mut self, order: &Order) -> Option<Outcome> {
-        if self.rng.percent(20) {
+        if self.rng.percent(self.odds.search_fails) {
             return Some(Outcome::Unknown { reason: "the search timed out".into() });
         }
         let now = self.now;
@@ -618,15 +666,47 @@ impl World {
         Some(Outcome::Accepted { provider_ref: reference(order) })
     }
 
+    /// A workshop with all times free, which says yes to everything.
+    fn workshop(&mut self, effect: EffectId, work: &BookWork) {
+        let news = match work {
+            BookWork::Search { slots, .. } => BookingNews::Free { slots: slots.clone() },
+            BookWork::Hold { until_at, .. } => {
+                BookingNews::Held { lease: Some(format!("L-{effect}")), until_at: Some(*until_at) }
+            }
+            BookWork::Create { slot, .. } => {
+                let booking = format!("B-{effect}");
+                self.booked.insert(effect, *slot);
+                BookingNews::Stands { booking, progress: BookingProgress::Confirmed, slot: Some(*slot) }
+            }
+            BookWork::Cancel { booking } => {
+                let (booking, progress) = (booking.clone(), BookingProgress::Cancelled);
+                BookingNews::Stands { booking, progress, slot: None }
+            }
+            BookWork::Status { created_by, booking } => {
+                let (booking, slot) = (booking.clone(), self.booked.get(created_by).copied());
+                BookingNews::Stands { booking, progress: BookingProgress::Confirmed, slot }
+            }
+        };
+        self.report(effect, 1, ReceiptKind::Booking { news }, None);
+    }
+
     /// The provider does it. Twice only for what may be repeated.
     fn take(&mut self, order: &Order) -> Option<Outcome> {
-        let entry = self.taken.entry(order.effect).or_insert(Taken { at: self.now, times: 0, denied: false });
+        let page = matches!(order.work, Work::Call(_) | Work::Sms(_) | Work::Mail(_))
+            && !is_customer(&self.config, &order.work);
+        let entry = self.taken.entry(order.effect).or_insert(Taken {
+            kind: if page { "page" } else { kind(&order.work) },
+            at: self.now,
+            times: 0,
+            denied: false,
+        });
         entry.times += 1;
         let once = matches!(
             order.work,
             Work::Ticket(_)
                 | Work::Command(_)
                 | Work::Dispatch(DispatchWork::Request(_))
+                | Work::Book(BookWork::Create { .. })
                 | Work::Call(_)
                 | Work::Sms(_)
                 | Work::Mail(_)
@@ -637,6 +717,11 @@ impl World {
             Work::Sms(_) => {
                 let progress = if self.rng.percent(10) { SmsProgress::Undelivered } else { SmsProgress::Delivered };
                 self.report(order.effect, 2, ReceiptKind::Sms { progress }, None);
+            }
+            Work::Book(work) => self.workshop(order.effect, work),
+            Work::App(_) => {
+                let progress = AppProgress::Delivered;
+                self.report(order.effect, 2, ReceiptKind::App { progress }, Some(1));
             }
             Work::Dispatch(DispatchWork::Request(job)) => {
                 if self.rng.percent(self.odds.declined) {
@@ -752,5 +837,23 @@ fn reference(order: &Order) -> String {
         Work::Dispatch(_) => format!("J-{}", order.effect),
         Work::Call(_) => format!("CA-{}", order.effect),
         _ => String::new(),
+    }
+}
+
+fn kind(work: &Work) -> &'static str {
+    match work {
+        Work::Mail(_) => "mail",
+        Work::Sms(_) => "sms",
+        Work::Call(_) => "call",
+        Work::Ticket(TicketWork::Create { .. }) => "ticket",
+        Work::Ticket(TicketWork::Note { .. }) => "ticket note",
+        Work::Ticket(TicketWork::Close { .. }) => "ticket close",
+        Work::Dispatch(DispatchWork::Request(_)) => "dispatch",
+        Work::Dispatch(DispatchWork::Cancel { .. }) => "dispatch cancel",
+        Work::Dispatch(DispatchWork::Status { .. }) => "dispatch status",
+        Work::Command(_) => "command",
+        Work::Webhook(_) => "webhook",
+        Work::App(_) => "app_push",
+        Work::Book(_) => "booking",
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use forewarn::cli::explain::render;
 use forewarn::domain::{At, Device, DeviceId, Registry, Span};
 use forewarn::engine::{Engine, Explanation};
+use forewarn::http::Explained;
 use forewarn::lab::recording::{Fleet, Recording};
 use forewarn::lab::{AskError, Question, ask};
 use forewarn::source::Diagnostics;
@@ -210,13 +211,30 @@ impl World {
 }
 
 fn golden(name: &str, told: &Explanation) {
+    golden_with(name, told, &[]);
+}
+
+/// With what the desk has to say of it.
+fn golden_with(name: &str, told: &Explanation, desk: &[&str]) {
+    let explained = Explained { rule: told.clone(), desk: desk.iter().map(|s| (*s).to_owned()).collect() };
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("golden/explain");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(name, render(told, false)));
-    let json = serde_json::to_string(told).expect("plain data");
-    assert_eq!(serde_json::from_str::<Explanation>(&json).expect("as written"), *told, "{json}");
+    settings.bind(|| insta::assert_snapshot!(name, render(&explained, false)));
+    let json = serde_json::to_string(&explained).expect("plain data");
+    assert_eq!(serde_json::from_str::<Explained>(&json).expect("as written"), explained, "{json}");
+}
+
+#[test]
+fn what_the_desk_holds_back_is_told_with_it() {
+    let mut world = World::new();
+    for second in [1, 61] {
+        world.send("eu-1", second, HOT);
+    }
+    let told = world.explain("coolant-overheat", "eu-1");
+    assert!(told.state == "major" && told.episode.is_some());
+    golden_with("held", &told, &["Case 5f2c is held; it waits for news of its parent gw, until 2026-01-01T00:03:01Z."]);
 }
 
 const COLD: &str = "\"ct\":88,\"rpm\":900,\"at\":20,\"ign\":true,\"chg\":\"no\"";

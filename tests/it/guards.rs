@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use forewarn::desk::{CaseView, Config, Desk, Input, Reply};
 use forewarn::domain::{
-    At, Breaker, Change, Detection, DeviceId, DispatchWork, EpisodeId, Guards, Order, OrderKind, Span, Value, Work,
+    At, Breaker, Change, Detection, DeviceId, DispatchWork, EpisodeId, Guards, Mode, Order, OrderKind, Span, Value,
+    Work,
 };
 
 use super::desk_world::{DEVICE, Odds, World, brake, config, start};
@@ -425,4 +426,57 @@ fn guards_hold_in_a_hostile_world() {
         assert!(cases(&world).iter().any(|c| said(c, "held until a person releases it")), "seed {seed}");
         assert!(cases(&world).iter().all(|c| c.waits_for.is_none()), "seed {seed}");
     }
+}
+
+/// What `forewarn explain` says of the case of a device, or of one that would be opened.
+fn standing(world: &World, device: &str, episode: Option<&str>) -> String {
+    let episode = episode.map(|name| EpisodeId::of(&[name.as_bytes()]));
+    world.desk.standing(&"rule".into(), &device.into(), episode.as_ref()).join(" ")
+}
+
+#[test]
+fn standing_says_what_is_held_why_and_until_when() {
+    let mut world = storm(27, 1);
+    let short = |world: &World, device: &str| case_of(world, device).summary.short;
+    let why = "more than 25 cases of rule rule within 10m (model = car)";
+    let release = "forewarn case release-rule rule";
+    assert_eq!(
+        standing(&world, "car-27", Some("car-27")),
+        format!("Case {} is held; it waits for a person ({why}): {release}.", short(&world, "car-27"))
+    );
+    assert!(!standing(&world, "car-1", Some("car-1")).contains("held"));
+    assert_eq!(
+        standing(&world, "car-1", None),
+        format!("A case would be held until a person releases the rule ({release}): {why}.")
+    );
+    assert_eq!(standing(&world, "gw", None), "", "another model");
+    assert_eq!(standing(&world, "car-1", Some("never told")), "The desk has not heard of it yet.");
+    release_and_serve(&mut world);
+    assert!(standing(&world, "car-27", Some("car-27")).contains(" was closed as served at "));
+    assert_eq!(standing(&world, "car-1", None), "");
+
+    let mut world = World::new(fleet(1, parent()), Odds::friendly(), 1);
+    let waits = "A case would wait 2m for its parent gw, which may be the cause.";
+    assert_eq!(standing(&world, "car-1", None), waits);
+    tell(&mut world, "car-1", 1, Change::Raised);
+    let car = short(&world, "car-1");
+    let until = "it waits for news of its parent gw, until 2026-11-20T10:02:00Z";
+    assert_eq!(standing(&world, "car-1", Some("car-1")), format!("Case {car} is held; {until}."));
+    tell(&mut world, "gw", 1, Change::Raised);
+    world.run(after(3));
+    let gateway = short(&world, "gw");
+    let explained = format!("Case {car} is held; it waits for the end of case {gateway} of its parent gw");
+    assert!(standing(&world, "car-1", Some("car-1")).starts_with(&explained));
+
+    let at = world.now;
+    let episode = EpisodeId::of(&[b"shadow"]);
+    let shadow = Detection { episode, mode: Mode::Shadow, device: "car-1".into(), ..brake(1, Change::Raised, at) };
+    world.tell(Input::Detection(Box::new(shadow)));
+    let ignored = "Nothing is done about it: the rule is in shadow mode.";
+    assert_eq!(standing(&world, "car-1", Some("shadow")), ignored);
+}
+
+fn release_and_serve(world: &mut World) {
+    assert_eq!(release(world), Reply::Done);
+    world.run(after(180));
 }

@@ -20,6 +20,10 @@ fn limits_flap_a_person_ends_what_is_latched_by_closing_the_case() {
     assert_eq!(case.closed_at, None, "all promises are kept, and still it stays open:\n{}", world.timeline());
     assert!(world.timeline().contains("the fault comes and goes"), "and somebody was told:\n{}", world.timeline());
 
+    let told = world.desk.standing(&"rule".into(), &DEVICE.into(), Some(&brake(1, Change::Raised, start()).episode));
+    let close = format!("forewarn case close {}", case.short);
+    assert!(told.len() == 3 && told[1] == "Kim has taken it over." && told[2].contains(&close), "{told:?}");
+
     let close = Input::Close { case: case.id, actor: "kim".into(), reason: "sensor replaced".into() };
     let step = world.desk.handle(world.now, close);
     let expected = [(DeviceId::from(DEVICE), RuleId::from("rule"))];

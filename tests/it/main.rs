@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod app_push;
 mod backtest;
 mod broker;
 mod channels;
@@ -10,6 +11,7 @@ mod command;
 mod components;
 mod crash;
 mod crash_mail;
+mod crash_matrix;
 mod demo;
 mod demo_whole;
 mod desk_world;
@@ -30,6 +32,7 @@ mod oracles;
 mod payloads;
 mod playbooks;
 mod poison;
+mod policy;
 mod privacy;
 mod proof;
 mod reference;

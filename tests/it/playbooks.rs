@@ -66,6 +66,7 @@ fn a_service_agent_reads_in_the_ticket_what_happened_once_and_in_sentences() {
     world.run(start() + Span::from_hours(2));
     let expected = [
         "Asked tow for this service: tow.",
+        "Sent a message in the app to the driver (\"brake-stop-now\").",
         "tow has accepted the job. It will be there in 24 min.",
         "Sent a text message to the driver (\"brake-stop-now\").",
         "Said on the phone to the driver (\"brake-stop-now\"), a truck promised in 24 min.",
@@ -83,14 +84,15 @@ fn a_service_agent_reads_in_the_ticket_what_happened_once_and_in_sentences() {
     world.run(start() + Span::from_hours(1));
     let expected = [
         "Asked tow for this service: tow.",
+        "Sent a message in the app to the driver (\"brake-stop-now\").",
         "tow has accepted the job. It will be there in 24 min.",
         "Sent a text message to the driver (\"brake-stop-now\").",
         "Said on the phone to the driver (\"brake-stop-now\"), a truck promised in 24 min.",
         "Answered: the driver says that all is well (key 9).",
         "What was arranged is being taken back.",
         "tow is asked to cancel.",
-        "Sent a text message to the driver (\"false-alarm\").",
         "tow has cancelled the job.",
+        "Sent a text message to the driver (\"false-alarm\").",
         "The warning is over, and what was arranged has been taken back. The case is closed.",
     ];
     assert_eq!(articles(&world), expected, "{}", world.timeline());
@@ -239,7 +241,10 @@ fn every_text_renders_in_every_language() {
             "ticket": { "open": true, "id": "4711" },
             "customer": { "name": "Kim" },
             "page": { "reason": "nobody answered" },
-            "link": { "answer": "https://fw.example/l/x" },
+            "link": { "answer": "https://fw.example/l/x", "choose": "https://fw.example/l/y" },
+            "booking": { "state": if minutes.is_some() { "confirmed" } else { "held" }, "confirmed": minutes.is_some(),
+                "again": false, "date": "2026-11-24", "time": "09:00", "until": "10:00", "workshop": "W", "place": "P",
+                "offers": [{ "n": 1, "date": "2026-11-24", "time": "09:00", "until": "10:00" }] },
             "view": { "state": if minutes.is_some() { "done" } else { "open" }, "open": true,
                 "answer": minutes.map(|_| "1") },
         })
@@ -261,7 +266,7 @@ fn every_text_renders_in_every_language() {
             }
         }
     }
-    assert_eq!(rendered, 19 * 5);
+    assert_eq!(rendered, 29 * 5);
     let spoken = |locale: &str, n| messages.render("eta-slipped", Part::Voice, locale, &facts(Some(n))).unwrap().1;
     assert!(spoken("uk", 21).contains("за 21 хвилину") && spoken("pl", 21).contains("za 21 minut."));
 }

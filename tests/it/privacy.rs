@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use forewarn::desk::{Desk, Input, Keyring};
+use forewarn::desk::{Caller, Desk, Input, Keyring, Reply};
 use forewarn::domain::{Change, DispatchWork, Job, Outcome, Span, Work};
 use forewarn::store::{self, Store};
+use serde_json::Value as Json;
 
 use super::desk_world::{Answer, Odds, World as Play, brake, config, start};
 use super::world::{Fleet, World};
@@ -103,6 +104,84 @@ async fn a_whole_case_leaves_no_name_number_address_or_position_in_store_export_
     assert!(memchr::memmem::find(&keys, b"customers").is_some());
 }
 
+/// What a command of the program prints, and its exit code.
+fn forewarn(world: &World, args: &[&str]) -> (String, i32) {
+    let output = world.command().args(args).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (String::from_utf8(text).unwrap(), output.status.code().unwrap())
+}
+
+/// What is stored of the customer: whether the registry is shown, and the body of the request for a truck.
+fn exported(world: &World, args: &[&str]) -> Json {
+    let (text, code) = forewarn(world, &[&["customer", "export", "c-0001"][..], args].concat());
+    assert_eq!(code, 0, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_outlasts_restarts_and_old_exports_and_the_audit_stays_intact() {
+    let mut world = World::build(1).await;
+    let home = world.space.dir().to_owned();
+    let (settings, token) = (world.space.settings(), world.space.token_file());
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, text.replace("scopes = [\"read\"]", "scopes = [\"read\", \"privacy\"]")).unwrap();
+    world.start("");
+    world.ready().await;
+    let fleet = Fleet::connect(&world);
+    let car = forewarn::demo::fleet::car_id(0);
+    fleet.say(&car, true, 60.0).await;
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    fleet.say(&car, true, 55.0).await;
+    world.all_served(&[car], "brake.circuit_loss", Duration::from_secs(60)).await;
+    let url = world.url();
+    let online = ["--url", &url, "--token-file", token.to_str().unwrap()];
+    let before = exported(&world, &online);
+    assert_eq!(before["customer"]["name"], "Jana Brandt");
+    let contact = &before["stored"]["jobs"][0]["row"]["body"]["contact"];
+    assert_eq!(contact["name"], "Jana Brandt", "{before:#}");
+
+    let data = home.join("store");
+    let at = ["--data", data.to_str().unwrap()];
+    assert_eq!(world.stop(), Some(0), "{}", world.log());
+    let saved = home.join("before.fwx");
+    assert_eq!(forewarn(&world, &[&["store", "export", saved.to_str().unwrap()][..], &at].concat()).1, 0);
+    world.start("");
+    world.ready().await;
+    let (said, code) = forewarn(&world, &[&["customer", "erase", "c-0001"][..], &online].concat());
+    assert_eq!(code, 0, "{said}");
+    let erased = |dossier: &Json| dossier["stored"]["jobs"][0]["row"]["body"] == "erased";
+    assert!(erased(&exported(&world, &online)));
+
+    world.kill();
+    world.start("");
+    world.ready().await;
+    assert!(erased(&exported(&world, &online)));
+    assert!(world.log().contains("still stands in the registry"), "{}", world.log());
+    assert_eq!(world.stop(), Some(0));
+    let (said, code) = forewarn(&world, &[&["audit", "verify"][..], &at].concat());
+    assert!(code == 0 && said.contains("intact"), "{said}");
+    assert!(forewarn(&world, &[&["audit", "log"][..], &at].concat()).0.contains("erased the customer c-0001"));
+
+    // An export from before the erasure: held, and still nothing can be read.
+    fs::remove_dir_all(data.join("desk")).unwrap();
+    assert_eq!(forewarn(&world, &[&["store", "import", saved.to_str().unwrap()][..], &at].concat()).1, 0);
+    let offline = ["--config", settings.to_str().unwrap()];
+    assert!(erased(&exported(&world, &offline)));
+    world.start("");
+    world.ready().await;
+    assert!(erased(&exported(&world, &online)));
+    assert!(world.log().contains("effects are held"), "{}", world.log());
+    assert_eq!(world.stop(), Some(0));
+
+    // Lost keys: everything that was sealed reads as erased, and nothing else is the worse for it.
+    fs::remove_file(data.join("keys.json")).unwrap();
+    world.start("");
+    world.ready().await;
+    assert!(erased(&exported(&world, &online)));
+    assert_eq!(world.cases().await.len(), 1);
+    assert_eq!(world.stop(), Some(0));
+}
+
 /// A breakdown whose request for a truck cannot be sent at first, and how to see the requests made.
 fn refused_at_first() -> (Play, fn(&Play) -> Vec<Job>) {
     let mut play = Play::new(config(|_| {}), Odds::friendly(), 1);
@@ -152,4 +231,131 @@ fn without_its_key_a_request_is_not_sent_and_a_person_is_asked() {
     assert_eq!(requests(&play).len(), 1, "{}", play.timeline());
     assert!(play.timeline().contains("what it said of the customer has been erased"), "{}", play.timeline());
     assert!(play.timeline().contains("is paged"), "{}", play.timeline());
+}
+
+fn erase(force: bool) -> Input {
+    Input::Erase { customer: "c-1".into(), force, actor: "officer".into() }
+}
+
+fn readmit() -> Input {
+    Input::Readmit { customer: "c-1".into(), actor: "officer".into() }
+}
+
+/// A breakdown at its beginning.
+fn broken_down() -> Play {
+    let mut play = Play::new(config(|_| {}), Odds::friendly(), 1);
+    play.tell(Input::Detection(Box::new(brake(1, Change::Raised, start()))));
+    play.run(start() + Span::from_secs(30));
+    play
+}
+
+#[test]
+fn nobody_is_erased_while_a_safety_case_is_open_unless_somebody_insists() {
+    let mut play = broken_down();
+    let Some(Reply::Refused(why)) = play.tell(erase(false)) else { panic!("erased") };
+    assert!(why.contains("safety case"), "{why}");
+    assert_eq!(play.tell(erase(true)), Some(Reply::Done));
+    assert!(matches!(play.tell(erase(true)), Some(Reply::Refused(_))), "twice");
+    assert!(play.timeline().contains("officer has had the customer c-1 erased"), "{}", play.timeline());
+    let record = play.log.iter().find(|r| r.what.starts_with("erased")).unwrap();
+    assert_eq!((record.actor.as_str(), record.what.as_str()), ("api:officer", "erased the customer c-1, by force"));
+    let nobody = Input::Erase { customer: "c-9".into(), force: true, actor: "officer".into() };
+    assert_eq!(play.tell(nobody), Some(Reply::NotFound));
+}
+
+#[test]
+fn an_erased_customer_is_told_nothing_and_known_to_nobody_until_readmitted() {
+    let mut play = broken_down();
+    play.run(start() + Span::from_hours(2));
+    assert!(play.desk.list(false, 9).is_empty(), "served: {}", play.timeline());
+    let caller = Caller::Phone("+43111".into());
+    assert_eq!(play.desk.lookup(&caller).people.len(), 1);
+    assert_eq!(play.tell(erase(false)), Some(Reply::Done));
+    assert_eq!(play.desk.lookup(&caller).people.len(), 0);
+    assert_eq!(play.desk.erased_in_registry(), ["c-1".into()]);
+
+    let addressed = |play: &Play| play.orders.iter().filter(|(_, o)| format!("{:?}", o.work).contains("43111")).count();
+    let before = addressed(&play);
+    assert!(before > 0);
+    play.now = start() + Span::from_hours(100);
+    play.desk = play.loaded();
+    play.tell(Input::Detection(Box::new(brake(3, Change::Raised, play.now))));
+    let again = |n, at| {
+        super::desk_world::detection(
+            "brake.circuit_loss",
+            forewarn::domain::Severity::Critical,
+            n,
+            1,
+            Change::Raised,
+            at,
+        )
+    };
+    play.tell(Input::Detection(Box::new(again(2, play.now))));
+    play.run(start() + Span::from_hours(102));
+    assert_eq!(addressed(&play), before, "{}", play.timeline());
+    assert!(play.timeline().contains("is paged"), "somebody has to see to the car: {}", play.timeline());
+
+    assert_eq!(play.tell(readmit()), Some(Reply::Done));
+    assert!(matches!(play.tell(readmit()), Some(Reply::Refused(_))));
+    assert_eq!(play.desk.lookup(&caller).people.len(), 1);
+}
+
+#[test]
+fn a_customer_gets_everything_that_is_stored_of_them_and_nothing_of_others() {
+    let mut play = broken_down();
+    let dossier = play.desk.dossier(&"c-1".into()).unwrap();
+    assert_eq!(dossier["customer"]["name"], "Jane <Doe>");
+    assert_eq!(dossier["devices"][0]["attributes"]["plate"], "W-123 AB");
+    let stored = &dossier["stored"];
+    assert_eq!(stored["jobs"][0]["row"]["body"]["contact"]["phone"], "+43111");
+    assert_eq!(stored["facts"][0]["row"]["position"]["lat"]["Num"], 48.2);
+    for table in ["cases", "steps", "effects", "contacts", "tickets", "timeline", "episodes"] {
+        assert!(stored[table].as_array().is_some_and(|rows| !rows.is_empty()), "{table}: {stored:#}");
+    }
+    // Joe runs the fleet that the car belongs to: the case is his business, where Jane was is not.
+    let other = play.desk.dossier(&"c-2".into()).unwrap();
+    assert_eq!(other["stored"]["jobs"][0]["row"]["body"], "of another person");
+    assert!(!other.to_string().contains("43111") && !other.to_string().contains("Jane"), "{other:#}");
+    assert_eq!(play.desk.dossier(&"c-9".into()), None);
+
+    play.tell(erase(true));
+    let erased = play.desk.dossier(&"c-1".into()).unwrap();
+    assert_eq!(erased["stored"]["jobs"][0]["row"]["body"], "erased");
+    assert!(erased["erased_at"].is_string(), "{erased:#}");
+}
+
+#[test]
+fn keys_are_needed_for_as_long_as_the_registry_or_a_row_names_their_owner() {
+    let play = broken_down();
+    let mut config = (*play.config).clone();
+    config.registry = std::sync::Arc::default();
+    let mut desk = Desk::new(config.into());
+    assert!(desk.keys_needed().is_empty());
+    desk.load(play.stored_rows()).unwrap();
+    assert_eq!(desk.keys_needed().into_iter().collect::<Vec<_>>(), ["c-1".into()]);
+    assert_eq!(play.desk.keys_needed().len(), 2);
+}
+
+#[test]
+fn erasures_between_crashes_and_restarts_leave_the_same_state() {
+    for seed in 0..24 {
+        let mut play = Play::new(config(|_| {}), Odds { crash: 25, ..Odds::hostile() }, seed);
+        play.tell(Input::Detection(Box::new(brake(1, Change::Raised, start()))));
+        for n in 0..8 {
+            let after = Span::from_secs(play.rng.between(1, 1_800));
+            play.later(after, if n % 2 == 0 { erase(true) } else { readmit() });
+            play.later(after, Input::Detection(Box::new(brake(2 + n, Change::Raised, start() + after))));
+        }
+        play.run(start() + Span::from_hours(6));
+        let erased = play.desk.erased().count() == 1;
+        // Rows alone, and all records from the first, with the keys and without them.
+        for keys in [play.config.keys.clone(), Keyring::default()] {
+            let mut config = (*play.config).clone();
+            config.keys = keys;
+            let mut replayed = Desk::new(config.into());
+            play.log.iter().for_each(|record| replayed.apply(record).unwrap());
+            assert!(replayed.same_state(&play.loaded()) && replayed.same_state(&play.desk), "seed {seed}");
+            assert_eq!(replayed.erased_in_registry().len() == 1, erased, "seed {seed}");
+        }
+    }
 }

@@ -385,7 +385,8 @@ fn may_become(state: &str) -> &'static [&'static str] {
     }
 }
 
-fn is_customer(config: &Config, work: &Work) -> bool {
+/// Whether it goes to a customer, not to one of our people.
+pub(crate) fn is_customer(config: &Config, work: &Work) -> bool {
     let to = match work {
         Work::Call(w) => &w.to,
         Work::Sms(w) => &w.to,

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use forewarn::app;
 use forewarn::demo::sandbox::{
-    MailServer, PhoneNetwork, PhoneSettings, Sightings, Stage, TicketDesk, TowCompany, TowSettings,
+    AppBackend, MailServer, PhoneNetwork, PhoneSettings, Sightings, Stage, TicketDesk, TowCompany, TowSettings,
+    WorkshopServer,
 };
 use forewarn::demo::{Addresses, Case, Secrets, Workspace, free_port};
 use forewarn::mqtt;
@@ -25,6 +26,8 @@ pub(crate) struct World {
     pub(crate) desk: TicketDesk,
     pub(crate) tow: TowCompany,
     pub(crate) phone: PhoneNetwork,
+    pub(crate) app: AppBackend,
+    pub(crate) workshop: WorkshopServer,
     pub(crate) space: Workspace,
     to: Addresses,
     secrets: Secrets,
@@ -61,7 +64,9 @@ impl World {
             per_char: Duration::from_micros(100),
             hurry: 0.01,
         };
-        let phone = PhoneNetwork::start(phone, stage).await.unwrap();
+        let phone = PhoneNetwork::start(phone, stage.clone()).await.unwrap();
+        let app = AppBackend::start(&secrets.app, Duration::from_millis(50), stage.clone()).await.unwrap();
+        let workshop = WorkshopServer::start(&secrets.workshop, stage).await.unwrap();
         let to = Addresses {
             broker: broker.url(),
             http: free_port().unwrap(),
@@ -69,20 +74,34 @@ impl World {
             desk: desk.url(),
             tow: tow.url(),
             phone: phone.url(),
+            app: app.url(),
+            workshop: workshop.url(),
         };
         let space = Workspace::create(cars, &to, &secrets, std::env::var_os("FOREWARN_KEEP").is_some()).unwrap();
-        Self { broker, mail, desk, tow, phone, space, to, secrets, http: reqwest::Client::new(), daemon: None }
+        Self {
+            broker,
+            mail,
+            desk,
+            tow,
+            phone,
+            app,
+            workshop,
+            space,
+            to,
+            secrets,
+            http: reqwest::Client::new(),
+            daemon: None,
+        }
     }
 
     /// Starts the daemon; `failpoints` as in the `FAILPOINTS` variable of the `fail` crate.
     pub(crate) fn start(&mut self, failpoints: &str) {
         assert!(self.daemon.is_none(), "one daemon at a time");
         let log = OpenOptions::new().create(true).append(true).open(self.space.log()).unwrap();
-        let environment = self.space.environment(&self.to, &self.secrets);
-        let child = Command::new(env!("CARGO_BIN_EXE_forewarn"))
+        let child = self
+            .command()
             .args(["run", "--config"])
             .arg(self.space.settings())
-            .envs(environment)
             .env("FAILPOINTS", failpoints)
             // Rates of a real provider would only make the test slow.
             .env("FOREWARN__PROVIDER__PHONE__PER_SECOND", "1000")
@@ -97,6 +116,13 @@ impl World {
             .spawn()
             .unwrap();
         self.daemon = Some(child);
+    }
+
+    /// The program with the environment of the daemon.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
+        command.envs(self.space.environment(&self.to, &self.secrets));
+        command
     }
 
     /// SIGKILL.
@@ -153,6 +179,11 @@ impl World {
         }
         let list: Option<List> = self.get("/api/v1/cases?closed=true&limit=1000").await;
         list.map(|l| l.cases).unwrap_or_default()
+    }
+
+    /// Where the daemon listens.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.to.http)
     }
 
     /// One case, whole.

@@ -11,8 +11,8 @@ use url::Url;
 use super::Error;
 use crate::http::is_loopback;
 
-/// Bytes of an answer; a list of a thousand cases has less than one megabyte.
-const ANSWER_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of an answer; a list of a thousand cases has less than one megabyte, everything about one customer may have more.
+const ANSWER_MAX: usize = 64 * 1024 * 1024;
 
 /// One daemon and our token for it.
 pub(crate) struct Client {

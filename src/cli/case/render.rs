@@ -6,7 +6,7 @@ use console::{Style as Paint, measure_text_width};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use crate::desk::{CaseSummary, CaseView, EffectView, GoalView, SwitchView, TimelineEntry, TimelineKind};
+use crate::desk::{CaseSummary, CaseView, EffectView, GoalView, MessageView, SwitchView, TimelineEntry, TimelineKind};
 use crate::domain::{At, Severity, Span, Stop};
 
 /// What the daemon answers to `list`.
@@ -61,10 +61,10 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// Cells of a table: text, and how to paint it.
-type Row = Vec<(String, Paint)>;
+pub(super) type Row = Vec<(String, Paint)>;
 
 /// Columns as wide as their widest cell, two blanks apart; the last one at most `last_max` wide.
-fn table(rows: &[Row], indent: &str, last_max: impl Fn(usize) -> usize, style: &Style) -> String {
+pub(super) fn table(rows: &[Row], indent: &str, last_max: impl Fn(usize) -> usize, style: &Style) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| measure_text_width(text)).max().unwrap_or(0)
@@ -240,6 +240,11 @@ pub fn render_case(view: &CaseView, style: &Style) -> String {
             style,
         );
     }
+    if !view.conversation.is_empty() {
+        let _ = write!(out, "\n{}\n", style.bold("Conversation"));
+        let rows: Vec<Row> = view.conversation.iter().map(|m| message_row(m, style)).collect();
+        out += &table(&rows, "  ", |used| style.room(used), style);
+    }
     let _ = write!(out, "\n{}\n", style.bold("Timeline"));
     out + &timeline(&view.timeline, style)
 }
@@ -295,6 +300,22 @@ fn effect_row(effect: &EffectView, style: &Style) -> Row {
     ]
 }
 
+fn message_row(m: &MessageView, style: &Style) -> Row {
+    let (mark, paint) = match m.direction.as_str() {
+        "in" => ("←", Paint::new().green()),
+        "out" => ("→", Paint::new().cyan()),
+        _ => ("·", Paint::new().dim()),
+    };
+    let words = m.text.as_ref().or(m.script.as_ref()).map(|t| clean(&t.replace('\n', " "))).unwrap_or_default();
+    vec![
+        (instant(m.at, style), Paint::new().dim()),
+        (format!("{mark} {}", m.channel), paint),
+        (clean(&m.who), Paint::new()),
+        (m.meaning.as_deref().map(clean).unwrap_or_default(), Paint::new().dim()),
+        (words, Paint::new()),
+    ]
+}
+
 fn timeline(entries: &[TimelineEntry], style: &Style) -> String {
     let mut out = String::new();
     let mut day = String::new();
@@ -330,7 +351,7 @@ fn kind(kind: TimelineKind) -> (&'static str, &'static str, Paint) {
     }
 }
 
-fn instant(at: At, style: &Style) -> String {
+pub(super) fn instant(at: At, style: &Style) -> String {
     at.to_jiff().to_zoned(style.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 

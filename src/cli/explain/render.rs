@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 
 use crate::domain::{Mode, Span};
-use crate::engine::{Explanation, LevelNow, Part, Wait};
+use crate::engine::{LevelNow, Part, Wait};
+use crate::http::Explained;
 
 /// Longer expressions are cut in the tree; their parts stand below them.
 const WIDTH: usize = 64;
 
 /// The sentences that decide, then every part with its value.
 #[must_use]
-pub fn render(told: &Explanation, colour: bool) -> String {
+pub fn render(explained: &Explained, colour: bool) -> String {
+    let told = &explained.rule;
     let paint = Paint(colour);
     let mut out = String::new();
     let model = told.model.as_ref().map(|m| format!(" ({m})")).unwrap_or_default();
@@ -30,6 +32,12 @@ pub fn render(told: &Explanation, colour: bool) -> String {
     }
     out.push('\n');
     for sentence in &told.why {
+        let _ = writeln!(out, "{sentence}");
+    }
+    if !explained.desk.is_empty() {
+        out.push_str("\non the desk\n");
+    }
+    for sentence in &explained.desk {
         let _ = writeln!(out, "{sentence}");
     }
     if let Some(filter) = &told.filter {

@@ -40,7 +40,8 @@ const POLICY: &[Key] = &[
         Table(&[
             key("calls", Count, "At most so many calls …"),
             key("sms", Count, "… text messages …"),
-            key("emails", Count, "… and e-mails …"),
+            key("emails", Count, "… e-mails …"),
+            key("app_pushes", Count, "… and messages in the app …"),
             need("per", Duration, "… in this time"),
         ]),
         "How often one case may contact people",
@@ -62,7 +63,7 @@ const REACH: &[Key] = &[
     need(
         "ladder",
         Tables(&[
-            need("via", Word(&["call", "sms", "email", "human"]), "How"),
+            need("via", Word(&["call", "sms", "email", "app_push", "human"]), "How"),
             key("at", Duration, "How long after the start of the step"),
             key("attempts", Count, "call: how often"),
             key("ring", Duration, "call: how long it rings"),

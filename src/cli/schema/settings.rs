@@ -57,7 +57,7 @@ const HTTP: &[Key] = &[
         Tables(&[
             need("name", Text, "Who holds it; stands in the audit"),
             need("sha256", Text, "Of its text; forewarn token new prints it"),
-            need("scopes", List(&Word(&["read", "ack", "act", "lookup", "admin"])), "What it may do"),
+            need("scopes", List(&Word(&["read", "ack", "act", "lookup", "privacy", "admin"])), "What it may do"),
         ]),
         "Who may use the API",
     ),
@@ -78,6 +78,12 @@ const DESK: &[Key] = &[
     key("retention", Duration, "Closed cases stay in the list for so long"),
     key("new_rules", Word(&["live", "shadow"]), "shadow: a rule never seen before acts once a person has released it"),
 ];
+
+const CONTACT: &[Key] = &[key(
+    "reply_after_close",
+    Word(&["reopen", "person"]),
+    "What a message of the customer does after the case was closed: opens it again, or only asks a person",
+)];
 
 const LIMITS: &[Key] = &[
     key("per_second", Count, "Attempts a second"),
@@ -174,6 +180,7 @@ const PROVIDER: Shape = Shape::Variant(
         ("ticket-webhook", SIGNED),
         ("dispatch", SIGNED),
         ("webhook", SIGNED),
+        ("app", SIGNED),
         ("twilio-voice", TWILIO),
         ("twilio-sms", TWILIO),
         ("mqtt-command", COMMAND),
@@ -216,6 +223,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("desk", Table(DESK), "The service desk"),
     key("privacy", Table(PRIVACY), "What is stored of a person is encrypted with a key of that person's own"),
+    key("contact", Table(CONTACT), "How people are contacted, beyond what each playbook says"),
     key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),
     key(
         "queue",

@@ -64,6 +64,7 @@ const PLAYBOOK: &[Key] = &[
     need("device", Text, "A device of the registry"),
     need("fault", Text, "What breaks"),
     need("severity", Text, "How bad it is"),
+    key("lead", Text, "5d..30d: until the breakdown, as a rule of the fault would promise"),
     key("cleared", Text, "The fault ends: +30m; never unless stated"),
     key("start", Text, "When it begins"),
     key("until", Text, "The end of the test: +2h"),

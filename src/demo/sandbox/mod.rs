@@ -1,16 +1,18 @@
 //! The providers' side of every protocol that the daemon speaks, over loopback: mail server, ticket desk, tow company,
-//! phone network.
+//! phone network, back end of an app, workshop.
 //!
 //! Each part is strict: it refuses what the real one refuses, checks signatures, and counts what it accepted by
 //! idempotency key. The counts live in this process, so they outlast a daemon that is killed; a test asks them
 //! "how many tickets for this case?" after the worst has happened. Each part can be scripted to misbehave the way
 //! real ones do.
 
+mod app;
 mod desk;
 mod phone;
 mod smtp;
 mod tow;
 mod web;
+mod workshop;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,14 +21,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 use super::Error;
+use crate::domain::At;
 use crate::runtime::Clock;
 
 pub(in crate::demo) use web::http_client;
 
+pub use app::{AppBackend, AppFault, AppMessage, AppUser};
 pub use desk::{Article, DeskFault, Ticket, TicketDesk};
 pub use phone::{Call, Delivery, Driver, PhoneFault, PhoneNetwork, PhoneSettings, Text};
 pub use smtp::{Mail, MailFault, MailServer};
 pub use tow::{Callbacks, Crew, TowCompany, TowFault, TowJob, TowSettings};
+pub use workshop::{Appointment, MERCHANT, USER, WorkshopFault, WorkshopServer};
 
 /// What all parts share: the time, and the place where sightings go.
 #[derive(Clone)]
@@ -109,6 +114,27 @@ pub enum Sighting {
         /// `completed`, `busy`, `no-answer`…
         status: String,
     },
+    /// A message was shown in the app.
+    Push {
+        /// The user.
+        to: String,
+        /// Its title.
+        title: String,
+    },
+    /// The user of the app tapped a choice.
+    Tapped {
+        /// The user.
+        to: String,
+        /// The choice.
+        choice: char,
+    },
+    /// The workshop has booked an appointment.
+    Appointment {
+        /// Its id.
+        booking: String,
+        /// When.
+        start_at: At,
+    },
     /// A text message arrived.
     Sms {
         /// The number.
@@ -175,6 +201,10 @@ pub struct SandboxSettings {
     pub tow: TowSettings,
     /// The phone network.
     pub phone: PhoneSettings,
+    /// The secret that the app's back end shares, and the time between two things that its users do.
+    pub app: (String, std::time::Duration),
+    /// The password of the workshop's booking server.
+    pub workshop: String,
 }
 
 /// All providers.
@@ -188,6 +218,10 @@ pub struct Sandbox {
     pub tow: TowCompany,
     /// The phone network.
     pub phone: PhoneNetwork,
+    /// The back end of the app.
+    pub app: AppBackend,
+    /// The workshop.
+    pub workshop: WorkshopServer,
     /// What they have in common.
     pub stage: Stage,
 }
@@ -204,6 +238,8 @@ impl Sandbox {
             desk: TicketDesk::start(&settings.desk_token, stage.clone()).await?,
             tow: TowCompany::start(settings.tow, stage.clone()).await?,
             phone: PhoneNetwork::start(settings.phone, stage.clone()).await?,
+            app: AppBackend::start(&settings.app.0, settings.app.1, stage.clone()).await?,
+            workshop: WorkshopServer::start(&settings.workshop, stage.clone()).await?,
             stage,
         })
     }

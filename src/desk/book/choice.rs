@@ -19,12 +19,12 @@ pub(in super::super) enum Choice {
 }
 
 impl Choice {
-    /// From a key, the word of a form, or a reply: `1` to `9`, `0` or `call`, `none` (a key `*`).
+    /// From a key, the word of a form, or a reply: `1` to `6`, `0` or `call`, `none` (a key `*`).
     pub(in super::super) fn parse(text: &str) -> Option<Self> {
         match text.trim() {
             "0" | "call" => Some(Self::Call),
             "*" | "none" => Some(Self::None),
-            n => n.parse().ok().filter(|n| (1..=9).contains(n)).map(Self::Slot),
+            n => n.parse().ok().filter(|n| (1..=6).contains(n)).map(Self::Slot),
         }
     }
 }
@@ -124,7 +124,7 @@ mod tests {
             ("call", Some(Choice::Call)),
             ("*", Some(Choice::None)),
             ("none", Some(Choice::None)),
-            ("10", None),
+            ("7", None),
             ("-1", None),
             ("", None),
         ] {

@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::device::{Device, Life};
+use super::emit;
 use super::fold::Memo;
 use super::level::{Phase, Track};
 use super::look::Head;
 use super::vm::View;
-use crate::domain::{At, Component, DeviceId, Mode, ModelId, RuleId, Severity, Span, shard_of};
+use crate::domain::{At, Component, DeviceId, EpisodeId, Mode, ModelId, RuleId, Severity, Span, shard_of};
 use crate::rules::{LEVEL_WORDS, RULE_WORDS, RuleProgram};
 use crate::source::did_you_mean;
 use tree::Scene;
@@ -43,6 +44,9 @@ pub struct Explanation {
     pub state: String,
     /// First true sample of the open episode.
     pub since_at: Option<At>,
+    /// The open episode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub episode: Option<EpisodeId>,
     /// Sentences for people: what decides.
     pub why: Vec<String>,
     /// `where`, if the rule has one.
@@ -145,6 +149,7 @@ impl Engine {
             at: None,
             state: "never heard".to_owned(),
             since_at: None,
+            episode: None,
             why: Vec::new(),
             filter: None,
             bars: Vec::new(),
@@ -243,7 +248,7 @@ impl Scene<'_> {
         let Some(device) = self.device else { return };
         let words = &device.row(self.seat)[self.spec.offset..];
         let head = Head::load(words);
-        let clock = !self.spec.uses.silents.is_empty();
+        let clock = self.spec.uses.silence();
         let mut waits = Vec::new();
         for (ix, level) in self.spec.levels.iter().enumerate() {
             let track = Track::load(&words[RULE_WORDS + ix * LEVEL_WORDS..]);
@@ -266,6 +271,9 @@ impl Scene<'_> {
         told.bars = self.bars(device, head);
         told.state = self.state(head, told);
         told.since_at = (head.level != 0).then(|| At::from_micros(head.started_at));
+        let episode =
+            |at: At| emit::episode(told.rule.as_str(), told.device.as_str(), told.component.as_ref(), at.as_micros());
+        told.episode = told.since_at.map(episode);
         told.why = self.why(head, told);
     }
 

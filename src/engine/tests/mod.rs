@@ -1,5 +1,6 @@
 //! The semantics of rules, clause by clause, in virtual time.
 
+mod apart;
 mod bars;
 mod baseline;
 mod clock;

@@ -43,7 +43,8 @@ const START: &str = "2026-01-01T10:00:00Z";
 const SLACK: Span = Span::from_secs(2);
 
 /// Channels, as effects are named in tests.
-pub(super) const CHANNELS: [&str; 8] = ["call", "sms", "email", "ticket", "dispatch", "command", "webhook", "booking"];
+pub(super) const CHANNELS: [&str; 9] =
+    ["call", "sms", "email", "app_push", "ticket", "dispatch", "command", "webhook", "booking"];
 
 /// A checked test of a playbook.
 #[derive(Debug)]
@@ -128,7 +129,21 @@ fn test(diags: &mut Diagnostics, table: Table<'_>, subject: &Subject) -> Option<
     let fault = fault?;
     let name = name.unwrap_or_else(|| fault.value.to_string());
     let (fault, severity, device) = (FaultName::from(&*fault.value), severity?.value, device?);
-    Some(PlaybookTest { name, place, device, fault, severity, lead, start, until, cleared_at, every, facts, world, expects })
+    Some(PlaybookTest {
+        name,
+        place,
+        device,
+        fault,
+        severity,
+        lead,
+        start,
+        until,
+        cleared_at,
+        every,
+        facts,
+        world,
+        expects,
+    })
 }
 
 /// `5d..30d`

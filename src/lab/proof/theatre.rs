@@ -9,9 +9,9 @@ use serde_json::Value as Json;
 use super::playbook::PlaybookTest;
 use crate::desk::{Config, Desk, Input, Keyring, Links, Reply, SpeechThen};
 use crate::domain::{
-    At, BookWork, BookingNews, BookingProgress, CallProgress, Change, Detection, DispatchWork, EffectId, EpisodeId,
-    JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome, PageKind, Receipt, ReceiptKind, Registry, Slot,
-    SmsProgress, Span, Value, Work,
+    AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, Change, Detection, DispatchWork, EffectId,
+    EpisodeId, JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome, PageKind, Receipt, ReceiptKind,
+    Registry, Slot, SmsProgress, Span, Value, Work,
 };
 use crate::wire::link::Key;
 
@@ -29,11 +29,13 @@ pub(super) enum Answer {
     Voicemail,
     Key(char),
     Sms(SmsProgress),
+    App(AppProgress),
+    Tap(char),
     Eta(Span),
     Silent,
     Device(bool),
     /// The person opens the link of the message and sends its form.
-    Tap(&'static str),
+    Link(&'static str),
     Booked(Workshop),
 }
 
@@ -65,6 +67,10 @@ pub(super) fn answer(channel: &str, text: &str) -> Option<Answer> {
         ("call", key) => Answer::Key(key.strip_prefix("key ").and_then(|k| k.parse().ok())?),
         ("sms", "delivered") => Answer::Sms(SmsProgress::Delivered),
         ("sms", "undelivered") => Answer::Sms(SmsProgress::Undelivered),
+        ("app_push", "delivered") => Answer::App(AppProgress::Delivered),
+        ("app_push", "opened") => Answer::App(AppProgress::Opened),
+        ("app_push", "undelivered") => Answer::App(AppProgress::Failed),
+        ("app_push", tap) => Answer::Tap(tap.strip_prefix("tap ").and_then(|k| k.parse().ok())?),
         ("dispatch", "silent") => Answer::Silent,
         ("dispatch", eta) => Answer::Eta(eta.strip_prefix("eta ").and_then(|e| e.parse().ok())?),
         ("booking", "confirmed") => Answer::Booked(Workshop::Confirms),
@@ -76,7 +82,7 @@ pub(super) fn answer(channel: &str, text: &str) -> Option<Answer> {
             Answer::Booked(Workshop::Moves(later.strip_prefix("moved ").and_then(|l| l.parse().ok())?))
         }
         ("sms" | "email", tap) if tap.starts_with("tap ") => {
-            Answer::Tap(TAPS.into_iter().find(|t| *t == &tap["tap ".len()..])?)
+            Answer::Link(TAPS.into_iter().find(|t| *t == &tap["tap ".len()..])?)
         }
         ("command", "ok") => Answer::Device(true),
         ("command", "failed") => Answer::Device(false),
@@ -91,6 +97,7 @@ pub(super) fn answers(channel: &str) -> String {
         "sms" => "delivered, undelivered, tap 1, ",
         "email" => "tap 1, tap call, tap none, ",
         "booking" => "confirmed, no slots, slot gone, moved 26h, no show, cancelled, ",
+        "app_push" => "tap 1, opened, delivered, undelivered, ",
         "dispatch" => "eta 24m, declined, silent, ",
         "command" => "ok, failed, ",
         _ => "",
@@ -103,6 +110,7 @@ fn usual(channel: &str) -> Answer {
     match channel {
         "call" => Answer::Key('1'),
         "sms" => Answer::Sms(SmsProgress::Delivered),
+        "app_push" => Answer::App(AppProgress::Delivered),
         "dispatch" => Answer::Eta(Span::from_mins(24)),
         "command" => Answer::Device(true),
         "booking" => Answer::Booked(Workshop::Confirms),
@@ -323,11 +331,13 @@ impl Stage<'_> {
             Answer::Key(key) => self.push(self.now + Span::from_secs(8), Next::Answered(effect, 1, key)),
             Answer::Voicemail => self.push(self.now + Span::from_secs(8), Next::Answered(effect, 1, ' ')),
             Answer::Sms(progress) => self.later(2, receipt(effect, ReceiptKind::Sms { progress })),
+            Answer::App(progress) => self.later(2, receipt(effect, ReceiptKind::App { progress })),
+            Answer::Tap(digit) => self.later(8, receipt(effect, ReceiptKind::Key { digit })),
             Answer::Device(ok) => {
                 self.later(2, receipt(effect, ReceiptKind::Command { ok, detail: String::new() }));
             }
             Answer::Eta(eta) => self.truck(effect, eta),
-            Answer::Tap(what) => self.tap(effect, what),
+            Answer::Link(what) => self.link(effect, what),
             _ => {}
         }
     }
@@ -386,7 +396,7 @@ impl Stage<'_> {
     }
 
     /// The person opens the link ten minutes later and answers.
-    fn tap(&mut self, effect: EffectId, what: &str) {
+    fn link(&mut self, effect: EffectId, what: &str) {
         let forms = [(PageKind::Choose, "choice"), (PageKind::Answer, "answer")];
         for (kind, field) in forms {
             let form = BTreeMap::from([(field.to_owned(), what.to_owned())]);
@@ -438,6 +448,7 @@ impl Stage<'_> {
     fn said(&mut self, work: &Work) {
         match work {
             Work::Sms(sms) => self.played.said.push(sms.body.clone()),
+            Work::App(push) => self.played.said.push(format!("{}\n{}", push.title, push.text)),
             Work::Mail(mail) => self.played.said.push(format!("{}\n{}", mail.subject, mail.text)),
             _ => {}
         }
@@ -468,6 +479,7 @@ fn channel(work: &Work) -> &'static str {
     match work {
         Work::Mail(_) => "email",
         Work::Sms(_) => "sms",
+        Work::App(_) => "app_push",
         Work::Call(_) => "call",
         Work::Ticket(_) => "ticket",
         Work::Dispatch(_) => "dispatch",
@@ -501,6 +513,8 @@ mod tests {
             ("dispatch", "declined", Some(Answer::Refused)),
             ("dispatch", "eta soon", None),
             ("email", "accepted", Some(Answer::Accepted)),
+            ("app_push", "tap 9", Some(Answer::Tap('9'))),
+            ("app_push", "key 1", None),
             ("email", "delivered", None),
             ("ticket", "unknown", Some(Answer::Unknown)),
             ("command", "failed", Some(Answer::Device(false))),

@@ -85,9 +85,19 @@ pub(super) fn mail(address: &str) -> Result<(), Refusal> {
     }
 }
 
-/// `phone` or `email`.
+/// A name that the back end of an app gave its user: up to 200 visible ASCII characters.
+pub(super) fn app_user(name: &str) -> Result<(), Refusal> {
+    if (1..=200).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let hint = "write what the back end of the app calls this user: letters, digits and signs, no blanks".to_owned();
+    Err(("not the name of an app's user".to_owned(), Some(hint)))
+}
+
+/// `phone`, `email` or `app`.
 pub(super) fn endpoint_kind(word: &str) -> Result<EndpointKind, Refusal> {
-    one_of(word, "kind of endpoint", &[("phone", EndpointKind::Phone), ("email", EndpointKind::Email)])
+    let known = [("phone", EndpointKind::Phone), ("email", EndpointKind::Email), ("app", EndpointKind::App)];
+    one_of(word, "kind of endpoint", &known)
 }
 
 /// `safety`, `service` or `info`.
@@ -137,6 +147,9 @@ mod tests {
         }
         for bad in ["", "jane", "jane@", "@example.com", "a b@example.com", "a@b.example\r\nBcc: x@y.example"] {
             assert!(mail(bad).is_err(), "{bad:?}");
+        }
+        for (name, good) in [("u-81f2", true), ("", false), ("a b", false), ("\u{e4}", false)] {
+            assert_eq!(app_user(name).is_ok(), good, "{name:?}");
         }
         for (tag, canonical) in [("de", "de"), ("DE-de", "de-DE"), ("zh-hant-tw", "zh-Hant-TW"), ("es-419", "es-419")] {
             assert_eq!(locale(tag).as_deref(), Ok(canonical));

@@ -73,6 +73,7 @@ pub(super) fn endpoints(diags: &mut Diagnostics, file: FileId, customers: &mut C
             let (code, sound) = match kind {
                 Some(EndpointKind::Phone) => ("G009", check::phone(address)),
                 Some(EndpointKind::Email) => ("G010", check::mail(address)),
+                Some(EndpointKind::App) => ("G010", check::app_user(address)),
                 None => ("G010", Ok(())),
             };
             field.check(columns[3], code, sound);

@@ -219,7 +219,7 @@ fn find(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Option<Fin
         Some((from?, to?))
     });
     let near = t.text(diags, "near").map(|n| template(diags, &n, Audience::Field));
-    let offer = t.count(diags, "offer").map_or(1, |n| n.value.clamp(1, 9));
+    let offer = t.count(diags, "offer").map_or(1, |n| n.value.clamp(1, 6));
     let hold_for = t.parsed::<Span>(diags, "hold_for", DURATION).map_or(Span::from_hours(48), |h| h.value);
     t.need(diags, "provider");
     let providers = providers(diags, t, ProviderKind::Booking, notes);

@@ -32,7 +32,13 @@ pub enum Via {
     Email,
     /// The people of a queue.
     Human(QueueName),
+    /// A message in the customer's own app.
+    AppPush,
 }
+
+/// The ways that go to a customer, as they are written.
+const WAYS: [(&str, Via); 4] =
+    [("call", Via::Call), ("sms", Via::Sms), ("email", Via::Email), ("app_push", Via::AppPush)];
 
 /// `do = "reach"`.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +98,7 @@ pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) ->
                 Via::Call => parts.push(Part::Voice),
                 Via::Sms => parts.push(Part::Sms),
                 Via::Email => parts.extend([Part::Subject, Part::Text, Part::Html]),
+                Via::AppPush => parts.extend([Part::AppTitle, Part::App]),
                 Via::Human(_) => {}
             }
         }
@@ -107,19 +114,19 @@ fn rung(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Rung
         notes.mention(MentionOf::Queue, queue);
     }
     let via = via.and_then(|v| match (&*v.value, &queue) {
-        ("call", _) => Some(Via::Call),
-        ("sms", _) => Some(Via::Sms),
-        ("email", _) => Some(Via::Email),
+        (way, _) if WAYS.iter().any(|(w, _)| *w == way) => {
+            WAYS.into_iter().find_map(|(w, via)| (w == way).then_some(via))
+        }
         ("human", Some(queue)) => Some(Via::Human(QueueName::from(&*queue.value))),
         ("human", None) => {
             diags.push(Diagnostic::error("P015", "a human rung needs a `queue`").at(v.place, "which queue?"));
             None
         }
         (other, _) => {
-            let near = did_you_mean(other, ["call", "sms", "email", "human"]);
+            let near = did_you_mean(other, WAYS.iter().map(|(w, _)| *w).chain(["human"]));
             diags.push(
                 Diagnostic::error("P015", format!("unknown way '{other}'"))
-                    .at(v.place, "expected call, sms, email or human")
+                    .at(v.place, "expected call, sms, email, app_push or human")
                     .maybe_hint(near.map(|n| format!("did you mean '{n}'?"))),
             );
             None

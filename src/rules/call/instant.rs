@@ -64,15 +64,15 @@ impl Checker<'_> {
     /// Silence of a computed length, such as `6 * usual_interval`.
     fn silent_for(&mut self, length: Typed) -> Typed {
         let length = self.convert_to(length, &seconds());
-        let code = length.code.clone();
-        if !self.tables.program.silences.contains(&code) {
-            self.tables.program.silences.push(code);
-        }
+        let lengths = &mut self.tables.program.silences;
+        let known = lengths.iter().position(|code| *code == length.code);
+        let ix = known.unwrap_or_else(|| {
+            lengths.push(length.code.clone());
+            lengths.len() - 1
+        });
         let text = format!("silent({})", length.text);
-        let unknown = self.const_ix(Const::Num(f64::NAN));
         let mut typed = join(Ty::Bool, text, [length], &[Ins::SilentFor]);
-        // It watches the clock, at an instant that no constant tells.
-        typed.uses.silents.insert(unknown);
+        typed.uses.lengths.insert(u16::try_from(ix).unwrap_or(u16::MAX));
         typed
     }
 

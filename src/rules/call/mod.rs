@@ -126,7 +126,7 @@ impl Checker<'_> {
 
     /// Refuses inputs that change without a sample: an operator sees samples only.
     pub(in crate::rules) fn streamable(&mut self, input: Typed, at: &Expr) -> Option<Typed> {
-        if input.uses.silents.is_empty() {
+        if !input.uses.silence() {
             return Some(input);
         }
         let finding = Diagnostic::error("R034", "silent() has no samples that could be followed over time");

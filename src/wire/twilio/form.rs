@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use crate::domain::{CallProgress, CallWork, EffectId, SmsProgress, SmsWork};
+use crate::domain::{CallProgress, CallWork, Channel, EffectId, Said, Sender, SmsProgress, SmsWork};
 use crate::wire::{Error, callback};
 
 /// Names and values, in the order of the request; a name may occur more than once.
@@ -118,6 +118,23 @@ pub fn sms_callback(form: &Form) -> Result<SmsCallback, Error> {
     let sid = value(form, "MessageSid").or_else(|_| value(form, "SmsSid"))?.to_owned();
     let status = value(form, "MessageStatus").or_else(|_| value(form, "SmsStatus"))?;
     Ok(SmsCallback { sid, progress: sms_progress(status)? })
+}
+
+/// Longest message of a person that is read, in characters; the network splits at 1,600.
+const WORDS_MAX: usize = 4_000;
+
+/// Reads a text message that somebody has sent to one of our numbers.
+pub fn inbound_sms(form: &Form) -> Result<Said, Error> {
+    let sid = value(form, "MessageSid").or_else(|_| value(form, "SmsSid"))?;
+    Ok(Said {
+        channel: Channel::Sms,
+        external_id: sid.to_owned(),
+        from: Sender::Phone(value(form, "From")?.to_owned()),
+        case: None,
+        text: value(form, "Body").unwrap_or_default().chars().take(WORDS_MAX).collect(),
+        // With the provider's own handling of STOP, START and HELP, the person has had an answer already.
+        answered: value(form, "OptOutType").is_ok(),
+    })
 }
 
 /// The state of a call by its word.

@@ -7,7 +7,7 @@ mod twiml;
 
 pub use form::{
     CALL_EVENTS, CallCallback, CallList, CallRecord, Form, MessageList, MessageRecord, Problem, SmsCallback,
-    call_callback, call_form, call_progress, form_body, parse_form, sms_callback, sms_form, sms_progress,
+    call_callback, call_form, call_progress, form_body, inbound_sms, parse_form, sms_callback, sms_form, sms_progress,
 };
 pub use signature::{HEADER, sign, sign_json_url, verify, verify_json};
-pub use twiml::{GATHER_TIMEOUT_S, SAY_MAX, Say, Then, please_wait, twiml};
+pub use twiml::{GATHER_TIMEOUT_S, SAY_MAX, Say, Then, message, nothing, please_wait, twiml};

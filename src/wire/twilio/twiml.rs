@@ -64,6 +64,18 @@ pub fn please_wait(seconds: u32, next: &str) -> String {
     document(&format!(r#"<Pause length="{seconds}"/>{}"#, redirect(next)))
 }
 
+/// The answer to a text message that came in.
+#[must_use]
+pub fn message(text: &str) -> String {
+    document(&format!("<Message>{}</Message>", escape(text)))
+}
+
+/// The answer when nothing is to be said.
+#[must_use]
+pub fn nothing() -> String {
+    document("")
+}
+
 fn redirect(url: &str) -> String {
     format!(r#"<Redirect method="POST">{}</Redirect>"#, escape(url))
 }

@@ -179,7 +179,7 @@ async fn callback_keys() {
     let voice = twilio("twilio-voice", "https://x").replace("token = \"t\"", "token_file = \"t\"");
     let Some(CallbackKey::Twilio(token)) = key(&voice) else { panic!() };
     assert_eq!(token.expose_secret(), "token");
-    let Some(CallbackKey::Webhook(secret)) = key("kind = \"dispatch\"\nurl = \"https://x\"\nsecret_file = \"s\"")
+    let Some(CallbackKey::Dispatch(secret)) = key("kind = \"dispatch\"\nurl = \"https://x\"\nsecret_file = \"s\"")
     else {
         panic!()
     };

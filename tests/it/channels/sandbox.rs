@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forewarn::demo::sandbox::{
-    DeskFault, MailFault, MailServer, PhoneFault, PhoneNetwork, PhoneSettings, Sightings, Stage, TicketDesk,
-    TowCompany, TowFault, TowSettings,
+    AppBackend, AppFault, DeskFault, MailFault, MailServer, PhoneFault, PhoneNetwork, PhoneSettings, Sightings, Stage,
+    TicketDesk, TowCompany, TowFault, TowSettings,
 };
-use forewarn::domain::{CallWork, DispatchWork, Outcome, SmsWork, Span, TicketWork, Work};
+use forewarn::domain::{AppWork, CallWork, DispatchWork, Outcome, Purpose, SmsWork, Span, TicketWork, Work};
 use forewarn::runtime::Channel;
 
 use super::support::*;
@@ -125,6 +125,45 @@ async fn trucks() {
     // Another secret: the company does not believe that it is us.
     let stranger = settings.replace(SECRET, "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
     assert_eq!(word(&world.build(&stranger).attempt(send(request())).await), "rejected");
+}
+
+#[tokio::test]
+async fn messages_in_the_app() {
+    let push = Work::App(AppWork {
+        user: "u-1".into(),
+        locale: "de".into(),
+        purpose: Purpose::Safety,
+        title: "Bitte anhalten: W-1".into(),
+        text: "Bremse".into(),
+        case: ("SA01".into(), "https://me.example/api/v1/cases/1".into()),
+        choices: vec![('1', "Verstanden".into())],
+        valid_until: now(),
+    });
+    for (fault, expected, made) in [
+        (None, ("accepted", "accepted"), 1),
+        (Some(AppFault::CutAfterAccept), ("unknown", "accepted"), 1),
+        (Some(AppFault::ErrorAfterAccept), ("unknown", "accepted"), 1),
+        (Some(AppFault::Slow(SLOW)), ("unknown", "accepted"), 1),
+        // They never had it: posting again with the same id shows it, once.
+        (Some(AppFault::CutBefore), ("unknown", "accepted"), 1),
+        (Some(AppFault::Unavailable(7)), ("retry", "accepted"), 1),
+        (Some(AppFault::UnknownUser), ("rejected", "accepted"), 1),
+        (Some(AppFault::Gone), ("rejected", "accepted"), 1),
+    ] {
+        let backend = AppBackend::start(SECRET, Duration::from_secs(60), stage()).await.unwrap();
+        backend.script(fault);
+        let settings =
+            format!("kind = \"app\"\nurl = \"{}\"\nsecret = \"{SECRET}\"\ntimeout = \"300ms\"", backend.url());
+        let world = World::new();
+        assert_eq!(send_and_ask(&world.build(&settings), &push).await, expected, "{fault:?}");
+        assert_eq!(backend.count(EFFECT), made, "{fault:?}");
+        let shown = &backend.accepted()[0].push;
+        assert_eq!(shown.callback, format!("{PUBLIC_URL}/app/{EFFECT}"));
+        assert_eq!((shown.actions[0].choice, &*shown.actions[0].label), ('1', "Verstanden"));
+        // Another secret: the back end does not believe that it is us.
+        let stranger = settings.replace(SECRET, "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+        assert_eq!(word(&world.build(&stranger).attempt(send(push.clone())).await), "rejected");
+    }
 }
 
 #[tokio::test]

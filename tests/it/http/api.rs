@@ -22,6 +22,10 @@ async fn scopes() {
         (Method::POST, &*ack, [401, 401, 403, 200, 403, 200]),
         (Method::POST, &*close, [401, 401, 403, 403, 200, 200]),
         (Method::POST, "/api/v1/rules/hot/release", [401, 401, 403, 403, 200, 200]),
+        (Method::GET, "/api/v1/customers/c-1", [401, 401, 403, 403, 403, 200]),
+        (Method::GET, "/api/v1/customers/c-2", [401, 401, 403, 403, 403, 404]),
+        (Method::POST, "/api/v1/customers/c-1/erase", [401, 401, 403, 403, 403, 400]),
+        (Method::POST, "/api/v1/customers/c-1/readmit", [401, 401, 403, 403, 403, 200]),
         (Method::GET, "/healthz", [200; 6]),
         (Method::GET, "/readyz", [200; 6]),
         (Method::GET, "/metrics", [200; 6]),
@@ -54,11 +58,14 @@ async fn scopes() {
             Input::Ack { actor, .. } => format!("ack {actor}"),
             Input::Close { actor, reason, .. } => format!("close {actor} {reason}"),
             Input::Release { rule, actor } => format!("release {rule} {actor}"),
+            Input::Readmit { customer, actor } => format!("readmit {customer} {actor}"),
             other => panic!("{other:?}"),
         })
         .collect();
     let released = ["release hot act", "release hot admin"];
-    assert_eq!(actors, [&["ack ack", "ack admin", "close act r", "close admin r"][..], &released].concat());
+    let readmitted = ["readmit c-1 admin"];
+    let expected = [&["ack ack", "ack admin", "close act r", "close admin r"][..], &released, &readmitted].concat();
+    assert_eq!(actors, expected);
 }
 
 /// The answer does not tell what is wrong with a token.
@@ -129,6 +136,7 @@ async fn answers_have_this_shape() {
                 "possible_duplicate": false,
             }]),
         ),
+        ("conversation", json!([])),
         (
             "timeline",
             json!([{
@@ -326,6 +334,7 @@ async fn a_rule_is_explained() {
     let world = World::new().await;
     let (status, told) = world.admin("/api/v1/explain?rule=hot&device=car-1").await;
     assert_eq!((status, &told["state"], &told["rule"]), (200, &json!("never heard"), &json!("hot")));
+    assert_eq!(told["desk"], json!(["hot on car-1: None"]), "and what the desk has to say");
     let (status, problem) = world.admin("/api/v1/explain?rule=hott&device=car-1").await;
     assert_eq!((status, code(&problem)), (404, "no_such_rule"));
     assert!(problem["error"]["message"].as_str().unwrap().contains("there is 'hot'"), "{problem}");

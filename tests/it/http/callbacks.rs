@@ -4,11 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use forewarn::desk::{Input, Reply};
-use forewarn::domain::{At, CallProgress, JobState, JobUpdate, Receipt, ReceiptKind, SmsProgress};
+use forewarn::domain::{AppProgress, At, CallProgress, JobState, JobUpdate, Receipt, ReceiptKind, Sender, SmsProgress};
 use forewarn::wire::twilio;
 use forewarn::wire::webhook::{Secret, sign};
 
-use super::world::{DISPATCH_SECRETS, EFFECT, Mood, NOW_S, Options, TWILIO_TOKENS, World, code, effect, read};
+use super::world::{
+    APP_SECRET, DISPATCH_SECRETS, EFFECT, Mood, NOW_S, Options, TWILIO_TOKENS, World, code, effect, read,
+};
 
 /// A callback of the phone provider to `path`, signed for `signed_url` (or for the public address of `path`).
 pub(super) fn phone(world: &World, path: &str, form: &str) -> reqwest::RequestBuilder {
@@ -122,10 +124,14 @@ async fn text_message_states_become_receipts() {
 
 /// News of a job, signed at `at_s` with `secret`.
 fn job(world: &World, secret: &str, at_s: i64, body: &str) -> reqwest::RequestBuilder {
+    signed(world, "dispatch", secret, at_s, body)
+}
+
+fn signed(world: &World, kind: &str, secret: &str, at_s: i64, body: &str) -> reqwest::RequestBuilder {
     let secret = Secret::parse(secret).unwrap();
     let signature = sign(&secret, "msg_1", At::from_secs(at_s), body.as_bytes());
     world
-        .post(&format!("/dispatch/{EFFECT}"))
+        .post(&format!("/{kind}/{EFFECT}"))
         .header("webhook-id", "msg_1")
         .header("webhook-timestamp", at_s)
         .header("webhook-signature", signature)
@@ -174,6 +180,32 @@ async fn only_dispatch_providers_are_believed_and_only_for_five_minutes() {
     assert_eq!((status, code(&body)), (400, "bad_body"));
 }
 
+#[tokio::test]
+async fn the_app_tells_what_became_of_a_message_and_only_the_app_is_believed() {
+    let world = World::new().await;
+    let delivered = ReceiptKind::App { progress: AppProgress::Delivered };
+    for (secret, body, expected, told) in [
+        (APP_SECRET, r#"{"seq":1,"state":"delivered"}"#, (200, ""), Some((1, delivered))),
+        (
+            APP_SECRET,
+            r#"{"seq":3,"state":"confirmed","choice":"1"}"#,
+            (200, ""),
+            Some((3, ReceiptKind::Key { digit: '1' })),
+        ),
+        (APP_SECRET, r#"{"seq":3,"state":"confirmed"}"#, (400, "bad_body"), None),
+        (DISPATCH_SECRETS[0], r#"{"seq":1,"state":"delivered"}"#, (403, "bad_signature"), None),
+    ] {
+        let (status, answer) = read(signed(&world, "app", secret, NOW_S, body).send().await.unwrap()).await;
+        assert_eq!(status, expected.0, "{body}: {answer}");
+        assert!(expected.1.is_empty() || code(&answer) == expected.1, "{answer}");
+        let receipt = |(seq, what)| Receipt { effect: effect(), provider_ref: None, seq: Some(seq), what };
+        assert_eq!(world.desk.told(), told.map(|t| Input::Receipt(receipt(t))).into_iter().collect::<Vec<_>>());
+    }
+    // And the app's secret opens nothing else.
+    let status = job(&world, APP_SECRET, NOW_S, EN_ROUTE).send().await.unwrap().status();
+    assert_eq!(status.as_u16(), 403);
+}
+
 /// Success is a promise: it must not be given before the desk has made the news durable.
 #[tokio::test]
 async fn success_is_answered_only_after_the_desk_has_committed() {
@@ -204,4 +236,30 @@ async fn what_the_desk_does_not_take_is_told() {
         let (status, body) = read(answer).await;
         assert_eq!((status, code(&body)), (503, "busy"));
     }
+}
+
+#[tokio::test]
+async fn text_messages_of_people_reach_the_desk_and_its_answer_goes_back_at_once() {
+    let world = World::new().await;
+    let path = "/twilio/sms";
+    let form = "MessageSid=SM7&From=%2B43111&To=%2B4930&Body=St%C3%B6rt+mich+nicht";
+    world.desk.reply_with(Reply::Text("Erledigt <gern>".to_owned()));
+    let answer = phone(&world, path, form).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let xml = answer.text().await.unwrap();
+    assert!(xml.contains("<Response><Message>Erledigt &lt;gern&gt;</Message></Response>"), "{xml}");
+    let told = world.desk.told();
+    let [Input::Said(said)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((said.external_id.as_str(), said.text.as_str(), said.answered), ("SM7", "Stört mich nicht", false));
+    assert_eq!(said.from, Sender::Phone("+43111".to_owned()));
+    // Unknown senders see the same as everybody else to whom nothing is said.
+    for reply in [Reply::Done, Reply::NotFound] {
+        world.desk.reply_with(reply);
+        let answer = phone(&world, path, &format!("{form}&OptOutType=STOP")).send().await.unwrap();
+        assert!(answer.text().await.unwrap().contains("<Response></Response>"));
+    }
+    assert!(matches!(&world.desk.told()[0], Input::Said(said) if said.answered), "the provider has answered itself");
+    let unsigned = world.post(path).body(form).send().await.unwrap();
+    assert_eq!(unsigned.status().as_u16(), 403);
+    assert!(world.desk.told().is_empty());
 }

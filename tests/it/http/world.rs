@@ -29,6 +29,7 @@ use url::Url;
 /// The time of every test, until it says otherwise.
 pub(super) const NOW_S: i64 = 1_795_300_000;
 pub(super) const TWILIO_TOKENS: [&str; 2] = ["12345", "other-account"];
+pub(super) const APP_SECRET: &str = "whsec_YXBwYXBwYXBwYXBwYXBwYXBwYXBwYXBw";
 pub(super) const DISPATCH_SECRETS: [&str; 2] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2Vjb25kLXNlY3JldA=="];
 pub(super) const LINK_SECRET: &str = "what the links are signed with";
 pub(super) const EFFECT: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -138,11 +139,18 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
             DeskQuestion::Show(id, answer) => {
                 drop(answer.send(cases.iter().find(|c| c.summary.id == id).cloned().map(Box::new)));
             }
+            DeskQuestion::OptOuts(answer) => drop(answer.send(Vec::new())),
             DeskQuestion::Page(link, answer) => drop(answer.send(Ok(super::links::shown(link)))),
             DeskQuestion::Switches(answer) => drop(answer.send(Vec::new())),
             DeskQuestion::Lookup(caller, answer) => {
                 desk.script.lock().unwrap().callers.push(caller);
                 drop(answer.send(Lookup::default()));
+            }
+            DeskQuestion::Dossier(customer, answer) => {
+                drop(answer.send((customer.as_str() == "c-1").then(|| serde_json::json!({ "customer": customer }))));
+            }
+            DeskQuestion::Standing { rule, device, episode, answer } => {
+                drop(answer.send(vec![format!("{rule} on {device}: {episode:?}")]));
             }
             DeskQuestion::Find(prefix, answer) => {
                 let mut like = cases.iter().map(|c| c.summary.id).filter(|id| id.to_string().starts_with(&prefix));
@@ -195,6 +203,7 @@ fn case(id: &str) -> CaseView {
             not_before_at: Some(At::from_secs(NOW_S + 60)),
             possible_duplicate: false,
         }],
+        conversation: Vec::new(),
         timeline: vec![TimelineEntry {
             at,
             kind: TimelineKind::Measured,
@@ -275,6 +284,7 @@ impl World {
             callbacks: CallbackSecrets {
                 twilio: TWILIO_TOKENS.map(Into::into).into(),
                 dispatch: DISPATCH_SECRETS.map(|s| ("tow".into(), Secret::parse(s).unwrap())).into(),
+                app: vec![("app".into(), Secret::parse(APP_SECRET).unwrap())],
             },
             links: Key::parse(LINK_SECRET).unwrap(),
             public_url: parsed,

@@ -84,6 +84,7 @@ fn view() -> CaseView {
             },
             EffectView { attempts: 2, possible_duplicate: true, ..effect("desk", "ticket", "helpdesk", "unknown") },
         ],
+        conversation: Vec::new(),
         timeline: vec![
             line("2026-11-21T22:59:58Z", TimelineKind::Measured, "brake_fl 0 bar while brake_pedal 80 %"),
             line("2026-11-22T02:11:04Z", TimelineKind::Decided, "case opened with car-breakdown-tow"),

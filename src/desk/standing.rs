@@ -1,0 +1,61 @@
+//! How what a rule has found stands on the desk, for whoever asks why nothing is done about it.
+
+use super::hold::SETTLING;
+use super::rows::{CaseRow, EpisodeRow};
+use super::{Desk, breaker};
+use crate::domain::{CaseId, DeviceId, EpisodeId, RuleId};
+
+impl Desk {
+    /// What has become of `episode`, the one that `rule` has open on `device`; without one, what would hold its case back
+    /// now. Sentences for people.
+    #[must_use]
+    pub fn standing(&self, rule: &RuleId, device: &DeviceId, episode: Option<&EpisodeId>) -> Vec<String> {
+        let Some(episode) = episode else { return self.would_wait(rule, device) };
+        let Some(row) = self.state.rows.episodes.get(episode) else {
+            return vec!["The desk has not heard of it yet.".to_owned()];
+        };
+        let case = row.case.and_then(|id| Some((id, self.state.rows.cases.get(&id)?)));
+        match (row, case) {
+            (EpisodeRow { ignored: Some(why), .. }, _) => vec![format!("Nothing is done about it: {why}.")],
+            (_, Some((id, case))) => self.stands(id, case, episode),
+            _ => vec!["Its case is closed and forgotten.".to_owned()],
+        }
+    }
+
+    fn stands(&self, id: CaseId, case: &CaseRow, episode: &EpisodeId) -> Vec<String> {
+        let summary = self.summary(&id, case);
+        let short = &summary.short;
+        let outcome = summary.outcome.map(|o| format!(" as {o}")).unwrap_or_default();
+        let mut told = vec![match (summary.closed_at, self.waits_for(&id)) {
+            (Some(at), _) => format!("Case {short} was closed{outcome} at {at}."),
+            (None, Some(waits_for)) => format!("Case {short} is held; it waits for {waits_for}."),
+            (None, None) => format!("Case {short} is {}.", summary.phase),
+        }];
+        if let Some(person) = case.human_owner.as_ref().filter(|_| case.is_open()) {
+            told.push(format!("{person} has taken it over."));
+        }
+        if self.state.rows.latches.get(episode).is_some_and(|row| !row.released) && case.is_open() {
+            let close = format!("forewarn case close {short}");
+            told.push(format!("It came and went too often: it stays open until a person closes the case ({close})."));
+        }
+        told
+    }
+
+    /// Nothing is open: the guards that a case of the rule would meet.
+    fn would_wait(&self, rule: &RuleId, device: &DeviceId) -> Vec<String> {
+        let Some(guards) = self.config.guards.get(rule) else { return Vec::new() };
+        let registered = self.config.registry.devices.get(device);
+        let mut told = Vec::new();
+        if let Some(parent) = guards.parent.as_ref().and_then(|name| registered?.attribute(name)) {
+            told.push(format!("A case would wait {SETTLING} for its parent {parent}, which may be the cause."));
+        }
+        if let Some(limit) = &guards.breaker {
+            let key = (rule.clone(), breaker::group_of(limit, registered));
+            if let Some(row) = self.state.rows.breakers.get(&key).filter(|row| row.tripped) {
+                let release = format!("forewarn case release-rule {rule}");
+                told.push(format!("A case would be held until a person releases the rule ({release}): {}.", row.why));
+            }
+        }
+        told
+    }
+}

@@ -1,0 +1,345 @@
+//! One conversation per case, over all channels: what people write to us finds its case, is understood if it is one of a
+//! few words, and otherwise goes to a person together with everything that is known of the case. Nobody has to tell it
+//! twice.
+//!
+//! What we say is not stored a second time: it stands with its effects and contacts, and the conversation is put together
+//! from both when it is read. An unknown sender is never answered and causes nothing.
+
+mod view;
+mod whose;
+mod words;
+
+use serde::{Deserialize, Serialize};
+
+pub use view::MessageView;
+
+use self::whose::Whom;
+use self::words::Meaning;
+use super::change::Change;
+use super::config::AfterClose;
+use super::rows::{CaseRow, EffectRow};
+use super::seal::Sealed;
+use super::speech;
+use super::{Reply, TimelineKind, case, goals, news, notes, optout, pages, reached, wrong};
+use crate::domain::{At, Author, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Said, Sender};
+use crate::playbook::Mirror;
+
+/// The most messages of one case; more would be a loop between two machines.
+const MOST_MESSAGES: u32 = 500;
+/// The most characters kept of one.
+const MOST_CHARS: usize = 4_000;
+/// The most characters of their id kept.
+const MOST_ID_CHARS: usize = 200;
+
+/// Something that was written to us, or into the ticket of a case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct MessageRow {
+    pub(super) at: At,
+    pub(super) channel: Channel,
+    pub(super) from: From,
+    /// The words.
+    pub(super) body: Sealed,
+    /// What was understood without a person: `stop`, `key 1`; `None`: for people.
+    pub(super) meaning: Option<String>,
+    pub(super) external_id: String,
+    pub(super) in_reply_to: Option<EffectId>,
+}
+
+/// Who wrote it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum From {
+    Customer {
+        customer: CustomerId,
+        endpoint: EndpointId,
+    },
+    /// Through the ticket desk, which knows who that is.
+    Desk(Author),
+}
+
+/// How the conversation of a case stands.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct TalkRow {
+    pub(super) count: u32,
+    /// Since when somebody waits for the answer of a person.
+    pub(super) waits_since: Option<At>,
+    /// They wrote after the case had been closed.
+    pub(super) after_end: bool,
+}
+
+/// Somebody has written.
+pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
+    change.because(format!("inbound:{}", said.channel), "a message has come in");
+    if let Sender::Desk { desk, ticket, author } = &said.from {
+        return in_ticket(change, said, &whose::of_ticket(change, desk, ticket), *author);
+    }
+    let people = whose::senders(change, &said.from);
+    let cases = whose::cases(change, &people, said.case);
+    if people.is_empty() {
+        // Whoever knows the reply address of a case and writes from elsewhere: seen, and not acted upon.
+        for case in cases {
+            change.say(case, TimelineKind::Answered, format!("{} from an unknown sender", said.channel), None);
+        }
+        return Reply::NotFound;
+    }
+    if cases.iter().any(|case| is_known(change, *case, &said.external_id)) {
+        return Reply::Done;
+    }
+    let heard = Heard { said, people: &people, cases: &cases };
+    match words::read(&said.text) {
+        Meaning::Key('1') if words::is_yes(&said.text) && heard.is_out(change) => heard.start(change),
+        Meaning::Stop => heard.stop(change),
+        Meaning::Start => heard.start(change),
+        Meaning::Help => heard.help(change),
+        Meaning::WrongPerson => heard.wrong_person(change),
+        Meaning::Key(digit) => heard.key(change, digit),
+        Meaning::No | Meaning::Free => heard.free(change),
+    }
+}
+
+/// A message with everybody and everything that it can be about.
+struct Heard<'a> {
+    said: &'a Said,
+    /// Who share the address.
+    people: &'a [Whom],
+    /// The open cases that they were contacted about, or else the newest closed one.
+    cases: &'a [CaseId],
+}
+
+impl Heard<'_> {
+    fn is_out(&self, change: &Change<'_>) -> bool {
+        let out = |w: &Whom| optout::why_not(change, &w.endpoint, self.said.channel, Purpose::Info).is_some();
+        self.people.iter().any(out)
+    }
+
+    fn stop(&self, change: &mut Change<'_>) -> Reply {
+        let mut new = false;
+        for w in self.people {
+            new |= optout::stop(change, &w.customer, &w.endpoint, self.said.channel, Purpose::Service, "word");
+        }
+        self.keep_all(change, "stop", "wants no more messages over this channel");
+        if new { self.reply(change, "opt-out-done") } else { Reply::Done }
+    }
+
+    fn start(&self, change: &mut Change<'_>) -> Reply {
+        let mut new = false;
+        for w in self.people {
+            new |= optout::start(change, &w.endpoint, self.said.channel);
+        }
+        self.keep_all(change, "start", "takes messages over this channel again");
+        if new { self.reply(change, "opt-in-done") } else { Reply::Done }
+    }
+
+    fn help(&self, change: &mut Change<'_>) -> Reply {
+        self.keep_all(change, "help", "asked what this is");
+        self.reply(change, "opt-out-help")
+    }
+
+    fn wrong_person(&self, change: &mut Change<'_>) -> Reply {
+        let Some((effect, row)) = whose::last_contact(change, self.people, self.said.channel, self.cases) else {
+            return self.free(change);
+        };
+        self.keep(change, row.case, Some("wrong person"), Some(effect));
+        wrong::mark(change, effect, &row, "by a reply");
+        Reply::Done
+    }
+
+    /// A key of a call, written.
+    fn key(&self, change: &mut Change<'_>, digit: char) -> Reply {
+        let Some((effect, row)) = whose::last_contact(change, self.people, self.said.channel, self.cases) else {
+            return self.free(change);
+        };
+        self.keep(change, row.case, Some(&format!("key {digit}")), Some(effect));
+        let open = change.get::<CaseRow>(&row.case).is_some_and(|c| c.is_open());
+        match (open, digit) {
+            (true, _) => news::answered_with(change, effect, &row, digit, "reply"),
+            (false, '2') => ask_a_person(change, row.case, &format!("{} asks for a person", notes::whom(change, &row))),
+            (false, _) => {}
+        }
+        Reply::Done
+    }
+
+    /// For a person, with the whole case: in each case that it can be about, one page for the first of them.
+    fn free(&self, change: &mut Change<'_>) -> Reply {
+        for (index, case) in self.cases.iter().enumerate() {
+            let about = whose::last_contact(change, self.people, self.said.channel, &[*case]).map(|(effect, _)| effect);
+            if !self.keep(change, *case, None, about) {
+                continue;
+            }
+            let whom = self.whom(change, *case);
+            let words = last_words(change, *case);
+            change.note(*case, Mirror::Contact, &format!("{whom} writes ({}): {words}", self.said.channel));
+            if index == 0 {
+                ask_a_person(change, *case, &format!("{whom} has written and waits for an answer"));
+            }
+        }
+        if self.cases.is_empty() { Reply::NotFound } else { Reply::Done }
+    }
+
+    fn keep_all(&self, change: &mut Change<'_>, meaning: &str, words: &str) {
+        for case in self.cases {
+            if self.keep(change, *case, Some(meaning), None) {
+                let text = format!("{} {words} ({})", self.whom(change, *case), self.said.channel);
+                change.note(*case, Mirror::Contact, &format!("{text}."));
+            }
+        }
+    }
+
+    /// Writes the message into the conversation of a case.
+    fn keep(&self, change: &mut Change<'_>, case: CaseId, meaning: Option<&str>, about: Option<EffectId>) -> bool {
+        let sender = &self.people[0];
+        let from = From::Customer { customer: sender.customer.clone(), endpoint: sender.endpoint.clone() };
+        let text = match meaning {
+            Some(meaning) => format!("{} by {}: understood as {meaning}", self.said.channel, sender.endpoint),
+            None => format!("{} by {}: for a person to read", self.said.channel, sender.endpoint),
+        };
+        keep(change, case, self.said, from, meaning, about, &text)
+    }
+
+    fn whom(&self, change: &Change<'_>, case: CaseId) -> String {
+        notes::role_in(change, case, &self.people[0].customer)
+    }
+
+    /// An answer in the same breath, unless the provider has given its own or it would be one too many.
+    fn reply(&self, change: &mut Change<'_>, script: &'static str) -> Reply {
+        let to = &self.people[0].customer;
+        if self.said.answered || self.said.channel != Channel::Sms || !reached::may_answer(change, to) {
+            return Reply::Done;
+        }
+        let locale = change.config.registry.customers.get(to).map_or("en", |c| &*c.locale);
+        Reply::Text(speech::short(change, script, crate::playbook::Part::Sms, locale).1)
+    }
+}
+
+fn is_known(change: &Change<'_>, case: CaseId, external_id: &str) -> bool {
+    let id: String = external_id.chars().take(MOST_ID_CHARS).collect();
+    change.of_case::<MessageRow, _>(case, 0).iter().any(|(_, m)| m.external_id == id)
+}
+
+fn keep(
+    change: &mut Change<'_>,
+    case: CaseId,
+    said: &Said,
+    from: From,
+    meaning: Option<&str>,
+    in_reply_to: Option<EffectId>,
+    line: &str,
+) -> bool {
+    let mut talk = change.get::<TalkRow>(&case).unwrap_or_default();
+    if talk.count >= MOST_MESSAGES {
+        return false;
+    }
+    let owner = match &from {
+        From::Customer { customer, .. } => Some(customer),
+        From::Desk(_) => None,
+    };
+    let words: String = said.text.chars().take(MOST_CHARS).collect();
+    let body = change.config.keys.seal(owner, format!("message/{case}/{}", talk.count), &words);
+    let row = MessageRow {
+        at: change.now,
+        channel: said.channel,
+        from,
+        body,
+        meaning: meaning.map(str::to_owned),
+        external_id: said.external_id.chars().take(MOST_ID_CHARS).collect(),
+        in_reply_to,
+    };
+    change.put((case, talk.count), row);
+    talk.count += 1;
+    change.put(case, talk);
+    change.say(case, TimelineKind::Answered, line, in_reply_to);
+    true
+}
+
+/// Stands in a line for the words of a message, which are filled in when the line is sent: rows hold no words of people.
+const WORDS_OF: (&str, char) = ("\u{2983}message ", '\u{2984}');
+
+/// What stands for the words of the newest message of a case.
+fn last_words(change: &Change<'_>, case: CaseId) -> String {
+    let newest = change.get::<TalkRow>(&case).map_or(0, |t| t.count.saturating_sub(1));
+    format!("{}{newest}{}", WORDS_OF.0, WORDS_OF.1)
+}
+
+/// The text with the words of the messages that it names.
+pub(super) fn fill_in(change: &Change<'_>, case: CaseId, text: &str) -> String {
+    let mut parts = text.split(WORDS_OF.0);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (number, rest) = part.split_once(WORDS_OF.1).unwrap_or((part, ""));
+        let row = number.parse().ok().and_then(|n: u32| change.get::<MessageRow>(&(case, n)));
+        let words: Option<String> = row.and_then(|row| change.config.keys.open(&row.body));
+        out.push_str(words.as_deref().unwrap_or("(erased)"));
+        out.push_str(rest);
+    }
+    out
+}
+
+/// Somebody writes into the ticket of a case. The desk's people see it there; here it completes the conversation, and an
+/// answer of theirs is one.
+fn in_ticket(change: &mut Change<'_>, said: &Said, cases: &[CaseId], author: Author) -> Reply {
+    for case in cases.iter().copied().filter(|case| !is_known(change, *case, &said.external_id)).collect::<Vec<_>>() {
+        let who = match author {
+            Author::Customer => "the customer",
+            Author::Agent => "an agent, to the customer,",
+            Author::Internal => "an agent",
+        };
+        keep(change, case, said, From::Desk(author), None, None, &format!("{who} has written in the ticket"));
+        if author == Author::Agent {
+            answered(change, case);
+        }
+    }
+    if cases.is_empty() { Reply::NotFound } else { Reply::Done }
+}
+
+/// Nobody waits for an answer any more.
+pub(super) fn answered(change: &mut Change<'_>, case: CaseId) {
+    if let Some(talk) = change.get::<TalkRow>(&case).filter(|t| t.waits_since.is_some()) {
+        change.put(case, TalkRow { waits_since: None, ..talk });
+        change.touched.insert(case);
+    }
+}
+
+/// Whether somebody waits for the answer of a person: the case stays open until they have it.
+pub(super) fn waits(change: &Change<'_>, case: CaseId) -> bool {
+    change.get::<TalkRow>(&case).is_some_and(|t| t.waits_since.is_some())
+}
+
+/// Whether the case was opened again by a message: the plan has done its part.
+pub(super) fn is_after_end(change: &Change<'_>, case: CaseId) -> bool {
+    change.get::<TalkRow>(&case).is_some_and(|t| t.after_end)
+}
+
+/// A person has to answer. A closed case is opened again, or stays closed while its queue is asked, by the settings.
+fn ask_a_person(change: &mut Change<'_>, id: CaseId, reason: &str) {
+    let Some(row) = change.get::<CaseRow>(&id) else { return };
+    let talk = change.get::<TalkRow>(&id).unwrap_or_default();
+    if let Some(closed_at) = row.closed_at {
+        let window = change.plan(&row).map_or(crate::domain::Span::ZERO, |p| p.case.reopen);
+        let soon = change.now.since(closed_at) < window;
+        if soon && change.config.contact.reply_after_close == AfterClose::Reopen {
+            change.put(id, TalkRow { after_end: true, waits_since: Some(change.now), ..talk });
+            case::open_again(change, id, reason);
+        }
+    } else {
+        change.put(id, TalkRow { waits_since: Some(change.now), ..talk });
+    }
+    pages::page_anew(change, id);
+    goals::page_default(change, id, reason);
+}
+
+/// Whether a contact still waits for its answer.
+fn wants_an_answer(change: &Change<'_>, row: &EffectRow) -> bool {
+    change.get::<super::rows::StepRow>(&(row.case, row.step.clone())).is_some_and(|s| s.confirmed.is_none())
+}
+
+/// The fault is there again, and its plan is run again.
+pub(super) fn plan_runs_again(change: &mut Change<'_>, case: CaseId) {
+    if let Some(talk) = change.get::<TalkRow>(&case).filter(|t| t.after_end) {
+        change.put(case, TalkRow { after_end: false, ..talk });
+    }
+}
+
+pub(super) fn forget(change: &mut Change<'_>, case: CaseId) {
+    let count = change.get::<TalkRow>(&case).map_or(0, |t| t.count);
+    (0..count).for_each(|n| change.delete::<MessageRow>((case, n)));
+    change.delete::<TalkRow>(case);
+}

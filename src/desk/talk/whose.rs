@@ -1,0 +1,100 @@
+//! Who has written, and which case they mean.
+
+use super::super::change::Change;
+use super::super::lookup::digits;
+use super::super::reached::{self, Reached};
+use super::super::rows::{CaseRow, EffectRow, TicketRow};
+use super::wants_an_answer;
+use crate::domain::{AdapterName, At, CaseId, Channel, CustomerId, EffectId, EndpointId, EndpointKind, Sender};
+
+/// Somebody of the registry, by the address that they wrote from.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Whom {
+    pub(super) customer: CustomerId,
+    pub(super) endpoint: EndpointId,
+}
+
+/// Everybody who has this address.
+pub(super) fn senders(change: &Change<'_>, from: &Sender) -> Vec<Whom> {
+    let (kind, same): (_, Box<dyn Fn(&str) -> bool>) = match from {
+        Sender::Phone(number) => {
+            let wanted = digits(number);
+            (EndpointKind::Phone, Box::new(move |a| !wanted.is_empty() && digits(a) == wanted))
+        }
+        Sender::Email(mailbox) => {
+            let wanted = mailbox.trim().to_owned();
+            (EndpointKind::Email, Box::new(move |a| a.eq_ignore_ascii_case(&wanted)))
+        }
+        Sender::Desk { .. } => return Vec::new(),
+    };
+    let all = change.config.registry.customers.values();
+    let mine = all.flat_map(|c| c.endpoints.iter().map(move |e| (c, e)));
+    mine.filter(|(_, e)| e.kind == kind && same(&e.address))
+        .map(|(c, e)| Whom { customer: c.id.clone(), endpoint: e.id.clone() })
+        .collect()
+}
+
+/// What they can mean: the case that the address stands for; the open cases that they were contacted about, the newest
+/// contact first; the open cases of their devices; the case that was closed last.
+pub(super) fn cases(change: &Change<'_>, people: &[Whom], named: Option<CaseId>) -> Vec<CaseId> {
+    if let Some(case) = named {
+        return change.get::<CaseRow>(&case).map(|_| case).into_iter().collect();
+    }
+    let mut contacts = contacts(change, people);
+    contacts.sort_by_key(|r| std::cmp::Reverse((r.at, r.effect)));
+    let open = |case: &CaseId| change.get::<CaseRow>(case).is_some_and(|c| c.is_open());
+    let mut found: Vec<CaseId> = Vec::new();
+    for case in contacts.iter().map(|r| r.case).filter(open) {
+        if !found.contains(&case) {
+            found.push(case);
+        }
+    }
+    if found.is_empty() {
+        found = of_their_devices(change, people);
+    }
+    if found.is_empty() {
+        let closed = |r: &Reached| Some((change.get::<CaseRow>(&r.case)?.closed_at?, r.case));
+        let newest: Option<(At, CaseId)> = contacts.iter().filter_map(closed).max();
+        found.extend(newest.map(|(_, case)| case));
+    }
+    found
+}
+
+fn contacts(change: &Change<'_>, people: &[Whom]) -> Vec<Reached> {
+    people.iter().flat_map(|w| reached::of(change, &w.customer).recent).collect()
+}
+
+/// They were not contacted yet: they write first.
+fn of_their_devices(change: &Change<'_>, people: &[Whom]) -> Vec<CaseId> {
+    let devices = change.base.open_by_device.iter();
+    let theirs = devices.filter(|(device, _)| {
+        let parties = change.config.registry.devices.get(*device).map(|d| &d.parties);
+        parties.is_some_and(|p| p.values().any(|c| people.iter().any(|w| w.customer == *c)))
+    });
+    theirs.flat_map(|(_, cases)| cases.iter().copied()).collect()
+}
+
+/// The contact that they answer: of these cases the newest that asked for an answer, else the newest; over the channel
+/// that they write on, else over any other.
+pub(super) fn last_contact(
+    change: &Change<'_>,
+    people: &[Whom],
+    channel: Channel,
+    cases: &[CaseId],
+) -> Option<(EffectId, EffectRow)> {
+    let all = contacts(change, people);
+    let of_cases = all.iter().filter(|r| cases.contains(&r.case));
+    let rows = of_cases.filter_map(|r| change.get::<EffectRow>(&r.effect).map(|row| (r, row)));
+    let best = rows.max_by_key(|(r, row)| {
+        let here = people.iter().any(|w| w.endpoint == r.endpoint) && r.channel == channel;
+        (wants_an_answer(change, row), here, r.at, r.effect)
+    });
+    best.map(|(r, row)| (r.effect, row))
+}
+
+/// The cases of a ticket.
+pub(super) fn of_ticket(change: &Change<'_>, desk: &AdapterName, ticket: &str) -> Vec<CaseId> {
+    let tickets = change.base.rows.tickets.iter();
+    let same = |t: &TicketRow| t.desk == *desk && t.ticket.as_deref() == Some(ticket);
+    tickets.filter(|(_, t)| same(t)).map(|((case, _), _)| *case).collect()
+}

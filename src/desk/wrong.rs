@@ -1,0 +1,62 @@
+//! Wrong person: somebody who has nothing to do with the device was reached. Their endpoint is marked for that device,
+//! they are told nothing more, and the ladder goes on with the next person.
+
+use serde::{Deserialize, Serialize};
+
+use super::change::Change;
+use super::rows::{CaseRow, EffectRow, GoalState, StepRow, StepState, Target};
+use super::{TimelineKind, goals, news};
+use crate::domain::{At, CaseId, DeviceId, EffectId, EndpointId};
+use crate::playbook::Mirror;
+
+/// An endpoint that does not belong to anybody who is concerned with the device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct WrongRow {
+    pub(super) at: At,
+    /// The call or message by which it was noticed.
+    pub(super) effect: EffectId,
+}
+
+pub(super) fn is_marked(change: &Change<'_>, device: &DeviceId, endpoint: &EndpointId) -> bool {
+    change.get::<WrongRow>(&(device.clone(), endpoint.clone())).is_some()
+}
+
+/// Whether an effect went to somebody who turned out to be the wrong person.
+pub(super) fn went_astray(change: &Change<'_>, row: &EffectRow) -> bool {
+    let Target::Customer { endpoint, .. } = &row.target else { return false };
+    change.get::<CaseRow>(&row.case).is_some_and(|c| is_marked(change, &c.device, endpoint))
+}
+
+/// Whoever got `effect` says that it is not meant for them.
+pub(super) fn mark(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, how: &str) {
+    let (Target::Customer { endpoint, .. }, Some(case)) = (&row.target, change.get::<CaseRow>(&row.case)) else {
+        return;
+    };
+    if is_marked(change, &case.device, endpoint) {
+        return;
+    }
+    change.put((case.device, endpoint.clone()), WrongRow { at: change.now, effect });
+    news::contact(change, effect, row, |c| "wrong_person".clone_into(&mut c.result));
+    let text = format!("{endpoint} is not a person of this device ({how}); the next one is tried");
+    change.say(row.case, TimelineKind::Answered, text, Some(effect));
+    change.note(
+        row.case,
+        Mirror::Contact,
+        &format!("Answered: the wrong person was reached ({how}); trying the next."),
+    );
+    take_up_again(change, row.case, row);
+}
+
+/// A step that this contact had ended has told nobody.
+fn take_up_again(change: &mut Change<'_>, case: CaseId, row: &EffectRow) {
+    let key = (case, row.step.clone());
+    let open = change.get::<CaseRow>(&case).is_some_and(|c| c.is_open() && c.backing_out.is_none());
+    let Some(mut step) = change.get::<StepRow>(&key).filter(|s| open && s.state == StepState::Done) else { return };
+    step.state = StepState::Running;
+    step.confirmed = None;
+    change.put(key, step);
+    let plan = change.get::<CaseRow>(&case).and_then(|c| change.plan(&c));
+    if let Some(goal) = plan.as_ref().and_then(|p| p.step(&row.step)).and_then(|s| s.goal.as_ref()) {
+        goals::unmeet(change, case, goal, GoalState::Open);
+    }
+}

@@ -1,0 +1,440 @@
+//! What people may expect of us: no message that they do not want, none to the wrong person, and an answer to what they
+//! write, in virtual time.
+
+use std::sync::Arc;
+
+use forewarn::desk::{AfterClose, CaseView, Config, Input, MessageView, Reply, SpeechThen};
+use forewarn::domain::{
+    CallProgress, CaseId, Change, Channel, Detection, Device, Order, Purpose, Receipt, ReceiptKind, Said, Sender,
+    Severity, SmsProgress, Span, Work,
+};
+
+use super::desk_world::{Answer, DEVICE, Odds, World, config, config_with, detection, start};
+
+/// A playbook whose fault is `a.b`; quiet hours are of no concern at ten in the morning.
+pub(super) fn book(purpose: &str, more: &str, goals: &str, steps: &str) -> String {
+    format!(
+        "schema = \"playbook/1\"\nid = \"test\"\nversion = 1\n[match]\nfault = [\"a.b\"]\n[case]\nreopen = \"1h\"\n\
+         goals = [{goals}]\n[policy]\npurpose = \"{purpose}\"\n{more}\n{steps}"
+    )
+}
+
+/// Tell the driver and the owner, and then the fleet's Joe, by these rungs.
+pub(super) fn tell(ladder: &str) -> String {
+    format!(
+        "[[step]]\nid = \"tell\"\ndo = \"reach\"\nwho = [\"driver\", \"fleet\"]\ngoal = \"told\"\n\
+         until = \"human_confirmed\"\nscript = \"brake-stop-now\"\nladder = [{ladder}]\n"
+    )
+}
+
+pub(super) const SMS: &str =
+    "{ via = \"sms\", at = \"0s\" }, { via = \"human\", at = \"2h\", queue = \"service-desk\" }";
+pub(super) const CALL: &str =
+    "{ via = \"call\", at = \"0s\", attempts = 2 }, { via = \"human\", at = \"2h\", queue = \"service-desk\" }";
+
+pub(super) fn world_with(book: &str, change: impl FnOnce(&mut Config)) -> World {
+    let mut world = World::new(config_with(book, change), Odds::friendly(), 1);
+    raise(&mut world, 1);
+    world
+}
+
+pub(super) fn raise(world: &mut World, episode: u8) {
+    let detection = detection("a.b", Severity::Critical, episode, 1, Change::Raised, world.now);
+    world.tell(Input::Detection(Box::new(detection)));
+}
+
+pub(super) fn on(world: &mut World, device: &str, episode: u8) {
+    let detection = detection("a.b", Severity::Critical, episode, 1, Change::Raised, world.now);
+    world.tell(Input::Detection(Box::new(Detection { device: device.into(), ..detection })));
+}
+
+/// Another car of the same people.
+pub(super) fn second_car(config: &mut Config, id: &str) {
+    let mut registry = (*config.registry).clone();
+    let car = Device { id: id.into(), ..registry.devices[DEVICE].clone() };
+    registry.devices.insert(car.id.clone(), car);
+    config.registry = Arc::new(registry);
+}
+
+pub(super) fn view(world: &World) -> CaseView {
+    world.desk.show(&world.desk.list(true, 1)[0].id).unwrap()
+}
+
+fn goal<'a>(view: &'a CaseView, name: &str) -> &'a str {
+    &view.goals.iter().find(|g| g.name == name).unwrap().state
+}
+
+pub(super) fn after(secs: i64) -> forewarn::domain::At {
+    start() + Span::from_secs(secs)
+}
+
+/// Whom orders went to, with the second of each.
+pub(super) fn sent(world: &World) -> Vec<(i64, String)> {
+    let to = |o: &Order| match &o.work {
+        Work::Sms(w) => Some(format!("sms {}", w.to)),
+        Work::Call(w) => Some(format!("call {}", w.to)),
+        Work::Mail(w) => Some(format!("mail {}", w.to)),
+        _ => None,
+    };
+    let at = |at: forewarn::domain::At| at.since(start()).as_micros() / 1_000_000;
+    world.orders.iter().filter_map(|(when, o)| Some((at(*when), to(o)?))).collect()
+}
+
+fn write(world: &mut World, from: &str, text: &str, id: &str) -> Reply {
+    let said = Said {
+        channel: Channel::Sms,
+        external_id: id.into(),
+        from: Sender::Phone(from.into()),
+        case: None,
+        text: text.into(),
+        answered: false,
+    };
+    world.tell(Input::Said(said)).unwrap()
+}
+
+fn text(reply: Reply) -> String {
+    let Reply::Text(text) = reply else { panic!("{reply:?}") };
+    text
+}
+
+fn incoming(view: &CaseView) -> Vec<&MessageView> {
+    view.conversation.iter().filter(|m| m.direction == "in").collect()
+}
+
+/// Calls are answered and this key is pressed, once.
+fn pressing(digit: char) -> impl FnMut(&Order) -> Option<Vec<(i64, Answer)>> {
+    move |o| {
+        matches!(o.work, Work::Call(_)).then(|| {
+            let progress = |progress| Answer::Report(ReceiptKind::Call { progress });
+            vec![
+                (1, Answer::accepted("CA")),
+                (2, progress(CallProgress::InProgress)),
+                (9, Answer::Report(ReceiptKind::Key { digit })),
+                (12, progress(CallProgress::Completed)),
+            ]
+        })
+    }
+}
+
+#[test]
+fn stop_ends_what_is_planned_is_answered_once_and_start_lifts_it() {
+    let both = "{ via = \"sms\", at = \"0s\" }, { via = \"sms\", at = \"10m\" }, \
+                { via = \"human\", at = \"2h\", queue = \"service-desk\" }";
+    let mut w = world_with(&book("service", "", "\"told\"", &tell(both)), |_| {});
+    w.run(after(60));
+    assert_eq!(sent(&w), [(0, "sms +43111".to_owned())]);
+    let confirmation = text(write(&mut w, "0043 111", " Stop! ", "SM1"));
+    assert!(confirmation.contains("START"), "in their language: {confirmation}");
+    assert!(matches!(write(&mut w, "+43111", "STOP", "SM1"), Reply::Done), "told twice by the provider");
+    assert!(matches!(write(&mut w, "+43111", "STOP", "SM2"), Reply::Done), "said twice: confirmed once");
+    let outs = w.desk.opt_outs();
+    assert_eq!(outs.len(), 1);
+    assert_eq!((outs[0].endpoint.as_str(), outs[0].channel, outs[0].by.as_str()), ("e-1", Channel::Sms, "word"));
+    w.run(after(1_200));
+    assert_eq!(sent(&w)[1..], [(600, "sms +44222".to_owned())], "Joe did not opt out\n{}", w.timeline());
+    assert!(w.timeline().contains("is not sent: opted out of sms (word"), "{}", w.timeline());
+    // It outlives the process.
+    assert_eq!(w.loaded().opt_outs(), outs);
+    assert!(text(write(&mut w, "+43111", "Yes", "SM3")).contains("STOP"), "yes is the carriers' word for START");
+    assert!(w.desk.opt_outs()[0].lifted_at.is_some());
+}
+
+#[test]
+fn an_opt_out_is_by_channel_and_purpose_and_does_not_silence_danger() {
+    for (purpose, channel, out_of, expected) in [
+        ("service", "sms", Purpose::Service, 0),
+        ("service", "call", Purpose::Service, 1),
+        ("service", "sms", Purpose::Info, 1),
+        ("safety", "sms", Purpose::Service, 1),
+        // Nobody can be asked not to be warned: it is taken as an opt-out of service.
+        ("safety", "sms", Purpose::Safety, 1),
+    ] {
+        let book = book(purpose, "", "\"told\"", &tell(SMS));
+        let mut w = World::new(config_with(&book, |_| {}), Odds::friendly(), 1);
+        let channel = if channel == "sms" { Channel::Sms } else { Channel::Call };
+        for endpoint in ["e-1", "e-3"] {
+            let actor = "kim".to_owned();
+            let input = Input::OptOut { endpoint: endpoint.into(), channel, purpose: Some(out_of), actor };
+            assert!(matches!(w.tell(input), Some(Reply::Done)));
+        }
+        raise(&mut w, 1);
+        w.run(after(10));
+        let texts = sent(&w).iter().filter(|(_, to)| to.starts_with("sms")).count();
+        assert_eq!(texts, expected, "{purpose} after an opt-out of {out_of:?} on {channel}: {}", w.timeline());
+    }
+}
+
+#[test]
+fn key_7_ends_service_calls_and_proves_nothing() {
+    let book = book("service", "", "\"told\"", &tell(CALL));
+    let mut w = World::new(config_with(&book, |_| {}), Odds::friendly(), 1);
+    w.script = Some(Box::new(pressing('7')));
+    raise(&mut w, 1);
+    w.run(after(60));
+    let outs: Vec<_> = w.desk.opt_outs().iter().map(|o| format!("{} {} {}", o.endpoint, o.channel, o.by)).collect();
+    assert_eq!(outs, ["e-1 call key 7", "e-3 call key 7"], "the next was tried, who said the same");
+    assert_eq!(goal(&view(&w), "told"), "open", "{}", w.timeline());
+    assert_eq!(sent(&w).iter().filter(|(_, to)| to.starts_with("call")).count(), 2, "nobody is called twice");
+    assert!(w.timeline().contains("service-desk is paged"), "{}", w.timeline());
+    assert_eq!(view(&w).conversation[0].meaning.as_deref(), Some("opted_out"));
+}
+
+#[test]
+fn key_7_in_a_call_about_danger_is_kept_and_the_warning_said_again() {
+    let mut w = world_with(&book("safety", "quiet_hours = \"ignore\"", "\"told\"", &tell(CALL)), |_| {});
+    let effect = w.orders[0].1.effect;
+    let answered = w.tell(Input::Answered { effect, turn: 1, provider_ref: "CA".into() });
+    let Some(Reply::Speech(warning)) = answered else { panic!("{answered:?}") };
+    let key = Receipt { effect, provider_ref: None, seq: None, what: ReceiptKind::Key { digit: '7' } };
+    let Some(Reply::Speech(again)) = w.tell(Input::Receipt(key)) else { panic!("a call is answered with speech") };
+    assert_eq!((again.text, again.then), (warning.text, SpeechThen::Listen));
+    assert_eq!(w.desk.opt_outs()[0].purpose, Purpose::Service);
+}
+
+#[test]
+fn service_messages_say_how_to_end_them_and_warnings_do_not() {
+    for (purpose, hint) in [("service", true), ("safety", false)] {
+        let w = world_with(&book(purpose, "", "\"told\"", &tell(SMS)), |_| {});
+        let Work::Sms(sms) = &w.orders[0].1.work else { panic!("a text message") };
+        assert_eq!(sms.body.contains("STOP beendet"), hint, "{}", sms.body);
+        let mut w = world_with(&book(purpose, "", "\"told\"", &tell(CALL)), |_| {});
+        let effect = w.orders[0].1.effect;
+        let answered = w.tell(Input::Answered { effect, turn: 1, provider_ref: "CA".into() });
+        let Some(Reply::Speech(speech)) = answered else { panic!("{answered:?}") };
+        assert_eq!(speech.text.contains("drücken Sie die 7"), hint, "{}", speech.text);
+    }
+}
+
+#[test]
+fn the_wrong_person_is_told_nothing_more_and_the_next_is_tried() {
+    // By key.
+    let mut w = World::new(config_with(&book("safety", "", "\"told\"", &tell(CALL)), |_| {}), Odds::friendly(), 1);
+    let mut wrong = pressing('8');
+    w.script = Some(Box::new(move |o| match &o.work {
+        Work::Call(c) if c.to == "+43111" => wrong(o),
+        _ => None,
+    }));
+    raise(&mut w, 1);
+    w.run(after(60));
+    assert_eq!(sent(&w), [(0, "call +43111".to_owned()), (9, "call +44222".to_owned())], "{}", w.timeline());
+    assert_eq!(goal(&view(&w), "told"), "met", "by Joe\n{}", w.timeline());
+    assert!(view(&w).conversation.iter().any(|m| m.meaning.as_deref() == Some("wrong_person")));
+    // By a reply to a text message, which is not sent to them again for this car.
+    let mut w = world_with(&book("safety", "", "\"told\"", &tell(SMS)), |_| {});
+    w.run(after(60));
+    write(&mut w, "+43111", "falsche Nummer", "SM1");
+    w.run(after(70));
+    assert_eq!(sent(&w).last().unwrap(), &(60, "sms +44222".to_owned()), "{}", w.timeline());
+    assert_eq!(incoming(&view(&w))[0].meaning.as_deref(), Some("wrong person"));
+}
+
+#[test]
+fn a_key_can_be_written_and_confirms_what_was_asked() {
+    for (words, state, outcome) in [("1", "met", "served"), ("ja", "met", "served"), ("9", "waived", "false_alarm")] {
+        let mut w = world_with(&book("service", "", "\"told\"", &tell(SMS)), |_| {});
+        w.run(after(60));
+        write(&mut w, "+43111", words, "SM1");
+        w.run(after(120));
+        assert_eq!(goal(&view(&w), "told"), state, "{words}: {}", w.timeline());
+        assert_eq!(view(&w).summary.outcome.as_deref(), Some(outcome), "{words}: {}", w.timeline());
+        let shown = view(&w);
+        let message = incoming(&shown)[0];
+        assert_eq!((message.who.as_str(), message.external_id.as_deref()), ("driver", Some("SM1")));
+        assert_eq!(message.effect, Some(w.orders[0].1.effect), "it answers that contact");
+    }
+}
+
+#[test]
+fn free_words_go_to_a_person_once_and_keep_the_case_open_until_that_person_is_done() {
+    let steps = format!(
+        "{}[[step]]\nid = \"ticket\"\ndo = \"ticket\"\ndesk = \"helpdesk\"\nmirror = [\"contact\"]\n",
+        tell(SMS)
+    );
+    let mut w = world_with(&book("service", "", "\"told\"", &steps), |_| {});
+    w.run(after(60));
+    write(&mut w, "+43111", "It smells of rubber, can I drive home?", "SM1");
+    write(&mut w, "+43111", "It smells of rubber, can I drive home?", "SM1");
+    write(&mut w, "+43111", "1", "SM2");
+    w.run(after(300));
+    let shown = view(&w);
+    assert_eq!(incoming(&shown).len(), 2, "{:?}", shown.conversation);
+    assert_eq!(goal(&shown, "told"), "met");
+    assert_eq!(shown.summary.closed_at, None, "somebody waits for an answer\n{}", w.timeline());
+    assert_eq!(w.timeline().matches("service-desk is paged").count(), 1, "{}", w.timeline());
+    let articles: Vec<String> = w
+        .orders
+        .iter()
+        .filter_map(|(_, o)| match &o.work {
+            Work::Ticket(forewarn::domain::TicketWork::Note { body, .. }) => Some(body.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(articles.concat().matches("smells of rubber").count(), 1, "{articles:?}");
+    assert!(!w.timeline().contains("rubber"), "no words of people in the timeline\n{}", w.timeline());
+    let rows = w.log.iter().flat_map(|r| &r.changes).filter_map(|(_, row)| row.as_deref());
+    assert!(!rows.into_iter().any(|row| row.windows(6).any(|part| part == b"rubber")), "nor in any row in the clear");
+    assert!(incoming(&view(&w))[0].text.as_deref().is_some_and(|t| t.contains("rubber")), "but in the conversation");
+    let case = view(&w).summary.id;
+    w.tell(Input::Ack { case, actor: "kim".into() });
+    w.run(after(600));
+    assert_eq!(view(&w).summary.closed_at, None, "kim has it and has not answered yet");
+    // The answer is given in the ticket.
+    let (desk, ticket) = ("helpdesk".into(), ticket_of(&w));
+    let author = forewarn::domain::Author::Agent;
+    let from = Sender::Desk { desk, ticket, author };
+    let text = "Please stay where you are.".to_owned();
+    w.tell(Input::Said(Said {
+        channel: Channel::Ticket,
+        external_id: "A7".into(),
+        from,
+        case: None,
+        text,
+        answered: true,
+    }));
+    w.run(after(900));
+    assert_eq!(view(&w).summary.outcome.as_deref(), Some("served"), "{}", w.timeline());
+    let told: Vec<_> = view(&w).conversation.iter().map(|m| (m.direction.clone(), m.channel, m.who.clone())).collect();
+    let line = |d: &str, c, w: &str| (d.to_owned(), c, w.to_owned());
+    let driver = |d| line(d, Channel::Sms, "driver");
+    assert_eq!(told, [driver("out"), driver("in"), driver("in"), line("out", Channel::Ticket, "agent")]);
+}
+
+fn ticket_of(w: &World) -> String {
+    let effect = view(w).effects.iter().find(|e| e.kind == "ticket").unwrap().provider_ref.clone();
+    effect.unwrap()
+}
+
+#[test]
+fn a_message_after_the_end_opens_the_case_again_or_asks_a_person_by_the_settings() {
+    for (rule, minutes, open) in
+        [(AfterClose::Reopen, 10, true), (AfterClose::Person, 10, false), (AfterClose::Reopen, 100, false)]
+    {
+        let book = book("service", "", "\"told\"", &tell(SMS));
+        let mut w = world_with(&book, |c| c.contact.reply_after_close = rule);
+        w.run(after(60));
+        write(&mut w, "+43111", "1", "SM1");
+        w.run(after(60 + minutes * 60));
+        assert_eq!(view(&w).summary.outcome.as_deref(), Some("served"));
+        write(&mut w, "+43111", "The light is on again", "SM2");
+        w.run(w.now + Span::from_secs(30));
+        let shown = view(&w);
+        assert_eq!(shown.summary.closed_at.is_none(), open, "{rule:?} after {minutes} min\n{}", w.timeline());
+        assert!(w.timeline().contains("service-desk is paged: the driver has written"), "{}", w.timeline());
+        assert_eq!(sent(&w).iter().filter(|(_, to)| to.starts_with("sms")).count(), 1, "the plan is not run again");
+        assert!(sent(&w).iter().any(|(_, to)| to == "mail service@example.com"), "{:?}", sent(&w));
+        let case = shown.summary.id;
+        if open {
+            w.tell(Input::Close { case, actor: "kim".into(), reason: "answered".into() });
+            assert_eq!(view(&w).summary.outcome.as_deref(), Some("closed_by_person"));
+        }
+    }
+}
+
+#[test]
+fn a_word_answers_the_newest_question_and_free_words_reach_every_open_case() {
+    let book = book("service", "", "\"told\"", &tell(SMS));
+    let mut w = world_with(&book, |c| second_car(c, "car-2"));
+    w.run(after(60));
+    on(&mut w, "car-2", 2);
+    w.run(after(120));
+    let cases: Vec<CaseId> = w.desk.list(true, 9).iter().map(|c| c.id).collect();
+    let state = |w: &World, device: &str| {
+        let case = w.desk.list(true, 9).into_iter().find(|c| c.device == device).unwrap();
+        goal(&w.desk.show(&case.id).unwrap(), "told").to_owned()
+    };
+    write(&mut w, "+43111", "1", "SM1");
+    assert_eq!((state(&w, "car-1"), state(&w, "car-2")), ("open".into(), "met".into()));
+    write(&mut w, "+43111", "ok", "SM2");
+    assert_eq!(state(&w, "car-1"), "met", "the other one still waited for an answer");
+    on(&mut w, "car-2", 3);
+    raise(&mut w, 4);
+    w.run(after(180));
+    write(&mut w, "+43111", "which of my cars is it?", "SM3");
+    for case in &cases {
+        let words = w.desk.show(case).unwrap();
+        assert!(incoming(&words).iter().any(|m| m.external_id.as_deref() == Some("SM3")), "{:?}", words.conversation);
+    }
+}
+
+#[test]
+fn an_unknown_sender_causes_nothing() {
+    let mut w = world_with(&book("service", "", "\"told\"", &tell(SMS)), |_| {});
+    w.run(after(60));
+    let (records, orders) = (w.log.len(), w.orders.len());
+    for words in ["STOP", "1", "9", "help", "You have won"] {
+        assert!(matches!(write(&mut w, "+15550100", words, words), Reply::NotFound), "{words}");
+    }
+    assert_eq!((w.log.len(), w.orders.len()), (records, orders));
+    // Somebody has the reply address of a case, and writes from a mailbox that nobody knows.
+    let case = view(&w).summary.id;
+    let from = Sender::Email("mallory@example.net".into());
+    let text = "9".to_owned();
+    w.tell(Input::Said(Said {
+        channel: Channel::Email,
+        external_id: "m1".into(),
+        from,
+        case: Some(case),
+        text,
+        answered: false,
+    }));
+    w.run(after(120));
+    assert_eq!(goal(&view(&w), "told"), "open");
+    assert!(w.timeline().contains("email from an unknown sender"), "{}", w.timeline());
+    assert_eq!(w.orders.len(), orders);
+}
+
+#[test]
+fn two_machines_do_not_talk_to_each_other_for_ever() {
+    let mut w = world_with(&book("service", "", "\"told\"", &tell(SMS)), |_| {});
+    w.run(after(60));
+    let answers = (0..20).filter(|n| matches!(write(&mut w, "+43111", "HELP", &n.to_string()), Reply::Text(_))).count();
+    assert_eq!(answers, 5);
+    for n in 0..1_000 {
+        write(&mut w, "+43111", "I am out of office", &format!("x{n}"));
+    }
+    assert_eq!(incoming(&view(&w)).len(), 500, "a conversation has a limit");
+}
+
+#[test]
+fn a_provider_that_answers_stop_itself_is_not_doubled() {
+    let mut w = world_with(&book("service", "", "\"told\"", &tell(SMS)), |_| {});
+    let from = Sender::Phone("+43111".into());
+    let said = Said {
+        channel: Channel::Sms,
+        external_id: "SM1".into(),
+        from,
+        case: None,
+        text: "STOP".into(),
+        answered: true,
+    };
+    assert!(matches!(w.tell(Input::Said(said)), Some(Reply::Done)));
+    assert_eq!(w.desk.opt_outs().len(), 1);
+}
+
+#[test]
+fn a_delivered_message_is_no_answer_and_an_undelivered_one_goes_to_the_next() {
+    for (progress, next) in [(SmsProgress::Delivered, false), (SmsProgress::Undelivered, true)] {
+        let mut w = World::new(config_with(&book("service", "", "\"told\"", &tell(SMS)), |_| {}), Odds::friendly(), 1);
+        w.script = Some(Box::new(move |o| {
+            matches!(o.work, Work::Sms(_))
+                .then(|| vec![(1, Answer::accepted("SM")), (2, Answer::Report(ReceiptKind::Sms { progress }))])
+        }));
+        raise(&mut w, 1);
+        w.run(after(60));
+        assert_eq!(goal(&view(&w), "told"), "open", "{}", w.timeline());
+        assert_eq!(sent(&w).iter().any(|(_, to)| to == "sms +44222"), next, "{}", w.timeline());
+    }
+}
+
+/// The shipped breakdown: a driver who writes while the truck is on its way.
+#[test]
+fn the_shipped_breakdown_takes_a_written_confirmation() {
+    let mut w = World::new(config(|_| {}), Odds { call_unanswered: 100, ..Odds::friendly() }, 1);
+    let now = w.now;
+    w.tell(Input::Detection(Box::new(super::desk_world::brake(1, Change::Raised, now))));
+    w.run(after(30));
+    write(&mut w, "+43111", "1", "SM1");
+    w.run(after(90));
+    assert_eq!(goal(&view(&w), "driver_told_to_stop"), "met", "{}", w.timeline());
+    assert_eq!(view(&w).goals[0].met_by.as_deref(), Some("key 1"));
+}
