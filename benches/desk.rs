@@ -135,7 +135,7 @@ impl Night {
         assert!(armed.is_some() && desk.same_state(&self.desk) && report.rebuilt.is_none());
         line("restart", &format!("{count} rows to armed timers"), all, "bar: 2 s");
         line("", "of it: sled opened, read through, checksums", opened, "");
-        line("", "of it: rows read again", read - opened, "");
+        line("", "of it: rows handed over", read - opened, "");
         self.store = store;
     }
 

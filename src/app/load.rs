@@ -181,6 +181,11 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         registry: registry.clone(),
         providers,
         queues: settings.queue.iter().map(|(name, q)| (name.clone(), q.people.clone())).collect(),
+        skills: settings
+            .queue
+            .iter()
+            .map(|(name, q)| (name.clone(), desk::Skills { skills: q.skills.clone(), languages: q.languages.clone() }))
+            .collect(),
         settings: settings.desk.clone(),
         contact: settings.contact.clone(),
         guards: program.rules().iter().map(|r| (r.id.clone(), r.guards.clone())).collect(),
@@ -190,6 +195,7 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         public_url: settings.http.public_url.trim_end_matches('/').to_owned(),
         // Their secret is not needed to check anything, and must not be made by a check.
         links: None,
+        outcomes: settings.outcomes.clone(),
         // Handed in by whoever keeps a store; checks and plays need none.
         keys: Keyring::default(),
     };

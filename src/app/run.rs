@@ -209,6 +209,8 @@ impl Outside {
                     lines.insert(name.clone(), Line::new(channel, settings.limits().concurrency));
                     match key {
                         Some(CallbackKey::Twilio(token)) => callbacks.twilio.push(token),
+                        Some(CallbackKey::Mail(password)) => callbacks.mail.push(password),
+                        Some(CallbackKey::Zammad(token)) => callbacks.zammad.push((name.clone(), token)),
                         Some(CallbackKey::Dispatch(secret)) => callbacks.dispatch.push((name.clone(), secret)),
                         Some(CallbackKey::App(secret)) => callbacks.app.push((name.clone(), secret)),
                         None => {}
@@ -249,6 +251,12 @@ fn recover(
             .engine
             .request_births
             .then(|| Arc::new(outside.publisher.clone()) as Arc<dyn Publisher>),
+        outcomes: loaded
+            .settings
+            .outcomes
+            .topic
+            .clone()
+            .map(|topic| (Arc::new(outside.publisher.clone()) as Arc<dyn Publisher>, topic)),
         clock: outside.clock.clone(),
     };
     Ok(tokio::task::block_in_place(|| Daemon::recover(parts))?)

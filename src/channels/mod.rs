@@ -109,6 +109,10 @@ pub fn build(name: &str, settings: &ProviderSettings, deps: &Deps<'_>) -> Result
 pub enum CallbackKey {
     /// Twilio's signature with this auth token.
     Twilio(SecretString),
+    /// The password with which mail that comes in is posted to us.
+    Mail(SecretString),
+    /// The token of a ticket desk's webhook.
+    Zammad(SecretString),
     /// Standard Webhooks with this secret, of a dispatch provider.
     Dispatch(webhook::Secret),
     /// The same, of the back end of an app.
@@ -121,6 +125,14 @@ pub fn callback_key(name: &str, settings: &ProviderSettings, deps: &Deps<'_>) ->
     Ok(match settings {
         ProviderSettings::TwilioVoice(s) | ProviderSettings::TwilioSms(s) => {
             Some(CallbackKey::Twilio(site.secret("token", s.token.as_ref(), s.token_file.as_deref())?))
+        }
+        ProviderSettings::Smtp(s) if s.inbound_password.is_some() || s.inbound_password_file.is_some() => {
+            let file = s.inbound_password_file.as_deref();
+            Some(CallbackKey::Mail(site.secret("inbound_password", s.inbound_password.as_ref(), file)?))
+        }
+        ProviderSettings::Zammad(s) if s.webhook_token.is_some() || s.webhook_token_file.is_some() => {
+            let file = s.webhook_token_file.as_deref();
+            Some(CallbackKey::Zammad(site.secret("webhook_token", s.webhook_token.as_ref(), file)?))
         }
         ProviderSettings::Dispatch(s) => Some(CallbackKey::Dispatch(site.webhook_secret(s)?)),
         ProviderSettings::App(s) => Some(CallbackKey::App(site.webhook_secret(s)?)),

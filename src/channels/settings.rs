@@ -140,9 +140,15 @@ provider_table! {
         password_file: Option<PathBuf>,
         /// Sender: `Example Roadside <service@example.com>`. Its domain is the one of message ids.
         from: String,
-        /// Where answers go, if not to the sender.
+        /// Where answers go, if not to the sender; with `contact.reply_domain`, to an address of the case.
         #[serde(default)]
         reply_to: Option<String>,
+        /// Password with which mail that comes in is posted to `/mail/inbound`.
+        #[serde(default)]
+        inbound_password: Option<SecretString>,
+        /// File with that password.
+        #[serde(default)]
+        inbound_password_file: Option<PathBuf>,
         /// What we call ourselves in EHLO; the domain of `from` unless stated.
         #[serde(default)]
         hello: Option<String>,
@@ -166,6 +172,12 @@ provider_table! {
         /// API token of an agent.
         #[serde(default)]
         token_file: Option<PathBuf>,
+        /// Token of the desk's webhook to `/zammad/<name of the provider>`, by which comments come in.
+        #[serde(default)]
+        webhook_token: Option<SecretString>,
+        /// File with that token.
+        #[serde(default)]
+        webhook_token_file: Option<PathBuf>,
         /// Group of new tickets whose step names none.
         #[serde(default)]
         group: Option<String>,

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Form;
+use super::history::History;
 use super::talk::MessageView;
+use super::waits::WaitView;
 use crate::domain::{
     At, CaseId, Channel, CustomerId, Detection, DeviceId, EffectId, EndpointId, Link, Order, Outcome, Purpose, Receipt,
-    RuleId, Said, Severity, Stop, Value,
+    RuleId, Said, Sender, Severity, Stop, Value, Verdict,
 };
 
 /// Everything that can happen to the desk. Each input gives at most one record of the desk log.
@@ -76,6 +78,15 @@ pub enum Input {
         /// Who.
         actor: String,
     },
+    /// Somebody says what became of a case in truth, or corrects it: `POST /api/v1/cases/{id}/outcome` and callbacks.
+    Judge {
+        /// Which case; it may have been closed and forgotten long ago.
+        case: CaseId,
+        /// What they say.
+        verdict: Verdict,
+        /// Who: `api:<token>`, `provider:<name>`.
+        by: String,
+    },
     /// A customer is to be erased: `POST /api/v1/customers/{id}/erase`.
     Erase {
         /// Whom.
@@ -95,6 +106,15 @@ pub enum Input {
     /// Somebody has written to us or into a ticket. [`Reply::Text`] is to be said to them at once, over the same line;
     /// [`Reply::NotFound`]: nobody knows them, and nothing was done.
     Said(Said),
+    /// The contact centre has somebody on the line: `GET /api/v1/lookup?…&contact=true`.
+    Called {
+        /// By number or mailbox.
+        from: Sender,
+        /// The contact centre's id of the call: the same one counts once.
+        id: String,
+        /// Who.
+        actor: String,
+    },
     /// A person enters (`Some`) or lifts (`None`) an opt-out: `POST /api/v1/opt-outs`.
     OptOut {
         /// Which address.
@@ -173,6 +193,8 @@ pub struct Step {
     pub watch: Vec<(DeviceId, Watch)>,
     /// Latched episodes that a person has ended: for the journal of the engine, which ends them.
     pub releases: Vec<(DeviceId, RuleId)>,
+    /// Outcomes as they now are, for whoever wants to hear of them.
+    pub outcomes: Vec<super::OutcomeView>,
     /// Keys of customers to be destroyed or made once the record is durable, before the reply.
     pub keys: Vec<KeyChange>,
     /// The answer to whoever asked.
@@ -284,6 +306,12 @@ pub struct CaseView {
     pub goals: Vec<GoalView>,
     /// What was and will be done.
     pub effects: Vec<EffectView>,
+    /// Why nothing happens just now, and until when; the soonest first.
+    #[serde(default)]
+    pub waits: Vec<WaitView>,
+    /// What the device and its people went through before.
+    #[serde(default)]
+    pub history: History,
     /// What was said by us and to us, over all channels; oldest first.
     #[serde(default)]
     pub conversation: Vec<MessageView>,

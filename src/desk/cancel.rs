@@ -3,7 +3,7 @@
 use super::change::Change;
 use super::goals::{self, Wake};
 use super::rows::{CaseRow, GoalState, StepRow, StepState, TicketRow};
-use super::{TimelineKind, book, case, dispatch, pages, reach, talk};
+use super::{TimelineKind, book, case, dispatch, outcome, pages, reach, talk};
 use crate::domain::{CaseId, StepId};
 use crate::playbook::{Compensation, Held, Mirror, Playbook};
 
@@ -35,6 +35,7 @@ pub(super) fn watch(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: 
 
 /// Undoes everything that the playbook knows how to undo.
 pub(super) fn all_is_well(change: &mut Change<'_>, id: CaseId, reason: &str) {
+    outcome::denied(change, id);
     let plan = change.get::<CaseRow>(&id).and_then(|c| change.plan(&c));
     let mut actions: Vec<Compensation> = Vec::new();
     for action in plan.iter().flat_map(|p| &p.cancels).flat_map(|c| &c.actions) {

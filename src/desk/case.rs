@@ -10,7 +10,7 @@ use super::rows::{
     BudgetKey, BudgetRow, CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow,
     StepState, TicketRow,
 };
-use super::{Reply, TimelineKind, goals, hold, latch, pages, position, rules, stop, talk, ticket};
+use super::{Reply, TimelineKind, goals, hold, latch, outcome, pages, position, quality, rules, stop, talk, ticket};
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
@@ -72,6 +72,9 @@ fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
     if d.historical {
         return Some("made of backfilled data".to_owned());
     }
+    if let Some(why) = quality::why_not(change, &d.rule, d.rule_rev) {
+        return Some(why);
+    }
     if rules::waits(change, &d.rule) {
         return Some(format!("rule {} is new and waits for a person: forewarn case release-rule {}", d.rule, d.rule));
     }
@@ -104,6 +107,7 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
         }
         Some((id, row)) if row.closed_at.is_some_and(|at| change.now.since(at) < plan.case.reopen) => {
             reopen(change, id, row, fresh, key, d);
+            outcome::opened(change, id, d);
             hold::begin(change, id, d);
             Some(id)
         }
@@ -112,6 +116,7 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
             fresh.key = key;
             keep_plan(change, plan);
             change.put(id, fresh);
+            outcome::opened(change, id, d);
             let text = format!("{}: {} ({})", d.device, d.title, severity_of(d));
             change.say(id, TimelineKind::Measured, text, None);
             let text = format!("case opened, playbook {} version {}", plan.id, plan.version);
@@ -303,7 +308,14 @@ pub(super) fn facts(
 pub(super) fn acknowledged(change: &mut Change<'_>, id: CaseId, actor: &str) -> Reply {
     match change.get::<CaseRow>(&id) {
         None => Reply::NotFound,
-        Some(row) if !row.is_open() => Reply::Refused("the case is closed".to_owned()),
+        // People may have been asked about it all the same.
+        Some(row) if !row.is_open() && !pages::waits(change, id) => Reply::Refused("the case is closed".to_owned()),
+        Some(row) if !row.is_open() => {
+            change.because(format!("api:{actor}"), "acknowledged");
+            pages::acknowledge(change, id, actor);
+            change.touched.insert(id);
+            Reply::Done
+        }
         Some(_) => {
             change.because(format!("api:{actor}"), "acknowledged");
             take_over(change, id, actor);
@@ -341,15 +353,15 @@ pub(super) fn closed_by_person(change: &mut Change<'_>, id: CaseId, actor: &str,
 }
 
 /// Ends a case: nothing that is not sent yet will be sent, the tickets are closed.
-pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
+pub(super) fn close(change: &mut Change<'_>, id: CaseId, how: &str) {
     let Some(mut row) = change.get::<CaseRow>(&id).filter(CaseRow::is_open) else { return };
     row.closed_at = Some(change.now);
-    row.outcome = Some(outcome.to_owned());
+    row.outcome = Some(how.to_owned());
     row.react_by_at = None;
     for goal in row.goals.iter_mut().filter(|g| !g.state.is_settled()) {
         goal.state = GoalState::Waived;
     }
-    change.put(id, row);
+    change.put(id, row.clone());
     for (step, mut row) in change.steps(id) {
         if row.state.is_live() && row.adhoc.as_ref().is_none_or(|a| !a.compensation) {
             row.state = StepState::Cancelled;
@@ -357,13 +369,14 @@ pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
         }
     }
     latch::release(change, id);
+    outcome::closed(change, id, &row);
     hold::closed(change, id);
     talk::answered(change, id);
     stop::closed(change, id);
-    pages::acknowledge(change, id, outcome);
+    pages::acknowledge(change, id, how);
     drop_waiting(change, id);
-    change.say(id, TimelineKind::Decided, format!("case closed: {outcome}"), None);
-    ticket::close_all(change, id, outcome);
+    change.say(id, TimelineKind::Decided, format!("case closed: {how}"), None);
+    ticket::close_all(change, id, how);
 }
 
 /// Takes back everything of a case that waits to be sent and does not undo or document.

@@ -4,7 +4,7 @@
 use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
-use super::{Provider, TimelineKind, book, news, optout, reached, stop, wrong};
+use super::{Provider, TimelineKind, book, caps, news, optout, reached, stop, wrong};
 use crate::domain::{At, EffectId, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
 use crate::playbook::QuietHours;
@@ -189,6 +189,10 @@ fn contact_gate(
     let quiet = plan.policy.quiet_hours == QuietHours::Respect && row.delivery.purpose != Purpose::Safety;
     if let Some(at) = change.config.settings.quiet_hours.free_at(change.now, &customer.tz).filter(|_| quiet) {
         return Gate::Wait(at, "quiet hours of the recipient".to_owned());
+    }
+    let capped = channel.and_then(|c| caps::wait(change, customer, endpoint, c, row.delivery.purpose));
+    if let Some((at, why)) = capped {
+        return Gate::Wait(at, why);
     }
     let max = plan.policy.contact_max;
     let limit = match row.delivery.kind {

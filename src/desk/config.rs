@@ -6,8 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::book::Workshop;
+use super::caps::{self, Cap};
 use super::link::Links;
 use super::quiet::QuietWindow;
+use super::route::Skills;
 use super::seal::Keyring;
 use crate::domain::{AdapterName, FaultName, Guards, QueueName, Registry, RuleId, Span};
 use crate::playbook::{Messages, Part, Playbook, ProviderKind};
@@ -77,11 +79,21 @@ impl Default for Settings {
 }
 
 /// `[contact]` of the settings file: how often and when people are contacted, beyond what each playbook says.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Contact {
+    /// `[[contact.cap]]`; those that are shipped unless any is stated.
+    pub cap: Vec<Cap>,
+    /// Answers to mails come to `case+…@` this domain, whose mail is posted to `/mail/inbound`.
+    pub reply_domain: Option<String>,
     /// What a message of the customer does after the case was closed, within the time in which it may be reopened.
     pub reply_after_close: AfterClose,
+}
+
+impl Default for Contact {
+    fn default() -> Self {
+        Self { reply_domain: None, cap: caps::shipped(), reply_after_close: AfterClose::default() }
+    }
 }
 
 /// What a message does to a closed case.
@@ -133,6 +145,8 @@ pub struct Person {
     pub webhook: Option<AdapterName>,
     /// BCP 47.
     pub locale: Option<String>,
+    /// What they speak (`de`), if that is more than `locale`.
+    pub languages: Vec<String>,
 }
 
 /// Everything the desk works with. Replaced whole on reload.
@@ -148,6 +162,8 @@ pub struct Config {
     pub providers: BTreeMap<AdapterName, Provider>,
     /// By name.
     pub queues: BTreeMap<QueueName, Vec<Person>>,
+    /// What the people of a queue know, by its name.
+    pub skills: BTreeMap<QueueName, Skills>,
     /// `[desk]`.
     pub settings: Settings,
     /// `[contact]`.
@@ -164,6 +180,8 @@ pub struct Config {
     pub public_url: String,
     /// What one-time links are made of; without it no text can carry one.
     pub links: Option<Links>,
+    /// `[outcomes]`.
+    pub outcomes: super::OutcomeSettings,
     /// What personal data is sealed with.
     pub keys: Keyring,
 }

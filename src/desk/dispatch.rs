@@ -117,7 +117,8 @@ fn start(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut row
         return give_up(change, id, step, d, row, reason);
     }
     let age_s = facts.position_at.map_or(0.0, |at| change.now.since(at).as_secs_f64());
-    let place = Place { lat, lon, age_s };
+    let accuracy_m = super::whereabouts::accuracy(change, &case.device, &facts);
+    let place = Place { lat, lon, age_s, accuracy_m };
     let accept_by = change.now + d.deadline.accept;
     let body = job_body(change, &case, d, place, accept_by);
     let mut effect = Effect::new(change, Kind::DispatchRequest, &provider, &step.id, row.provider.to_string());

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::change::Change;
 use super::quiet::zone_of;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, StepState, TicketRow};
-use super::{book, position};
+use super::{book, position, whereabouts};
 use crate::domain::{At, CaseId, Customer, Device, JobState, Span, StepId, Value};
 use crate::playbook::Facts;
 
@@ -109,7 +109,10 @@ impl Facts for CaseFacts<'_, '_> {
                 Value::Bool(tickets.iter().any(|(_, t)| t.ticket.is_some()))
             }
             "position_age" => self.position_age(),
-            "position_trusted" => Value::Bool(position::of(self.change, &self.facts).is_some()),
+            "position_trusted" => Value::Bool(
+                position::of(self.change, &self.facts).is_some()
+                    && whereabouts::is_usable(self.change, &self.case.device, &self.facts),
+            ),
             "case.age" => Value::from(self.change.now.since(self.case.opened_at).as_secs_f64()),
             "case.human" => Value::Bool(self.case.human_owner.is_some()),
             "device.id" => Value::from(self.case.device.as_str()),

@@ -7,7 +7,8 @@ use super::facts::CaseFacts;
 use super::hold::Leave;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
 use super::{
-    TimelineKind, book, cancel, case, command, dispatch, hold, latch, pages, reach, sla, talk, ticket, wait, webhook,
+    TimelineKind, book, cancel, case, command, dispatch, hold, latch, pages, reach, route, sla, talk, ticket, wait,
+    webhook,
 };
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
 use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
@@ -231,7 +232,8 @@ pub(super) fn react(change: &mut Change<'_>, id: CaseId, reaction: &Reaction, re
 /// Pages whoever the playbook or the settings name first.
 pub(super) fn page_default(change: &mut Change<'_>, id: CaseId, reason: &str) {
     let named = change.get::<CaseRow>(&id).and_then(|c| change.plan(&c)).and_then(|p| named_queue(&p));
-    if let Some(queue) = named.or_else(|| change.config.default_queue().cloned()) {
+    let queue = named.or_else(|| route::queue(change, id)).or_else(|| change.config.default_queue().cloned());
+    if let Some(queue) = queue {
         pages::page(change, id, &queue, reason);
     } else {
         change.say(id, TimelineKind::Trouble, format!("nobody can be paged: {reason}"), None);

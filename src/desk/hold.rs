@@ -11,7 +11,7 @@ use super::facts::family;
 use super::goals::Wake;
 use super::rows::{CaseRow, FactsRow, HoldRow, Settling, Why};
 use super::{Desk, TimelineKind, breaker, case};
-use crate::domain::{CaseId, Change as What, Detection, DeviceId, Purpose, Span, Value};
+use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Purpose, Span, Value};
 use crate::playbook::{Playbook, Step, Verb};
 
 /// How long a case waits for its parent device to fail too: a gateway that dies is noticed by its own silence, at about
@@ -212,6 +212,14 @@ pub(super) fn all(change: &Change<'_>, fits: impl Fn(&HoldRow) -> bool) -> Vec<C
 }
 
 impl Desk {
+    /// Until when a case is held, if time alone ends that.
+    pub(super) fn held_until(&self, id: &CaseId) -> Option<At> {
+        match &self.state.rows.holds.get(id)?.why {
+            Why::Parent(settling) if settling.case.is_none() => Some(settling.until_at),
+            _ => None,
+        }
+    }
+
     /// Why a case is held, for people.
     pub(super) fn waits_for(&self, id: &CaseId) -> Option<String> {
         let row = self.state.rows.holds.get(id)?;

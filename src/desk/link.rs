@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{Desk, Reply, book, news, order};
+use super::{Desk, Reply, book, news, optout, order, whereabouts};
 use crate::domain::{At, Link, PageKind};
 use crate::playbook::Part;
 use crate::wire::link::{self, Key};
@@ -43,6 +43,8 @@ fn view(change: &Change<'_>, link: &Link, row: &EffectRow, case: &CaseRow) -> Js
     match link.kind {
         PageKind::Answer => answer(change, link, row, case),
         PageKind::Choose => choose(change, row, case),
+        PageKind::Unsubscribe => optout::view(change, row),
+        PageKind::Where => whereabouts::view(change, link, row, case),
     }
 }
 
@@ -51,6 +53,8 @@ fn act(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) -> Re
     match link.kind {
         PageKind::Answer => answered(change, link, row, form),
         PageKind::Choose => chosen(change, link, row, form),
+        PageKind::Unsubscribe => optout::posted(change, link, row, form),
+        PageKind::Where => whereabouts::posted(change, link, row, form),
     }
 }
 
@@ -92,7 +96,7 @@ pub(super) fn links(change: &Change<'_>, effect: crate::domain::EffectId) -> Opt
 }
 
 /// Whether anything that is said on a page of this message still matters.
-fn counts(case: &CaseRow, row: &EffectRow) -> bool {
+pub(super) fn counts(case: &CaseRow, row: &EffectRow) -> bool {
     case.is_open() && (case.backing_out.is_none() || row.compensation)
 }
 

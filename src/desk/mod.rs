@@ -14,6 +14,7 @@ mod api;
 mod book;
 mod breaker;
 mod cancel;
+mod caps;
 mod case;
 mod change;
 mod claim;
@@ -25,6 +26,7 @@ mod dossier;
 mod erase;
 mod facts;
 mod goals;
+mod history;
 mod hold;
 mod invariants;
 mod latch;
@@ -34,13 +36,17 @@ mod news;
 mod notes;
 mod optout;
 mod order;
+mod outcome;
 mod pages;
 mod plan;
 mod position;
+mod quality;
 mod quiet;
 mod reach;
 mod reached;
 mod record;
+mod recurring;
+mod route;
 mod rows;
 mod rules;
 mod seal;
@@ -54,7 +60,9 @@ mod talk;
 mod ticket;
 mod view;
 mod wait;
+mod waits;
 mod webhook;
+mod whereabouts;
 mod wrong;
 
 use std::sync::Arc;
@@ -64,14 +72,20 @@ pub use api::{
     TimelineEntry, TimelineKind, Watch,
 };
 pub use book::{Hours, Workshop};
+pub use caps::{Cap, Whose};
 pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings};
+pub use history::History;
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use optout::OptOutView;
+pub use outcome::{Floor, OutcomeView, PERSONAL, Settings as OutcomeSettings};
+pub use quality::RuleQuality;
 pub use quiet::QuietWindow;
 pub use record::Record;
+pub use route::Skills;
 pub use seal::{Key, Keyring};
 pub use talk::MessageView;
+pub use waits::WaitView;
 
 pub use crate::playbook::ProviderKind;
 
@@ -141,8 +155,9 @@ impl Desk {
         let watch = settle::watches(&change);
         let releases = std::mem::take(&mut change.releases);
         let keys = std::mem::take(&mut change.keys);
+        let outcomes = std::mem::take(&mut change.outcomes);
         let (record, orders) = change.finish();
-        Step { record, orders, watch, releases, keys, reply }
+        Step { record, orders, watch, releases, keys, outcomes, reply }
     }
 
     /// Takes over what a record changed; the same way live and when the state is rebuilt from the log.

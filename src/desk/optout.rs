@@ -10,11 +10,14 @@
 //! It holds for what is planned already: every contact is looked at again when it is claimed.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 
 use super::change::Change;
+use super::link::Form;
 use super::rows::{EffectRow, Target};
-use super::{Desk, Reply, news};
-use crate::domain::{At, Channel, CustomerId, EffectId, EndpointId, Purpose};
+use super::{Desk, Reply, TimelineKind, news, notes};
+use crate::domain::{At, Channel, CustomerId, EffectId, EndpointId, Link, Purpose};
+use crate::playbook::Mirror;
 
 /// The opt-out of an endpoint from a channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,6 +108,39 @@ pub(super) fn from_effect(change: &mut Change<'_>, effect: EffectId, row: &Effec
         news::contact(change, effect, row, |c| "opted_out".clone_into(&mut c.result));
     }
     new
+}
+
+/// `view` of the page behind the link in a mail: `state` is `open`, or `done` once nothing more is sent.
+pub(super) fn view(change: &Change<'_>, row: &EffectRow) -> Json {
+    let out = match (&row.target, row.delivery.kind.channel()) {
+        (Target::Customer { endpoint, .. }, Some(channel)) => {
+            why_not(change, endpoint, channel, row.delivery.purpose.max(Purpose::Service)).is_some()
+        }
+        _ => false,
+    };
+    json!({ "state": if out { "done" } else { "open" } })
+}
+
+/// The form of that page, or the one click of the mail program (RFC 8058).
+pub(super) fn posted(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) -> Reply {
+    let one_click = form.get("List-Unsubscribe").is_some_and(|v| v == "One-Click");
+    let (said, word) = match form.get("answer").map(String::as_str) {
+        Some("stop") => (from_effect(change, link.effect, row, "link"), "wants no more messages of this kind"),
+        _ if one_click => (from_effect(change, link.effect, row, "one click"), "wants no more messages of this kind"),
+        Some("start") => {
+            let (Target::Customer { endpoint, .. }, Some(channel)) = (&row.target, row.delivery.kind.channel()) else {
+                return Reply::NotFound;
+            };
+            (start(change, endpoint, channel), "wants messages of this kind again")
+        }
+        _ => return Reply::Refused("the form says nothing that is known".to_owned()),
+    };
+    if said {
+        let text = format!("{} {word} (link)", notes::whom(change, row));
+        change.say(row.case, TimelineKind::Answered, text.clone(), Some(link.effect));
+        change.note(row.case, Mirror::Contact, &format!("Answered: {text}."));
+    }
+    Reply::Done
 }
 
 /// A person enters or lifts an opt-out for somebody who said so in another way.

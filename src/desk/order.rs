@@ -137,9 +137,16 @@ impl Maker<'_, '_> {
     }
 
     fn mail(&self) -> Result<Work, String> {
-        let facts = self.facts(true);
+        let mut facts = self.facts(true);
+        let unsubscribe = self.unsubscribe();
+        if let Some((url, words)) = &unsubscribe {
+            facts["opt_out"] = json!({ "url": url, "text": words });
+        }
         let (_, subject) = self.render(Part::Subject, &facts)?;
-        let (locale, text) = self.render(Part::Text, &facts)?;
+        let (locale, mut text) = self.render(Part::Text, &facts)?;
+        if let Some((url, words)) = &unsubscribe {
+            let _ = write!(text, "\n\n{words}: {url}");
+        }
         let (_, html) = self.render(Part::Html, &facts)?;
         let person = person(self.change, self.row).and_then(|p| p.name.clone());
         let to_name = customer(self.change, self.row).map(|c| c.name.to_string()).or(person).unwrap_or_default();
@@ -153,7 +160,24 @@ impl Maker<'_, '_> {
             html,
             locale,
             purpose: self.row.delivery.purpose,
+            unsubscribe: unsubscribe.map(|(url, _)| url),
+            reply_to: self.reply_to(),
         }))
+    }
+
+    fn reply_to(&self) -> Option<String> {
+        customer(self.change, self.row)?;
+        let (links, domain) = (self.change.config.links.as_ref()?, self.change.config.contact.reply_domain.as_ref()?);
+        Some(crate::wire::reply::address(&links.key, &self.row.case, domain))
+    }
+
+    /// Where a customer ends mails like this, and the words for it; not in warnings of danger.
+    fn unsubscribe(&self) -> Option<(String, String)> {
+        customer(self.change, self.row).filter(|_| self.row.delivery.purpose != Purpose::Safety)?;
+        let links = super::link::links(self.change, self.id)?;
+        let url = links[crate::domain::PageKind::Unsubscribe.name()].as_str()?.to_owned();
+        let words = speech::short(self.change, "opt-out-hint", Part::Text, &locale(self.change, self.row)).1;
+        Some((url, words.trim().to_owned()))
     }
 
     fn app(&self) -> Result<Work, String> {

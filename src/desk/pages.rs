@@ -4,7 +4,7 @@ use super::change::Change;
 use super::goals::Wake;
 use super::plan::Effect;
 use super::rows::{EffectRow, PageRow, Target};
-use super::{PAGE_SCRIPT, Person, TimelineKind};
+use super::{PAGE_SCRIPT, Person, TimelineKind, route};
 use crate::domain::{AdapterName, CaseId, QueueName, ScriptId, Span, StepId};
 use crate::outbox::{Event, Kind};
 use crate::playbook::{Mirror, ProviderKind};
@@ -61,6 +61,11 @@ pub(super) fn is_asked(change: &Change<'_>, row: &EffectRow) -> bool {
     change.get::<PageRow>(&(row.case, queue.clone())).is_some_and(|p| p.acked_by.is_none())
 }
 
+/// Whether people are being asked.
+pub(super) fn waits(change: &Change<'_>, id: CaseId) -> bool {
+    change.of_case::<PageRow, _>(id, QueueName::from("")).iter().any(|(_, page)| page.acked_by.is_none())
+}
+
 pub(super) fn drive(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     for (queue, mut row) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
         if row.acked_by.is_some() {
@@ -97,8 +102,9 @@ fn look(change: &Change<'_>, row: &mut PageRow) {
 
 fn next(change: &mut Change<'_>, id: CaseId, queue: &QueueName, row: &mut PageRow) {
     let people = change.config.queues.get(queue).cloned().unwrap_or_default();
-    let index = usize::try_from(row.person).unwrap_or(usize::MAX);
-    let Some(person) = people.get(index) else {
+    let order = route::order(change, id, queue);
+    let turn = usize::try_from(row.person).unwrap_or(usize::MAX);
+    let Some((index, person)) = order.get(turn).and_then(|i| Some((*i, people.get(*i)?))) else {
         // Everybody was tried: another round, less and less often, but never "nobody any more".
         row.round += 1;
         row.person = 0;
@@ -116,7 +122,7 @@ fn next(change: &mut Change<'_>, id: CaseId, queue: &QueueName, row: &mut PageRo
     let step = StepId::from(format!("page {queue}"));
     row.calls += 1;
     let mut effect = Effect::new(change, kind, &adapter, &step, row.calls.to_string());
-    effect.target = Target::Person { queue: queue.clone(), index: row.person };
+    effect.target = Target::Person { queue: queue.clone(), index: u32::try_from(index).unwrap_or(u32::MAX) };
     effect.script = Some(ScriptId::from(PAGE_SCRIPT));
     // Late pages are of no use: by then the next person has been asked.
     effect.limit_at = Some(change.now + Span::from_mins(5));

@@ -33,12 +33,16 @@ pub(super) fn reading(change: &Change<'_>, row: &FactsRow, name: &str) -> Value 
     read(change, row).remove(name).unwrap_or(Value::Unknown)
 }
 
-/// A position that can be one: in range, and not the null island of a receiver without a fix.
+/// A position that can be one.
 pub(super) fn of(change: &Change<'_>, row: &FactsRow) -> Option<(f64, f64)> {
     let all = read(change, row);
     let (lat, lon) = (all.get("lat")?.as_num()?, all.get("lon")?.as_num()?);
-    let sound = lat.abs() <= 90.0 && lon.abs() <= 180.0 && (lat.abs() > 0.01 || lon.abs() > 0.01);
-    sound.then_some((lat, lon))
+    is_sound(lat, lon).then_some((lat, lon))
+}
+
+/// In range, and not the null island of a receiver without a fix.
+pub(super) fn is_sound(lat: f64, lon: f64) -> bool {
+    lat.abs() <= 90.0 && lon.abs() <= 180.0 && (lat.abs() > 0.01 || lon.abs() > 0.01)
 }
 
 fn read(change: &Change<'_>, row: &FactsRow) -> BTreeMap<String, Value> {

@@ -12,11 +12,15 @@ use super::TimelineEntry;
 use super::book::BookingRow;
 use super::erase::ErasedRow;
 use super::optout::OptOutRow;
+use super::outcome::OutcomeRow;
+use super::quality::TallyRow;
 use super::reached::ReachedRow;
+use super::recurring::{MarkRow, Signature};
 use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
 use super::talk::{MessageRow, TalkRow};
+use super::whereabouts::WhereRow;
 use super::wrong::WrongRow;
 use crate::domain::{
     AdapterName, At, CaseId, Channel, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence,
@@ -509,17 +513,22 @@ tables! {
     optouts: (EndpointId, Channel) => OptOutRow, b'Q';
     reached: CustomerId => ReachedRow, b'R';
     wrongs: (DeviceId, EndpointId) => WrongRow, b'W';
+    whereabouts: DeviceId => WhereRow, b'P';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
     bookings: (CaseId, StepId) => BookingRow, b'B';
     erased: CustomerId => ErasedRow, b'X';
+    outcomes: CaseId => OutcomeRow, b'U';
+    tallies: (RuleId, u64) => TallyRow, b'Y';
+    marks: Signature => MarkRow, b'Z';
 }
 
 impl Rows {
     /// Everything that is sealed.
     pub(super) fn sealed(&self) -> Vec<&Sealed> {
         let positions = self.facts.values().filter_map(|f| f.position.as_ref());
-        self.jobs.values().map(|j| &j.body).chain(positions).collect()
+        let words = self.messages.values().map(|m| &m.body);
+        self.jobs.values().map(|j| &j.body).chain(words).chain(positions).collect()
     }
 }
 

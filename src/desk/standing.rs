@@ -2,8 +2,8 @@
 
 use super::hold::SETTLING;
 use super::rows::{CaseRow, EpisodeRow};
-use super::{Desk, breaker};
-use crate::domain::{CaseId, DeviceId, EpisodeId, RuleId};
+use super::{Desk, SwitchView, breaker};
+use crate::domain::{CaseId, DeviceId, EpisodeId, RuleId, Stop};
 
 impl Desk {
     /// What has become of `episode`, the one that `rule` has open on `device`; without one, what would hold its case back
@@ -31,6 +31,7 @@ impl Desk {
             (None, Some(waits_for)) => format!("Case {short} is held; it waits for {waits_for}."),
             (None, None) => format!("Case {short} is {}.", summary.phase),
         }];
+        told.extend(self.switches().iter().filter(|s| s.case.is_none_or(|case| case == id)).filter_map(stopped));
         if let Some(person) = case.human_owner.as_ref().filter(|_| case.is_open()) {
             told.push(format!("{person} has taken it over."));
         }
@@ -43,9 +44,9 @@ impl Desk {
 
     /// Nothing is open: the guards that a case of the rule would meet.
     fn would_wait(&self, rule: &RuleId, device: &DeviceId) -> Vec<String> {
-        let Some(guards) = self.config.guards.get(rule) else { return Vec::new() };
         let registered = self.config.registry.devices.get(device);
-        let mut told = Vec::new();
+        let mut told: Vec<String> = self.switches().iter().filter(|s| s.case.is_none()).filter_map(stopped).collect();
+        let Some(guards) = self.config.guards.get(rule) else { return told };
         if let Some(parent) = guards.parent.as_ref().and_then(|name| registered?.attribute(name)) {
             told.push(format!("A case would wait {SETTLING} for its parent {parent}, which may be the cause."));
         }
@@ -58,4 +59,16 @@ impl Desk {
         }
         told
     }
+}
+
+/// What a switch that is on holds back.
+fn stopped(switch: &SwitchView) -> Option<String> {
+    let what = match switch.stop {
+        Stop::Off => return None,
+        Stop::On => "all but what warns people in danger waits",
+        Stop::All => "everything waits",
+    };
+    let of = if switch.case.is_some() { "the case" } else { "everything" };
+    let SwitchView { by, at, .. } = switch;
+    Some(format!("The stop switch of {of} is {}, turned by {by} at {at}: {what}.", switch.stop.as_str()))
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::outcome::OutcomeRow;
 use super::rows::{AnyRow, CaseRow, EffectRow, EpisodeRow, JobRow, Rows};
 use super::{Error, Record};
 use crate::domain::{At, CaseId, DeviceId, EffectId, EpisodeId};
@@ -27,6 +28,7 @@ pub(super) struct State {
     /// The episodes of a case that have not ended.
     pub(super) open_episodes: BTreeMap<CaseId, BTreeSet<EpisodeId>>,
     pub(super) in_flight: BTreeSet<EffectId>,
+    pub(super) outcomes_by_time: BTreeSet<(At, CaseId)>,
     pub(super) plans: BTreeMap<SourceHash, Arc<Playbook>>,
 }
 
@@ -62,11 +64,15 @@ impl State {
             AnyRow::latches(key, row) => set(&mut self.rows.latches, key, row),
             AnyRow::holds(key, row) => set(&mut self.rows.holds, key, row),
             AnyRow::breakers(key, row) => set(&mut self.rows.breakers, key, row),
+            AnyRow::outcomes(id, row) => self.put_outcome(id, row),
+            AnyRow::tallies(key, row) => set(&mut self.rows.tallies, key, row),
+            AnyRow::marks(key, row) => set(&mut self.rows.marks, key, row),
             AnyRow::erased(id, row) => set(&mut self.rows.erased, id, row),
             AnyRow::messages(key, row) => set(&mut self.rows.messages, key, row),
             AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),
             AnyRow::optouts(key, row) => set(&mut self.rows.optouts, key, row),
             AnyRow::reached(key, row) => set(&mut self.rows.reached, key, row),
+            AnyRow::whereabouts(key, row) => set(&mut self.rows.whereabouts, key, row),
             AnyRow::wrongs(key, row) => set(&mut self.rows.wrongs, key, row),
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
             AnyRow::bookings(key, row) => set(&mut self.rows.bookings, key, row),
@@ -116,6 +122,14 @@ impl State {
             self.open_episodes.entry(case).or_default().insert(id);
         }
         set(&mut self.rows.episodes, id, row);
+    }
+
+    fn put_outcome(&mut self, id: CaseId, row: Option<OutcomeRow>) {
+        if let Some(old) = self.rows.outcomes.get(&id) {
+            self.outcomes_by_time.remove(&(old.opened_at, id));
+        }
+        self.outcomes_by_time.extend(row.as_ref().map(|new| (new.opened_at, id)));
+        set(&mut self.rows.outcomes, id, row);
     }
 
     fn put_job(&mut self, id: EffectId, row: Option<JobRow>) {

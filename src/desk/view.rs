@@ -37,9 +37,17 @@ impl Desk {
             waits_for: self.waits_for(id),
             goals: goals.collect(),
             effects: self.effects_of(id).filter_map(|e| self.effect_view(&e)).collect(),
+            waits: self.waits(id, row),
+            history: self.history(id, row),
             conversation: self.conversation(id),
             timeline: timeline.collect(),
         })
+    }
+
+    /// The case that an effect belongs to.
+    #[must_use]
+    pub fn case_of(&self, effect: &EffectId) -> Option<CaseId> {
+        self.state.rows.effects.get(effect).map(|row| row.case)
     }
 
     /// The case whose id begins with `prefix` (hexadecimal), if it is exactly one.

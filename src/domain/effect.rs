@@ -91,6 +91,10 @@ pub struct MailWork {
     pub purpose: Purpose,
     /// An appointment for the calendar.
     pub invitation: Option<Invitation>,
+    /// Where one POST ends mails like this (RFC 8058); never on safety mail.
+    pub unsubscribe: Option<String>,
+    /// Where answers go: an address of the case.
+    pub reply_to: Option<String>,
 }
 
 /// A text message, rendered.
@@ -192,6 +196,9 @@ pub struct Place {
     pub lon: f64,
     /// Age of the fix in seconds when the job was planned.
     pub age_s: f64,
+    /// Radius in metres, if a person's browser gave the position and said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy_m: Option<f64>,
 }
 
 /// What the driver of the truck has to look for. Keys as in the registry (`plate`, `vin`, `make`, `colour`…).

@@ -35,6 +35,10 @@ pages! {
     Answer = b'a', "answer";
     /// Choose one of the times that are offered, ask for a call, or decline.
     Choose = b'c', "choose";
+    /// No more messages of this kind over this channel, or again.
+    Unsubscribe = b'u', "unsubscribe";
+    /// Send where the device is.
+    Where = b'w', "where";
 }
 
 impl PageKind {

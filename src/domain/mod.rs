@@ -16,6 +16,7 @@ mod shard;
 mod time;
 mod unit;
 mod value;
+mod verdict;
 
 pub use booking::{BookWork, BookingNews, BookingProgress, Invitation, InviteMethod, Slot};
 pub use detection::{Change, Detection, Evidence, Level, Mode, Severity};
@@ -37,3 +38,4 @@ pub use shard::{SHARDS, shard_of};
 pub use time::{At, ParseSpanError, Span};
 pub use unit::{Dimension, Unit};
 pub use value::Value;
+pub use verdict::{FirstContact, Truth, Verdict};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::counts::Counts;
 use super::fold::Memo;
 use super::level::Phase;
-use super::look::Look;
+use super::look::bits;
 use super::ops::{self, Op, word};
 use super::part::{PartValue, Parts, empty_row, keep_text};
 use super::past::Past;
@@ -112,7 +112,8 @@ pub(super) struct Scratch {
     pub(super) stack: Stack,
     pub(super) memo: Memo,
     ops: Vec<u64>,
-    rules: Vec<u64>,
+    /// Those that a sample touches, as a bit set.
+    pub(super) rules: Vec<u64>,
     pub(super) counts: Counts,
     /// See [`super::Engine::trace`].
     pub(super) turns: Option<Vec<Turn>>,
@@ -315,26 +316,15 @@ impl Device {
         scratch.memo.renew(work.program.folds.len());
         self.update_operators(work, sample.at);
         for block in 0..work.scratch.rules.len() {
-            let mut bits = work.scratch.rules[block];
-            while bits != 0 {
-                self.look(work, block * 64 + bits.trailing_zeros() as usize, sample.at, Look::Sample);
-                bits &= bits - 1;
-            }
+            self.look_at_touched(work, block, sample.at);
         }
     }
 
     fn update_operators(&mut self, work: &mut Work<'_>, at: i64) {
         for block in 0..work.scratch.ops.len() {
-            let mut bits = work.scratch.ops[block];
-            while bits != 0 {
-                let ix = block * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
+            for ix in bits(work.scratch.ops[block]).map(|bit| block * 64 + bit) {
                 let lane = work.program.ops[ix].lane;
-                if lane == 0 {
-                    self.update_operator(work, ix, None, at);
-                } else {
-                    self.parts.range(lane).for_each(|part| self.update_operator(work, ix, Some(part), at));
-                }
+                self.seats(lane).for_each(|part| self.update_operator(work, ix, part, at));
             }
         }
     }
@@ -418,12 +408,8 @@ impl Device {
             let seats = if op.lane == 0 { vec![None] } else { parts.range(op.lane).map(Some).collect() };
             for seat in seats {
                 let memo = &work.scratch.memo;
-                let view = View {
-                    row: &row,
-                    parts: &parts.0,
-                    part: seat.unwrap_or(usize::MAX),
-                    ..self.view(program, memo, None, sample.at)
-                };
+                let view = View { row: &row, own: &row, parts: &parts.0, ..self.view(program, memo, None, sample.at) };
+                let view = seat.map_or(view, |part| view.of(part));
                 let value = run(&view, &op.input, &mut work.scratch.stack);
                 let own = seat.map(|ix| self.parts.find(op.lane, &parts.0[ix].key).ok());
                 if !value.is_nan() && own != Some(None) {
@@ -510,6 +496,7 @@ impl Device {
             row: &self.row,
             parts: &self.parts.0,
             part: part.unwrap_or(usize::MAX),
+            own: self.row(part),
             memo,
             settled: i64::MIN,
             now,

@@ -5,7 +5,7 @@ use super::device::{Device, Work};
 use super::emit::{Emit, emit};
 use super::level::{Phase, Step, Track};
 use super::ops::{time, word};
-use super::vm::{View, run};
+use super::vm::{Stack, View, run};
 use crate::domain::Change;
 use crate::rules::{LEVEL_WORDS, MAX_LEVELS, OnBackfill, RULE_WORDS, RuleProgram};
 
@@ -17,6 +17,44 @@ pub(super) enum Look {
 }
 
 impl Device {
+    /// Looks at those rules of one word of the bit set that a sample at `now` touches.
+    pub(super) fn look_at_touched(&mut self, work: &mut Work<'_>, block: usize, now: i64) {
+        let touched = work.scratch.rules[block];
+        // No condition reads what a look changes: all of them can be asked before the first is acted on.
+        let quiet = self.quiet(work, block, now);
+        for bit in bits(touched) {
+            let rule = block * 64 + bit;
+            if quiet >> bit & 1 == 0 {
+                self.look(work, rule, now, Look::Sample);
+                continue;
+            }
+            let spec = &work.program.rules[rule];
+            for part in self.seats(spec.lane) {
+                self.row_mut(part)[spec.offset] = word(now);
+            }
+        }
+    }
+
+    /// Those of the touched rules that a sample at `now` leaves as they are, but for its time: nothing is up and nothing
+    /// comes up. So it is with nearly all rules nearly always.
+    fn quiet(&self, work: &mut Work<'_>, block: usize, now: i64) -> u64 {
+        let (program, scratch) = (work.program, &mut *work.scratch);
+        let view = self.view(program, &scratch.memo, None, now);
+        let mut quiet = 0;
+        for bit in bits(scratch.rules[block]) {
+            let spec = &program.rules[block * 64 + bit];
+            let mut still = spec.still && self.profile.enabled[block * 64 + bit] && !self.skips(spec);
+            if spec.lane == 0 {
+                still = still && is_quiet(view, spec, &mut scratch.stack);
+            } else {
+                let mut parts = self.parts.range(spec.lane);
+                still = still && parts.all(|part| is_quiet(view.of(part), spec, &mut scratch.stack));
+            }
+            quiet |= u64::from(still) << bit;
+        }
+        quiet
+    }
+
     /// Looks at a rule at device time `now`: steps its levels and tells what changed.
     pub(super) fn look(&mut self, work: &mut Work<'_>, rule: usize, now: i64, why: Look) {
         for part in self.seats(work.program.rules[rule].lane) {
@@ -31,41 +69,33 @@ impl Device {
         if !self.profile.enabled[rule] || self.skips(spec) {
             return;
         }
-        let head = Head::load(&self.row(part)[spec.offset..]);
         // A rule that reads silence or what is unknown changes without samples: its timers are as good as samples.
+        let sample = why == Look::Sample || spec.timed;
         let clock = spec.uses.silence();
-        let step = Step { last: head.last, now, sample: why == Look::Sample || spec.timed, clock };
-        let asked = self.ask(work, spec, part, head, now);
-        if asked.idle && step.sample && !spec.timed && spec.bars.is_none() {
-            // As nearly always: nothing is up, and stays so.
-            self.row_mut(part)[spec.offset] = word(now);
-            return;
-        }
-        let (head, ended) = self.step_levels(work, spec, part, asked, step, u8::MAX);
-        if ended != 0 && step.sample && head.level == 0 {
+        let last = Head::load(&self.row(part)[spec.offset..]).last;
+        let step = Step { last, now, sample, clock };
+        let (head, ended) = self.step_levels(work, spec, part, step, u8::MAX);
+        if ended != 0 && sample && head.level == 0 {
             // The sample that ends an episode may begin the next: `clear = "true"` gives one for each true sample.
-            let asked = self.ask(work, spec, part, head, now);
-            self.step_levels(work, spec, part, asked, Step { last: now, ..step }, ended);
+            self.step_levels(work, spec, part, Step { last: now, ..step }, ended);
         }
         self.next = self.next.min(self.deadline(program, rule, part, true));
     }
 
-    /// What the conditions of a rule say: `clear` of a level that is in force, `when` of the others.
-    fn ask(&self, work: &mut Work<'_>, spec: &RuleProgram, part: Option<usize>, head: Head, now: i64) -> Asked {
-        let settled = if head.level == 0 && head.started_at != 0 { head.started_at } else { i64::MIN };
-        let view = View { settled, ..self.view(work.program, &work.scratch.memo, part, now) };
-        let tracks = self.row(part)[spec.offset + RULE_WORDS..].chunks_exact(LEVEL_WORDS);
-        let mut asked = Asked { head, values: [0.0; MAX_LEVELS], idle: head.is_idle() };
-        for ((value, level), words) in asked.values.iter_mut().zip(&spec.levels).zip(tracks) {
+    /// What the conditions of a rule say, by level: `clear` of one that is in force, `when` of the others.
+    fn ask(&self, work: &mut Work<'_>, spec: &RuleProgram, part: Option<usize>, now: i64) -> [f64; MAX_LEVELS] {
+        let words = &self.row(part)[spec.offset..];
+        let view = View { settled: Head::settled(words), ..self.view(work.program, &work.scratch.memo, part, now) };
+        let mut values = [0.0; MAX_LEVELS];
+        for ((value, level), track) in values.iter_mut().zip(&spec.levels).zip(tracks(words)) {
             *value = match &level.clear {
-                _ if !Phase::load(words).in_force() => run(&view, &level.when, &mut work.scratch.stack),
-                _ if head.latched => 0.0,
+                _ if !Phase::load(track).in_force() => run(&view, &level.when, &mut work.scratch.stack),
+                _ if Head::load(words).latched => 0.0,
                 Some(clear) => run(&view, clear, &mut work.scratch.stack),
                 None => 1.0 - run(&view, &level.when, &mut work.scratch.stack),
             };
-            asked.idle &= *value != 1.0 && Track::is_idle(words);
         }
-        asked
+        values
     }
 
     /// Steps those levels of a rule that are in the mask `only`, and tells what changed. Returns the head and the mask of
@@ -75,15 +105,15 @@ impl Device {
         work: &mut Work<'_>,
         spec: &RuleProgram,
         part: Option<usize>,
-        asked: Asked,
         step: Step,
         only: u8,
     ) -> (Head, u8) {
         let program = work.program;
         let bar = spec.bars.as_ref().map(|bars| self.bar(program, bars, part, step.now));
+        let values = self.ask(work, spec, part, step.now);
         let (mut reached, mut unknown, mut kept, mut turned, mut ended) = (None, false, false, 0, 0);
         let tracks = self.row_mut(part)[spec.offset + RULE_WORDS..].chunks_exact_mut(LEVEL_WORDS);
-        let levels = spec.levels.iter().zip(&asked.values).zip(tracks).enumerate();
+        let levels = spec.levels.iter().zip(values).zip(tracks).enumerate();
         for (ix, ((level, value), words)) in levels.filter(|(ix, _)| only >> ix & 1 == 1) {
             let old = Track::load(words);
             let mut track = old;
@@ -94,11 +124,11 @@ impl Device {
                 track = Track::load(&[0; LEVEL_WORDS]);
             }
             let barred = matches!(bar, Some(Bar::Until(_))) && !track.phase.in_force();
-            kept |= barred && *value == 1.0;
+            kept |= barred && value == 1.0;
             if reached.is_none() && track.phase.in_force() {
                 unknown = value.is_nan();
             }
-            track.step(level, spec.gap, step, if barred { 0.0 } else { *value });
+            track.step(level, spec.gap, step, if barred { 0.0 } else { value });
             if track != old {
                 track.store(words);
                 turned |= u8::from(track.phase != old.phase) << ix;
@@ -120,20 +150,12 @@ impl Device {
             from: reached.map_or(step.now, |(_, from)| self.began(program, spec, part, step.now).unwrap_or(from)),
             unknown,
         };
-        (self.tell(work, spec, part, asked.head, step, seen), ended)
+        (self.tell(work, spec, part, step, seen), ended)
     }
 
     /// Moves the head of a rule on and tells what changed.
-    fn tell(
-        &mut self,
-        work: &mut Work<'_>,
-        spec: &RuleProgram,
-        part: Option<usize>,
-        before: Head,
-        step: Step,
-        seen: Seen,
-    ) -> Head {
-        let mut head = before;
+    fn tell(&mut self, work: &mut Work<'_>, spec: &RuleProgram, part: Option<usize>, step: Step, seen: Seen) -> Head {
+        let mut head = Head::load(&self.row(part)[spec.offset..]);
         if step.sample {
             head.last = step.now;
         }
@@ -161,13 +183,28 @@ impl Device {
     }
 }
 
-/// What the conditions of a rule say.
-struct Asked {
-    head: Head,
-    /// By level.
-    values: [f64; MAX_LEVELS],
-    /// Nothing has begun, and no level is true.
-    idle: bool,
+/// Whether a sample leaves a rule that is still as it is, for who looks by `view`.
+fn is_quiet(mut view: View<'_>, spec: &RuleProgram, stack: &mut Stack) -> bool {
+    let words = &view.words(spec.lane)[spec.offset..];
+    view.settled = Head::settled(words);
+    Head::is_idle(words)
+        && spec.levels.iter().zip(tracks(words)).all(|(level, track)| {
+            // What was true may be so again, which is for the level machine to say.
+            Track::is_idle(track) && run(&view, &level.when, stack) != 1.0
+        })
+}
+
+/// The words of each level; `words` begin with those of their rule.
+fn tracks(words: &[u64]) -> impl Iterator<Item = &[u64]> {
+    words[RULE_WORDS..].chunks_exact(LEVEL_WORDS)
+}
+
+/// The bits that are set, lowest first.
+pub(super) fn bits(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros() as usize;
+        (word != 0).then(|| word &= word - 1).map(|()| bit)
+    })
 }
 
 /// What the levels of a rule come to.
@@ -231,10 +268,15 @@ impl Head {
         words[3] = u64::from(self.seq) | u64::from(self.level) << 32 | flags << 40;
     }
 
-    /// Whether no episode is open and nothing is left of the last one that a sample would have to see to.
-    fn is_idle(&self) -> bool {
-        let Self { unknown_since, timer_at, level, stale, latched, muted, late, .. } = *self;
-        unknown_since == 0 && timer_at == 0 && level == 0 && !(stale | latched | muted | late)
+    /// Whether no episode is open, and a sample that changes nothing else moves `last` alone.
+    fn is_idle(words: &[u64]) -> bool {
+        words[2] == 0 && words[3] >> 32 == 0
+    }
+
+    /// What began up to then has had its episode; `i64::MIN` while one is open, or before the first.
+    fn settled(words: &[u64]) -> i64 {
+        let Self { started_at, level, .. } = Self::load(words);
+        if level == 0 && started_at != 0 { started_at } else { i64::MIN }
     }
 
     /// Device time of the last look at it: what time alone has done up to then has been seen to.

@@ -20,7 +20,9 @@ pub(super) fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sam
         }
         let slot = program.slot_of.get(usize::from(reading.signal.0)).copied().flatten();
         let Some(slot) = slot else { continue };
-        answer(program, reading, sample);
+        if !program.patterns.is_empty() {
+            answer(program, reading, sample);
+        }
         let spec = &program.slots[usize::from(slot)];
         if let Some(list) = spec.list {
             let full = program.model.signals[usize::from(reading.signal.0)].ty == SignalType::Codes(Send::Full);
@@ -51,6 +53,7 @@ fn number(value: &ReadingValue) -> f64 {
 }
 
 /// An element of a list of components.
+#[inline(never)] // Rare, and large: it would slow down what is neither.
 fn component(sample: &mut Sample, slot: u16, reading: &Reading) {
     if sample.lists.last().is_none_or(|(last, _)| *last != slot) {
         sample.lists.push((slot, f64::NAN));
@@ -62,6 +65,7 @@ fn component(sample: &mut Sample, slot: u16, reading: &Reading) {
 
 /// An element of a list of codes, or what is wrong with the list. Of a whole list, codes that are missing are cleared,
 /// unless something in it could not be read. Of new codes, what could not be read says nothing.
+#[inline(never)]
 fn code(sample: &mut Sample, slot: u16, list: u16, full: bool, value: &ReadingValue) {
     let bad = matches!(value, ReadingValue::Bad(_));
     if bad && !full {
@@ -82,6 +86,7 @@ fn code(sample: &mut Sample, slot: u16, list: u16, full: bool, value: &ReadingVa
 }
 
 /// Whether a text matches the patterns that rules ask for.
+#[inline(never)]
 fn answer(program: &ModelProgram, reading: &Reading, sample: &mut Sample) {
     for (_, slot, pattern) in program.patterns.iter().filter(|(of, ..)| *of == reading.signal) {
         let value = match &reading.value {

@@ -8,7 +8,7 @@ use super::ops::{self, Op};
 use super::part::Part;
 use super::profile::Profile;
 use crate::domain::At;
-use crate::rules::{Ins, MAX_STACK, ModelProgram, regime};
+use crate::rules::{Ins, MAX_STACK, ModelProgram, Read, regime};
 
 /// The stack of the machine, kept by the caller so that no call has to make one.
 pub(super) type Stack = [f64; MAX_STACK];
@@ -18,10 +18,13 @@ pub(super) type Stack = [f64; MAX_STACK];
 pub(super) struct View<'a> {
     pub(super) program: &'a ModelProgram,
     pub(super) profile: &'a Profile,
+    /// Of the device.
     pub(super) row: &'a [u64],
     pub(super) parts: &'a [Part],
     /// Index of the part that looks; `usize::MAX` for none.
     pub(super) part: usize,
+    /// Its row; that of the device if none looks.
+    pub(super) own: &'a [u64],
     pub(super) memo: &'a Memo,
     /// What began up to then has had its episode; `i64::MIN` if that is not asked.
     pub(super) settled: i64,
@@ -33,12 +36,12 @@ pub(super) struct View<'a> {
 impl<'a> View<'a> {
     /// What the part with this index sees: itself and its device.
     pub(super) fn of(self, part: usize) -> Self {
-        Self { part, ..self }
+        Self { part, own: &self.parts[part].row, ..self }
     }
 
     /// The row in which the words of a lane are.
     pub(super) fn words(&self, lane: u16) -> &'a [u64] {
-        if lane == 0 { self.row } else { &self.parts[self.part].row }
+        if lane == 0 { self.row } else { self.own }
     }
 
     fn konst(&self, ix: u16) -> f64 {
@@ -102,7 +105,7 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             Ins::SkipIfFalse(n) => at += if stack[top - 1] == 0.0 { usize::from(n) } else { 0 },
             Ins::SkipIfTrue(n) => at += if stack[top - 1] == 1.0 { usize::from(n) } else { 0 },
             Ins::Age(s) => push!(age(view, s)),
-            Ins::Now => push!(ops::seconds(view.now)),
+            Ins::Now => push!(clock(view)),
             Ins::Interval => push!(view.life.usual_interval()),
             Ins::Hour(zone) => push!(civil(view, zone, |t| t.hour())),
             Ins::Weekday(zone) => push!(civil(view, zone, |t| t.date().weekday().to_monday_zero_offset())),
@@ -118,30 +121,50 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             }
             Ins::Fold(ix) => push!(fold::value(view, ix)),
             Ins::Chosen(sel) => push!(from_bool(view.parts[view.part].chosen[usize::from(sel)])),
-            Ins::Fresh(op) => {
-                let spec = &view.program.ops[usize::from(op)];
-                push!(from_bool(ops::began(&view.words(spec.lane)[spec.offset..]) > view.settled));
-            }
+            Ins::Fresh(op) => push!(fresh(view, op)),
             Ins::Read(read, op) => {
-                let ix = usize::from(op);
-                let spec = &view.program.ops[ix];
-                let op = view.profile.op(ix, spec);
                 top -= read.pops();
-                let words = &view.words(spec.lane)[spec.offset..];
-                let ahead = spec.fed_by.and_then(|sample| ahead(view, op, usize::from(sample)));
-                push!(finite(ops::read(read, op, ahead.as_deref().unwrap_or(words), view.now, &stack[top..])));
+                push!(operator(view, read, op, &stack[top..]));
             }
         }
     }
     if top == 0 { f64::NAN } else { stack[top - 1] }
 }
 
+// What follows is kept out of the loop above, which would have to save its registers for it in every turn.
+
+/// What an operator says, with what it takes from the stack.
+#[inline(never)]
+fn operator(view: &View<'_>, read: Read, op: u16, args: &[f64]) -> f64 {
+    let ix = usize::from(op);
+    let spec = &view.program.ops[ix];
+    let op = view.profile.op(ix, spec);
+    let words = &view.words(spec.lane)[spec.offset..];
+    let ahead = spec.fed_by.and_then(|sample| ahead(view, op, usize::from(sample)));
+    finite(ops::read(read, op, ahead.as_deref().unwrap_or(words), view.now, args))
+}
+
+/// Whether the run that an operator follows is newer than what has had its episode.
+#[inline(never)]
+fn fresh(view: &View<'_>, op: u16) -> f64 {
+    let spec = &view.program.ops[usize::from(op)];
+    from_bool(ops::began(&view.words(spec.lane)[spec.offset..]) > view.settled)
+}
+
+/// Device time in seconds since 1970.
+#[inline(never)]
+fn clock(view: &View<'_>) -> f64 {
+    ops::seconds(view.now)
+}
+
 /// Whether nothing was heard for so many seconds.
+#[inline(never)]
 fn silent(view: &View<'_>, limit: f64) -> f64 {
     if limit.is_nan() { f64::NAN } else { from_bool(view.life.silence(view.now) >= ops::micros(limit)) }
 }
 
 /// A part of the time of day or week in a zone.
+#[inline(never)]
 fn civil(view: &View<'_>, zone: u16, part: fn(&Zoned) -> i8) -> f64 {
     let zone = view.profile.zones.get(usize::from(zone)).cloned();
     zone.map_or(f64::NAN, |zone| f64::from(part(&At::from_micros(view.now).to_jiff().to_zoned(zone))))
@@ -170,6 +193,7 @@ fn slot(view: &View<'_>, slot: u16) -> f64 {
     if fresh { f64::from_bits(value) } else { spec.expired }
 }
 
+#[inline(never)]
 #[expect(clippy::cast_precision_loss, reason = "microseconds of 285 years fit well enough")]
 fn age(view: &View<'_>, slot: u16) -> f64 {
     let spec = &view.program.slots[usize::from(slot)];
@@ -180,6 +204,7 @@ fn age(view: &View<'_>, slot: u16) -> f64 {
 }
 
 /// How many of `edges`, which ascend, do not lie above `value`.
+#[inline(never)]
 #[expect(clippy::cast_precision_loss, reason = "a few edges")]
 fn group(edges: &[f64], value: f64) -> f64 {
     if value.is_nan() { f64::NAN } else { edges.partition_point(|edge| *edge <= value) as f64 }
@@ -233,6 +258,7 @@ pub(super) fn run_static(program: &ModelProgram, profile: &Profile, code: &[Ins]
         row: &[],
         parts: &[],
         part: usize::MAX,
+        own: &[],
         memo: &memo,
         settled: i64::MIN,
         now: 0,

@@ -2,7 +2,7 @@
 //!
 //! `GET` only looks: messengers, mail filters and browsers fetch links on their own to show a preview, so nothing may
 //! follow from it. `POST` (the form of the page) acts. The signature is verified here, so a guessed link never reaches the
-//! desk; whether a genuine one still counts is the desk's to say. Pages work without JavaScript; styles come from a
+//! desk; whether a genuine one still counts is the desk's to say. Pages work without JavaScript (that of `where.js` only saves typing); styles come from a
 //! file of ours, so that the policy can forbid everything else.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::router::WholeBody;
 use super::server::App;
 use crate::desk::{Form, Input, Reply};
-use crate::domain::Link;
+use crate::domain::{Link, PageKind};
 use crate::runtime::Busy;
 use crate::wire::twilio::parse_form;
 
@@ -29,7 +29,10 @@ const FIELD_BYTES_MAX: usize = 4_096;
 
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// The one page that asks the browser for something has a script of ours.
+const POLICY_WHERE: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const STYLE: &str = include_str!("page/page.css");
+const WHERE: &str = include_str!("page/where.js");
 
 /// What a person reads who opens a link that leads nowhere: we do not know their language.
 const NOWHERE: &str = include_str!("page/nowhere.html");
@@ -42,6 +45,13 @@ type Token = Result<Path<String>, PathRejection>;
 pub(super) async fn style() -> Response {
     let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=3600")];
     (headers, STYLE).into_response()
+}
+
+/// `GET /l/where.js`
+pub(super) async fn script() -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=3600")];
+    (headers, WHERE).into_response()
 }
 
 /// `GET /l/{token}`
@@ -89,6 +99,9 @@ async fn page(app: &App, link: Link) -> Response {
     match app.desk.page(link).await {
         Ok(Ok(page)) => {
             let mut answer = html(StatusCode::OK, page.html);
+            if link.kind == PageKind::Where {
+                answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY_WHERE));
+            }
             if let Ok(locale) = HeaderValue::from_str(&page.locale) {
                 answer.headers_mut().insert(header::CONTENT_LANGUAGE, locale);
             }

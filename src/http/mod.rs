@@ -12,6 +12,8 @@
 //! | `GET /metrics` | see [`MetricsAccess`] | Prometheus text |
 //! | `POST /twilio/voice?e=&n=` | signed | TwiML within 5 s |
 //! | `POST /twilio/status?e=`, `POST /twilio/sms-status?e=` | signed | 204 once durable |
+//! | `POST /mail/inbound` | password | 200 once durable |
+//! | `POST /zammad/{provider}` | signed | 200 once durable |
 //! | `POST /dispatch/{effect}`, `POST /app/{effect}` | signed (Standard Webhooks) | 200 once durable |
 //! | `POST /twilio/sms` | signed | TwiML: what to answer, if anything |
 //! | `GET /l/{token}`, `POST /l/{token}` | whoever has the link | the page of a message; only `POST` acts |
@@ -20,6 +22,9 @@
 //! | `GET /api/v1/opt-outs` | token, scope `read` | who does not want to be contacted, over what |
 //! | `POST /api/v1/opt-outs` | token, scope `act` | enters or lifts one |
 //! | `POST /api/v1/cases/{id}/ack` | token, scope `ack` | done |
+//! | `POST /api/v1/cases/{id}/outcome` | token, scope `act` | done; body as [`Verdict`](crate::domain::Verdict) |
+//! | `POST /outcome/{case}` | signed (Standard Webhooks) | 200 once durable; the same body |
+//! | `GET /api/v1/outcomes?since=&after=&limit=`, `GET /api/v1/rules` | token, scope `read` | outcomes; how good rules are |
 //! | `GET /api/v1/customers/{id}`, `POST …/erase`, `POST …/readmit` | token, scope `privacy` | everything stored of a person; done |
 //! | `POST /api/v1/cases/{id}/close` | token, scope `act` | done; body `{"reason": "…"}` |
 //!
@@ -33,10 +38,12 @@ mod callback;
 mod customer;
 mod dispatch;
 mod explain;
+mod inbound;
 mod link;
 mod lookup;
 mod metrics;
 mod opt_outs;
+mod outcome;
 mod probes;
 mod problem;
 mod router;

@@ -69,6 +69,10 @@ pub struct Deps {
 pub struct CallbackSecrets {
     /// Auth tokens of the phone providers (Twilio shape).
     pub twilio: Vec<SecretString>,
+    /// Passwords with which mail that comes in is posted to us.
+    pub mail: Vec<SecretString>,
+    /// Tokens of the webhooks of ticket desks.
+    pub zammad: Vec<(AdapterName, SecretString)>,
     /// Webhook secrets of the dispatch providers.
     pub dispatch: Vec<(AdapterName, webhook::Secret)>,
     /// Webhook secrets of the back ends of apps.

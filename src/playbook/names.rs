@@ -49,6 +49,11 @@ pub const TEXT_NAMES: &[&str] = &[
     "booking.place",
     "link.answer",
     "link.choose",
+    "link.unsubscribe",
+    "link.where",
+    "opt_out",
+    "opt_out.url",
+    "opt_out.text",
     "view.state",
     "view.answer",
     "view.open",
@@ -72,7 +77,7 @@ pub(super) enum Audience {
 impl Audience {
     fn hears(self, name: &str) -> bool {
         match name.split('.').next().unwrap_or(name) {
-            "customer" | "link" | "view" | "page" | "locale" => self == Self::Message,
+            "customer" | "link" | "opt_out" | "view" | "page" | "locale" => self == Self::Message,
             "action" => self == Self::Command,
             _ => true,
         }

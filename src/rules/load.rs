@@ -267,7 +267,8 @@ impl RuleCompiler<'_> {
         if let Some(sequence) = &sequence {
             evidence.splice(0..0, sequence.evidence.iter().cloned());
         }
-        let sequence_times_out = sequence.as_ref().is_some_and(|s| s.timeouts);
+        let times_out = sequence.as_ref().is_some_and(|s| s.timeouts);
+        let timed = times_out || uses.silence() || uses.known;
         Some(RuleProgram {
             id: RuleId::from(&*rule.id.value),
             lane: self.lane,
@@ -283,8 +284,9 @@ impl RuleCompiler<'_> {
             gap: self.gap(uses.silence()),
             on_backfill: rule.on_backfill,
             stale_after: rule.stale_after.as_micros(),
+            still: bars.is_none() && !timed,
             bars,
-            timed: uses.silence() || uses.known || sequence_times_out,
+            timed,
             uses,
             offset: 0,
             trees: Arc::new(self.trees),

@@ -446,6 +446,8 @@ pub(crate) struct RuleProgram {
     /// Time alone may change it, while no level waits or is in force: it reads silence or what is unknown, or its steps
     /// have a time.
     pub(crate) timed: bool,
+    /// A sample that finds nothing true leaves nothing behind: it is not timed and nothing may bar it.
+    pub(crate) still: bool,
     /// Header at this offset, levels behind it.
     pub(crate) offset: usize,
     /// What its expressions were made of; for people only.

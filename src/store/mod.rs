@@ -197,7 +197,7 @@ impl Store {
         Ok(head.seq)
     }
 
-    /// All rows of the state, by key.
+    /// All rows of the state, by key. Right after opening they are in memory already.
     pub fn rows(&self) -> Result<Vec<Row>, Error> {
         self.state()?.rows().map_err(Error::State)
     }

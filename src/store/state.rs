@@ -3,6 +3,7 @@
 //! sled 0.34.7 panics on some damage, and its own recovery loses rows without a word on other. So it is opened and read
 //! through in a thread that may panic or hang, and every later call is caught.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::panic::{self, AssertUnwindSafe};
@@ -44,6 +45,8 @@ pub(super) struct State {
     db: sled::Db,
     dir: PathBuf,
     meta: Meta,
+    /// What the check on opening has read, until somebody takes it or a row changes: a start needs all rows once.
+    read: RefCell<Option<Vec<Row>>>,
 }
 
 impl State {
@@ -54,8 +57,8 @@ impl State {
         guarded(move || {
             let config = sled::Config::new().path(&owned).cache_capacity(CACHE_BYTES).flush_every_ms(None);
             let db = open_db(&config)?;
-            let meta = scrub(&db, empty)?;
-            Ok(Self { db, dir: owned, meta })
+            let (meta, rows) = scrub(&db, empty)?;
+            Ok(Self { db, dir: owned, meta, read: RefCell::new(Some(rows)) })
         })
     }
 
@@ -77,6 +80,7 @@ impl State {
         head: Head,
     ) -> Result<(), String> {
         let changes: BTreeMap<&[u8], Option<&[u8]>> = changes.collect();
+        self.read.take();
         caught(|| {
             fail::fail_point!("store::apply", |_| Err("failpoint".to_owned()));
             let mut meta = Meta { head, ..self.meta };
@@ -105,8 +109,11 @@ impl State {
         })
     }
 
-    /// All rows by key, each checked.
+    /// All rows by key, each checked; those read on opening if nothing has changed since.
     pub(super) fn rows(&self) -> Result<Vec<Row>, String> {
+        if let Some(rows) = self.read.take() {
+            return Ok(rows);
+        }
         caught(|| {
             let mut rows = Vec::with_capacity(usize::try_from(self.meta.rows).unwrap_or(0));
             for row in self.db.scan_prefix([ROW]) {
@@ -161,24 +168,27 @@ pub(super) fn drop_guarded(state: Option<State>) {
 }
 
 /// Reads every row and checks that they are what the meta row says.
-fn scrub(db: &sled::Db, empty: Head) -> Result<Meta, String> {
+fn scrub(db: &sled::Db, empty: Head) -> Result<(Meta, Vec<Row>), String> {
     let mut found = Meta { head: empty, rows: 0, sum: 0 };
+    let mut rows = Vec::new();
     let mut stored_meta = None;
     for row in db.iter() {
         let (key, stored) = row.map_err(|e| e.to_string())?;
         if key == META {
             stored_meta = Some(Meta::decode(&stored)?);
         } else if key.first() == Some(&ROW) {
+            let (sum, row) = open_row(&key, &stored)?;
             found.rows += 1;
-            found.sum += u128::from(open_row(&key, &stored)?.0);
+            found.sum += u128::from(sum);
+            rows.push((key[1..].to_vec(), row.to_vec()));
         } else {
             return Err("it holds a row that is not ours".to_owned());
         }
     }
     match stored_meta {
-        None if found.rows == 0 => Ok(found),
+        None if found.rows == 0 => Ok((found, rows)),
         None => Err(format!("{} rows, but not the one that says how many there must be", found.rows)),
-        Some(meta) if (meta.rows, meta.sum) == (found.rows, found.sum) => Ok(meta),
+        Some(meta) if (meta.rows, meta.sum) == (found.rows, found.sum) => Ok((meta, rows)),
         Some(meta) => Err(format!("{} rows that do not add up to the {} there must be", found.rows, meta.rows)),
     }
 }

@@ -177,7 +177,7 @@ mod tests {
             service: "tow".into(),
             priority: "safety".into(),
             requested_at: At::from_secs(1_795_300_000),
-            place: Place { lat: 48.137, lon: 11.575, age_s: 4.0 },
+            place: Place { lat: 48.137, lon: 11.575, age_s: 4.0, accuracy_m: None },
             vehicle: Vehicle(text(&[("plate", "M-AB 123"), ("year", "2024"), ("mass_kg", "about 2 t")])),
             fault: text(&[("part", "brake"), ("drivable", "false"), ("hazards", "hv_battery, fuel")]),
             contact: text(&[("name", "Jane"), ("phone", "+491700000001"), ("locale", "de-DE")]),

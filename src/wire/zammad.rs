@@ -1,8 +1,15 @@
 //! Bodies of the Zammad REST API, as far as they are used: tickets, articles, search.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
+use sha1::Sha1;
+use subtle::ConstantTimeEq as _;
+
+use super::Error;
+use crate::domain::{AdapterName, Author, Channel, Said, Sender};
 
 /// `POST /api/v1/tickets`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +99,95 @@ pub struct ArticleAnswer {
     pub subject: Option<String>,
 }
 
+/// The header with the signature of a trigger: `sha1=<hex>` of the body, with the token of the webhook. Absent while the
+/// desk has no token for it, which we do not accept.
+pub const SIGNATURE: &str = "x-hub-signature";
+
+/// Whether the desk signed `body` with `token`.
+#[must_use]
+pub fn verify(token: &str, body: &[u8], signature: &str) -> bool {
+    let given = signature.strip_prefix("sha1=").unwrap_or_default().to_ascii_lowercase();
+    sign(token, body).strip_prefix("sha1=").is_some_and(|own| bool::from(own.as_bytes().ct_eq(given.as_bytes())))
+}
+
+/// The signature of a trigger.
+#[must_use]
+pub fn sign(token: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha1>::new_from_slice(token.as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(body);
+    mac.finalize().into_bytes().iter().fold("sha1=".to_owned(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[derive(Deserialize)]
+struct Trigger {
+    ticket: TriggerTicket,
+    article: TriggerArticle,
+}
+
+#[derive(Deserialize)]
+struct TriggerTicket {
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct TriggerArticle {
+    id: u64,
+    #[serde(default)]
+    subject: Option<String>,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    content_type: String,
+    #[serde(default)]
+    internal: bool,
+    #[serde(default)]
+    sender: String,
+}
+
+/// What somebody wrote into a ticket, out of the desk's trigger; `None` for what we or the desk itself wrote.
+pub fn comment(desk: &AdapterName, body: &[u8]) -> Result<Option<Said>, Error> {
+    let trigger: Trigger = serde_json::from_slice(body).map_err(|e| Error::Malformed(e.to_string()))?;
+    let article = trigger.article;
+    let author = match (article.sender.as_str(), article.internal) {
+        ("Customer", _) => Author::Customer,
+        ("Agent", false) => Author::Agent,
+        ("Agent", true) => Author::Internal,
+        _ => return Ok(None),
+    };
+    if article.subject.as_deref().is_some_and(is_ours) {
+        return Ok(None);
+    }
+    let text = if article.content_type.contains("html") { without_tags(&article.body) } else { article.body };
+    Ok(Some(Said {
+        channel: Channel::Ticket,
+        external_id: format!("{desk}/{}", article.id),
+        from: Sender::Desk { desk: desk.clone(), ticket: trigger.ticket.id.to_string(), author },
+        case: None,
+        text: text.trim().to_owned(),
+        answered: true,
+    }))
+}
+
+/// Articles of ours carry their effect id at the end of the subject, see [`subject`].
+fn is_ours(subject: &str) -> bool {
+    let id = subject.strip_suffix(']').and_then(|s| s.rsplit_once('['));
+    id.is_some_and(|(_, id)| id.parse::<crate::domain::EffectId>().is_ok())
+}
+
+/// The words of an article for reading: tags out, the few entities that matter back.
+fn without_tags(html: &str) -> String {
+    let mut out = String::new();
+    for part in html.replace("<br", "\n<br").replace("</p>", "\n</p>").split('<') {
+        out.push_str(part.split_once('>').map_or(part, |(_, text)| text));
+    }
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&nbsp;", " "), ("&amp;", "&")]
+        .iter()
+        .fold(out, |text, (entity, plain)| text.replace(entity, plain))
+}
+
 /// The subject of an article of ours: for people, and with the effect id, by which a lost answer is found again.
 #[must_use]
 pub fn subject(words: &str, effect: &crate::domain::EffectId) -> String {
@@ -101,6 +197,39 @@ pub fn subject(words: &str, effect: &crate::domain::EffectId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn triggers_are_read_and_our_own_articles_are_not() {
+        let effect = "01890a5d-ac96-774b-bcce-b302099a8057";
+        let trigger = |sender: &str, internal: bool, subject: &str| {
+            let body = serde_json::json!({
+                "ticket": { "id": 19, "number": "22019", "title": "x" },
+                "article": { "id": 7, "subject": subject, "body": "<p>Sorry &amp; thanks</p><br>Kim", "sender": sender,
+                    "internal": internal, "content_type": "text/html" },
+            });
+            comment(&"helpdesk".into(), body.to_string().as_bytes()).unwrap()
+        };
+        let said = trigger("Agent", false, "Re: battery").unwrap();
+        let from = |author| Sender::Desk { desk: "helpdesk".into(), ticket: "19".into(), author };
+        assert_eq!((said.text.as_str(), said.external_id.as_str()), ("Sorry & thanks\n\nKim", "helpdesk/7"));
+        assert_eq!(said.from, from(Author::Agent));
+        assert_eq!(trigger("Agent", true, "").unwrap().from, from(Author::Internal));
+        assert_eq!(trigger("Customer", false, "").unwrap().from, from(Author::Customer));
+        assert_eq!(trigger("System", false, ""), None);
+        assert_eq!(trigger("Agent", true, &format!("News [{effect}]")), None);
+        assert!(comment(&"helpdesk".into(), b"{}").is_err());
+    }
+
+    #[test]
+    fn only_the_desk_is_believed() {
+        // `printf '{}' | openssl dgst -sha1 -hmac token`
+        let good = sign("token", b"{}");
+        assert!(verify("token", b"{}", &good) && verify("token", b"{}", &good.to_uppercase().replace("SHA1", "sha1")));
+        for bad in ["", "sha1=", &good[5..], &sign("other", b"{}"), &good[..good.len() - 1]] {
+            assert!(!verify("token", b"{}", bad), "{bad}");
+        }
+        assert!(!verify("token", b"{ }", &good));
+    }
 
     #[test]
     fn shapes() {

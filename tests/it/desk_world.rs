@@ -242,6 +242,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         .into_iter()
         .map(|(n, k)| (n.into(), provider(k)))
         .collect(),
+        skills: BTreeMap::new(),
         queues: [
             (
                 "safety-desk".into(),
@@ -263,6 +264,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         leads: [(FaultName::from("brake.pad_wear"), (Span::from_hours(24 * 10), Span::from_hours(24 * 60)))].into(),
         links: Some(Links { base_url: "https://fw.example".into(), key: link_key() }),
         keys: Keyring::made_up(registry().customers.keys()),
+        outcomes: Default::default(),
         playbooks: Vec::new(),
     };
     let files = add_files(&mut diags, "config/playbooks");

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use forewarn::desk::{AfterClose, CaseView, Config, Input, MessageView, Reply, SpeechThen};
+use forewarn::desk::{AfterClose, Cap, CaseView, Config, Input, MessageView, Person, Reply, Skills, SpeechThen, Whose};
 use forewarn::domain::{
-    CallProgress, CaseId, Change, Channel, Detection, Device, Order, Purpose, Receipt, ReceiptKind, Said, Sender,
-    Severity, SmsProgress, Span, Work,
+    CallProgress, CaseId, Change, Channel, Detection, Device, DispatchWork, Link, Order, PageKind, Purpose, Receipt,
+    ReceiptKind, Said, Sender, Severity, SmsProgress, Span, Work,
 };
 
 use super::desk_world::{Answer, DEVICE, Odds, World, config, config_with, detection, start};
@@ -437,4 +437,270 @@ fn the_shipped_breakdown_takes_a_written_confirmation() {
     w.run(after(90));
     assert_eq!(goal(&view(&w), "driver_told_to_stop"), "met", "{}", w.timeline());
     assert_eq!(view(&w).goals[0].met_by.as_deref(), Some("key 1"));
+}
+
+/// A breakdown of a car that has not said where it is for a long time.
+fn lost() -> World {
+    let mut w = World::new(config(|_| {}), Odds { call_unanswered: 100, ..Odds::friendly() }, 1);
+    let mut fault = super::desk_world::brake(1, Change::Raised, w.now);
+    fault.facts.retain(|name, _| name == "speed");
+    w.tell(Input::Detection(Box::new(fault)));
+    w.run(after(10));
+    w
+}
+
+fn link_in(w: &World, kind: PageKind) -> Link {
+    let texts = w.orders.iter().filter_map(|(_, o)| match &o.work {
+        Work::Sms(sms) => Some(sms.body.clone()),
+        Work::Mail(mail) => Some(mail.text.clone()),
+        _ => None,
+    });
+    let tokens = texts.flat_map(|t| t.split("https://fw.example/l/").skip(1).map(str::to_owned).collect::<Vec<_>>());
+    let links = tokens.filter_map(|t| super::desk_world::link_key().verify(t.split_whitespace().next()?));
+    links.filter(|l| l.kind == kind).last().unwrap()
+}
+
+fn post(w: &mut World, link: Link, fields: &[(&str, &str)]) -> Reply {
+    let form = fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    w.tell(Input::Link { link, form }).unwrap()
+}
+
+fn requests(w: &World) -> Vec<forewarn::domain::Place> {
+    let jobs = w.orders.iter().filter_map(|(_, o)| match &o.work {
+        Work::Dispatch(DispatchWork::Request(job)) => Some(job.place.clone()),
+        _ => None,
+    });
+    jobs.collect()
+}
+
+#[test]
+fn a_car_that_does_not_say_where_it_is_has_its_driver_asked_and_the_truck_waits_for_the_answer() {
+    let mut w = lost();
+    assert!(requests(&w).is_empty(), "{}", w.timeline());
+    let waits = view(&w).waits;
+    assert!(waits.iter().any(|x| x.what == "step tow" && x.why.contains("needs")), "{waits:?}");
+    let link = link_in(&w, PageKind::Where);
+    let html = w.desk.page(w.now, &link).unwrap().html;
+    assert!(html.contains("Meine Position senden") && html.contains("where.js"), "{html}");
+    assert!(matches!(post(&mut w, link, &[("place", "")]), Reply::Refused(_)));
+    post(&mut w, link, &[("lat", "48.2082"), ("lon", "16.3738"), ("accuracy", "25.4"), ("place", "")]);
+    w.run(after(60));
+    let [ref place] = requests(&w)[..] else { panic!("{}", w.timeline()) };
+    assert!((place.lat - 48.2082).abs() < 1e-9 && place.accuracy_m == Some(25.4) && place.age_s < 1.0, "{place:?}");
+    assert_eq!(goal(&view(&w), "tow_accepted"), "met", "{}", w.timeline());
+    assert!(w.desk.page(w.now, &link).unwrap().html.contains("Vielen Dank"));
+    let rows = w.log.iter().flat_map(|r| &r.changes).filter_map(|(_, row)| row.as_deref());
+    let place = 48.2082_f64.to_le_bytes();
+    assert!(
+        !rows.into_iter().any(|r| r.windows(8).any(|p| p == place)),
+        "nobody's position stands in a row in the clear"
+    );
+    assert!(!w.timeline().contains("48.2"), "{}", w.timeline());
+}
+
+#[test]
+fn a_typed_position_counts_a_vague_one_does_not_and_words_go_to_a_person() {
+    let mut w = lost();
+    let link = link_in(&w, PageKind::Where);
+    post(&mut w, link, &[("lat", "48.2"), ("lon", "16.4"), ("accuracy", "40000")]);
+    w.run(after(20));
+    assert!(requests(&w).is_empty(), "40 km is no place\n{}", w.timeline());
+    assert!(w.desk.page(w.now, &link).unwrap().html.contains("zu ungenau"));
+    post(&mut w, link, &[("place", "behind the petrol station, A9 northbound")]);
+    w.run(after(30));
+    assert!(w.timeline().contains("is paged: the driver has written"), "{}", w.timeline());
+    let shown = view(&w);
+    assert!(
+        incoming(&shown).iter().any(|m| m.channel == Channel::Web && m.text.as_deref().unwrap().contains("petrol"))
+    );
+    assert!(requests(&w).is_empty());
+    post(&mut w, link, &[("place", "48.2082, 16.3738")]);
+    w.run(after(60));
+    assert_eq!(requests(&w).len(), 1, "{}", w.timeline());
+}
+
+#[test]
+fn a_position_that_comes_late_still_sends_the_truck() {
+    let mut w = lost();
+    let link = link_in(&w, PageKind::Where);
+    w.run(after(400));
+    assert_eq!(goal(&view(&w), "tow_accepted"), "missed", "a person was asked\n{}", w.timeline());
+    post(&mut w, link, &[("place", "48.2082 16.3738")]);
+    w.run(after(500));
+    assert_eq!(goal(&view(&w), "tow_accepted"), "met", "{}", w.timeline());
+}
+
+const MAIL: &str = "{ via = \"email\", at = \"0s\" }, { via = \"human\", at = \"2h\", queue = \"service-desk\" }";
+
+fn mail_book(purpose: &str) -> String {
+    book(purpose, "", "\"told\"", &tell(MAIL).replace("brake-stop-now", "we-saw-it-coming"))
+}
+
+#[test]
+fn one_click_in_a_mail_ends_mails_of_that_kind_and_can_be_taken_back() {
+    let mut w = world_with(&mail_book("service"), |_| {});
+    let Work::Mail(mail) = w.orders[0].1.work.clone() else { panic!("a mail") };
+    let url = mail.unsubscribe.unwrap();
+    let html = mail.html.replace("&#x2f;", "/");
+    assert!(mail.text.contains(&url) && html.contains(&url), "{html}");
+    assert!(html.contains("Keine solchen Nachrichten mehr"), "{html}");
+    let link = link_in(&w, PageKind::Unsubscribe);
+    let looked = w.log.len();
+    assert!(w.desk.page(w.now, &link).unwrap().html.contains("value=\"stop\""));
+    assert_eq!((w.log.len(), w.desk.opt_outs().len()), (looked, 0), "scanners look at links");
+    // What a mail program posts.
+    assert!(matches!(post(&mut w, link, &[("List-Unsubscribe", "One-Click")]), Reply::Done));
+    let outs = w.desk.opt_outs();
+    assert_eq!(
+        (outs[0].channel, outs[0].purpose, outs[0].by.as_str()),
+        (Channel::Email, Purpose::Service, "one click")
+    );
+    assert!(w.desk.page(w.now, &link).unwrap().html.contains("value=\"start\""));
+    on(&mut w, DEVICE, 2);
+    w.run(after(7_200));
+    let mails = sent(&w).iter().filter(|(_, to)| to == "mail jane@example.com").count();
+    assert_eq!(mails, 1, "{}", w.timeline());
+    post(&mut w, link, &[("answer", "start")]);
+    assert!(w.desk.opt_outs()[0].lifted_at.is_some());
+}
+
+#[test]
+fn a_warning_of_danger_has_no_unsubscribe() {
+    let w = world_with(&mail_book("safety"), |_| {});
+    let Work::Mail(mail) = &w.orders[0].1.work else { panic!("a mail") };
+    assert!(mail.unsubscribe.is_none() && !mail.html.contains("Keine solchen"), "{}", mail.html);
+}
+
+#[test]
+fn caps_hold_over_all_cases_of_a_person_and_never_for_danger() {
+    let cap =
+        |of, channel, max| Cap { of, channel, purpose: Purpose::Service, prefix: None, max, per: Span::from_hours(1) };
+    for (purpose, caps, now, why) in [
+        (
+            "service",
+            vec![cap(Whose::Endpoint, Some(Channel::Sms), 2)],
+            2,
+            "the cap of 2 contacts by sms in 1h of an address",
+        ),
+        ("service", vec![cap(Whose::Customer, None, 1)], 1, "the cap of 1 contacts in 1h of a customer"),
+        ("service", vec![cap(Whose::Endpoint, Some(Channel::Call), 1)], 3, ""),
+        ("service", vec![Cap { prefix: Some("+1".into()), ..cap(Whose::Endpoint, None, 1) }], 3, ""),
+        ("safety", vec![cap(Whose::Customer, None, 1)], 3, ""),
+    ] {
+        let book = book(purpose, "", "\"told\"", &tell(SMS));
+        let mut w = world_with(&book, |c| {
+            second_car(c, "car-2");
+            second_car(c, "car-3");
+            c.contact.cap = caps;
+        });
+        for (n, car) in [(2, "car-2"), (3, "car-3")] {
+            w.run(after(i64::from(n) * 60));
+            on(&mut w, car, n);
+        }
+        w.run(after(240));
+        let texts = |w: &World| sent(w).iter().filter(|(_, to)| to == "sms +43111").count();
+        assert_eq!(texts(&w), now, "{purpose} {why}: {}", w.timeline());
+        if !why.is_empty() {
+            let waits: Vec<_> = w.desk.list(false, 9).iter().flat_map(|c| w.desk.show(&c.id).unwrap().waits).collect();
+            let wait = waits.iter().find(|x| x.why == why).unwrap_or_else(|| panic!("{waits:?}"));
+            assert!(wait.until_at.is_some_and(|at| at >= after(3_600) && at <= after(7_800)), "{wait:?}");
+            w.run(after(3_800));
+            assert!(texts(&w) > now, "its time has come\n{}", w.timeline());
+        }
+    }
+}
+
+#[test]
+fn everything_that_waits_says_why_and_until_when() {
+    // Ladder, quiet hours.
+    let ladder = "{ via = \"sms\", at = \"0s\" }, { via = \"call\", at = \"2h\" }, \
+                  { via = \"human\", at = \"20h\", queue = \"service-desk\" }";
+    let steps = format!(
+        "{}[[step]]\nid = \"later\"\ndo = \"human\"\nqueue = \"service-desk\"\nafter = [\"tell\"]\n\
+         [[step]]\nid = \"proof\"\ndo = \"wait_for\"\nexpect = \"device.temp < 3\"\nwithin = \"3h\"\n\
+         else = \"human:service-desk\"\n",
+        tell(ladder)
+    );
+    let mut w = World::new(config_with(&book("service", "", "\"told\"", &steps), |_| {}), Odds::friendly(), 1);
+    w.run("2026-11-20T21:30:00Z".parse().unwrap());
+    raise(&mut w, 1);
+    let now = w.now;
+    w.run(now + Span::from_secs(1));
+    let waits: Vec<_> = view(&w).waits.into_iter().map(|x| (x.what, x.why, x.until_at)).collect();
+    let line = |what: &str, why: &str, until| (what.to_owned(), why.to_owned(), until);
+    let morning = "2026-11-21T07:00:00Z".parse().unwrap();
+    assert_eq!(
+        waits,
+        [
+            line("call (step tell)", "its place in the ladder, 2h after the start", Some(now + Span::from_hours(2))),
+            line("step proof", "device.temp < 3 to be true", Some(now + Span::from_hours(3))),
+            line("sms (step tell)", "quiet hours of the recipient", Some(morning)),
+            line(
+                "the service-desk (step tell)",
+                "its place in the ladder, 20h after the start",
+                Some(now + Span::from_hours(20))
+            ),
+            line("step later", "the end of tell", None),
+        ]
+    );
+}
+
+#[test]
+fn what_the_people_went_through_before_stands_beside_the_case() {
+    let mut w = world_with(&book("service", "", "\"told\"", &tell(SMS)), |c| second_car(c, "car-2"));
+    w.run(after(60));
+    write(&mut w, "+43111", "1", "SM1");
+    w.run(after(120));
+    on(&mut w, "car-2", 2);
+    for (id, from) in [("K1", "+43 111"), ("K1", "+43111"), ("K2", "+43111"), ("K3", "+15550100")] {
+        w.tell(Input::Called { from: Sender::Phone(from.into()), id: id.into(), actor: "callcentre".into() });
+    }
+    w.run(after(180));
+    let case = w.desk.list(false, 9).into_iter().find(|c| c.device == "car-2").unwrap();
+    let shown = w.desk.show(&case.id).unwrap();
+    assert_eq!(shown.history.calls, 2, "two calls, one told twice, and a stranger's");
+    let earlier: Vec<_> = shown.history.earlier.iter().map(|c| (c.device.as_str(), c.outcome.as_deref())).collect();
+    assert_eq!(earlier, [("car-1", Some("served"))]);
+}
+
+#[test]
+fn the_page_goes_to_whoever_speaks_the_customers_language_and_knows_the_fault() {
+    let person = |name: &str, languages: &[&str]| Person {
+        name: Some(name.into()),
+        mail: Some(format!("{name}@example.com")),
+        languages: languages.iter().map(|l| (*l).to_owned()).collect(),
+        ..Person::default()
+    };
+    let skills = |skills: &[&str], languages: &[&str]| Skills {
+        skills: skills.iter().map(|s| (*s).to_owned()).collect(),
+        languages: languages.iter().map(|s| (*s).to_owned()).collect(),
+    };
+    // Who lacks a goal's proof is told by a call that nobody answers: then nobody can be told, and a person is asked.
+    let ladder = "{ via = \"call\", at = \"0s\" }";
+    for (desks, queue, first) in [
+        (vec![], "service-desk", "mail service@example.com"),
+        (vec![("a-en", skills(&["car"], &["en"])), ("b-de", skills(&["a"], &["de"]))], "b-de", "mail hans@example.com"),
+        (
+            vec![("a-en", skills(&["a.b"], &["en"])), ("b-de", skills(&["lift"], &["de"]))],
+            "a-en",
+            "mail hans@example.com",
+        ),
+        (vec![("a-en", skills(&["lift"], &[]))], "service-desk", "mail service@example.com"),
+    ] {
+        let odds = Odds { call_unanswered: 100, ..Odds::friendly() };
+        let book = book("service", "", "\"told\"", &tell(ladder));
+        let config = config_with(&book, |c| {
+            c.settings.default_queue = Some("service-desk".into());
+            for (name, skills) in desks {
+                c.queues.insert(name.into(), vec![person("bob", &["en"]), person("hans", &["fr", "de"])]);
+                c.skills.insert(name.into(), skills);
+            }
+        });
+        let mut w = World::new(config, odds, 1);
+        raise(&mut w, 1);
+        w.run(after(120));
+        assert!(w.timeline().contains(&format!("{queue} is paged")), "{queue}: {}", w.timeline());
+        let pages: Vec<_> = sent(&w).into_iter().map(|(_, to)| to).filter(|to| to.starts_with("mail")).collect();
+        assert_eq!(pages.first().map(String::as_str), Some(first), "{}", w.timeline());
+    }
 }

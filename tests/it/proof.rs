@@ -310,3 +310,71 @@ fn the_shipped_tests_pass() {
         assert!(outcomes.iter().all(|o| o.failures.is_empty()), "{}", human(&diags, &outcomes, false));
     }
 }
+
+/// The rules and playbooks of an example, and a test of ours.
+fn of_example(config: &str, text: &str) -> (Diagnostics, Subject, Tests) {
+    let (loaded, mut diags) = app::check(Path::new(config)).unwrap();
+    let subject = Subject {
+        program: loaded.rules.program.clone(),
+        registry: loaded.rules.registry.clone(),
+        desk: loaded.desk.clone(),
+    };
+    let file = diags.add_file("tests/x.toml", text);
+    let tests = Tests::load(&mut diags, &[file], &subject);
+    (diags, subject, tests)
+}
+
+const SILENT: &str = r#"
+[[playbook_test]]
+name   = "a lift falls silent, and so does its gateway"
+rule   = "lift-silent"
+model  = "lift-a1"
+device = "lift-a"
+every  = "1m"
+series = { moving = "offx60" }
+[[playbook_test.also]]
+like   = "gw-harbour"
+id     = "gw-harbour"
+model  = "gateway"
+series = { uptime = "0+60x60" }
+"#;
+
+#[test]
+fn a_playbook_test_from_telemetry_tells_what_the_desk_holds() {
+    let expect = r#"
+[[playbook_test.act]]
+at    = "+90m"
+close = "gw-harbour"
+[[playbook_test.expect]]
+at    = "+80m"
+held  = ""
+cases = 3
+[[playbook_test.expect]]
+device  = "gw-harbour"
+effects = ["+10m email"]
+outcome = "served"
+"#;
+    let (diags, subject, tests) = of_example("examples/lift/forewarn.toml", &format!("{SILENT}{expect}"));
+    assert!(!diags.has_errors(), "{}", diags.render(false));
+    let outcomes: Vec<Outcome> = tests.run(&subject).collect();
+    golden("from_telemetry", &human(&diags, &outcomes, false));
+}
+
+#[test]
+fn mistakes_of_a_playbook_test_from_telemetry_are_told_at_once() {
+    let text = SILENT.replace("lift-silent", "lift-silnt") + &SILENT.replace("\"gateway\"", "\"gatway\"");
+    let text = text
+        + SILENT
+        + r#"
+[[playbook_test.act]]
+at      = "+1h"
+release = "lift-silnt"
+[[playbook_test.act]]
+at      = "later"
+[[playbook_test.expect]]
+device = "lift-c"
+held   = "its parent"
+"#;
+    let (diags, _, _) = of_example("examples/lift/forewarn.toml", &text);
+    golden("from_telemetry_mistakes", &diags.render(false));
+}

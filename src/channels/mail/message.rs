@@ -57,7 +57,14 @@ pub(super) fn compose(head: &Head<'_>, work: &MailWork) -> Result<Message, Strin
         // No vacation replies and no loops.
         .raw_header(raw("Auto-Submitted", "auto-generated"))
         .raw_header(raw("Content-Language", &work.locale));
-    if let Some(reply_to) = head.reply_to {
+    if let Some(url) = &work.unsubscribe {
+        // One click, no page in between: mail programs show a button.
+        builder = builder
+            .raw_header(raw("List-Unsubscribe", &format!("<{url}>")))
+            .raw_header(raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
+    }
+    let of_case = work.reply_to.as_ref().and_then(|to| to.parse().ok()).map(|to| Mailbox::new(None, to));
+    if let Some(reply_to) = of_case.as_ref().or(head.reply_to) {
         builder = builder.reply_to(reply_to.clone());
     }
     let calendar = work.invitation.as_ref().map(|invitation| {
@@ -112,6 +119,8 @@ mod tests {
             locale: "de-DE".into(),
             purpose: Purpose::Service,
             invitation: None,
+            unsubscribe: None,
+            reply_to: None,
         }
     }
 

@@ -6,7 +6,10 @@ use console::{Style as Paint, measure_text_width};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use crate::desk::{CaseSummary, CaseView, EffectView, GoalView, MessageView, SwitchView, TimelineEntry, TimelineKind};
+use crate::desk::{
+    CaseSummary, CaseView, EffectView, GoalView, History, MessageView, SwitchView, TimelineEntry, TimelineKind,
+    WaitView,
+};
 use crate::domain::{At, Severity, Span, Stop};
 
 /// What the daemon answers to `list`.
@@ -240,6 +243,15 @@ pub fn render_case(view: &CaseView, style: &Style) -> String {
             style,
         );
     }
+    if !view.waits.is_empty() {
+        let _ = write!(out, "\n{}\n", style.bold("Waits"));
+        let rows: Vec<Row> = view.waits.iter().map(|w| wait_row(w, style)).collect();
+        out += &table(&rows, "  ", |_| usize::MAX, style);
+    }
+    if !view.history.earlier.is_empty() || view.history.calls > 0 {
+        let _ = write!(out, "\n{}\n", style.bold("Before"));
+        out += &history(&view.history, style);
+    }
     if !view.conversation.is_empty() {
         let _ = write!(out, "\n{}\n", style.bold("Conversation"));
         let rows: Vec<Row> = view.conversation.iter().map(|m| message_row(m, style)).collect();
@@ -298,6 +310,30 @@ fn effect_row(effect: &EffectView, style: &Style) -> Row {
         (attempts, Paint::new().dim()),
         (more.join(", "), Paint::new().dim()),
     ]
+}
+
+fn wait_row(wait: &WaitView, style: &Style) -> Row {
+    let until = wait.until_at.map(|at| format!("until {}", instant(at, style))).unwrap_or_default();
+    vec![
+        (clean(&wait.what), Paint::new()),
+        (format!("waits for {}", clean(&wait.why)), Paint::new()),
+        (until, Paint::new().dim()),
+    ]
+}
+
+fn history(history: &History, style: &Style) -> String {
+    let mut out = String::new();
+    if let Some(since) = history.customer_since {
+        let _ = writeln!(out, "  customer since {}", instant(since, style));
+    }
+    if history.calls > 0 {
+        let _ = writeln!(out, "  called {} times about this", history.calls);
+    }
+    let rows = history.earlier.iter().map(|case| {
+        let opened = instant(case.opened_at, style);
+        [opened, clean(&case.device), clean(&case.title), phase(case)].map(|text| (text, Paint::new().dim())).into()
+    });
+    out + &table(&rows.collect::<Vec<Row>>(), "  ", |_| usize::MAX, style)
 }
 
 fn message_row(m: &MessageView, style: &Style) -> Row {

@@ -101,6 +101,8 @@ pub enum Shape {
     Table(&'static [Key]),
     /// `[[…]]`.
     Tables(&'static [Key]),
+    /// `[[…]]` with these keys, and texts under keys of the user's choice.
+    Open(&'static [Key]),
     /// A table with keys of the user's choice.
     Map(&'static Self),
     /// A table whose keys depend on the word behind one of them.
@@ -145,6 +147,11 @@ fn value(shape: &Shape) -> Value {
         Shape::Several(of) => json!({ "anyOf": [value(of), { "type": "array", "items": value(of) }] }),
         Shape::Table(keys) => object(keys),
         Shape::Tables(keys) => json!({ "type": "array", "items": object(keys) }),
+        Shape::Open(keys) => {
+            let mut open = object(keys);
+            open["additionalProperties"] = value(&Shape::Text);
+            json!({ "type": "array", "items": open })
+        }
         Shape::Map(of) => json!({ "type": "object", "additionalProperties": value(of) }),
         Shape::Variant(by, common, variants) => variant(by, common, variants),
         Shape::Any => json!({}),

@@ -20,6 +20,24 @@ const FILES: &[Key] = &[
     key("tests", Text, "Tests of rules and playbooks"),
 ];
 
+const OUTCOMES: &[Key] = &[
+    key(
+        "attributes",
+        Several(&Text),
+        "Attributes of devices that stand in outcomes and are searched for common causes",
+    ),
+    key("usage", Several(&Text), "Facts of devices that say how much they were used"),
+    key("keep", Duration, "Outcomes are kept for this long"),
+    key("min_outcomes", Count, "A version of a rule is judged once so many of its cases have an outcome"),
+    key(
+        "min_precision",
+        Number,
+        "A rule that confirms less than this, with 95 % confidence, is put into shadow; 0: none is",
+    ),
+    key("topic", Text, "MQTT topic on which outcomes are published; none unless set"),
+    key("rule", Map(&Table(&[need("min_precision", Number, "As above")])), "Another floor for single rules"),
+];
+
 const PRIVACY: &[Key] = &[
     key("keys", Text, "The file of the keys; keys.json in store.dir unless set"),
     key("wrap_file", Text, "Holds a secret that the keys are wrapped with: the key file alone then opens nothing"),
@@ -79,11 +97,26 @@ const DESK: &[Key] = &[
     key("new_rules", Word(&["live", "shadow"]), "shadow: a rule never seen before acts once a person has released it"),
 ];
 
-const CONTACT: &[Key] = &[key(
-    "reply_after_close",
-    Word(&["reopen", "person"]),
-    "What a message of the customer does after the case was closed: opens it again, or only asks a person",
-)];
+const CONTACT: &[Key] = &[
+    key("reply_domain", Text, "Answers to mails come to case+…@ this domain; its mail is posted to /mail/inbound"),
+    key(
+        "reply_after_close",
+        Word(&["reopen", "person"]),
+        "What a message of the customer does after the case was closed: opens it again, or only asks a person",
+    ),
+    key(
+        "cap",
+        Tables(&[
+            need("of", Word(&["endpoint", "customer"]), "For each address, or each customer over all of theirs"),
+            key("channel", Word(&["call", "sms", "email"]), "Over what; all together unless stated"),
+            need("purpose", Word(&["safety", "service", "info"]), "About what: this and everything less urgent"),
+            key("prefix", Text, "Only addresses that begin so: +1"),
+            need("max", Count, "At most so many …"),
+            need("per", Duration, "… in this time"),
+        ]),
+        "How often people are contacted over all of their cases",
+    ),
+];
 
 const LIMITS: &[Key] = &[
     key("per_second", Count, "Attempts a second"),
@@ -109,6 +142,8 @@ const SMTP: &[Key] = &[
     key("password_file", Text, "Holds the password"),
     need("from", Text, "Example Roadside <service@example.com>"),
     key("reply_to", Text, "Where answers go, if not to the sender"),
+    key("inbound_password", Text, "Better in a file"),
+    key("inbound_password_file", Text, "With it mail that comes in is posted to /mail/inbound"),
     key("hello", Text, "What we call ourselves in EHLO"),
     key("connections", Count, "Connections kept for the next mail"),
     key("answer_timeout", Duration, "Then the outcome of a mail is unknown"),
@@ -118,6 +153,8 @@ const ZAMMAD: &[Key] = &[
     need("url", Text, "https://desk.example.com"),
     key("token", Text, "Better in a file"),
     key("token_file", Text, "API token of an agent"),
+    key("webhook_token", Text, "Better in a file"),
+    key("webhook_token_file", Text, "Signs the desk's webhook to /zammad/<provider>, by which comments come in"),
     key("group", Text, "Of tickets whose playbook names none"),
     key("customer", Text, "Of tickets that may not name the real customer"),
     CA,
@@ -222,22 +259,28 @@ pub(super) const KEYS: &[Key] = &[
         "The pages that customers open from messages",
     ),
     key("desk", Table(DESK), "The service desk"),
+    key("outcomes", Table(OUTCOMES), "What became of cases in truth, and what rules must reach"),
     key("privacy", Table(PRIVACY), "What is stored of a person is encrypted with a key of that person's own"),
     key("contact", Table(CONTACT), "How people are contacted, beyond what each playbook says"),
     key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),
     key(
         "queue",
-        Map(&Table(&[need(
-            "people",
-            Tables(&[
-                key("name", Text, "How they are named in the case"),
-                key("call", Text, "E.164"),
-                key("mail", Text, "Mailbox"),
-                key("webhook", Text, "A provider of kind webhook"),
-                key("locale", Text, "BCP 47"),
-            ]),
-            "In the order in which they are tried",
-        )])),
+        Map(&Table(&[
+            key("skills", List(&Text), "Kinds of devices, families of faults or faults that they know"),
+            key("languages", List(&Text), "Languages that they answer in"),
+            need(
+                "people",
+                Tables(&[
+                    key("name", Text, "How they are named in the case"),
+                    key("call", Text, "E.164"),
+                    key("mail", Text, "Mailbox"),
+                    key("webhook", Text, "A provider of kind webhook"),
+                    key("locale", Text, "BCP 47"),
+                    key("languages", List(&Text), "What they speak, if that is more than locale"),
+                ]),
+                "In the order in which they are tried, those who speak the customer's language first",
+            ),
+        ])),
         "People by queue",
     ),
     key("provider", Map(&PROVIDER), "The ways out, by the names that playbooks use"),

@@ -1,6 +1,6 @@
 //! `tests/*.toml`.
 
-use super::Shape::{Any, Count, Duration, Either, Map, Number, Several, Tables, Text};
+use super::Shape::{Any, Count, Duration, Either, Map, Number, Open, Several, Tables, Text};
 use super::{Key, key, need};
 
 const EXPECT: &[Key] = &[
@@ -27,6 +27,21 @@ const VARY: &[Key] = &[
     key("seed", Count, "With this one alone"),
 ];
 
+const ALSO: &[Key] = &[
+    need("id", Text, "Its id"),
+    need("series", Map(&Text), "What it sends"),
+    key("copies", Count, "So many of them: id-1, id-2, …"),
+    key("model", Text, "Its model, if it is another one"),
+    key("like", Text, "The device of the registry that it is otherwise like"),
+    key("params", Map(&Any), "Its own parameters"),
+];
+
+const LATE: &[Key] = &[
+    key("from", Text, "What was measured from here …"),
+    key("to", Text, "… to here …"),
+    need("by", Duration, "… arrives so much later"),
+];
+
 const TEST: &[Key] = &[
     key("name", Text, "Shown in reports"),
     need("rule", Text, "The rule that is tested"),
@@ -35,40 +50,36 @@ const TEST: &[Key] = &[
     key("every", Duration, "Between two values of a series; report_every of the model unless stated"),
     key("device", Either(&[Text, Map(&Any)]), "A device of the registry, or its line of it"),
     need("series", Map(&Text), "900x60 · 90+2x11 · _x4 · nan"),
-    key(
-        "also",
-        Tables(&[
-            need("id", Text, "Its id"),
-            need("series", Map(&Text), "What it sends"),
-            key("kind", Text, "What it is"),
-            key("tz", Text, "Its time zone"),
-            key("params", Map(&Any), "Its own parameters"),
-        ]),
-        "Further devices",
-    ),
-    key(
-        "late",
-        Tables(&[
-            key("from", Text, "What was measured from here …"),
-            key("to", Text, "… to here …"),
-            need("by", Duration, "… arrives so much later"),
-        ]),
-        "What arrives late",
-    ),
+    key("also", Open(ALSO), "Further devices; what else is said is what the registry would say"),
+    key("late", Tables(LATE), "What arrives late"),
     need("expect", Tables(EXPECT), "What must be so"),
     key("vary", Tables(VARY), "Each expectation must hold for these, too"),
 ];
 
 const PLAYBOOK: &[Key] = &[
     key("name", Text, "Shown in reports"),
-    need("device", Text, "A device of the registry"),
-    need("fault", Text, "What breaks"),
-    need("severity", Text, "How bad it is"),
+    need("device", Either(&[Text, Map(&Any)]), "A device of the registry; in a test with `rule` also its line of it"),
+    key("fault", Text, "What breaks"),
+    key("severity", Text, "How bad it is"),
     key("lead", Text, "5d..30d: until the breakdown, as a rule of the fault would promise"),
     key("cleared", Text, "The fault ends: +30m; never unless stated"),
     key("start", Text, "When it begins"),
     key("until", Text, "The end of the test: +2h"),
-    key("every", Duration, "Between two values of a fact"),
+    key("every", Duration, "Between two values of a fact, or of a series"),
+    key("rule", Text, "Instead of `fault`: the rule that finds it in what is sent"),
+    key("model", Text, "If the rule watches several"),
+    key("series", Map(&Text), "What is sent: 900x60 · 90+2x11 · _x4 · nan"),
+    key("also", Open(ALSO), "Further devices; what else is said is what the registry would say"),
+    key("late", Tables(LATE), "What arrives late"),
+    key(
+        "act",
+        Tables(&[
+            need("at", Text, "When: +30m"),
+            key("release", Text, "The rule whose held cases may go on"),
+            key("close", Text, "The device whose case is closed"),
+        ]),
+        "What people do",
+    ),
     key("facts", Map(&Text), "What the device says: speed = \"80x3, 0x60\""),
     key("world", Map(&Several(&Text)), "What comes of each channel, in turn: call = [\"no answer\", \"key 1\"]"),
     need(
@@ -81,6 +92,9 @@ const PLAYBOOK: &[Key] = &[
             key("said", Text, "In some call, text message or mail"),
             key("phase", Text, "The phase of the case"),
             key("outcome", Text, "How it ended"),
+            key("held", Text, "A part of what the case waits for at that time; empty for nothing"),
+            key("cases", Count, "How many were opened by the end"),
+            key("device", Text, "Whose case"),
         ]),
         "What must be so",
     ),

@@ -17,7 +17,7 @@ use self::whose::Whom;
 use self::words::Meaning;
 use super::change::Change;
 use super::config::AfterClose;
-use super::rows::{CaseRow, EffectRow};
+use super::rows::{CaseRow, EffectRow, Target};
 use super::seal::Sealed;
 use super::speech;
 use super::{Reply, TimelineKind, case, goals, news, notes, optout, pages, reached, wrong};
@@ -271,6 +271,51 @@ pub(super) fn fill_in(change: &Change<'_>, case: CaseId, text: &str) -> String {
         out.push_str(rest);
     }
     out
+}
+
+/// Words that were typed on the page of a message: for a person.
+pub(super) fn on_page(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, words: &str) {
+    let Target::Customer { customer, endpoint } = &row.target else { return };
+    let said = Said {
+        channel: Channel::Web,
+        external_id: format!("{effect}/{}", change.get::<TalkRow>(&row.case).map_or(0, |t| t.count)),
+        from: Sender::Phone(String::new()),
+        case: Some(row.case),
+        text: words.to_owned(),
+        answered: true,
+    };
+    let people = [Whom { customer: customer.clone(), endpoint: endpoint.clone() }];
+    Heard { said: &said, people: &people, cases: &[row.case] }.free(change);
+}
+
+/// Whether something was typed on the page of a message.
+pub(super) fn has_written(change: &Change<'_>, case: CaseId, effect: EffectId) -> bool {
+    let rows = change.of_case::<MessageRow, _>(case, 0);
+    rows.iter().any(|(_, m)| m.channel == Channel::Web && m.in_reply_to == Some(effect))
+}
+
+/// Somebody of `people` has called: the contact centre says so. Counted in each of their open cases.
+pub(super) fn called(change: &mut Change<'_>, from: &Sender, id: &str, actor: &str) -> Reply {
+    change.because(format!("api:{actor}"), "the customer has called");
+    let people = whose::senders(change, from);
+    let cases = whose::cases(change, &people, None);
+    let Some(who) = people.first() else { return Reply::NotFound };
+    let said = Said {
+        channel: Channel::Call,
+        external_id: id.to_owned(),
+        from: from.clone(),
+        case: None,
+        text: String::new(),
+        answered: true,
+    };
+    for case in cases.iter().copied().filter(|case| !is_known(change, *case, id)).collect::<Vec<_>>() {
+        let from = From::Customer { customer: who.customer.clone(), endpoint: who.endpoint.clone() };
+        let whom = notes::role_in(change, case, &who.customer);
+        if keep(change, case, &said, from, Some("called"), None, &format!("{whom} has called; {actor} answers")) {
+            change.note(case, Mirror::Contact, &format!("{whom} has called."));
+        }
+    }
+    Reply::Done
 }
 
 /// Somebody writes into the ticket of a case. The desk's people see it there; here it completes the conversation, and an

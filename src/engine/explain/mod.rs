@@ -177,6 +177,7 @@ impl Engine {
                 row: &row,
                 parts: &parts,
                 part: usize::MAX,
+                own: &row,
                 memo: &memo,
                 settled: i64::MIN,
                 now: 0,

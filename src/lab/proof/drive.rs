@@ -6,21 +6,13 @@
 use std::sync::Arc;
 
 use fastrand::Rng;
-use xxhash_rust::xxh3::xxh3_64;
 
-use super::read::{Kill, ONLINE, RuleTest, Sender, Vary, message};
+use super::read::{Kill, RuleTest, Vary};
+use super::telemetry::Sent;
 use super::{Outcome, Subject, Told, judge};
 use crate::domain::{At, Detection, Registry, Span, shard_of};
 use crate::engine::{Engine, Settings, Turn};
-use crate::model::{Binding, Message, Model};
-
-/// A message on its way.
-struct Sent {
-    arrives_at: At,
-    binding: Binding,
-    message: Message,
-    fingerprint: u64,
-}
+use crate::model::{Message, Model};
 
 /// Runs a test as written and in all its variants.
 pub(super) fn run(test: &RuleTest, subject: &Subject) -> Outcome {
@@ -59,19 +51,17 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     fn new(test: &'a RuleTest, subject: &'a Subject) -> Self {
-        let model = subject.program.models().list[test.model].clone();
-        let devices = test.devices.iter().map(|s| (s.device.id.clone(), s.device.clone())).collect();
+        let model = subject.program.models().list[test.telemetry.model].clone();
+        let devices = test.telemetry.devices.iter().map(|s| (s.device.id.clone(), s.device.clone())).collect();
         let registry = Registry { devices, ..Registry::default() };
-        let mut sent: Vec<Sent> = test.devices.iter().flat_map(|sender| sends(test, &model, sender)).collect();
-        // Stable: at one instant the devices speak in the order of the file.
-        sent.sort_by_key(|s| s.arrives_at);
+        let sent = test.telemetry.messages(subject.program.models());
         Self { test, subject, model, registry: Arc::new(registry), sent }
     }
 
     /// The devices that the rule does not watch, and why.
     fn unwatched(&self) -> String {
         let mut engine = self.engine();
-        let devices = self.test.devices.iter().map(|sender| &sender.device.id);
+        let devices = self.test.telemetry.devices.iter().map(|sender| &sender.device.id);
         let told = devices.filter_map(|id| engine.explain(self.test.rule.as_str(), id, None).ok());
         let told = told.filter(|told| told.state == "not watched");
         told.filter_map(|told| Some(format!("{}\n", told.why.first()?))).collect()
@@ -92,10 +82,10 @@ impl<'a> World<'a> {
             if let Some(vary) = vary {
                 arrives_at = arrives_at + Span::from_micros(rng.i64(0..=vary.shuffle.as_micros()));
                 if vary.batch > Span::ZERO {
-                    let since = arrives_at.since(self.test.start).as_micros();
+                    let since = arrives_at.since(self.test.telemetry.start).as_micros();
                     let whole =
                         since.div_euclid(vary.batch.as_micros()) + i64::from(since % vary.batch.as_micros() != 0);
-                    arrives_at = self.test.start + vary.batch.times(whole);
+                    arrives_at = self.test.telemetry.start + vary.batch.times(whole);
                 }
                 if rng.f64() < vary.split && parts[0].readings.len() > 1 {
                     parts = split(&sent.message, rng);
@@ -111,8 +101,8 @@ impl<'a> World<'a> {
         }
         let mut journal = Vec::new();
         let mark = |at: At, journal: &mut Vec<Entry>| journal.push(Entry { at, message: None });
-        mark(self.test.start - Span::from_micros(1), &mut journal);
-        let mut last_at = self.test.start;
+        mark(self.test.telemetry.start - Span::from_micros(1), &mut journal);
+        let mut last_at = self.test.telemetry.start;
         for (at, from, message, fingerprint) in messages {
             mark(at - Span::from_micros(1), &mut journal);
             last_at = at;
@@ -206,7 +196,7 @@ struct Saved {
 
 impl Saved {
     fn of(test: &RuleTest, engine: &Engine, told: &Told) -> Self {
-        let mut shards: Vec<u8> = test.devices.iter().map(|s| shard_of(s.device.id.as_str())).collect();
+        let mut shards: Vec<u8> = test.telemetry.devices.iter().map(|s| shard_of(s.device.id.as_str())).collect();
         shards.sort_unstable();
         shards.dedup();
         Self { shards: shards.into_iter().map(|s| (s, engine.snapshot(s))).collect(), turns: told.turns.len() }
@@ -218,33 +208,6 @@ impl Saved {
             debug_assert!(restored.is_ok(), "{restored:?}");
         }
     }
-}
-
-/// What one device sends, in the order of its times.
-fn sends<'a>(test: &'a RuleTest, model: &'a Model, sender: &'a Sender) -> impl Iterator<Item = Sent> + 'a {
-    let rows = sender.series.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
-    (0..rows).flat_map(move |row| {
-        let values = sender.series.iter().filter_map(|(name, cells)| Some((&*name.value, cells.get(row)?.as_ref()?)));
-        let event_at = test.start + test.every.times(i64::try_from(row).unwrap_or(i64::MAX));
-        let late = test.late.iter().filter(|l| l.from <= event_at && event_at <= l.to).map(|l| l.by).max();
-        let sent = move |message, fingerprint| Sent {
-            arrives_at: event_at + late.unwrap_or(Span::ZERO),
-            binding: Binding::plain(test.model, sender.device.id.clone()),
-            fingerprint,
-            message,
-        };
-        let online = values.clone().find(|(name, _)| *name == ONLINE).map(|(_, value)| {
-            let message = Message { presence: value.as_bool(), ..Message::default() };
-            sent(message, 0)
-        });
-        let values = values.filter(|(name, _)| *name != ONLINE);
-        let telemetry = values.clone().next().is_some().then(|| {
-            let fingerprint = xxh3_64(format!("{row} {:?}", values.clone().collect::<Vec<_>>()).as_bytes());
-            let message = Message { event_at: Some(event_at), ..message(model, values) };
-            sent(message, fingerprint)
-        });
-        telemetry.into_iter().chain(online)
-    })
 }
 
 /// One message as two, with the same time.

@@ -11,6 +11,7 @@
 //! device = "car-0042"               # of the registry; or a table:
 //! [test.device]                     # as a line of the registry would say it
 //! id = "d1"
+//! like = "car-0042"                 # what it is otherwise, and its people
 //! region = "EU"
 //! params = { coolant_max = "110[degC]" }
 //! [test.series]                     # see `series`
@@ -18,6 +19,8 @@
 //! coolant_temp = "90+2x11, 113x8, _x4, nan, 112x2, 100x40"
 //! [[test.also]]                     # further devices: keys as in [test.device], and their series
 //! id = "d2"
+//! model = "gateway"                 # if it is another one
+//! copies = 20                       # so many of them: d2-1, d2-2, …
 //! series = { engine_rpm = "0x60" }
 //! [[test.late]]                     # what was measured in this time arrives later
 //! from = "+2m"
@@ -46,6 +49,7 @@
 //! phases between from the turns of the level machines. The clock of the engine is marked a moment before each message.
 
 mod drive;
+mod fleet;
 mod judge;
 mod junit;
 mod playbook;
@@ -53,6 +57,7 @@ mod read;
 mod report;
 mod series;
 mod show;
+mod telemetry;
 mod theatre;
 
 use std::sync::Arc;

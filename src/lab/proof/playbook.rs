@@ -1,5 +1,6 @@
-//! Tests of playbooks: a fault, a world that answers as it is told to, and what must have been done when. The real desk
-//! with the real playbooks, texts and policies runs in virtual time; nothing leaves it.
+//! Tests of playbooks: a fault, or what devices send, a world that answers as it is told to, and what must have been done
+//! when. The real desk with the real playbooks, texts and policies, and the engine before it, run in virtual time; nothing
+//! leaves them.
 //!
 //! ```toml
 //! [[playbook_test]]
@@ -25,16 +26,41 @@
 //! goals   = { tow_accepted = "met by +1m", vehicle_safe = "open" }
 //! said    = "24 min"                       # in some call, text message or mail
 //! phase   = "closed"                       # at `at`, or at the end
+//! held    = "release-rule"                 # at `at`: a part of what the case waits for; "" for nothing
 //! outcome = "served"
+//! cases   = 1                              # opened by the end
+//! device  = "van-1"                        # whose case; that of the test's device unless stated
+//! ```
+//!
+//! A test that names a rule starts from what is sent, and has `model`, `every`, `device`, `series`, `also` and `late` of a
+//! rule test instead of `fault`, `severity`, `cleared` and `facts`. All rules watch, and what they find goes to the desk
+//! with its guards:
+//!
+//! ```toml
+//! [[playbook_test]]
+//! name = "ten act, and a person looks before the eleventh"
+//! rule = "hv-thermal"
+//! device = "van-01"
+//! series = { pack_temp_max = "61x60" }
+//! [[playbook_test.also]]
+//! like = "van-01"
+//! id = "van"
+//! copies = 10                              # van-1 … van-10
+//! series = { pack_temp_max = "61x60" }
+//! [[playbook_test.act]]                    # what people do
+//! at = "+30m"
+//! release = "hv-thermal"                   # the held cases of a rule; or close = "van-3": the case of a device
 //! ```
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::read::{device_of, instant, span_of};
+use super::read::{Reader, instant, span_of};
 use super::series::{Cell, series};
+use super::telemetry::Telemetry;
+use super::theatre::{Played, Seen};
 use super::{Failure, Outcome, Subject, theatre};
-use crate::domain::{At, Device, FaultName, Severity, Span};
+use crate::domain::{At, Device, DeviceId, FaultName, RuleId, Severity, Span};
 use crate::source::{Diagnostic, Diagnostics, Item, Place, Table, Text, did_you_mean};
 
 pub(super) const CODE: &str = "T001";
@@ -51,17 +77,53 @@ pub(super) const CHANNELS: [&str; 9] =
 pub(super) struct PlaybookTest {
     pub(super) name: String,
     pub(super) place: Place,
-    pub(super) device: Device,
     pub(super) fault: FaultName,
-    pub(super) severity: Severity,
-    pub(super) lead: Option<(Span, Span)>,
+    pub(super) origin: Origin,
     pub(super) start: At,
     pub(super) until: At,
+    pub(super) deeds: Vec<(At, Deed)>,
+    pub(super) world: BTreeMap<&'static str, Vec<Arc<str>>>,
+    expects: Vec<(DeviceId, Item<Expect>)>,
+}
+
+/// Where the fault comes from.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// The test says that it is there.
+    Given(Given),
+    /// The rules find it.
+    Sent(Telemetry),
+}
+
+/// A fault, and what its device says.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) device: Device,
+    pub(super) severity: Severity,
+    pub(super) lead: Option<(Span, Span)>,
     pub(super) cleared_at: Option<At>,
     pub(super) every: Span,
     pub(super) facts: Vec<(Arc<str>, Vec<Cell>)>,
-    pub(super) world: BTreeMap<&'static str, Vec<Arc<str>>>,
-    expects: Vec<Item<Expect>>,
+}
+
+/// What a person does.
+#[derive(Debug, Clone)]
+pub(super) enum Deed {
+    /// Lets the held cases of a rule go on.
+    Release(RuleId),
+    /// Closes the case of a device.
+    Close(DeviceId),
+}
+
+impl PlaybookTest {
+    /// Its devices; the first is the one that it is about.
+    pub(super) fn devices(&self) -> impl Iterator<Item = &Device> {
+        let (given, sent) = match &self.origin {
+            Origin::Given(given) => (Some(&given.device), None),
+            Origin::Sent(sent) => (None, Some(&sent.devices)),
+        };
+        given.into_iter().chain(sent.into_iter().flatten().map(|sender| &sender.device))
+    }
 }
 
 #[derive(Debug)]
@@ -71,7 +133,9 @@ enum Expect {
     Goal(Text, Arc<str>, Option<At>),
     Said(Arc<str>),
     Phase(At, Arc<str>),
+    Held(At, Arc<str>),
     Ended(Arc<str>),
+    Cases(usize),
 }
 
 /// Reads the playbook tests of a file.
@@ -80,28 +144,17 @@ pub(super) fn read(diags: &mut Diagnostics, root: &Table<'_>, subject: &Subject)
 }
 
 fn test(diags: &mut Diagnostics, table: Table<'_>, subject: &Subject) -> Option<PlaybookTest> {
-    table.need(diags, "device");
-    let device = if table.has("device") { device_of(diags, &table, subject) } else { None };
-    let fault = table.need_text(diags, "fault");
-    table.need(diags, "severity");
-    let severity = table.parsed::<Severity>(diags, "severity", "minor, warning, major or critical");
-    let lead = table.parsed::<Lead>(diags, "lead", "two durations such as 5d..30d").map(|l| (l.value.0, l.value.1));
     let start = table.parsed::<At>(diags, "start", "an instant such as 2026-01-10T08:00:00Z");
     let start = start.map_or_else(|| START.parse().unwrap_or_default(), |at| at.value);
-    let until = time(diags, &table, "until", start).unwrap_or(start + Span::from_hours(2));
-    let cleared_at = time(diags, &table, "cleared", start);
-    let every = span_of(diags, &table, "every").unwrap_or(Span::from_mins(1));
-    let mut facts = Vec::new();
-    if let Some(lines) = table.table(diags, "facts") {
-        for key in lines.keys().collect::<Vec<_>>() {
-            let Some(text) = lines.text(diags, &key.value) else { continue };
-            match series(&text.value) {
-                Ok(cells) => facts.push((key.value, cells)),
-                Err(e) => diags.push(Diagnostic::error("T005", e.message).at(text.inner(diags, e.span), "")),
-            }
-        }
-        lines.finish(diags);
-    }
+    let found =
+        if table.has("rule") { sent(diags, &table, subject, start) } else { given(diags, &table, subject, start) };
+    let end = match &found {
+        Some((_, Origin::Sent(sent))) => sent.end(),
+        _ => start,
+    };
+    let until = time(diags, &table, "until", start).unwrap_or_else(|| end.max(start + Span::from_hours(2)));
+    let acts = table.tables(diags, "act");
+    let deeds = acts.into_iter().filter_map(|act| deed(diags, act, subject, start)).collect();
     let mut world = BTreeMap::new();
     if let Some(answers) = table.table(diags, "world") {
         for channel in CHANNELS {
@@ -122,28 +175,17 @@ fn test(diags: &mut Diagnostics, table: Table<'_>, subject: &Subject) -> Option<
     if expects.is_empty() {
         diags.push(Diagnostic::error(CODE, "the test expects nothing").at(table.place(), ""));
     }
-    let expects = expects.into_iter().flat_map(|t| expect(diags, t, start, until)).collect();
     let name = table.text(diags, "name").map(|n| n.value.to_string());
     let place = table.place();
+    let Some((fault, origin)) = found else {
+        table.finish(diags);
+        return None;
+    };
+    let name = name.unwrap_or_else(|| fault.to_string());
+    let mut test = PlaybookTest { name, place, fault, origin, start, until, deeds, world, expects: Vec::new() };
+    test.expects = expects.into_iter().flat_map(|t| expect(diags, t, &test)).collect();
     table.finish(diags);
-    let fault = fault?;
-    let name = name.unwrap_or_else(|| fault.value.to_string());
-    let (fault, severity, device) = (FaultName::from(&*fault.value), severity?.value, device?);
-    Some(PlaybookTest {
-        name,
-        place,
-        device,
-        fault,
-        severity,
-        lead,
-        start,
-        until,
-        cleared_at,
-        every,
-        facts,
-        world,
-        expects,
-    })
+    Some(test)
 }
 
 /// `5d..30d`
@@ -158,6 +200,59 @@ impl std::str::FromStr for Lead {
     }
 }
 
+/// The fault is there.
+fn given(diags: &mut Diagnostics, table: &Table<'_>, subject: &Subject, start: At) -> Option<(FaultName, Origin)> {
+    table.need(diags, "device");
+    let device = Reader { diags: &mut *diags, subject }.registered(table, "device");
+    let fault = table.need_text(diags, "fault");
+    table.need(diags, "severity");
+    let severity = table.parsed::<Severity>(diags, "severity", "minor, warning, major or critical");
+    let lead = table.parsed::<Lead>(diags, "lead", "two durations such as 5d..30d").map(|l| (l.value.0, l.value.1));
+    let cleared_at = time(diags, table, "cleared", start);
+    let every = span_of(diags, table, "every").unwrap_or(Span::from_mins(1));
+    let mut facts = Vec::new();
+    if let Some(lines) = table.table(diags, "facts") {
+        for key in lines.keys().collect::<Vec<_>>() {
+            let Some(text) = lines.text(diags, &key.value) else { continue };
+            match series(&text.value) {
+                Ok(cells) => facts.push((key.value, cells)),
+                Err(e) => diags.push(Diagnostic::error("T005", e.message).at(text.inner(diags, e.span), "")),
+            }
+        }
+        lines.finish(diags);
+    }
+    let given = Given { device: device?, severity: severity?.value, lead, cleared_at, every, facts };
+    Some((FaultName::from(&*fault?.value), Origin::Given(given)))
+}
+
+/// The rules find it in what is sent.
+fn sent(diags: &mut Diagnostics, table: &Table<'_>, subject: &Subject, start: At) -> Option<(FaultName, Origin)> {
+    let mut reader = Reader { diags, subject };
+    let about = reader.about(table);
+    let telemetry = reader.telemetry(table, about.as_ref(), start);
+    let fault = about?.rule.fault.clone();
+    (!telemetry.devices.is_empty()).then_some((fault, Origin::Sent(telemetry)))
+}
+
+fn deed(diags: &mut Diagnostics, table: Table<'_>, subject: &Subject, start: At) -> Option<(At, Deed)> {
+    table.need(diags, "at");
+    let at = time(diags, &table, "at", start);
+    let release = table.text(diags, "release");
+    let close = table.text(diags, "close").map(|device| Deed::Close(DeviceId::from(&*device.value)));
+    let rules = || subject.program.rules().iter().map(|rule| rule.id.as_str());
+    if let Some(rule) = release.as_ref().filter(|rule| !rules().any(|known| known == &*rule.value)) {
+        let near = did_you_mean(&rule.value, rules()).map(|n| format!("did you mean `{n}`?"));
+        let finding = Diagnostic::error("T002", format!("there is no rule '{}'", rule.value));
+        diags.push(finding.at(rule.place.clone(), "").maybe_hint(near));
+    }
+    let deed = release.map(|rule| Deed::Release(RuleId::from(&*rule.value))).or(close);
+    if deed.is_none() {
+        diags.push(Diagnostic::error(CODE, "nothing is done").at(table.place(), "say `release` or `close`"));
+    }
+    table.finish(diags);
+    Some((at?, deed?))
+}
+
 fn time(diags: &mut Diagnostics, table: &Table<'_>, key: &str, start: At) -> Option<At> {
     let text = table.text(diags, key)?;
     let at = instant(&text.value, start);
@@ -168,8 +263,17 @@ fn time(diags: &mut Diagnostics, table: &Table<'_>, key: &str, start: At) -> Opt
     at
 }
 
-fn expect(diags: &mut Diagnostics, table: Table<'_>, start: At, until: At) -> Vec<Item<Expect>> {
-    let at = time(diags, &table, "at", start).unwrap_or(until);
+fn expect(diags: &mut Diagnostics, table: Table<'_>, test: &PlaybookTest) -> Vec<(DeviceId, Item<Expect>)> {
+    let start = test.start;
+    let at = time(diags, &table, "at", start).unwrap_or(test.until);
+    let ids = || test.devices().map(|device| device.id.as_str());
+    let named = table.text(diags, "device");
+    if let Some(id) = named.as_ref().filter(|id| !ids().any(|known| known == &*id.value)) {
+        let near = did_you_mean(&id.value, ids()).map(|n| format!("did you mean `{n}`?"));
+        let finding = Diagnostic::error("T004", format!("the test has no device '{}'", id.value));
+        diags.push(finding.at(id.place.clone(), "").maybe_hint(near));
+    }
+    let device = named.map(|id| DeviceId::from(&*id.value)).or_else(|| test.devices().next().map(|d| d.id.clone()));
     let mut list = Vec::new();
     let effects = table.texts(diags, "effects");
     if let Some(first) = effects.first() {
@@ -203,11 +307,17 @@ fn expect(diags: &mut Diagnostics, table: Table<'_>, start: At, until: At) -> Ve
     if let Some(text) = table.text(diags, "phase") {
         list.push(Item { value: Expect::Phase(at, text.value), place: text.place });
     }
+    if let Some(text) = table.text(diags, "held") {
+        list.push(Item { value: Expect::Held(at, text.value), place: text.place });
+    }
     if let Some(text) = table.text(diags, "outcome") {
         list.push(Item { value: Expect::Ended(text.value), place: text.place });
     }
+    if let Some(count) = table.count(diags, "cases") {
+        list.push(Item { value: Expect::Cases(count.value as usize), place: count.place });
+    }
     table.finish(diags);
-    list
+    list.into_iter().filter_map(|item| Some((device.clone()?, item))).collect()
 }
 
 /// `+5s sms`.
@@ -234,37 +344,40 @@ fn known_channel(diags: &mut Diagnostics, text: &Text, channel: &str) -> bool {
 
 /// Plays the case and holds it against what was expected.
 pub(super) fn run(test: &PlaybookTest, subject: &Subject) -> Outcome {
-    let played = theatre::play(test, &subject.desk);
-    let unmet = |expect: &Item<Expect>| {
-        let (message, was) = unmet(test, &expect.value, &played)?;
-        let timeline = played.timeline.clone();
+    let played = theatre::play(test, subject);
+    let nothing = Seen { story: "no case was opened\n".to_owned(), ..Seen::default() };
+    let of = |device: &DeviceId| played.cases.get(device).unwrap_or(&nothing);
+    let unmet = |(device, expect): &(DeviceId, Item<Expect>)| {
+        let seen = of(device);
+        let (message, was) = unmet(test, &expect.value, seen, &played)?;
+        let timeline = seen.story.clone();
         Some(Failure { place: expect.place.clone(), message, was, variant: None, timeline })
     };
     let failures = test.expects.iter().filter_map(unmet).collect();
-    let story = Some(played.timeline.clone());
+    let story = test.devices().next().map(|device| of(&device.id).story.clone());
     Outcome { name: test.name.clone(), place: test.place.clone(), runs: 1, failures, story }
 }
 
-fn unmet(test: &PlaybookTest, expect: &Expect, played: &theatre::Played) -> Option<(String, String)> {
+fn unmet(test: &PlaybookTest, expect: &Expect, seen: &Seen, played: &Played) -> Option<(String, String)> {
     let after = |at: At| format!("+{}", at - test.start);
     match expect {
         Expect::Effects(wanted) => {
-            let mut sent = played.sent.iter();
+            let mut sent = seen.sent.iter();
             let fits = |(at, channel): &&(At, Arc<str>)| {
                 !sent.any(|(s, c)| c == channel && s.since(*at).max(at.since(*s)) <= SLACK)
             };
             let (at, channel) = wanted.iter().find(fits)?;
-            let list: Vec<String> = played.sent.iter().map(|(at, c)| format!("{} {c}", after(*at))).collect();
+            let list: Vec<String> = seen.sent.iter().map(|(at, c)| format!("{} {c}", after(*at))).collect();
             let was = if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
             Some((format!("a {channel} was to go out at {}, in this order; there were {was}", after(*at)), was))
         }
         Expect::Never(channel) => {
-            let (at, _) = played.sent.iter().find(|(_, c)| **c == **channel)?;
+            let (at, _) = seen.sent.iter().find(|(_, c)| **c == **channel)?;
             Some((format!("no {channel} was to go out, and one did at {}", after(*at)), after(*at)))
         }
         Expect::Goal(goal, state, by) => {
             let (was, at) =
-                played.goals.get(&*goal.value).map_or(("not a goal of the case", None), |(s, at)| (s, Some(*at)));
+                seen.goals.get(&*goal.value).map_or(("not a goal of the case", None), |(s, at)| (s, Some(*at)));
             let late = by.is_some_and(|by| at.is_none_or(|at| at > by));
             let when = at.map(|at| format!(" at {}", after(at))).unwrap_or_default();
             let by = by.map(|by| format!(" by {}", after(by))).unwrap_or_default();
@@ -276,12 +389,24 @@ fn unmet(test: &PlaybookTest, expect: &Expect, played: &theatre::Played) -> Opti
             missing.then(|| (format!("'{part}' was to be said, and was not"), played.said.join(" / ")))
         }
         Expect::Phase(at, phase) => {
-            let was = played.phases.iter().rfind(|(t, _)| t <= at).map_or("no case", |(_, p)| p.as_str());
+            let was = seen.phases.iter().rfind(|(t, _)| t <= at).map_or("no case", |(_, p)| p.as_str());
             (was != &**phase)
                 .then(|| (format!("at {} the case was to be {phase}, and was {was}", after(*at)), was.to_owned()))
         }
+        Expect::Held(at, part) => {
+            let was = seen.holds.iter().rfind(|(t, _)| t <= at).map_or("", |(_, what)| what.as_str());
+            let fits = if part.is_empty() { was.is_empty() } else { was.contains(&**part) };
+            let wanted = if part.is_empty() { "nothing" } else { part };
+            let was = if was.is_empty() { "nothing" } else { was };
+            let message = format!("at {} the case was to wait for {wanted}, and waited for {was}", after(*at));
+            (!fits).then(|| (message, was.to_owned()))
+        }
+        Expect::Cases(count) => {
+            let was = played.opened;
+            (was != *count).then(|| (format!("{count} cases were to be opened, and were {was}"), was.to_string()))
+        }
         Expect::Ended(outcome) => {
-            let was = played.outcome.as_deref().unwrap_or("still open");
+            let was = seen.outcome.as_deref().unwrap_or("still open");
             (was != &**outcome).then(|| (format!("the case was to end as {outcome}, and is {was}"), was.to_owned()))
         }
     }

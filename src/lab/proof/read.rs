@@ -1,20 +1,16 @@
 //! Test files to checked tests. Names are resolved against models, rules and registry, so that a slip is found here
 //! and not as a test that passes for the wrong reason.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value as Json;
-
-use super::series::{Cell, UNUSABLE, series};
+use super::telemetry::{Sender, Telemetry};
 use super::{Subject, Test, playbook};
-use crate::decode;
-use crate::domain::{At, Component, Device, DeviceId, RuleId, Span, Unit, Value};
-use crate::model::{Literal, Message, Model, PathStep, Signal, SignalType, literal};
+use crate::domain::{At, Component, DeviceId, RuleId, Span, Unit, Value};
+use crate::model::{Literal, Model, literal};
 use crate::rules::RuleProgram;
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Text, did_you_mean};
 
-const CODE: &str = "T001";
+pub(super) const CODE: &str = "T001";
 /// Where virtual time starts, unless the test says so.
 const START: &str = "2026-01-01T00:00:00Z";
 /// So many seeds, unless the test says so; and at most.
@@ -27,29 +23,9 @@ pub(super) struct RuleTest {
     pub(super) name: String,
     pub(super) place: Place,
     pub(super) rule: RuleId,
-    /// Index of the model.
-    pub(super) model: usize,
-    pub(super) start: At,
-    pub(super) every: Span,
-    pub(super) devices: Vec<Sender>,
-    pub(super) late: Vec<Late>,
+    pub(super) telemetry: Telemetry,
     pub(super) expects: Vec<Expect>,
     pub(super) varies: Vec<Vary>,
-}
-
-/// A device of a test and what it sends.
-#[derive(Debug)]
-pub(super) struct Sender {
-    pub(super) device: Device,
-    pub(super) series: Vec<(Text, Vec<Cell>)>,
-}
-
-/// What was measured from `from` to `to` arrives later by `by`.
-#[derive(Debug)]
-pub(super) struct Late {
-    pub(super) from: At,
-    pub(super) to: At,
-    pub(super) by: Span,
 }
 
 /// One `[[test.expect]]`.
@@ -116,11 +92,6 @@ pub(super) fn read(diags: &mut Diagnostics, file: FileId, subject: &Subject) -> 
     tests
 }
 
-/// The device of the registry that `device` names.
-pub(super) fn device_of(diags: &mut Diagnostics, table: &Table<'_>, subject: &Subject) -> Option<Device> {
-    Reader { diags, subject }.registered(table)
-}
-
 /// A duration longer than nothing.
 pub(super) fn span_of(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> Option<Span> {
     let span = table.parsed::<Span>(diags, key, "a duration such as 10s")?;
@@ -131,16 +102,17 @@ pub(super) fn span_of(diags: &mut Diagnostics, table: &Table<'_>, key: &str) -> 
     Some(span.value)
 }
 
-struct Reader<'a> {
-    diags: &'a mut Diagnostics,
-    subject: &'a Subject,
+/// Reads tests against models, rules and registry.
+pub(super) struct Reader<'a> {
+    pub(super) diags: &'a mut Diagnostics,
+    pub(super) subject: &'a Subject,
 }
 
 /// The rule and model that a test is about.
-struct About<'a> {
-    rule: &'a RuleProgram,
-    model_ix: usize,
-    model: Arc<Model>,
+pub(super) struct About<'a> {
+    pub(super) rule: &'a RuleProgram,
+    pub(super) model_ix: usize,
+    pub(super) model: Arc<Model>,
 }
 
 /// The virtual time of a test.
@@ -155,25 +127,16 @@ impl<'a> Reader<'a> {
         let name = table.text(self.diags, "name").map(|t| t.value.to_string());
         let about = self.about(&table);
         let start = self.start(&table);
-        let every = span_of(self.diags, &table, "every");
-        let devices = self.senders(&table, about.as_ref());
-        let every = every.or_else(|| about.as_ref()?.model.report_every);
-        if every.is_none() && about.is_some() {
-            let finding = Diagnostic::error(CODE, "`every` is missing, and the model has no `report_every`");
-            self.diags.push(finding.at(table.place(), "how much time lies between two values?"));
-        }
-        let every = every.unwrap_or(Span::from_secs(1));
-        let rows = devices.iter().flat_map(|d| d.series.iter().map(|(_, c)| c.len())).max().unwrap_or(0);
-        let end = start + every.times(i64::try_from(rows.max(1) - 1).unwrap_or(i64::MAX));
-        let clock = self.clock(&table, start, end);
-        let late = table.tables(self.diags, "late").into_iter().filter_map(|t| self.late(t, clock)).collect();
+        let telemetry = self.telemetry(&table, about.as_ref(), start);
+        let clock = self.clock(&table, start, telemetry.end());
+        let devices = &telemetry.devices;
         let expects = table.tables(self.diags, "expect");
         if expects.is_empty() {
             let finding = Diagnostic::error(CODE, "the test expects nothing");
             self.diags.push(finding.at(table.place(), "").hint("add [[test.expect]] with `at` and `level`"));
         }
         let expects: Vec<Expect> =
-            expects.into_iter().filter_map(|t| self.expect(t, about.as_ref(), clock, &devices)).collect();
+            expects.into_iter().filter_map(|t| self.expect(t, about.as_ref(), clock, devices)).collect();
         let varies = table.tables(self.diags, "vary");
         let varies = varies.into_iter().filter_map(|t| self.vary(t, about.as_ref(), clock)).collect();
         let place = table.place();
@@ -181,10 +144,10 @@ impl<'a> Reader<'a> {
         let about = about?;
         let rule = about.rule.id.clone();
         let name = name.unwrap_or_else(|| format!("{rule} {number}"));
-        Some(RuleTest { name, place, rule, model: about.model_ix, start, every, devices, late, expects, varies })
+        Some(RuleTest { name, place, rule, telemetry, expects, varies })
     }
 
-    fn about(&mut self, table: &Table<'_>) -> Option<About<'a>> {
+    pub(super) fn about(&mut self, table: &Table<'_>) -> Option<About<'a>> {
         let rule = table.need_text(self.diags, "rule");
         let model = table.text(self.diags, "model");
         let rule = rule?;
@@ -238,133 +201,7 @@ impl<'a> Reader<'a> {
         Clock { start, end }
     }
 
-    /// The devices of a test and what they send.
-    fn senders(&mut self, table: &Table<'_>, about: Option<&About<'_>>) -> Vec<Sender> {
-        let first = match table.what("device") {
-            Some("a string") => self.registered(table),
-            Some(_) => table.table(self.diags, "device").map(|t| {
-                let device = self.described(&t, about);
-                t.finish(self.diags);
-                device
-            }),
-            None => Some(device("device", about)),
-        };
-        let series = self.series(table, about);
-        let mut senders: Vec<Sender> =
-            first.into_iter().map(|device| Sender { device, series: series.clone() }).collect();
-        for also in table.tables(self.diags, "also") {
-            also.need(self.diags, "id");
-            let device = self.described(&also, about);
-            let series = self.series(&also, about);
-            also.finish(self.diags);
-            senders.push(Sender { device, series });
-        }
-        senders
-    }
-
-    fn registered(&mut self, table: &Table<'_>) -> Option<Device> {
-        let id = table.text(self.diags, "device")?;
-        let devices = &self.subject.registry.devices;
-        let found = devices.get(&*id.value).cloned();
-        if found.is_none() {
-            let near =
-                did_you_mean(&id.value, devices.keys().map(|d| d.as_str())).map(|n| format!("did you mean `{n}`?"));
-            let finding = Diagnostic::error("T004", format!("there is no device '{}' in the registry", id.value));
-            let hint = "or describe one with [test.device] and its attributes".to_owned();
-            self.diags.push(finding.at(id.place, "").hint(near.unwrap_or(hint)));
-        }
-        found
-    }
-
-    /// A device as its table says: every key that has no meaning of its own is an attribute.
-    fn described(&mut self, table: &Table<'_>, about: Option<&About<'_>>) -> Device {
-        let mut described = device("device", about);
-        for key in table.keys().filter(|k| !["series", "params"].contains(&&*k.value)).collect::<Vec<_>>() {
-            let Some(text) = table.text(self.diags, &key.value) else { continue };
-            match &*key.value {
-                "id" => described.id = DeviceId::from(&*text.value),
-                "kind" => described.kind = text.value,
-                "tz" => {
-                    if jiff::tz::TimeZone::get(&text.value).is_err() {
-                        let finding = Diagnostic::error("T004", format!("there is no time zone '{}'", text.value));
-                        self.diags.push(finding.at(text.place, "such as Europe/Berlin"));
-                    }
-                    described.tz = text.value;
-                }
-                _ => drop(described.attrs.insert(key.value, text.value)),
-            }
-        }
-        if let Some(params) = table.table(self.diags, "params") {
-            for key in params.keys().collect::<Vec<_>>() {
-                let Some(text) = params.text(self.diags, &key.value) else { continue };
-                let Some(about) = about else { continue };
-                let known = &about.model.params;
-                let wrong = match known.get(&key.value) {
-                    Some(param) => param.overridden(&text.value).err().map(|e| (e.message, e.hint)),
-                    None => {
-                        let near = did_you_mean(&key.value, known.keys().map(|k| &**k));
-                        let hint = near.map(|n| format!("did you mean `{n}`?"));
-                        Some((format!("model '{}' has no param '{}'", about.model.id, key.value), hint))
-                    }
-                };
-                match wrong {
-                    None => drop(described.params.insert(key.value, text.value)),
-                    Some((message, hint)) => {
-                        self.diags.push(Diagnostic::error("T004", message).at(text.place, "").maybe_hint(hint));
-                    }
-                }
-            }
-            params.finish(self.diags);
-        }
-        described
-    }
-
-    fn series(&mut self, table: &Table<'_>, about: Option<&About<'_>>) -> Vec<(Text, Vec<Cell>)> {
-        table.need(self.diags, "series");
-        let Some(lines) = table.table(self.diags, "series") else { return Vec::new() };
-        let mut list = Vec::new();
-        for key in lines.keys().collect::<Vec<_>>() {
-            let Some(text) = lines.text(self.diags, &key.value) else { continue };
-            let cells = match series(&text.value) {
-                Ok(cells) => cells,
-                Err(error) => {
-                    let place = text.inner(self.diags, error.span);
-                    let hint = "such as \"90+2x11, 113x8, _x4, nan, 100\"";
-                    self.diags.push(Diagnostic::error("T005", error.message).at(place, "").hint(hint));
-                    continue;
-                }
-            };
-            let Some(about) = about else { continue };
-            if &*key.value == ONLINE && about.model.presence.is_some() {
-                let said = |cell: &Cell| matches!(cell, None | Some(Json::Bool(_)));
-                if !cells.iter().all(said) {
-                    let finding = Diagnostic::error("T006", "`online` says true or false");
-                    self.diags.push(finding.at(text.place, "such as truex20, false"));
-                }
-                list.push((key, cells));
-                continue;
-            }
-            let Some(signal) = about.model.signals.iter().find(|s| s.name.as_str() == &*key.value) else {
-                let near = did_you_mean(&key.value, about.model.signals.iter().map(|s| s.name.as_str()));
-                let finding =
-                    Diagnostic::error("T006", format!("model '{}' has no signal '{}'", about.model.id, key.value));
-                self.diags.push(finding.at(key.place, "").maybe_hint(near.map(|n| format!("did you mean `{n}`?"))));
-                continue;
-            };
-            let cells: Vec<Cell> = cells.into_iter().map(|cell| switched(signal, cell)).collect();
-            if let Some(unfit) = cells.iter().flatten().find_map(|value| unfit(signal, value)) {
-                let finding = Diagnostic::error("T006", format!("'{}' cannot say {unfit}", key.value));
-                let what = format!("is a signal of type {}", signal.ty.as_str());
-                self.diags.push(finding.at(text.place, "").related(signal.place.clone(), what));
-                continue;
-            }
-            list.push((key, cells));
-        }
-        lines.finish(self.diags);
-        list
-    }
-
-    fn at(&mut self, table: &Table<'_>, key: &str, start: At) -> Option<Item<At>> {
+    pub(super) fn at(&mut self, table: &Table<'_>, key: &str, start: At) -> Option<Item<At>> {
         let text = table.text(self.diags, key)?;
         let at = instant(&text.value, start);
         if at.is_none() {
@@ -372,15 +209,6 @@ impl<'a> Reader<'a> {
             self.diags.push(finding.at(text.place.clone(), "").hint("+170s after the start, or 2026-01-10T08:00:00Z"));
         }
         Some(Item { value: at?, place: text.place })
-    }
-
-    fn late(&mut self, table: Table<'_>, clock: Clock) -> Option<Late> {
-        let from = self.at(&table, "from", clock.start).map_or(clock.start, |at| at.value);
-        let to = self.at(&table, "to", clock.start).map_or(clock.end, |at| at.value);
-        table.need(self.diags, "by");
-        let by = span_of(self.diags, &table, "by");
-        table.finish(self.diags);
-        Some(Late { from, to, by: by? })
     }
 
     fn vary(&mut self, table: Table<'_>, about: Option<&About<'_>>, clock: Clock) -> Option<Vary> {
@@ -542,23 +370,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The series of what the broker says of the device: whether it is there.
-pub(super) const ONLINE: &str = "online";
-
 /// Words for states that are no level of the rule.
 pub(super) const STATES: [&str; 4] = ["ok", "pending", "clearing", "stale"];
-
-fn device(id: &str, about: Option<&About<'_>>) -> Device {
-    Device {
-        id: id.into(),
-        model: about.map_or_else(|| "".into(), |a| a.model.id.clone()),
-        kind: "device".into(),
-        tz: "UTC".into(),
-        parties: BTreeMap::new(),
-        attrs: BTreeMap::new(),
-        params: BTreeMap::new(),
-    }
-}
 
 /// `+170s`, or an instant.
 pub(super) fn instant(text: &str, start: At) -> Option<At> {
@@ -595,67 +408,4 @@ fn wanted(text: &str) -> Result<Wanted, String> {
         Some(_) => return Err(format!("'{text}' has a tolerance of another kind")),
     };
     Ok(Wanted { value, unit, within })
-}
-
-/// A row of values as the message that says them, by way of the paths of the signals and the decoder. Never fails: it is
-/// JSON that we have written.
-pub(super) fn message<'a>(model: &Model, values: impl Iterator<Item = (&'a str, &'a Json)>) -> Message {
-    let mut body = Json::Object(serde_json::Map::new());
-    for (name, value) in values {
-        if let Some(signal) = model.signals.iter().find(|s| s.name.as_str() == name) {
-            put(&mut body, &signal.path, value);
-        }
-    }
-    let mut message = Message::default();
-    let decoded = decode::json(model, body.to_string().as_bytes(), &mut message);
-    debug_assert!(decoded.is_ok(), "{decoded:?} {body}");
-    message
-}
-
-/// Puts a value where a path leads to, making what is missing on the way.
-fn put(body: &mut Json, path: &[PathStep], value: &Json) {
-    let Some((step, rest)) = path.split_first() else {
-        *body = value.clone();
-        return;
-    };
-    match step {
-        PathStep::Key(key) => {
-            if !body.is_object() {
-                *body = Json::Object(serde_json::Map::new());
-            }
-            put(&mut body[&**key], rest, value);
-        }
-        PathStep::Index(i) => {
-            if !body.is_array() {
-                *body = Json::Array(Vec::new());
-            }
-            if let Some(list) = body.as_array_mut() {
-                list.resize(list.len().max(i + 1), Json::Null);
-                put(&mut list[*i], rest, value);
-            }
-        }
-    }
-}
-
-/// What is wrong about sending this as `signal`: a slip of the test, not a fault that a device has.
-fn unfit(signal: &Signal, value: &Json) -> Option<String> {
-    let said = match (&signal.ty, value) {
-        (_, Json::Null) => false,
-        (_, Json::Array(elements)) if signal.is_list() => return elements.iter().find_map(|e| unfit(signal, e)),
-        (SignalType::Number, Json::String(text)) => !signal.number_as_text && !UNUSABLE.contains(&text.as_str()),
-        (SignalType::Bool, Json::String(_)) | (SignalType::Number, Json::Bool(_)) => true,
-        (SignalType::Enum(values), Json::String(text)) => !values.iter().any(|v| **v == **text),
-        (SignalType::Enum(_) | SignalType::Text, Json::Number(_) | Json::Bool(_)) => true,
-        _ => false,
-    };
-    said.then(|| value.to_string())
-}
-
-/// `on` and `off` for a switch.
-fn switched(signal: &Signal, cell: Cell) -> Cell {
-    match (&signal.ty, &cell) {
-        (SignalType::Bool, Some(Json::String(word))) if word == "on" => Some(Json::Bool(true)),
-        (SignalType::Bool, Some(Json::String(word))) if word == "off" => Some(Json::Bool(false)),
-        _ => cell,
-    }
 }

@@ -16,15 +16,19 @@ const COLUMNS: usize = 5;
 
 /// `+2m50s`.
 pub(super) fn after(test: &RuleTest, at: At) -> String {
-    if at < test.start { format!("-{}", test.start - at) } else { format!("+{}", at - test.start) }
+    if at < test.telemetry.start {
+        format!("-{}", test.telemetry.start - at)
+    } else {
+        format!("+{}", at - test.telemetry.start)
+    }
 }
 
 /// One line for every row of values and every turn near `at`; `>` marks the state at that instant.
 pub(super) fn timeline(test: &RuleTest, model: &Model, seen: &Seen<'_>, device: &DeviceId, at: At) -> String {
-    let sender = test.devices.iter().find(|s| s.device.id == *device);
+    let sender = test.telemetry.devices.iter().find(|s| s.device.id == *device);
     let series: Vec<_> = sender.map(|s| s.series.iter().take(COLUMNS).collect()).unwrap_or_default();
     let rows = series.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
-    let time = |row: usize| test.start + test.every.times(i64::try_from(row).unwrap_or(i64::MAX));
+    let time = |row: usize| test.telemetry.start + test.telemetry.every.times(i64::try_from(row).unwrap_or(i64::MAX));
     let mut times: Vec<At> = (0..rows).map(time).chain(seen.turns.iter().map(|t| t.0)).collect();
     times.extend(seen.detections.iter().map(|d| d.event_at));
     times.push(at);
@@ -41,7 +45,8 @@ pub(super) fn timeline(test: &RuleTest, model: &Model, seen: &Seen<'_>, device: 
     let mut lines = vec![vec![String::new()]];
     lines[0].extend(series.iter().map(|(name, _)| head(&name.value)));
     for t in shown {
-        let row = usize::try_from((*t - test.start).as_micros().div_euclid(test.every.as_micros())).ok();
+        let row =
+            usize::try_from((*t - test.telemetry.start).as_micros().div_euclid(test.telemetry.every.as_micros())).ok();
         let row = row.filter(|r| time(*r) == *t);
         let mut line = vec![format!("{} {}", if *t == at { '>' } else { ' ' }, after(test, *t))];
         line.extend(series.iter().map(|(_, cells)| match row.and_then(|r| cells.get(r)) {

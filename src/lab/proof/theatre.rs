@@ -6,17 +6,19 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::playbook::PlaybookTest;
+use super::Subject;
+use super::fleet::Fleet;
+use super::playbook::{Deed, Given, Origin, PlaybookTest};
 use crate::desk::{Config, Desk, Input, Keyring, Links, Reply, SpeechThen};
 use crate::domain::{
-    AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, Change, Detection, DispatchWork, EffectId,
-    EpisodeId, JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome, PageKind, Receipt, ReceiptKind,
-    Registry, Slot, SmsProgress, Span, Value, Work,
+    AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, CaseId, Change, Detection, DeviceId,
+    DispatchWork, EffectId, EpisodeId, JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome, PageKind,
+    Receipt, ReceiptKind, Registry, Slot, SmsProgress, Span, Value, Work,
 };
 use crate::wire::link::Key;
 
 /// Steps of one test at most: a desk that does not come to rest is a finding of its own.
-const MAX_STEPS: usize = 100_000;
+const MAX_STEPS: usize = 1_000_000;
 
 /// What comes of an effect.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -121,26 +123,41 @@ fn usual(channel: &str) -> Answer {
 /// What came of a test.
 #[derive(Debug, Default)]
 pub(super) struct Played {
-    /// When what went out.
-    pub(super) sent: Vec<(At, Arc<str>)>,
+    /// The case of each device; of several, that of the fault which the test is about.
+    pub(super) cases: BTreeMap<DeviceId, Seen>,
+    /// Cases that were opened.
+    pub(super) opened: usize,
     /// Speeches and texts.
     pub(super) said: Vec<String>,
+}
+
+/// What has become of a case.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) case: Option<CaseId>,
+    /// When what went out.
+    pub(super) sent: Vec<(At, Arc<str>)>,
     /// State of each goal, and since when.
     pub(super) goals: BTreeMap<String, (String, At)>,
     pub(super) phases: Vec<(At, String)>,
+    /// Since when it was held, for what; empty: it was not.
+    pub(super) holds: Vec<(At, String)>,
     pub(super) outcome: Option<String>,
-    /// The timeline of the case.
-    pub(super) timeline: String,
+    /// Its timeline.
+    pub(super) story: String,
 }
 
 enum Next {
     Tell(Input),
+    Deed(Deed),
     Answered(EffectId, u32, char),
 }
 
 struct Stage<'a> {
     test: &'a PlaybookTest,
     desk: Desk,
+    /// What the devices send, unless the fault is given.
+    fleet: Option<Fleet>,
     now: At,
     queue: BTreeMap<(At, u64), Next>,
     count: u64,
@@ -157,11 +174,17 @@ struct Booked {
     how: Workshop,
 }
 
-/// Plays a test from its fault to its end.
-pub(super) fn play(test: &PlaybookTest, config: &Arc<Config>) -> Played {
+/// Plays a test from its fault, or from the first message, to its end.
+pub(super) fn play(test: &PlaybookTest, subject: &Subject) -> Played {
+    let config = Arc::new(with_devices(&subject.desk, test));
+    let fleet = match &test.origin {
+        Origin::Given(_) => None,
+        Origin::Sent(sent) => Some(Fleet::new(sent, test.until, subject, config.registry.clone())),
+    };
     let mut stage = Stage {
         test,
-        desk: Desk::new(Arc::new(with_device(config, test))),
+        desk: Desk::new(config),
+        fleet,
         now: test.start,
         queue: BTreeMap::new(),
         count: 0,
@@ -169,51 +192,59 @@ pub(super) fn play(test: &PlaybookTest, config: &Arc<Config>) -> Played {
         booked: BTreeMap::new(),
         played: Played::default(),
     };
-    stage.fill();
+    if let Origin::Given(given) = &test.origin {
+        stage.fill(given);
+    }
+    for (at, deed) in &test.deeds {
+        stage.push(*at, Next::Deed(deed.clone()));
+    }
     for _ in 0..MAX_STEPS {
         if !stage.step() {
             break;
         }
     }
-    stage.tell_story();
+    stage.tell_stories();
     stage.played
 }
 
-fn with_device(config: &Config, test: &PlaybookTest) -> Config {
+fn with_devices(config: &Config, test: &PlaybookTest) -> Config {
     let mut registry: Registry = (*config.registry).clone();
-    registry.devices.insert(test.device.id.clone(), test.device.clone());
+    registry.devices.extend(test.devices().map(|device| (device.id.clone(), device.clone())));
     let key = Key::parse("the links of a test open nothing").ok();
     let links = key.map(|key| Links { base_url: config.public_url.clone(), key });
     let mut leads = config.leads.clone();
-    leads.extend(test.lead.map(|lead| (test.fault.clone(), lead)));
+    if let Origin::Given(given) = &test.origin {
+        leads.extend(given.lead.map(|lead| (test.fault.clone(), lead)));
+    }
     let keys = Keyring::made_up(registry.customers.keys());
     Config { registry: Arc::new(registry), leads, links, keys, ..config.clone() }
 }
 
 impl Stage<'_> {
     /// The fault, its end, and the facts in between.
-    fn fill(&mut self) {
-        let rows = self.test.facts.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
+    fn fill(&mut self, given: &Given) {
+        let rows = given.facts.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
         let values = |row: usize| -> BTreeMap<String, Value> {
-            let cells = self.test.facts.iter().filter_map(|(name, cells)| Some((name, cells.get(row)?.as_ref()?)));
+            let cells = given.facts.iter().filter_map(|(name, cells)| Some((name, cells.get(row)?.as_ref()?)));
             cells.map(|(name, json)| (name.to_string(), value(json))).collect()
         };
         let first = values(0);
-        let mut inputs = vec![(self.test.start, self.detection(Change::Raised, 1, self.test.start, first))];
-        if let Some(at) = self.test.cleared_at {
-            inputs.push((at, self.detection(Change::Cleared, 2, at, BTreeMap::new())));
+        let start = self.test.start;
+        let mut inputs = vec![(start, self.detection(given, Change::Raised, 1, start, first))];
+        if let Some(at) = given.cleared_at {
+            inputs.push((at, self.detection(given, Change::Cleared, 2, at, BTreeMap::new())));
         }
         for row in 1..rows {
-            let at = self.test.start + self.test.every.times(i64::try_from(row).unwrap_or(i64::MAX));
-            inputs.push((at, Input::Facts { device: self.test.device.id.clone(), event_at: at, values: values(row) }));
+            let at = start + given.every.times(i64::try_from(row).unwrap_or(i64::MAX));
+            inputs.push((at, Input::Facts { device: given.device.id.clone(), event_at: at, values: values(row) }));
         }
         for (at, input) in inputs {
             self.push(at, Next::Tell(input));
         }
     }
 
-    fn detection(&self, change: Change, seq: u32, at: At, facts: BTreeMap<String, Value>) -> Input {
-        let level = Level { name: self.test.severity.to_string(), severity: self.test.severity };
+    fn detection(&self, given: &Given, change: Change, seq: u32, at: At, facts: BTreeMap<String, Value>) -> Input {
+        let level = Level { name: given.severity.to_string(), severity: given.severity };
         Input::Detection(Box::new(Detection {
             episode: EpisodeId::of(&[self.test.fault.as_str().as_bytes()]),
             seq,
@@ -221,7 +252,7 @@ impl Stage<'_> {
             rule_rev: 0,
             mode: Mode::Live,
             fault: self.test.fault.clone(),
-            device: self.test.device.id.clone(),
+            device: given.device.id.clone(),
             component: None,
             change,
             level: (change == Change::Raised).then_some(level),
@@ -249,11 +280,18 @@ impl Stage<'_> {
 
     fn step(&mut self) -> bool {
         let event = self.queue.keys().next().copied();
-        let at = [event.map(|e| e.0), self.desk.wake_at()].into_iter().flatten().min();
+        let heard = self.fleet.as_mut().map(Fleet::next_at);
+        let at = [event.map(|e| e.0), self.desk.wake_at(), heard].into_iter().flatten().min();
         let Some(at) = at.filter(|at| *at <= self.test.until) else { return false };
         self.now = self.now.max(at);
+        if let Some(fleet) = self.fleet.as_mut().filter(|_| heard == Some(at)) {
+            let news = fleet.step();
+            news.into_iter().for_each(|input| drop(self.tell(input)));
+            return true;
+        }
         match event.filter(|e| e.0 <= at).and_then(|e| self.queue.remove(&e)) {
             Some(Next::Tell(input)) => drop(self.tell(input)),
+            Some(Next::Deed(deed)) => self.act(&deed),
             Some(Next::Answered(effect, turn, key)) => self.speak(effect, turn, key),
             None => drop(self.tell(Input::Wake)),
         }
@@ -271,21 +309,49 @@ impl Stage<'_> {
         for order in step.orders {
             self.carry_out(&order);
         }
+        if let Some(fleet) = &mut self.fleet {
+            let news = fleet.heed(self.now, &step.watch, &step.releases);
+            news.into_iter().for_each(|input| drop(self.tell(input)));
+        }
         step.reply
     }
 
-    /// Notes what has become of the case.
+    /// A person does something.
+    fn act(&mut self, deed: &Deed) {
+        let actor = "a person of the test".to_owned();
+        let input = match deed {
+            Deed::Release(rule) => Input::Release { rule: rule.clone(), actor },
+            Deed::Close(device) => {
+                let Some(case) = self.played.cases.get(device).and_then(|seen| seen.case) else { return };
+                Input::Close { case, actor, reason: "the test says so".to_owned() }
+            }
+        };
+        self.tell(input);
+    }
+
+    /// Notes what has become of the cases.
     fn look(&mut self) {
-        let Some(case) = self.desk.list(true, 1).pop() else { return };
-        let Some(view) = self.desk.show(&case.id) else { return };
-        if self.played.phases.last().is_none_or(|(_, phase)| *phase != case.phase) {
-            self.played.phases.push((self.now, case.phase));
-        }
-        self.played.outcome = case.outcome;
-        for goal in view.goals {
-            let known = self.played.goals.get(&goal.name).is_some_and(|(state, _)| *state == goal.state);
-            if !known {
-                self.played.goals.insert(goal.name, (goal.state, self.now));
+        let cases = self.desk.list(true, usize::MAX);
+        self.played.opened = cases.len();
+        for case in cases.into_iter().rev() {
+            let device = DeviceId::from(&*case.device);
+            let other = self.played.cases.get(&device).is_some_and(|seen| seen.case != Some(case.id));
+            if other && case.fault != self.test.fault.as_str() {
+                continue;
+            }
+            let Some(view) = self.desk.show(&case.id) else { continue };
+            let seen = self.played.cases.entry(device).or_default();
+            if seen.case != Some(case.id) {
+                *seen = Seen { case: Some(case.id), ..Seen::default() };
+            }
+            note(&mut seen.phases, self.now, case.phase);
+            note(&mut seen.holds, self.now, view.waits_for.unwrap_or_default());
+            seen.outcome = case.outcome;
+            for goal in view.goals {
+                let known = seen.goals.get(&goal.name).is_some_and(|(state, _)| *state == goal.state);
+                if !known {
+                    seen.goals.insert(goal.name, (goal.state, self.now));
+                }
             }
         }
     }
@@ -312,7 +378,10 @@ impl Stage<'_> {
         {
             return self.workshop(effect, attempt, work);
         }
-        self.played.sent.push((self.now, channel.into()));
+        let case = self.desk.case_of(&effect);
+        if let Some(seen) = self.played.cases.values_mut().find(|seen| seen.case == case) {
+            seen.sent.push((self.now, channel.into()));
+        }
         let answer = self.next_answer(channel);
         if let (Work::Book(BookWork::Create { slot, .. }), Answer::Booked(how)) = (&order.work, answer) {
             return self.books(effect, attempt, *slot, how);
@@ -454,20 +523,26 @@ impl Stage<'_> {
         }
     }
 
-    fn tell_story(&mut self) {
-        let Some(view) = self.desk.list(true, 1).pop().and_then(|case| self.desk.show(&case.id)) else {
-            self.played.timeline = "no case was opened\n".to_owned();
-            return;
-        };
-        let out = &mut self.played.timeline;
-        for line in &view.timeline {
-            let after = format!("+{}", line.at.since(self.test.start));
-            let kind = format!("{:?}", line.kind).to_lowercase();
-            let _ = writeln!(out, "{after:>10}  {kind:<9} {}", line.text);
+    fn tell_stories(&mut self) {
+        for seen in self.played.cases.values_mut() {
+            let Some(view) = seen.case.and_then(|case| self.desk.show(&case)) else { continue };
+            let out = &mut seen.story;
+            for line in &view.timeline {
+                let after = format!("+{}", line.at.since(self.test.start));
+                let kind = format!("{:?}", line.kind).to_lowercase();
+                let _ = writeln!(out, "{after:>10}  {kind:<9} {}", line.text);
+            }
+            let outcome = view.summary.outcome.map(|o| format!(", {o}")).unwrap_or_default();
+            let end = format!("+{}", self.test.until - self.test.start);
+            let _ = writeln!(out, "{end:>10}  {}{outcome}", view.summary.phase);
         }
-        let outcome = view.summary.outcome.map(|o| format!(", {o}")).unwrap_or_default();
-        let _ =
-            writeln!(out, "{:>10}  {}{outcome}", format!("+{}", self.test.until - self.test.start), view.summary.phase);
+    }
+}
+
+/// Notes a state, if it is another one than before.
+fn note(states: &mut Vec<(At, String)>, now: At, state: String) {
+    if states.last().map_or("", |(_, last)| last) != state {
+        states.push((now, state));
     }
 }
 

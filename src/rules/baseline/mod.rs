@@ -150,6 +150,7 @@ impl Baseline {
 }
 
 /// One number for the regime that `values` make: each rounded, of several each in its share of 52 bits.
+#[inline(never)] // It would take registers of the loop that runs expressions.
 pub(crate) fn regime(values: &[f64]) -> f64 {
     let [value] = values else {
         let (half, size) = share(values.len());

@@ -125,6 +125,8 @@ pub(super) fn mail(text: &str) -> Work {
         html: format!("<p>{text}</p>"),
         locale: "en".into(),
         purpose: Purpose::Service,
+        unsubscribe: None,
+        reply_to: None,
     })
 }
 
@@ -134,7 +136,7 @@ pub(super) fn job() -> Job {
         service: "tow".into(),
         priority: "safety".into(),
         requested_at: now(),
-        place: Place { lat: 48.137, lon: 11.575, age_s: 4.0 },
+        place: Place { lat: 48.137, lon: 11.575, age_s: 4.0, accuracy_m: None },
         vehicle: Vehicle(text(&[("plate", "M-AB 123")])),
         fault: text(&[("part", "brake"), ("drivable", "false")]),
         contact: text(&[("name", "Jane"), ("phone", "+491700000001")]),

@@ -22,6 +22,11 @@ async fn scopes() {
         (Method::POST, &*ack, [401, 401, 403, 200, 403, 200]),
         (Method::POST, &*close, [401, 401, 403, 403, 200, 200]),
         (Method::POST, "/api/v1/rules/hot/release", [401, 401, 403, 403, 200, 200]),
+        (Method::GET, "/api/v1/rules", [401, 401, 200, 403, 403, 200]),
+        (Method::GET, "/api/v1/outcomes?since=2026-11-22T08:00:00Z", [401, 401, 200, 403, 403, 200]),
+        (Method::GET, "/api/v1/outcomes?until=x", [401, 401, 400, 403, 403, 400]),
+        (Method::POST, "/api/v1/cases/aaaa1111/outcome", [401, 401, 403, 403, 400, 400]),
+        (Method::POST, "/outcome/aaaa1111000000000000000000000001", [403; 6]),
         (Method::GET, "/api/v1/customers/c-1", [401, 401, 403, 403, 403, 200]),
         (Method::GET, "/api/v1/customers/c-2", [401, 401, 403, 403, 403, 404]),
         (Method::POST, "/api/v1/customers/c-1/erase", [401, 401, 403, 403, 403, 400]),
@@ -137,6 +142,8 @@ async fn answers_have_this_shape() {
             }]),
         ),
         ("conversation", json!([])),
+        ("waits", json!([])),
+        ("history", json!({ "customer_since": null, "calls": 0, "earlier": [] })),
         (
             "timeline",
             json!([{

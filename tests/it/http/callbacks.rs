@@ -4,12 +4,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use forewarn::desk::{Input, Reply};
-use forewarn::domain::{AppProgress, At, CallProgress, JobState, JobUpdate, Receipt, ReceiptKind, Sender, SmsProgress};
-use forewarn::wire::twilio;
+use forewarn::domain::{
+    AppProgress, At, CallProgress, CaseId, JobState, JobUpdate, Receipt, ReceiptKind, Sender, SmsProgress,
+};
 use forewarn::wire::webhook::{Secret, sign};
+use forewarn::wire::{link, reply, twilio, zammad};
 
 use super::world::{
-    APP_SECRET, DISPATCH_SECRETS, EFFECT, Mood, NOW_S, Options, TWILIO_TOKENS, World, code, effect, read,
+    APP_SECRET, DISPATCH_SECRETS, EFFECT, LINK_SECRET, Mood, NOW_S, Options, TWILIO_TOKENS, World, code, effect, read,
 };
 
 /// A callback of the phone provider to `path`, signed for `signed_url` (or for the public address of `path`).
@@ -262,4 +264,35 @@ async fn text_messages_of_people_reach_the_desk_and_its_answer_goes_back_at_once
     let unsigned = world.post(path).body(form).send().await.unwrap();
     assert_eq!(unsigned.status().as_u16(), 403);
     assert!(world.desk.told().is_empty());
+}
+
+#[tokio::test]
+async fn mail_and_comments_of_the_ticket_desk_reach_the_desk_from_whoever_may_post_them() {
+    let world = World::new().await;
+    let case = CaseId::of(&[b"x"]);
+    let to = reply::address(&link::Key::parse(LINK_SECRET).unwrap(), &case, "reply.example.com");
+    let mail = serde_json::json!({ "From": "jane@example.com", "To": to, "MessageID": "m1", "TextBody": "Thanks!" })
+        .to_string();
+    let post = |password: &str| world.post("/mail/inbound").basic_auth("forewarn", Some(password)).body(mail.clone());
+    for (password, expected) in [("inbound-secret", 200), ("", 403), ("inbound-secre", 403)] {
+        assert_eq!(post(password).send().await.unwrap().status().as_u16(), expected, "{password}");
+    }
+    let told = world.desk.told();
+    let [Input::Said(said)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((said.case, said.text.as_str()), (Some(case), "Thanks!"));
+    let trigger = r#"{"ticket":{"id":19},"article":{"id":3,"body":"We call you.","sender":"Agent","internal":false}}"#;
+    let signed = |desk: &str, token: &str| {
+        let signature = zammad::sign(token, trigger.as_bytes());
+        world.post(&format!("/zammad/{desk}")).header(zammad::SIGNATURE, signature).body(trigger)
+    };
+    for (desk, token, expected) in
+        [("helpdesk", "hook-token", 200), ("helpdesk", "other", 403), ("other", "hook-token", 403)]
+    {
+        assert_eq!(signed(desk, token).send().await.unwrap().status().as_u16(), expected, "{desk} {token}");
+    }
+    let told = world.desk.told();
+    let [Input::Said(said)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(said.external_id, "helpdesk/3");
+    let bare = world.post("/zammad/helpdesk").body(trigger).send().await.unwrap();
+    assert_eq!(bare.status().as_u16(), 403, "a desk without a token is not believed");
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use forewarn::desk::{
-    Caller, CaseSummary, CaseView, EffectView, GoalView, Input, Lookup, Reply, Speech, SpeechThen, TimelineEntry,
-    TimelineKind,
+    Caller, CaseSummary, CaseView, EffectView, GoalView, History, Input, Lookup, Reply, Speech, SpeechThen,
+    TimelineEntry, TimelineKind,
 };
 use forewarn::domain::{At, CaseId, EffectId, Severity};
 use forewarn::engine::Engine;
@@ -146,6 +146,8 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
                 desk.script.lock().unwrap().callers.push(caller);
                 drop(answer.send(Lookup::default()));
             }
+            DeskQuestion::Rules(answer) => drop(answer.send(Vec::new())),
+            DeskQuestion::Outcomes { answer, .. } => drop(answer.send(Vec::new())),
             DeskQuestion::Dossier(customer, answer) => {
                 drop(answer.send((customer.as_str() == "c-1").then(|| serde_json::json!({ "customer": customer }))));
             }
@@ -203,6 +205,8 @@ fn case(id: &str) -> CaseView {
             not_before_at: Some(At::from_secs(NOW_S + 60)),
             possible_duplicate: false,
         }],
+        waits: Vec::new(),
+        history: History::default(),
         conversation: Vec::new(),
         timeline: vec![TimelineEntry {
             at,
@@ -283,6 +287,8 @@ impl World {
             tokens: known,
             callbacks: CallbackSecrets {
                 twilio: TWILIO_TOKENS.map(Into::into).into(),
+                mail: vec!["inbound-secret".into()],
+                zammad: vec![("helpdesk".into(), "hook-token".into())],
                 dispatch: DISPATCH_SECRETS.map(|s| ("tow".into(), Secret::parse(s).unwrap())).into(),
                 app: vec![("app".into(), Secret::parse(APP_SECRET).unwrap())],
             },

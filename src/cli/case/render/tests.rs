@@ -84,6 +84,8 @@ fn view() -> CaseView {
             },
             EffectView { attempts: 2, possible_duplicate: true, ..effect("desk", "ticket", "helpdesk", "unknown") },
         ],
+        waits: Vec::new(),
+        history: crate::desk::History::default(),
         conversation: Vec::new(),
         timeline: vec![
             line("2026-11-21T22:59:58Z", TimelineKind::Measured, "brake_fl 0 bar while brake_pedal 80 %"),
