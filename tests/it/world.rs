@@ -27,7 +27,8 @@ pub(crate) struct World {
     pub(crate) tow: TowCompany,
     pub(crate) phone: PhoneNetwork,
     pub(crate) app: AppBackend,
-    pub(crate) workshop: WorkshopServer,
+    /// Held: its address stands in the settings.
+    _workshop: WorkshopServer,
     pub(crate) space: Workspace,
     to: Addresses,
     secrets: Secrets,
@@ -85,7 +86,7 @@ impl World {
             tow,
             phone,
             app,
-            workshop,
+            _workshop: workshop,
             space,
             to,
             secrets,
