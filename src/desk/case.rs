@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::book::BookingRow;
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{
@@ -67,6 +68,12 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
     Reply::Done
 }
 
+/// Opens a case, or joins one, for a finding of the desk's own. `false`: no playbook takes it.
+pub(super) fn report(change: &mut Change<'_>, d: &Detection) -> bool {
+    let plan = matching(change, d);
+    plan.is_some_and(|plan| open_or_join(change, d, &plan).is_some())
+}
+
 /// Why a detection is recorded and nothing is done.
 fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
     if d.mode != Mode::Live {
@@ -87,7 +94,10 @@ fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
 fn matching(change: &Change<'_>, d: &Detection) -> Option<Arc<Playbook>> {
     let severity = d.level.as_ref()?.severity;
     let kind = change.config.registry.devices.get(&d.device).map(|x| x.kind.clone());
-    let fits = |p: &&Arc<Playbook>| p.matches.takes(&d.fault, severity, d.confidence, kind.as_deref());
+    let p10 = change.config.leads.get(&d.fault).map(|(from, _)| *from);
+    let fits = |p: &&Arc<Playbook>| {
+        p.matches.takes(&d.fault, severity, d.confidence, kind.as_deref()) && p.matches.takes_horizon(p10)
+    };
     let books = change.config.playbooks.iter().filter(fits);
     books.max_by(|a, b| a.case.priority.cmp(&b.case.priority).then(b.id.cmp(&a.id))).cloned()
 }
@@ -141,6 +151,7 @@ fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
         confidence: d.confidence,
         title: d.title.clone(),
         evidence: d.evidence.clone(),
+        lead: change.config.leads.get(&d.fault).copied(),
         event_at: d.event_at,
         ..bare(change, plan)
     }
@@ -167,6 +178,7 @@ pub(super) fn bare(change: &Change<'_>, plan: &Playbook) -> CaseRow {
         cleared_at: None,
         unwatched: false,
         stale: false,
+        lead: None,
         event_at: now,
         opened_at: now,
         closed_at: None,
@@ -211,6 +223,9 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
     }
     for (queue, _) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
         change.delete::<PageRow>((id, queue));
+    }
+    for (step, _) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
+        change.delete::<BookingRow>((id, step));
     }
     open_tickets(change, id);
     talk::plan_runs_again(change, id);
@@ -414,6 +429,9 @@ pub(super) fn drop_waiting(change: &mut Change<'_>, id: CaseId) {
 pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
     change.because("timer", "a closed case is over its retention");
     let Some(row) = change.get::<CaseRow>(&id) else { return };
+    for (step, _) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
+        change.delete::<BookingRow>((id, step));
+    }
     for (step, _) in change.steps(id) {
         change.delete::<StepRow>((id, step));
     }

@@ -7,8 +7,8 @@ use super::facts::CaseFacts;
 use super::hold::Leave;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
 use super::{
-    TimelineKind, cancel, case, command, dispatch, hold, latch, merge, pages, reach, route, stop, storm, talk, ticket,
-    wait,
+    TimelineKind, book, cancel, case, command, dispatch, hold, latch, merge, pages, reach, route, sla, stop, storm,
+    talk, ticket, wait, webhook,
 };
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
 use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
@@ -42,6 +42,10 @@ pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
         ticket::device_back(change, id, &plan);
     }
     storm::drive(change, id, &plan, &mut wake);
+    book::upkeep(change, id, &mut wake);
+    if row.is_open() && row.backing_out.is_none() {
+        sla::watch(change, id, &plan, &mut wake);
+    }
     dispatch::upkeep(change, id, &mut wake);
     ticket::upkeep(change, id);
     pages::drive(change, id, &mut wake);
@@ -115,6 +119,8 @@ fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, row: StepRow, wake: &
         Verb::WaitFor(w) => wait::drive(change, id, step, w, row, wake),
         Verb::Hold(h) => stop::drive(change, id, h),
         Verb::Correlate(c) => merge::drive(change, id, step, c, row, wake),
+        Verb::Book(b) => book::drive(change, id, step, b, row),
+        Verb::Webhook(w) => webhook::drive(change, id, step, w, row),
         Verb::Human(h) => {
             pages::page(change, id, &h.queue, &format!("its plan asks for a person (step {})", step.id));
             let page = change.get::<PageRow>(&(id, h.queue.clone()));
@@ -218,14 +224,18 @@ fn set_goal(change: &mut Change<'_>, id: CaseId, goal: &GoalName, state: GoalSta
     true
 }
 
-/// Carries out a reaction of a playbook. `NextProvider`, `Tell` and `Again` are their steps' own business.
+/// Carries out a reaction of a playbook. What is not carried out here is the steps' own business.
 pub(super) fn react(change: &mut Change<'_>, id: CaseId, reaction: &Reaction, reason: &str) {
     match reaction {
         Reaction::Human(queue) => pages::page(change, id, queue, reason),
         Reaction::Goto(step) => call_step(change, id, step),
         Reaction::Close(outcome) => case::close(change, id, outcome),
         Reaction::Script(script) => storm::say(change, id, script),
-        Reaction::NextProvider | Reaction::Tell(_) | Reaction::Again(_) => {}
+        Reaction::NextProvider
+        | Reaction::Tell(_)
+        | Reaction::Again(_)
+        | Reaction::AgainStep(_)
+        | Reaction::Reinvite => {}
     }
 }
 
@@ -255,7 +265,8 @@ pub(super) fn named_queue(plan: &Playbook) -> Option<QueueName> {
         Verb::Dispatch(d) => d.otherwise.as_ref().and_then(of).or_else(|| d.on.values().find_map(of)),
         Verb::Command(c) => c.on.values().find_map(of),
         Verb::WaitFor(w) => of(&w.otherwise),
-        Verb::Ticket(_) | Verb::Hold(_) | Verb::Correlate(_) => None,
+        Verb::Book(b) => b.on.values().find_map(of),
+        Verb::Ticket(_) | Verb::Webhook(_) | Verb::Hold(_) | Verb::Correlate(_) => None,
     })
 }
 
@@ -310,8 +321,9 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     }
     let Some(case) = change.get::<CaseRow>(&id) else { return };
     let settled = case.goals.iter().all(|g| g.state.is_settled()) && !latch::holds(change, id);
+    let busy = under_way(&change.jobs(id)) || book::under_way(change, id) || telling(change, id);
     let kept = talk::waits(change, id) || storm::keeps_open(change, id);
-    if settled && !held && !kept && !under_way(&change.jobs(id)) && !telling(change, id) {
+    if settled && !held && !kept && !busy {
         case::close(change, id, "served");
     }
     // Nothing waits for ever: an open case without any other wake-up is looked at again.

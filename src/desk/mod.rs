@@ -11,6 +11,7 @@
 //! - I3: an effect has one attempt in flight at most, and only effects in flight have orders.
 
 mod api;
+mod book;
 mod cancel;
 mod caps;
 mod case;
@@ -45,11 +46,13 @@ mod reach;
 mod reached;
 mod record;
 mod recurring;
+mod report;
 mod route;
 mod rows;
 mod rules;
 mod seal;
 mod settle;
+mod sla;
 mod speech;
 mod standing;
 mod state;
@@ -60,6 +63,7 @@ mod ticket;
 mod view;
 mod wait;
 mod waits;
+mod webhook;
 mod whereabouts;
 mod wrong;
 
@@ -69,6 +73,7 @@ pub use api::{
     Act, CaseSummary, CaseView, EffectView, GoalView, Input, KeyChange, Reply, Speech, SpeechThen, Step, SwitchView,
     TimelineEntry, TimelineKind, Watch,
 };
+pub use book::{Hours, Workshop};
 pub use caps::{Cap, Whose};
 pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings, StormGuard};
 pub use history::History;

@@ -185,11 +185,11 @@ pub(super) fn opened(change: &mut Change<'_>, id: CaseId, d: &Detection) {
     if change.get::<OutcomeRow>(&id).is_some() {
         return;
     }
+    let Some(device) = change.config.registry.devices.get(&d.device) else { return };
     sweep(change);
     let settings = &change.config.outcomes;
-    let device = change.config.registry.devices.get(&d.device);
     let attribute = |name: &String| {
-        let value = device?.attrs.get(name.as_str()).filter(|_| !PERSONAL.contains(&name.as_str()))?;
+        let value = device.attrs.get(name.as_str()).filter(|_| !PERSONAL.contains(&name.as_str()))?;
         Some((name.clone(), value.to_string()))
     };
     let facts = change.get::<FactsRow>(&d.device).unwrap_or_default();
@@ -206,8 +206,8 @@ pub(super) fn opened(change: &mut Change<'_>, id: CaseId, d: &Detection) {
         part: d.component.as_ref().map_or_else(|| part.to_owned(), ToString::to_string),
         severity: d.level.as_ref().map_or(Severity::Minor, |l| l.severity),
         confidence: d.confidence,
-        kind: device.map(|x| x.kind.to_string()).unwrap_or_default(),
-        model: device.map(|x| x.model.to_string()).unwrap_or_default(),
+        kind: device.kind.to_string(),
+        model: device.model.to_string(),
         attributes: settings.attributes.iter().filter_map(attribute).collect(),
         usage: settings.usage.iter().filter_map(usage).collect(),
         event_at: d.event_at,

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::outcome::OutcomeRow;
-use super::rows::{CaseRow, PageRow, Table};
+use super::report::{self, Finding};
+use super::rows::Table;
 use super::{Desk, Record, Reply, pages};
 use crate::domain::{At, CaseId, RuleId, Span, Truth};
 
@@ -190,22 +191,18 @@ pub(super) fn judged(change: &mut Change<'_>, id: CaseId, before: &OutcomeRow, a
                 floor * 100.0
             );
             tally.shadow = Some(Shadow { at: change.now, why: why.clone(), case: id });
-            tell(change, id, &why);
+            let counts = format!("{} of {all}", tally.hits);
+            let finding = Finding {
+                fault: "desk.rule_in_shadow",
+                about: format!("rule {}", after.rule),
+                title: why,
+                evidence: vec![("confirmed", counts), ("version", format!("{:016x}", after.rule_rev))],
+            };
+            change.put(key, tally);
+            return report::tell(change, id, finding);
         }
     }
     change.put(key, tally);
-}
-
-/// Tells a person, with the case at hand; an old page about it must not stand in the way.
-pub(super) fn tell(change: &mut Change<'_>, id: CaseId, why: &str) {
-    let Some(queue) = change.config.default_queue().cloned() else { return };
-    if change.get::<CaseRow>(&id).is_none() {
-        return;
-    }
-    if change.get::<PageRow>(&(id, queue.clone())).is_some_and(|page| page.acked_by.is_some()) {
-        change.delete::<PageRow>((id, queue.clone()));
-    }
-    pages::page(change, id, &queue, why);
 }
 
 /// Why a version of a rule may not act, if the desk has put it into shadow.

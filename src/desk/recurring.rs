@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::TimelineKind;
 use super::change::Change;
 use super::outcome::OutcomeRow;
-use super::quality;
+use super::report::{self, Finding};
 use crate::domain::{At, CaseId, FaultName, Truth};
 
 /// Confirmed cases that are enough to speak of a pattern.
@@ -104,6 +104,12 @@ fn judge(change: &mut Change<'_>, id: CaseId, row: &OutcomeRow, fault: &FaultNam
         rate / baseline
     );
     change.put(key, mark);
-    change.say(id, TimelineKind::Decided, format!("{why}; cases {}", cases.join(", ")), None);
-    quality::tell(change, id, &why);
+    change.say(id, TimelineKind::Decided, why.clone(), None);
+    let finding = Finding {
+        fault: "desk.recurring_fault",
+        about: format!("{fault} with {name} {value}"),
+        title: why,
+        evidence: vec![("cases", cases.join(" "))],
+    };
+    report::tell(change, id, finding);
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::TimelineEntry;
+use super::book::BookingRow;
 use super::erase::ErasedRow;
 use super::merge::GroupRow;
 use super::optout::OptOutRow;
@@ -25,7 +26,7 @@ use super::whereabouts::WhereRow;
 use super::wrong::WrongRow;
 use crate::domain::{
     AdapterName, At, CaseId, Channel, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence,
-    FaultName, GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
+    FaultName, GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, Span, StepId, Value,
 };
 use crate::outbox::{Delivery, Window};
 use crate::playbook::{Held, SourceHash, Until, Via};
@@ -52,6 +53,8 @@ pub(super) struct CaseRow {
     /// A rule was removed in the middle of an episode of it: nobody knows how that goes on.
     pub(super) unwatched: bool,
     pub(super) stale: bool,
+    /// How long it will take to become a breakdown, at the earliest and at the latest, as its rule promises.
+    pub(super) lead: Option<(Span, Span)>,
     /// Device time of the sample that completed the rule.
     pub(super) event_at: At,
     pub(super) opened_at: At,
@@ -518,6 +521,7 @@ tables! {
     whereabouts: DeviceId => WhereRow, b'P';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
+    bookings: (CaseId, StepId) => BookingRow, b'B';
     erased: CustomerId => ErasedRow, b'X';
     outcomes: CaseId => OutcomeRow, b'U';
     tallies: (RuleId, u64) => TallyRow, b'Y';

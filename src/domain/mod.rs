@@ -3,6 +3,7 @@
 //! Nothing here does I/O or reads a clock. A type that two layers exchange is defined here, so that neither layer has
 //! to know the other.
 
+mod booking;
 mod detection;
 mod effect;
 mod guard;
@@ -17,6 +18,7 @@ mod unit;
 mod value;
 mod verdict;
 
+pub use booking::{BookWork, BookingNews, BookingProgress, Invitation, InviteMethod, Slot};
 pub use detection::{Change, Detection, Evidence, Level, Mode, Severity};
 pub use effect::{
     AppProgress, AppWork, CallProgress, CallWork, CommandWork, DispatchWork, Job, JobState, JobUpdate, MailWork, Order,

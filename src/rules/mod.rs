@@ -5,6 +5,7 @@
 //! expr     text of a condition to a tree
 //! check    tree to typed code for one model: names, units, constants; finds the operators
 //! call     the functions that conditions can call, with their types
+//! cost     what rules cost: bytes of state, and time by estimate
 //! info     what can be asked of compiled rules as a whole
 //! limits   schedules, gates and limits of rules
 //! baseline what is usual, by regime: `[rule.baseline.NAME]`
@@ -24,6 +25,7 @@
 mod baseline;
 mod call;
 mod check;
+mod cost;
 pub mod expr;
 mod family;
 mod fleet;
@@ -43,17 +45,19 @@ mod types;
 
 #[cfg(test)]
 pub(crate) use call::functions;
+pub use cost::{ModelCost, RuleCost};
 pub use fleet::Fleet;
 pub use info::RuleInfo;
 pub use load::{load, load_with};
 pub use program::{BUCKETS, Program};
 
-pub(crate) use baseline::{Baseline, FleetBin, Origin, nearest, regime};
+pub(crate) use baseline::{Amount, Baseline, FleetBin, Origin, nearest, regime};
 pub(crate) use check::MAX_STACK;
 pub(crate) use limits::{BAR_WORDS, Bars, Hindrance};
 pub(crate) use program::{
-    Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, MAX_LEVELS, ModelProgram, OnBackfill,
-    OnGap, OpSpec, PEAKS, POINTS, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, Uses, text_value,
+    Answer, Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, MAX_LEVELS, ModelProgram,
+    OnBackfill, OnGap, OpSpec, PEAKS, POINTS, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, Uses,
+    text_value,
 };
 pub(crate) use schedule::{Schedule, Window, zone};
 pub(crate) use tree::{Node, Part};

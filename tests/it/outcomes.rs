@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use forewarn::desk::{Config, Desk, Input, OutcomeView, Reply, RuleQuality};
 use forewarn::domain::{
-    At, CaseId, Change, Device, DeviceId, EpisodeId, FirstContact, Severity, Span, Truth, Verdict, Work,
+    At, CaseId, Change, Device, DeviceId, EpisodeId, FirstContact, Severity, Span, TicketWork, Truth, Verdict, Work,
 };
 
 use super::desk_world::{DEVICE, Odds, World, brake, config, config_with, detection, start};
@@ -259,4 +259,105 @@ fn a_fault_that_recurs_with_one_firmware_is_told_once() {
             assert_eq!(problems(&w), before, "once");
         }
     }
+}
+
+#[test]
+fn a_recurring_fault_becomes_one_ticket_with_its_cases_and_somebody_is_asked() {
+    let config = config(|config| {
+        let mut registry = (*config.registry).clone();
+        let car = registry.devices[&DeviceId::from(DEVICE)].clone();
+        registry.devices = (0..120)
+            .map(|n| {
+                let mut attrs = car.attrs.clone();
+                attrs.insert("lot".into(), if n < 60 { "L7" } else { "L8" }.into());
+                (name(n), Device { id: name(n), attrs, ..car.clone() })
+            })
+            .collect();
+        config.registry = registry.into();
+    });
+    let mut w = World::new(config, Odds::friendly(), 1);
+    let mut cases = Vec::new();
+    for n in 0..22 {
+        let mut d = detection("battery_12v.weak", Severity::Warning, 1, 1, Change::Raised, w.now);
+        d.device = name(n);
+        d.episode = EpisodeId::of(&[d.device.as_str().as_bytes()]);
+        w.tell(Input::Detection(Box::new(d)));
+        let case = w.desk.list(false, 1_000).into_iter().find(|c| c.device == name(n).as_str()).unwrap().id;
+        judge(&mut w, case, truth(Truth::Confirmed));
+        cases.push(case);
+    }
+    w.run(w.now + Span::from_mins(10));
+    let own = w.desk.list(true, 1_000).into_iter().filter(|c| c.fault == "desk.recurring_fault").collect::<Vec<_>>();
+    assert_eq!(own.len(), 1, "{own:?}");
+    assert_eq!(own[0].device, "battery_12v.weak with lot L7");
+    let problems = w.orders.iter().filter_map(|(_, order)| match &order.work {
+        Work::Ticket(TicketWork::Create { title, body, .. }) if order.case == own[0].id => Some((title, body)),
+        _ => None,
+    });
+    let problems: Vec<_> = problems.collect();
+    assert_eq!(problems.len(), 1);
+    let (title, body) = problems[0];
+    assert!(
+        title.contains("recurring fault: battery_12v.weak was confirmed in 20 of 60 devices with lot L7"),
+        "{title}"
+    );
+    assert!(cases[..20].iter().all(|case| body.contains(&case.short())), "{body}");
+    assert!(!body.contains("car-") && !body.contains("Jane"), "{body}");
+    let asked = w.orders.iter().any(|(_, o)| o.case == own[0].id && matches!(o.work, Work::Mail(_)));
+    assert!(asked, "somebody of the queue is asked");
+    assert!(w.desk.outcomes(At::MIN, None, 999).iter().all(|o| o.case != own[0].id), "a finding has no outcome");
+    w.tell(Input::Ack { case: own[0].id, actor: "kim".into() });
+    w.run(w.now + Span::from_mins(10));
+    assert!(w.desk.show(&own[0].id).unwrap().summary.closed_at.is_some(), "{}", w.timeline());
+}
+
+/// What a command of the program prints.
+fn forewarn(world: &super::world::World, line: &str) -> String {
+    let token = world.space.token_file();
+    let mut command = world.command();
+    command.args(line.split(' ')).args(["--url", &world.url(), "--token-file"]).arg(token);
+    let output = command.output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{line}: {text}");
+    text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_say_what_became_of_a_case_and_engineers_read_it() {
+    let mut world = super::world::World::build(1).await;
+    let settings = world.space.settings();
+    let text = std::fs::read_to_string(&settings).unwrap();
+    std::fs::write(&settings, text.replace("scopes = [\"read\"]", "scopes = [\"read\", \"act\"]")).unwrap();
+    world.start("");
+    world.ready().await;
+    let fleet = super::world::Fleet::connect(&world);
+    let car = forewarn::demo::fleet::car_id(0);
+    fleet.say(&car, true, 60.0).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    fleet.say(&car, true, 55.0).await;
+    let cases = world.all_served(&[car], "brake.circuit_loss", std::time::Duration::from_secs(60)).await;
+    let id = &cases[0].id;
+    let said = forewarn(
+        &world,
+        &format!("case outcome {} --truth confirmed --part-replaced hose --csat 5 --cost 120.5", &id[..8]),
+    );
+    assert!(said.contains("taken"), "{said}");
+    let csv = forewarn(&world, "outcomes export");
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let rows: Vec<BTreeMap<String, String>> = reader.deserialize().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 1, "{csv}");
+    let cell = |name: &str| rows[0][name].as_str();
+    assert_eq!((cell("case"), cell("truth"), cell("part_replaced")), (id.as_str(), "confirmed", "hose"));
+    assert_eq!((cell("csat"), cell("cost"), cell("first_contact_by"), cell("family")), ("5", "120.5", "us", "brake"));
+    let lines = forewarn(&world, "outcomes export --format jsonl --since 2020-01-01T00:00:00Z");
+    let json: serde_json::Value = serde_json::from_str(&lines).unwrap();
+    assert_eq!(json["truth"], "confirmed");
+    for personal in ["Jana", "c-0001", "car-0001", "M-FW"] {
+        assert!(!csv.contains(personal) && !lines.contains(personal), "{personal}");
+    }
+    let table = forewarn(&world, "rules");
+    assert!(table.contains("100 %") && table.contains("may act"), "{table}");
+    let shown = forewarn(&world, &format!("case show {id}"));
+    assert!(shown.contains("outcome by api:demo: confirmed"), "{shown}");
+    assert_eq!(world.stop(), Some(0), "{}", world.log());
 }

@@ -305,6 +305,7 @@ fn tow_world(script: impl FnMut(&Order) -> Option<Vec<(i64, Answer)>> + 'static)
         per_day: None,
         capacity: None,
         concurrency: None,
+        workshop: None,
     };
     let config = config_with(&book, |c| {
         c.providers.insert("tow-b".into(), second);
@@ -370,6 +371,7 @@ fn a_truck_that_came_and_could_not_help_is_followed_by_another() {
         per_day: None,
         capacity: None,
         concurrency: None,
+        workshop: None,
     };
     let config = config_with(&book, |c| {
         c.providers.insert("tow-b".into(), second);
@@ -496,7 +498,7 @@ fn every_name_that_a_text_may_use_is_provided() {
     for name in forewarn::playbook::TEXT_NAMES {
         let fields = match name.split('.').next().unwrap() {
             // Of one reader only; their texts are rendered in the other tests.
-            "customer" | "opt_out" | "page" | "action" | "locale" | "link" | "view" => continue,
+            "customer" | "opt_out" | "page" | "action" | "locale" | "link" | "view" | "booking" => continue,
             _ => format!("fields = {{ x = \"{{{{ {name} }}}}\" }}\n"),
         };
         let w = world(&book("service", "", "\"ticket_open\"", &format!("{TICKET}{fields}")));

@@ -195,6 +195,25 @@ const TWILIO: &[Key] = &[
     TIMEOUT,
 ];
 
+const BOOKING: &[Key] = &[
+    need("url", Text, "The address below which /v3/CreateBooking/ lies"),
+    need("merchant", Text, "As the workshop names itself in the protocol"),
+    need("username", Text, "For basic authentication"),
+    key("password", Text, "Better in a file"),
+    key("password_file", Text, "Holds the password"),
+    need("name", Text, "As customers are told"),
+    need("place", Text, "Its address, as customers are told"),
+    key("near", Several(&Text), "Places that it serves: customers from there are sent to it first"),
+    need("hours", Text, "When it works: 08:00-17:00"),
+    key("days", Several(&Word(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"])), "mon to fri unless stated"),
+    key("slot", Duration, "How long an appointment takes; 1h unless stated"),
+    need("tz", Text, "Its time zone: Europe/Berlin"),
+    CA,
+    PRIVATE,
+    INSECURE,
+    TIMEOUT,
+];
+
 const COMMAND: &[Key] =
     &[need("allow", List(&Text), "Topic filters; nothing else is published to, whatever a playbook says")];
 
@@ -212,6 +231,7 @@ const PROVIDER: Shape = Shape::Variant(
         ("twilio-voice", TWILIO),
         ("twilio-sms", TWILIO),
         ("mqtt-command", COMMAND),
+        ("booking-server", BOOKING),
     ],
 );
 

@@ -1,5 +1,6 @@
 //! `[[step]]`: what every step has, and a file for each verb with its keys.
 
+mod book;
 mod command;
 mod correlate;
 mod dispatch;
@@ -9,7 +10,9 @@ mod reach;
 mod reaction;
 mod ticket;
 mod wait;
+mod webhook;
 
+pub use book::{Book, Find, INVITE_SCRIPT, Invite, REMINDER_SCRIPT, Term, Within};
 pub use command::Command;
 pub use correlate::Correlate;
 pub use dispatch::{Deadlines, Dispatch};
@@ -20,6 +23,7 @@ pub use reaction::Reaction;
 pub(super) use reaction::reaction;
 pub use ticket::{Mirror, Ticket};
 pub use wait::WaitFor;
+pub use webhook::Webhook;
 
 use super::load::{MentionOf, Notes, ProviderKind};
 use super::names::{Audience, check_name};
@@ -63,6 +67,10 @@ pub enum Verb {
     WaitFor(WaitFor),
     /// Hand over to a person.
     Human(Human),
+    /// Make an appointment.
+    Book(Box<Book>),
+    /// Tell a system of ours.
+    Webhook(Webhook),
     /// Be stopped from outside.
     Hold(Hold),
     /// Look whether others have the same cause.
@@ -79,7 +87,8 @@ impl Step {
 
 impl Verb {
     /// All verbs as written in files.
-    pub const NAMES: &[&str] = &["reach", "dispatch", "ticket", "command", "wait_for", "human", "hold", "correlate"];
+    pub const NAMES: &[&str] =
+        &["reach", "dispatch", "ticket", "command", "wait_for", "human", "hold", "correlate", "book", "webhook"];
 
     /// As written in files.
     #[must_use]
@@ -93,6 +102,8 @@ impl Verb {
             Self::Human(_) => "human",
             Self::Hold(_) => "hold",
             Self::Correlate(_) => "correlate",
+            Self::Book(_) => "book",
+            Self::Webhook(_) => "webhook",
         }
     }
 }
@@ -122,6 +133,8 @@ pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> 
         Some("human") => human::read(diags, &t, notes).map(Verb::Human),
         Some("hold") => hold::read(diags, &t).map(Verb::Hold),
         Some("correlate") => correlate::read(diags, &t).map(Verb::Correlate),
+        Some("book") => book::read(diags, &t, notes).map(|b| Verb::Book(Box::new(b))),
+        Some("webhook") => webhook::read(diags, &t, notes).map(Verb::Webhook),
         Some(other) => {
             let place = verb_name.as_ref().map(|v| v.place.clone())?;
             let near = did_you_mean(other, Verb::NAMES.iter().copied());
@@ -219,6 +232,11 @@ pub(super) const NAMES: &[&str] = &[
     "fault.safety",
     "storm.count",
     "storm.cause",
+    "fault.score",
+    "fault.horizon.p10",
+    "fault.horizon.p50",
+    "fault.horizon.p90",
+    "booking.state",
     "dispatch.state",
     "dispatch.accepted",
     "dispatch.eta_minutes",

@@ -21,8 +21,12 @@ pub enum Reaction {
     Goto(StepId),
     /// Do it again, at most so many times.
     Again(u32),
-    /// Close the case with this outcome.
+    /// Begin again at a step: it and all that come after it.
+    AgainStep(StepId),
+    /// The case is over, with this outcome.
     Close(Arc<str>),
+    /// Send the invitation anew.
+    Reinvite,
     /// Say this text from now on; of the case of a storm.
     Script(ScriptId),
 }
@@ -46,8 +50,8 @@ pub(super) fn reactions(
     found
 }
 
-/// `next_provider`, `human:queue`, `tell:role`, `goto:step`, `again:1`, `close:outcome`, `script:name`, or the name of a
-/// step.
+/// `next_provider`, `human:queue`, `tell:role`, `goto:step`, `again:1`, `again:step`, `close:outcome`, `reinvite`,
+/// `script:name`, or the name of a step.
 pub(in crate::playbook) fn reaction(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) -> Option<Reaction> {
     let value = text.value.clone();
     let name = |diags: &Diagnostics, offset: usize| -> Text {
@@ -55,6 +59,7 @@ pub(in crate::playbook) fn reaction(diags: &mut Diagnostics, text: &Text, notes:
     };
     let reaction = match value.split_once(':') {
         None if &*value == "next_provider" => Some(Reaction::NextProvider),
+        None if &*value == "reinvite" => Some(Reaction::Reinvite),
         None => {
             notes.mention(MentionOf::Step, text);
             Some(Reaction::Goto(StepId::from(&*value)))
@@ -68,19 +73,23 @@ pub(in crate::playbook) fn reaction(diags: &mut Diagnostics, text: &Text, notes:
             Some(Reaction::Goto(StepId::from(step)))
         }
         Some(("tell", role)) => Some(Reaction::Tell(role.into())),
-        Some(("close", outcome)) if !outcome.trim().is_empty() => Some(Reaction::Close(outcome.trim().into())),
         Some(("script", script)) => {
             notes.mention(MentionOf::Script(vec![Part::Voice, Part::Sms]), &name(diags, 7));
             Some(Reaction::Script(ScriptId::from(script)))
         }
-        Some(("again", n)) => n.parse().ok().map(Reaction::Again),
+        Some(("again", n)) if n.parse::<u32>().is_ok() => n.parse().ok().map(Reaction::Again),
+        Some(("again", step)) => {
+            notes.mention(MentionOf::Step, &name(diags, 6));
+            Some(Reaction::AgainStep(StepId::from(step)))
+        }
+        Some(("close", outcome)) if !outcome.is_empty() => Some(Reaction::Close(outcome.into())),
         Some(_) => None,
     };
     if reaction.is_none() {
-        diags.push(Diagnostic::error("P015", format!("'{value}' is not a reaction")).at(
-            text.place.clone(),
-            "expected next_provider, human:queue, tell:role, goto:step, again:1, close:outcome, script:name or a step",
-        ));
+        diags.push(
+            Diagnostic::error("P015", format!("'{value}' is not a reaction"))
+                .at(text.place.clone(), "expected next_provider, human:queue, tell:role, goto:step, again:1, again:step, close:outcome, reinvite, script:name or a step"),
+        );
     }
     reaction
 }
