@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::TimelineEntry;
 use super::erase::ErasedRow;
+use super::line::PlaceRow;
 use super::optout::OptOutRow;
 use super::reached::ReachedRow;
 use super::rules::RuleRow;
@@ -508,6 +509,7 @@ tables! {
     reached: CustomerId => ReachedRow, b'R';
     wrongs: (DeviceId, EndpointId) => WrongRow, b'W';
     whereabouts: DeviceId => WhereRow, b'P';
+    places: EffectId => PlaceRow, b'L';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
     erased: CustomerId => ErasedRow, b'X';

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::line::{PlaceRow, Rank};
 use super::rows::{AnyRow, CaseRow, EffectRow, EpisodeRow, JobRow, Rows};
 use super::{Error, Record};
-use crate::domain::{At, CaseId, DeviceId, EffectId, EpisodeId};
+use crate::domain::{AdapterName, At, CaseId, DeviceId, EffectId, EpisodeId};
 use crate::playbook::{Playbook, SourceHash, compile_stored};
 
 /// What wakes up.
@@ -27,6 +28,8 @@ pub(super) struct State {
     /// The episodes of a case that have not ended.
     pub(super) open_episodes: BTreeMap<CaseId, BTreeSet<EpisodeId>>,
     pub(super) in_flight: BTreeSet<EffectId>,
+    /// What waits for each provider to take one more, the first first.
+    pub(super) lines: BTreeMap<AdapterName, BTreeSet<(Rank, EffectId)>>,
     pub(super) plans: BTreeMap<SourceHash, Arc<Playbook>>,
 }
 
@@ -67,6 +70,7 @@ impl State {
             AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),
             AnyRow::optouts(key, row) => set(&mut self.rows.optouts, key, row),
             AnyRow::reached(key, row) => set(&mut self.rows.reached, key, row),
+            AnyRow::places(id, row) => self.put_place(id, row),
             AnyRow::whereabouts(key, row) => set(&mut self.rows.whereabouts, key, row),
             AnyRow::wrongs(key, row) => set(&mut self.rows.wrongs, key, row),
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
@@ -116,6 +120,16 @@ impl State {
             self.open_episodes.entry(case).or_default().insert(id);
         }
         set(&mut self.rows.episodes, id, row);
+    }
+
+    fn put_place(&mut self, id: EffectId, row: Option<PlaceRow>) {
+        if let Some(old) = self.rows.places.get(&id) {
+            remove_from(&mut self.lines, &old.adapter, &(old.rank.clone(), id));
+        }
+        if let Some(new) = &row {
+            self.lines.entry(new.adapter.clone()).or_default().insert((new.rank.clone(), id));
+        }
+        set(&mut self.rows.places, id, row);
     }
 
     fn put_job(&mut self, id: EffectId, row: Option<JobRow>) {
