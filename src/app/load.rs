@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::cross;
 use super::secrets::Secrets;
 use super::settings::Settings;
-use crate::channels::ProviderSettings;
+use crate::channels::{BookingSettings, ProviderSettings};
 use crate::desk::Keyring;
-use crate::domain::{AdapterName, Mode, Registry};
+use crate::domain::{AdapterName, FaultName, Mode, Registry, Span};
 use crate::model::{self, CodeTables, Models, RegistryFiles};
 use crate::playbook::{self, Messages, ProviderKind, Surroundings, Verb};
 use crate::rules::{Fleet, Program};
@@ -174,11 +174,12 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
     };
     let playbooks = playbook::load(diags, &playbooks, &surroundings);
     let replies = reply_filters(&playbooks);
+    let providers = providers(diags, &settings);
     let desk = desk::Config {
         playbooks,
         messages,
         registry: registry.clone(),
-        providers: providers(&settings.provider),
+        providers,
         queues: settings.queue.iter().map(|(name, q)| (name.clone(), q.people.clone())).collect(),
         skills: settings
             .queue
@@ -188,11 +189,13 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         settings: settings.desk.clone(),
         contact: settings.contact.clone(),
         guards: program.rules().iter().map(|r| (r.id.clone(), r.guards.clone())).collect(),
+        leads: leads(&program),
         revs: program.rules().iter().filter(|r| r.mode == Mode::Live).map(|r| (r.id.clone(), r.rev)).collect(),
         stop_topic: format!("forewarn/{}/halt", settings.broker.client_id),
         public_url: settings.http.public_url.trim_end_matches('/').to_owned(),
         // Their secret is not needed to check anything, and must not be made by a check.
         links: None,
+        outcomes: settings.outcomes.clone(),
         // Handed in by whoever keeps a store; checks and plays need none.
         keys: Keyring::default(),
     };
@@ -227,14 +230,27 @@ fn kind_of(settings: &ProviderSettings) -> ProviderKind {
         ProviderSettings::TwilioSms(_) => ProviderKind::Sms,
         ProviderSettings::MqttCommand(_) => ProviderKind::Command,
         ProviderSettings::Webhook(_) => ProviderKind::Webhook,
+        ProviderSettings::BookingServer(_) => ProviderKind::Booking,
         ProviderSettings::App(_) => ProviderKind::App,
     }
 }
 
-fn providers(settings: &BTreeMap<AdapterName, ProviderSettings>) -> BTreeMap<AdapterName, desk::Provider> {
-    let provider = |p: &ProviderSettings| {
+fn providers(diags: &mut Diagnostics, settings: &Settings) -> BTreeMap<AdapterName, desk::Provider> {
+    let mut provider = |name: &AdapterName, p: &ProviderSettings| {
         let limits = p.limits();
+        let workshop = match p {
+            ProviderSettings::BookingServer(s) => match workshop(s) {
+                Ok(workshop) => Some(workshop),
+                Err((key, message)) => {
+                    let finding = Diagnostic::error("S037", format!("`provider.{name}.{key}`: {message}"));
+                    diags.push(settings.place(finding, &["provider", name.as_str(), key]));
+                    None
+                }
+            },
+            _ => None,
+        };
         desk::Provider {
+            workshop,
             kind: kind_of(p),
             per_second: limits.per_second,
             per_hour: limits.per_hour,
@@ -242,7 +258,27 @@ fn providers(settings: &BTreeMap<AdapterName, ProviderSettings>) -> BTreeMap<Ada
             concurrency: Some(limits.concurrency),
         }
     };
-    settings.iter().map(|(name, p)| (name.clone(), provider(p))).collect()
+    settings.provider.iter().map(|(name, p)| (name.clone(), provider(name, p))).collect()
+}
+
+fn workshop(s: &BookingSettings) -> Result<desk::Workshop, (&'static str, String)> {
+    let days = s.days.clone().unwrap_or_else(|| ["mon", "tue", "wed", "thu", "fri"].map(str::to_owned).to_vec());
+    let hours = desk::Hours::parse(&s.hours, &days, s.slot.unwrap_or(Span::from_hours(1)), &s.tz)?;
+    let near = s.near.iter().map(|place| place.trim().to_lowercase()).collect();
+    Ok(desk::Workshop { name: s.name.clone(), place: s.place.clone(), near, hours })
+}
+
+/// How long each fault takes to become a breakdown, as its rules promise.
+fn leads(program: &Program) -> BTreeMap<FaultName, (Span, Span)> {
+    let mut leads: BTreeMap<FaultName, (Span, Span)> = BTreeMap::new();
+    for rule in program.rules() {
+        let Some((from, to)) = rule.lead.map(|(from, to)| (Span::from_micros(from), Span::from_micros(to))) else {
+            continue;
+        };
+        let widest = leads.entry(rule.fault.clone()).or_insert((from, to));
+        *widest = (widest.0.min(from), widest.1.max(to));
+    }
+    leads
 }
 
 /// Topic filters on which devices answer the commands of the playbooks.

@@ -251,6 +251,12 @@ fn recover(
             .engine
             .request_births
             .then(|| Arc::new(outside.publisher.clone()) as Arc<dyn Publisher>),
+        outcomes: loaded
+            .settings
+            .outcomes
+            .topic
+            .clone()
+            .map(|topic| (Arc::new(outside.publisher.clone()) as Arc<dyn Publisher>, topic)),
         clock: outside.clock.clone(),
     };
     Ok(tokio::task::block_in_place(|| Daemon::recover(parts))?)

@@ -30,6 +30,8 @@ pub struct Settings {
     pub links: LinksSettings,
     /// Policy of the desk.
     pub desk: desk::Settings,
+    /// What is kept of cases in truth, and what rules must reach.
+    pub outcomes: desk::OutcomeSettings,
     /// The keys of personal data.
     pub privacy: PrivacySettings,
     /// How often people are contacted.
@@ -156,8 +158,10 @@ pub struct EngineSettings {
 }
 
 /// The sections that a settings file may have.
-const SECTIONS: [&str; 12] =
-    ["store", "files", "engine", "broker", "http", "links", "desk", "contact", "privacy", "costs", "provider", "queue"];
+const SECTIONS: [&str; 13] = [
+    "outcomes", "store", "files", "engine", "broker", "http", "links", "desk", "contact", "privacy", "costs",
+    "provider", "queue",
+];
 
 impl Settings {
     /// Reads and merges the file at `path` (already read as `text`) and the environment. Everything wrong is in
@@ -199,6 +203,7 @@ impl Settings {
         let http = sections.read(diags, &["http"]).unwrap_or_default();
         let links = sections.read(diags, &["links"]).unwrap_or_default();
         let desk = sections.read(diags, &["desk"]).unwrap_or_default();
+        let outcomes: desk::OutcomeSettings = sections.read(diags, &["outcomes"]).unwrap_or_default();
         let privacy = sections.read(diags, &["privacy"]).unwrap_or_default();
         let contact = sections.read(diags, &["contact"]).unwrap_or_default();
         let costs = sections.read(diags, &["costs"]).unwrap_or_default();
@@ -214,6 +219,7 @@ impl Settings {
             links,
             desk,
             contact,
+            outcomes,
             privacy,
             costs,
             provider,

@@ -13,8 +13,10 @@
 //! | `ticket-webhook`, `webhook`, `app` | posted again with the same `webhook-id`, which by the protocol is taken in once |
 //! | `dispatch` | posted again with the same `idempotency-key` and body, which by the protocol gives the same job; a cancellation by the job's state |
 //! | `twilio-voice`, `twilio-sms` | list of calls or messages to this number since the first attempt |
+//! | `booking-server` | the bookings of the effect's own user; holds cannot be asked for and end by themselves |
 //! | `mqtt-command` | cannot be asked; the device answers on its own |
 
+mod booking;
 mod command;
 mod dispatch;
 mod http;
@@ -32,7 +34,8 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use settings::{
-    CommandSettings, Limits, MailTls, ProviderSettings, SignedSettings, SmtpSettings, TwilioSettings, ZammadSettings,
+    BookingSettings, CommandSettings, Limits, MailTls, ProviderSettings, SignedSettings, SmtpSettings, TwilioSettings,
+    ZammadSettings,
 };
 
 use crate::domain::Outcome;
@@ -97,6 +100,7 @@ pub fn build(name: &str, settings: &ProviderSettings, deps: &Deps<'_>) -> Result
         ProviderSettings::TwilioVoice(s) => Arc::new(twilio::Voice::new(s, &site)?),
         ProviderSettings::TwilioSms(s) => Arc::new(twilio::Sms::new(s, &site)?),
         ProviderSettings::MqttCommand(s) => Arc::new(command::Commands::new(s, &site)?),
+        ProviderSettings::BookingServer(s) => Arc::new(booking::Workshop::new(s, &site)?),
     })
 }
 

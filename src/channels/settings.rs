@@ -34,6 +34,8 @@ pub enum ProviderSettings {
     MqttCommand(CommandSettings),
     /// A signed JSON POST, for a pager.
     Webhook(SignedSettings),
+    /// Appointments at a workshop with a booking server in the Google shape.
+    BookingServer(BookingSettings),
     /// Messages to the back end of the customers' own app.
     App(SignedSettings),
 }
@@ -261,6 +263,53 @@ provider_table! {
     }
 }
 
+provider_table! {
+    /// `kind = "booking-server"`
+    BookingSettings {
+        /// The address below which `/v3/CreateBooking/` lies.
+        url: String,
+        /// As the workshop names itself in the protocol.
+        merchant: String,
+        /// For basic authentication.
+        username: String,
+        /// For basic authentication.
+        #[serde(default)]
+        password: Option<SecretString>,
+        /// File with the password.
+        #[serde(default)]
+        password_file: Option<PathBuf>,
+        /// As customers are told.
+        name: String,
+        /// Its address, as customers are told.
+        place: String,
+        /// Places that it serves: customers from there are sent to it first.
+        #[serde(default)]
+        near: Vec<String>,
+        /// When it works: `08:00-17:00`.
+        hours: String,
+        /// On which days; `mon` to `fri` unless stated.
+        #[serde(default)]
+        days: Option<Vec<String>>,
+        /// How long an appointment takes; `1h` unless stated.
+        #[serde(default)]
+        slot: Option<Span>,
+        /// Its time zone: `Europe/Berlin`.
+        tz: String,
+        /// PEM file, see [`SmtpSettings::ca_file`].
+        #[serde(default)]
+        ca_file: Option<PathBuf>,
+        /// Allows private and loopback addresses behind a host name.
+        #[serde(default, deserialize_with = "text_or_value")]
+        allow_private: Option<bool>,
+        /// Allows `http://` to another machine.
+        #[serde(default, deserialize_with = "text_or_value")]
+        insecure: Option<bool>,
+        /// For the whole exchange; `10s` unless stated.
+        #[serde(default)]
+        timeout: Option<Span>,
+    }
+}
+
 impl ProviderSettings {
     /// How much it is asked at most.
     #[must_use]
@@ -271,6 +320,7 @@ impl ProviderSettings {
             Self::TicketWebhook(s) | Self::Dispatch(s) | Self::Webhook(s) | Self::App(s) => s.limits(),
             Self::TwilioVoice(s) | Self::TwilioSms(s) => s.limits(),
             Self::MqttCommand(s) => s.limits(),
+            Self::BookingServer(s) => s.limits(),
         }
     }
 
@@ -282,6 +332,7 @@ impl ProviderSettings {
             Self::Zammad(s) => s.insecure,
             Self::TicketWebhook(s) | Self::Dispatch(s) | Self::Webhook(s) | Self::App(s) => s.insecure,
             Self::TwilioVoice(s) | Self::TwilioSms(s) => s.insecure,
+            Self::BookingServer(s) => s.insecure,
             Self::MqttCommand(_) => None,
         };
         flag == Some(true)
@@ -298,6 +349,7 @@ impl ProviderSettings {
             Self::TwilioVoice(_) => "twilio-voice",
             Self::TwilioSms(_) => "twilio-sms",
             Self::MqttCommand(_) => "mqtt-command",
+            Self::BookingServer(_) => "booking-server",
             Self::Webhook(_) => "webhook",
             Self::App(_) => "app",
         }
@@ -362,6 +414,10 @@ mod tests {
             (
                 "twilio-sms",
                 "url = \"https://x\"\naccount_sid = \"AC1\"\ntoken = \"t\"\nfrom = \"MG1\"\nper_second = \"2\"",
+            ),
+            (
+                "booking-server",
+                "url = \"https://b\"\nmerchant = \"m\"\nusername = \"u\"\npassword = \"p\"\nname = \"n\"\nplace = \"p\"\nhours = \"08:00-17:00\"\ntz = \"UTC\"",
             ),
             ("mqtt-command", "allow = [\"fleet/+/cmd\"]\nconcurrency = 1000"),
             ("webhook", "url = \"https://pager\"\nsecret = \"whsec_AAAA\"\ninsecure = \"true\""),

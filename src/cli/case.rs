@@ -9,6 +9,8 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+
+use crate::domain::{At, FirstContact, Truth, Verdict};
 use serde_json::json;
 
 pub(super) use client::Client;
@@ -36,7 +38,7 @@ pub struct Args {
 }
 
 /// What to do with cases.
-#[derive(Debug, Clone, PartialEq, Eq, clap::Subcommand)]
+#[derive(Debug, Clone, PartialEq, clap::Subcommand)]
 pub enum Command {
     /// List open cases, newest first
     List {
@@ -85,6 +87,29 @@ pub enum Command {
         /// Over what: call, sms or email
         #[arg(value_parser = ["call", "sms", "email"])]
         channel: String,
+    },
+    /// Say what became of a case in truth, or correct it; what is not given stays as it was
+    Outcome {
+        /// Id of the case, or its first 4 or more characters; the full id of one that is forgotten
+        id: String,
+        /// confirmed, no_fault_found, customer_denied or unknown
+        #[arg(long)]
+        truth: Option<Truth>,
+        /// Which part was replaced
+        #[arg(long, value_name = "PART")]
+        part_replaced: Option<String>,
+        /// How content the customer is, 1 to 5
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=5))]
+        csat: Option<u8>,
+        /// Who got in touch first: us or customer
+        #[arg(long, value_name = "WHO")]
+        first_contact_by: Option<FirstContact>,
+        /// When the device failed, such as 2026-11-22T08:00:00Z: what lead time is measured to
+        #[arg(long, value_name = "TIME")]
+        failed_at: Option<At>,
+        /// What it cost, in the unit of [costs]
+        #[arg(long)]
+        cost: Option<f64>,
     },
     /// Let the cases go on that the breaker of a rule holds
     /// Stop everything that is not yet under way, of all cases or of one; people in danger are still told
@@ -260,6 +285,17 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
             client.post(&switch(case.as_deref()), Some(json!({ "stop": Stop::Off, "reason": reason }))).await?
         }
         Command::Stops => client.get(&["stop"], &[]).await?,
+        Command::Outcome { id, truth, part_replaced, csat, first_contact_by, failed_at, cost } => {
+            let verdict = Verdict {
+                truth: *truth,
+                part_replaced: part_replaced.clone(),
+                csat: *csat,
+                first_contact_by: *first_contact_by,
+                failed_at: *failed_at,
+                cost: *cost,
+            };
+            client.post(&["cases", id, "outcome"], Some(serde_json::json!(verdict))).await?
+        }
         Command::ReleaseRule { rule } => client.post(&["rules", rule, "release"], None).await?,
     };
     if args.json {
@@ -283,6 +319,7 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         }
         Command::Resume { .. } => "What has waited goes on within 15 seconds.\n".to_owned(),
         Command::Stops => render_switches(&client.read::<Switches>(&text)?.switches, style),
+        Command::Outcome { .. } => format!("Outcome of case {} taken.\n", client.read::<Done>(&text)?.short),
         Command::ReleaseRule { rule } => format!("Rule {rule} may act; what it holds goes on.\n"),
     })
 }

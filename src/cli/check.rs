@@ -1,5 +1,7 @@
 //! `forewarn check`: everything that is wrong or odd in the settings and the files they name, at once, without
-//! starting anything.
+//! starting anything; and what the rules will cost (R300).
+
+mod cost;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
@@ -7,6 +9,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use self::cost::Costs;
 use crate::app::{self, Loaded};
 use crate::domain::Mode;
 use crate::source::{Diagnostic, Diagnostics, Place, Weight};
@@ -45,16 +48,20 @@ pub fn run(args: &Args, out: &mut impl Write) -> io::Result<bool> {
         Err(other) => return Err(io::Error::other(other)),
     };
     let (errors, warnings) = diags.counts();
+    let costs = loaded.as_ref().map(Costs::of);
     match args.format {
-        Format::Human => human(&diags, loaded.as_ref(), out)?,
-        Format::Json => json(&diags, out)?,
-        Format::Github => github(&diags, out)?,
+        Format::Human => human(&diags, loaded.as_ref(), costs.as_ref(), out)?,
+        Format::Json => json(&diags, costs.as_ref(), out)?,
+        Format::Github => github(&diags, costs.as_ref(), out)?,
     }
     Ok(errors == 0 && (warnings == 0 || !args.strict))
 }
 
-fn human(diags: &Diagnostics, loaded: Option<&Loaded>, out: &mut impl Write) -> io::Result<()> {
+fn human(diags: &Diagnostics, loaded: Option<&Loaded>, costs: Option<&Costs>, out: &mut impl Write) -> io::Result<()> {
     write!(out, "{}", diags.render(io::stdout().is_terminal()))?;
+    if let Some(costs) = costs {
+        costs.table(out)?;
+    }
     if let Some(loaded) = loaded {
         writeln!(out, "{}", inventory(loaded))?;
     }
@@ -137,32 +144,38 @@ fn finding<'a>(diags: &'a Diagnostics, d: &'a Diagnostic) -> Finding<'a> {
     }
 }
 
-fn json(diags: &Diagnostics, out: &mut impl Write) -> io::Result<()> {
+fn json(diags: &Diagnostics, costs: Option<&Costs>, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Report<'a> {
         errors: usize,
         warnings: usize,
         findings: Vec<Finding<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        costs: Option<&'a Costs>,
     }
     let (errors, warnings) = diags.counts();
     let findings = diags.list().iter().map(|d| finding(diags, d)).collect();
-    serde_json::to_writer_pretty(&mut *out, &Report { errors, warnings, findings })?;
+    serde_json::to_writer_pretty(&mut *out, &Report { errors, warnings, findings, costs })?;
     writeln!(out)
 }
 
 /// Workflow commands as GitHub reads them: `%`, line ends and, in properties, `:` and `,` are escaped.
-fn github(diags: &Diagnostics, out: &mut impl Write) -> io::Result<()> {
+fn github(diags: &Diagnostics, costs: Option<&Costs>, out: &mut impl Write) -> io::Result<()> {
     let text = |s: &str| s.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |s: &str| text(s).replace(':', "%3A").replace(',', "%2C");
+    let at = |place: &Place, label: &str| {
+        let s = spot(diags, place, label);
+        let file = property(s.file);
+        format!("file={file},line={},endLine={},col={},endColumn={},", s.line, s.end_line, s.column, s.end_column)
+    };
     for d in diags.list() {
         let level = if d.weight == Weight::Note { "notice" } else { word(d.weight) };
-        let place = d.place.as_ref().map_or_else(String::new, |(place, label)| {
-            let s = spot(diags, place, label);
-            let file = property(s.file);
-            format!("file={file},line={},endLine={},col={},endColumn={},", s.line, s.end_line, s.column, s.end_column)
-        });
+        let place = d.place.as_ref().map_or_else(String::new, |(place, label)| at(place, label));
         let hint = d.hint.as_ref().map_or_else(String::new, |h| format!("\n{h}"));
         writeln!(out, "::{level} {place}title={}::{}{}", property(d.code), text(&d.message), text(&hint))?;
+    }
+    for row in costs.iter().flat_map(|costs| &costs.rules) {
+        writeln!(out, "::notice {}title=R300::{}", at(&row.cost.place, ""), text(&row.note()))?;
     }
     Ok(())
 }

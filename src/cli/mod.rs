@@ -8,6 +8,7 @@ pub mod customer;
 pub mod demo;
 pub mod explain;
 pub mod fit;
+pub mod outcomes;
 pub mod reload;
 pub mod replay;
 pub mod schema;
@@ -67,6 +68,10 @@ enum Command {
     Fit(fit::Args),
     /// Show and handle cases of a running daemon
     Case(case::Args),
+    /// What became of cases, for product engineering
+    Outcomes(outcomes::Args),
+    /// How good the rules are: precision and lead time by outcomes, and which are in shadow
+    Rules(outcomes::RulesArgs),
     /// The rights of a customer: export everything that is stored of them, or erase it
     Customer(customer::Args),
     /// Publish a recording to a broker
@@ -111,6 +116,8 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => looked_back(reload::run(&args, &mut stdout().lock())),
         Command::Fit(args) => looked_back(fit::run(&args)),
         Command::Case(args) => case(&args),
+        Command::Outcomes(args) => asked(on_runtime(outcomes::run(&args, &mut stdout()))),
+        Command::Rules(args) => asked(on_runtime(outcomes::rules(&args, &mut stdout()))),
         Command::Customer(args) => customer(&args),
         Command::Replay(args) => on_runtime(replay::run(args, app::clock())).unwrap_or_else(|code| code),
         #[cfg(feature = "demo")]
@@ -174,7 +181,11 @@ fn looked_back(done: Result<(), backtest::Error>) -> ExitCode {
 }
 
 fn case(args: &case::Args) -> ExitCode {
-    match on_runtime(case::run(args)) {
+    asked(on_runtime(case::run(args)))
+}
+
+fn asked(done: Result<Result<(), case::Error>, ExitCode>) -> ExitCode {
+    match done {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => complain(&error, error.hint(), error.exit_code()),
         Err(code) => code,

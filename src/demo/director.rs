@@ -65,6 +65,7 @@ pub async fn play(options: &Options, screen: &Screen, stop: impl Future<Output =
         tow: sandbox.tow.url(),
         phone: sandbox.phone.url(),
         app: sandbox.app.url(),
+        workshop: sandbox.workshop.url(),
     };
     let space = Workspace::create(options.cars, &to, &secrets, options.keep)?;
     screen.say(&headline(options, &to, &space));
@@ -131,6 +132,7 @@ fn sandbox_settings(secrets: &Secrets) -> SandboxSettings {
             hurry: 0.25,
         },
         app: (secrets.app.clone(), Duration::from_secs(1)),
+        workshop: secrets.workshop.clone(),
     }
 }
 
@@ -270,6 +272,8 @@ impl Director<'_> {
             | Sighting::Pressed { to, .. }
             | Sighting::CallEnded { to, .. }
             | Sighting::Sms { to, .. } => by_phone(to),
+            // The play has no appointment.
+            Sighting::Appointment { .. } => String::new(),
             Sighting::Push { to, .. } | Sighting::Tapped { to, .. } => by_app(to),
             Sighting::Mail { to, .. } if *to == self.owner_mail => self.battery.clone(),
             Sighting::Mail { .. } => String::new(),

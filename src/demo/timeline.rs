@@ -92,6 +92,7 @@ pub fn sentence(sighting: &Sighting) -> String {
         Sighting::Heard { to, text, .. } => format!("phone {to} hears: '{text}'"),
         Sighting::Pressed { to, digit } => format!("phone {to}: presses {digit}"),
         Sighting::CallEnded { to, status } => format!("phone {to}: call ended ({status})"),
+        Sighting::Appointment { booking, start_at } => format!("workshop books {booking} for {start_at}"),
         Sighting::Push { to, title } => format!("app of {to} shows: '{title}'"),
         Sighting::Tapped { to, choice } => format!("app of {to}: taps {choice}"),
         Sighting::Sms { to, body } => format!("text to {to}: '{body}'"),

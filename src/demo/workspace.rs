@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use super::{Error, registry};
+use super::{Error, registry, sandbox};
 
 /// `config/` as it was when this binary was built.
 static CONFIG: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/config");
@@ -31,6 +31,8 @@ pub struct Secrets {
     pub phone: String,
     /// `whsec_…`
     pub app: String,
+    /// Of the workshop's booking server.
+    pub workshop: String,
     /// Of the daemon's own API.
     pub api: String,
 }
@@ -51,6 +53,7 @@ impl Secrets {
             desk: word()?,
             tow: webhook()?,
             app: webhook()?,
+            workshop: word()?,
             account: format!("AC{hex}"),
             phone: word()?,
             api: format!("fwt_{}", word()?),
@@ -75,6 +78,8 @@ pub struct Addresses {
     pub phone: String,
     /// URL.
     pub app: String,
+    /// Base URL.
+    pub workshop: String,
 }
 
 /// A directory with settings that the daemon can be started with. Removed when dropped, unless kept.
@@ -160,6 +165,12 @@ impl Workspace {
             ("FOREWARN__PROVIDER__TEXT__TOKEN", secrets.phone.clone()),
             ("FOREWARN__PROVIDER__APP__URL", to.app.clone()),
             ("FOREWARN__PROVIDER__APP__SECRET", secrets.app.clone()),
+            ("FOREWARN__PROVIDER__WORKSHOP__URL", to.workshop.clone()),
+            ("FOREWARN__PROVIDER__WORKSHOP__USERNAME", sandbox::USER.to_owned()),
+            ("FOREWARN__PROVIDER__WORKSHOP__PASSWORD", secrets.workshop.clone()),
+            // Nobody is behind the parts system either: the play has no such case.
+            ("FOREWARN__PROVIDER__PARTS__URL", "http://127.0.0.1:9/".to_owned()),
+            ("FOREWARN__PROVIDER__PARTS__SECRET", secrets.tow.clone()),
             // Nobody is behind the pager: the demo must do without a person.
             ("FOREWARN__PROVIDER__PAGER__URL", "http://127.0.0.1:9/".to_owned()),
             ("FOREWARN__PROVIDER__PAGER__SECRET", secrets.tow.clone()),
@@ -212,6 +223,7 @@ mod tests {
             tow: at(5),
             phone: at(6),
             app: at(7),
+            workshop: at(8),
         }
     }
 

@@ -10,7 +10,7 @@ use super::talk::MessageView;
 use super::waits::WaitView;
 use crate::domain::{
     At, CaseId, Channel, CustomerId, Detection, DeviceId, EffectId, EndpointId, Link, Order, Outcome, Purpose, Receipt,
-    RuleId, Said, Sender, Severity, Stop, Value,
+    RuleId, Said, Sender, Severity, Stop, Value, Verdict,
 };
 
 /// Everything that can happen to the desk. Each input gives at most one record of the desk log.
@@ -77,6 +77,15 @@ pub enum Input {
         rule: RuleId,
         /// Who.
         actor: String,
+    },
+    /// Somebody says what became of a case in truth, or corrects it: `POST /api/v1/cases/{id}/outcome` and callbacks.
+    Judge {
+        /// Which case; it may have been closed and forgotten long ago.
+        case: CaseId,
+        /// What they say.
+        verdict: Verdict,
+        /// Who: `api:<token>`, `provider:<name>`.
+        by: String,
     },
     /// A customer is to be erased: `POST /api/v1/customers/{id}/erase`.
     Erase {
@@ -184,6 +193,8 @@ pub struct Step {
     pub watch: Vec<(DeviceId, Watch)>,
     /// Latched episodes that a person has ended: for the journal of the engine, which ends them.
     pub releases: Vec<(DeviceId, RuleId)>,
+    /// Outcomes as they now are, for whoever wants to hear of them.
+    pub outcomes: Vec<super::OutcomeView>,
     /// Keys of customers to be destroyed or made once the record is durable, before the reply.
     pub keys: Vec<KeyChange>,
     /// The answer to whoever asked.

@@ -6,7 +6,7 @@
 
 use super::change::Change;
 use super::rows::{BreakerRow, CaseRow, HoldRow, PageRow, Why};
-use super::{Reply, TimelineKind, hold, pages, rules};
+use super::{Reply, TimelineKind, hold, pages, quality, rules};
 use crate::domain::{Breaker, CaseId, Device, QueueName, RuleId};
 
 type Key = (RuleId, String);
@@ -76,7 +76,7 @@ pub(super) fn release(change: &mut Change<'_>, rule: &RuleId, actor: &str) -> Re
     let tripped: Vec<(Key, BreakerRow)> =
         of_rule.filter(|(_, row)| row.tripped).map(|(key, row)| (key.clone(), row.clone())).collect();
     if tripped.is_empty() {
-        return rules::allow(change, rule, actor);
+        return quality::release(change, rule, actor).unwrap_or_else(|| rules::allow(change, rule, actor));
     }
     change.because(format!("api:{actor}"), format!("released the held cases of rule {rule}"));
     for (key, row) in tripped {

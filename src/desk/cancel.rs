@@ -3,7 +3,7 @@
 use super::change::Change;
 use super::goals::{self, Wake};
 use super::rows::{CaseRow, GoalState, StepRow, StepState, TicketRow};
-use super::{TimelineKind, case, dispatch, pages, reach, talk};
+use super::{TimelineKind, book, case, dispatch, outcome, pages, reach, talk};
 use crate::domain::{CaseId, StepId};
 use crate::playbook::{Compensation, Held, Mirror, Playbook};
 
@@ -35,6 +35,7 @@ pub(super) fn watch(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: 
 
 /// Undoes everything that the playbook knows how to undo.
 pub(super) fn all_is_well(change: &mut Change<'_>, id: CaseId, reason: &str) {
+    outcome::denied(change, id);
     let plan = change.get::<CaseRow>(&id).and_then(|c| change.plan(&c));
     let mut actions: Vec<Compensation> = Vec::new();
     for action in plan.iter().flat_map(|p| &p.cancels).flat_map(|c| &c.actions) {
@@ -71,6 +72,7 @@ fn back_out(change: &mut Change<'_>, id: CaseId, actions: &[Compensation], reaso
                 let name = format!("undo {index}");
                 reach::announce(change, id, &name, role, script.as_str(), true);
             }
+            Compensation::BookCancel(step) => book::cancel_step(change, id, step, reason),
             Compensation::TicketNote(text) => super::ticket::note(change, id, text),
         }
     }
@@ -78,6 +80,7 @@ fn back_out(change: &mut Change<'_>, id: CaseId, actions: &[Compensation], reaso
     for (_, job) in change.jobs(id) {
         dispatch::cancel_step(change, id, &job.step);
     }
+    book::cancel_all(change, id, reason);
 }
 
 /// Whether everything that was to be undone is undone, or a person knows that it is not.
@@ -85,5 +88,5 @@ pub(super) fn is_finished(change: &Change<'_>, id: CaseId) -> bool {
     let jobs_done = change.jobs(id).iter().all(|(_, j)| dispatch::is_over(change, j));
     let told = change.steps(id).iter().all(|(_, s): &(StepId, StepRow)| !s.state.is_live());
     let noted = change.of_case::<TicketRow, _>(id, StepId::from("")).iter().all(|(_, t)| t.note.is_none());
-    jobs_done && told && noted
+    jobs_done && book::is_settled(change, id) && told && noted
 }

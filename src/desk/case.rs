@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::book::BookingRow;
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{
     BudgetKey, BudgetRow, CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow,
     StepState, TicketRow,
 };
-use super::{Reply, TimelineKind, goals, hold, latch, pages, position, rules, stop, talk, ticket};
+use super::{Reply, TimelineKind, goals, hold, latch, outcome, pages, position, quality, rules, stop, talk, ticket};
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
@@ -63,6 +64,12 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
     Reply::Done
 }
 
+/// Opens a case, or joins one, for a finding of the desk's own. `false`: no playbook takes it.
+pub(super) fn report(change: &mut Change<'_>, d: &Detection) -> bool {
+    let plan = matching(change, d);
+    plan.is_some_and(|plan| open_or_join(change, d, &plan).is_some())
+}
+
 /// Why a detection is recorded and nothing is done.
 fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
     if d.mode != Mode::Live {
@@ -70,6 +77,9 @@ fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
     }
     if d.historical {
         return Some("made of backfilled data".to_owned());
+    }
+    if let Some(why) = quality::why_not(change, &d.rule, d.rule_rev) {
+        return Some(why);
     }
     if rules::waits(change, &d.rule) {
         return Some(format!("rule {} is new and waits for a person: forewarn case release-rule {}", d.rule, d.rule));
@@ -80,7 +90,10 @@ fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
 fn matching(change: &Change<'_>, d: &Detection) -> Option<Arc<Playbook>> {
     let severity = d.level.as_ref()?.severity;
     let kind = change.config.registry.devices.get(&d.device).map(|x| x.kind.clone());
-    let fits = |p: &&Arc<Playbook>| p.matches.takes(&d.fault, severity, d.confidence, kind.as_deref());
+    let p10 = change.config.leads.get(&d.fault).map(|(from, _)| *from);
+    let fits = |p: &&Arc<Playbook>| {
+        p.matches.takes(&d.fault, severity, d.confidence, kind.as_deref()) && p.matches.takes_horizon(p10)
+    };
     let books = change.config.playbooks.iter().filter(fits);
     books.max_by(|a, b| a.case.priority.cmp(&b.case.priority).then(b.id.cmp(&a.id))).cloned()
 }
@@ -100,6 +113,7 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
         }
         Some((id, row)) if row.closed_at.is_some_and(|at| change.now.since(at) < plan.case.reopen) => {
             reopen(change, id, row, fresh, key, d);
+            outcome::opened(change, id, d);
             hold::begin(change, id, d);
             Some(id)
         }
@@ -108,6 +122,7 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
             fresh.key = key;
             keep_plan(change, plan);
             change.put(id, fresh);
+            outcome::opened(change, id, d);
             let text = format!("{}: {} ({})", d.device, d.title, severity_of(d));
             change.say(id, TimelineKind::Measured, text, None);
             let text = format!("case opened, playbook {} version {}", plan.id, plan.version);
@@ -141,6 +156,7 @@ fn new_row(change: &Change<'_>, d: &Detection, plan: &Playbook) -> CaseRow {
         cleared_at: None,
         unwatched: false,
         stale: false,
+        lead: change.config.leads.get(&d.fault).copied(),
         event_at: d.event_at,
         opened_at: now,
         closed_at: None,
@@ -180,6 +196,9 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
     }
     for (queue, _) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
         change.delete::<PageRow>((id, queue));
+    }
+    for (step, _) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
+        change.delete::<BookingRow>((id, step));
     }
     open_tickets(change, id);
     talk::plan_runs_again(change, id);
@@ -295,7 +314,14 @@ pub(super) fn facts(
 pub(super) fn acknowledged(change: &mut Change<'_>, id: CaseId, actor: &str) -> Reply {
     match change.get::<CaseRow>(&id) {
         None => Reply::NotFound,
-        Some(row) if !row.is_open() => Reply::Refused("the case is closed".to_owned()),
+        // People may have been asked about it all the same.
+        Some(row) if !row.is_open() && !pages::waits(change, id) => Reply::Refused("the case is closed".to_owned()),
+        Some(row) if !row.is_open() => {
+            change.because(format!("api:{actor}"), "acknowledged");
+            pages::acknowledge(change, id, actor);
+            change.touched.insert(id);
+            Reply::Done
+        }
         Some(_) => {
             change.because(format!("api:{actor}"), "acknowledged");
             take_over(change, id, actor);
@@ -333,15 +359,15 @@ pub(super) fn closed_by_person(change: &mut Change<'_>, id: CaseId, actor: &str,
 }
 
 /// Ends a case: nothing that is not sent yet will be sent, the tickets are closed.
-pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
+pub(super) fn close(change: &mut Change<'_>, id: CaseId, how: &str) {
     let Some(mut row) = change.get::<CaseRow>(&id).filter(CaseRow::is_open) else { return };
     row.closed_at = Some(change.now);
-    row.outcome = Some(outcome.to_owned());
+    row.outcome = Some(how.to_owned());
     row.react_by_at = None;
     for goal in row.goals.iter_mut().filter(|g| !g.state.is_settled()) {
         goal.state = GoalState::Waived;
     }
-    change.put(id, row);
+    change.put(id, row.clone());
     for (step, mut row) in change.steps(id) {
         if row.state.is_live() && row.adhoc.as_ref().is_none_or(|a| !a.compensation) {
             row.state = StepState::Cancelled;
@@ -349,13 +375,14 @@ pub(super) fn close(change: &mut Change<'_>, id: CaseId, outcome: &str) {
         }
     }
     latch::release(change, id);
+    outcome::closed(change, id, &row);
     hold::closed(change, id);
     talk::answered(change, id);
     stop::closed(change, id);
-    pages::acknowledge(change, id, outcome);
+    pages::acknowledge(change, id, how);
     drop_waiting(change, id);
-    change.say(id, TimelineKind::Decided, format!("case closed: {outcome}"), None);
-    ticket::close_all(change, id, outcome);
+    change.say(id, TimelineKind::Decided, format!("case closed: {how}"), None);
+    ticket::close_all(change, id, how);
 }
 
 /// Takes back everything of a case that waits to be sent and does not undo or document.
@@ -372,6 +399,9 @@ pub(super) fn drop_waiting(change: &mut Change<'_>, id: CaseId) {
 pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
     change.because("timer", "a closed case is over its retention");
     let Some(row) = change.get::<CaseRow>(&id) else { return };
+    for (step, _) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
+        change.delete::<BookingRow>((id, step));
+    }
     for (step, _) in change.steps(id) {
         change.delete::<StepRow>((id, step));
     }

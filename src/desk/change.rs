@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::rows::{CaseRow, EffectRow, EpisodeRow, JobRow, Pending, StepRow, Table};
 use super::state::{State, Timer};
-use super::{Config, KeyChange, Record, TimelineEntry, TimelineKind};
+use super::{Config, KeyChange, OutcomeView, Record, TimelineEntry, TimelineKind};
 use crate::domain::{At, CaseId, DeviceId, EffectId, EpisodeId, Order, RuleId, StepId};
 use crate::playbook::{Mirror, Playbook};
 
@@ -18,6 +18,8 @@ pub(super) struct Change<'a> {
     pub(super) orders: Vec<Order>,
     /// Latched episodes that may end.
     pub(super) releases: Vec<(DeviceId, RuleId)>,
+    /// Outcomes that were said, to be told to others.
+    pub(super) outcomes: Vec<OutcomeView>,
     /// Keys to destroy or make.
     pub(super) keys: Vec<KeyChange>,
     /// Cases to look at before the step ends.
@@ -35,6 +37,7 @@ impl<'a> Change<'a> {
             pending: Pending::default(),
             orders: Vec::new(),
             releases: Vec::new(),
+            outcomes: Vec::new(),
             keys: Vec::new(),
             touched: BTreeSet::new(),
             actor: String::new(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
-use super::{Provider, TimelineKind, caps, line, news, optout, reached, stop, wrong};
+use super::{Provider, TimelineKind, book, caps, line, news, optout, reached, stop, wrong};
 use crate::domain::{AdapterName, At, EffectId, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
 use crate::playbook::QuietHours;
@@ -84,7 +84,7 @@ fn send(change: &mut Change<'_>, id: EffectId, mut row: EffectRow) {
             spend(change, &row);
             reached::note(change, id, &row);
             let (case, text) = (row.case, sent_line(&row));
-            let quiet = row.delivery.kind == Kind::DispatchStatus || row.delivery.kind == Kind::TicketNote;
+            let quiet = matches!(row.delivery.kind, Kind::DispatchStatus | Kind::TicketNote | Kind::BookStatus);
             change.put(id, row);
             change.orders.push(order);
             if !quiet {
@@ -110,6 +110,10 @@ fn sent_line(row: &EffectRow) -> String {
         Kind::TicketClose => "ticket: close",
         Kind::DispatchRequest => "dispatch: request",
         Kind::DispatchCancel => "dispatch: cancel",
+        Kind::BookSearch => "booking: which times are free?",
+        Kind::BookHold => "booking: keep a time",
+        Kind::BookCreate => "booking: book",
+        Kind::BookCancel => "booking: cancel",
         other => other.as_str(),
     };
     let whom = match &row.target {
@@ -137,7 +141,7 @@ pub(super) fn spend(change: &mut Change<'_>, row: &EffectRow) {
 /// Whether it may be sent, but for the limits of its provider.
 fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
     let Some(case) = change.get::<CaseRow>(&row.case) else { return Gate::Drop("its case is gone".to_owned()) };
-    if let Some(why) = obsolete(change, &case, row) {
+    if let Some(why) = obsolete(change, &case, id, row) {
         return Gate::Drop(why);
     }
     if let Some(why) = stop::holds(change, row) {
@@ -156,10 +160,10 @@ fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
 }
 
 /// Whether what was planned is still to be done.
-fn obsolete(change: &Change<'_>, case: &CaseRow, row: &EffectRow) -> Option<String> {
+fn obsolete(change: &Change<'_>, case: &CaseRow, id: EffectId, row: &EffectRow) -> Option<String> {
     let step = change.get::<StepRow>(&(row.case, row.step.clone()));
     let ended = step.is_some_and(|s| matches!(s.state, StepState::Done | StepState::Cancelled));
-    if ended && row.delivery.kind.is_contact() {
+    if ended && row.delivery.kind.is_contact() && !book::is_invitation(change, id, row) {
         return Some("it is not needed any more".to_owned());
     }
     if row.compensation {
@@ -199,6 +203,13 @@ fn contact_gate(
         return Gate::Drop("no consent for this purpose and channel".to_owned());
     }
     let Some(plan) = change.plan(case) else { return Gate::Drop("its playbook cannot be read".to_owned()) };
+    if book::is_looking(change, row) {
+        return Gate::Wait(change.now + Span::from_secs(10), "free times are being looked for".to_owned());
+    }
+    // The answer to what the customer has asked for just now is no contact of ours.
+    if book::is_invitation(change, id, row) {
+        return Gate::Open;
+    }
     let quiet = plan.policy.quiet_hours == QuietHours::Respect && row.delivery.purpose != Purpose::Safety;
     if let Some(at) = change.config.settings.quiet_hours.free_at(change.now, &customer.tz).filter(|_| quiet) {
         return Gate::Wait(at, "quiet hours of the recipient".to_owned());

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::book::Workshop;
 use super::caps::{self, Cap};
 use super::link::Links;
 use super::quiet::QuietWindow;
 use super::route::Skills;
 use super::seal::Keyring;
-use crate::domain::{AdapterName, Guards, QueueName, Registry, RuleId, Span};
+use crate::domain::{AdapterName, FaultName, Guards, QueueName, Registry, RuleId, Span};
 use crate::playbook::{Messages, Part, Playbook, ProviderKind};
 use crate::source::{Diagnostic, Diagnostics};
 
@@ -119,6 +120,8 @@ pub struct Provider {
     pub per_day: Option<u32>,
     /// Attempts at the same time; kept by the dispatcher.
     pub concurrency: Option<u32>,
+    /// One that takes appointments.
+    pub workshop: Option<Workshop>,
 }
 
 impl Provider {
@@ -167,6 +170,8 @@ pub struct Config {
     pub contact: Contact,
     /// What is looked at before a case of a rule acts; rules that ask for nothing need not be named.
     pub guards: BTreeMap<RuleId, Guards>,
+    /// How long faults take to become breakdowns, at the earliest and at the latest, as their rules promise (`lead`).
+    pub leads: BTreeMap<FaultName, (Span, Span)>,
     /// The rules in force, by version.
     pub revs: BTreeMap<RuleId, u64>,
     /// The topic whose messages turn the stop switch of everything.
@@ -175,6 +180,8 @@ pub struct Config {
     pub public_url: String,
     /// What one-time links are made of; without it no text can carry one.
     pub links: Option<Links>,
+    /// `[outcomes]`.
+    pub outcomes: super::OutcomeSettings,
     /// What personal data is sealed with.
     pub keys: Keyring,
 }

@@ -23,9 +23,10 @@ fn of_step(state: &State, verb: &Verb, row: &StepRow) -> Option<At> {
             let human = r.ladder.iter().find(|rung| matches!(rung.via, Via::Human(_)));
             human.map(|rung| row.started_at + rung.at).or(row.deadline_at)
         }
-        Verb::Dispatch(_) | Verb::Ticket(_) => effect,
+        Verb::Dispatch(_) | Verb::Ticket(_) | Verb::Webhook(_) => effect,
         Verb::Command(_) => row.deadline_at.or(effect).or(Some(row.started_at + GUARD_PATIENCE)),
-        Verb::WaitFor(w) => Some(row.started_at + w.within),
-        Verb::Human(_) => None,
+        Verb::WaitFor(w) => row.deadline_at.or(Some(row.started_at + w.within.span)),
+        // Until then times are kept; what comes after that is another appointment.
+        Verb::Human(_) | Verb::Book(_) => None,
     }
 }

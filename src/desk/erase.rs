@@ -14,6 +14,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
+use super::optout::OptOutRow;
+use super::reached::ReachedRow;
 use super::rows::{CaseRow, Table};
 use super::state::State;
 use super::{Config, Desk, KeyChange, Record, Reply};
@@ -47,6 +49,12 @@ pub(super) fn erase(change: &mut Change<'_>, customer: &CustomerId, force: bool,
     change.because(format!("api:{actor}"), format!("erased the customer {customer}{forced}"));
     change.put(customer.clone(), ErasedRow { at: change.now, by: actor.to_owned() });
     change.keys.push(KeyChange::Destroy(customer.clone()));
+    let mine = |owner: &CustomerId| owner == customer;
+    let opted = change.base.rows.optouts.iter().filter(|(_, row)| mine(&row.customer));
+    for key in opted.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+        change.delete::<OptOutRow>(key);
+    }
+    change.delete::<ReachedRow>(customer.clone());
     for id in open {
         change.say(id, super::TimelineKind::Decided, format!("{actor} has had the customer {customer} erased"), None);
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::change::Change;
 use super::quiet::zone_of;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, StepState, TicketRow};
-use super::{position, whereabouts};
+use super::{book, position, whereabouts};
 use crate::domain::{At, CaseId, Customer, Device, JobState, Span, StepId, Value};
 use crate::playbook::Facts;
 
@@ -93,6 +93,11 @@ impl Facts for CaseFacts<'_, '_> {
             "fault.level" => Value::from(self.case.level.as_str()),
             "fault.severity" => Value::from(self.case.severity.as_str()),
             "fault.confidence" => Value::from(self.case.confidence),
+            "fault.score" => score(self.case),
+            "fault.horizon.p10" => seconds(horizon(self.case, 10)),
+            "fault.horizon.p50" => seconds(horizon(self.case, 50)),
+            "fault.horizon.p90" => seconds(horizon(self.case, 90)),
+            "booking.state" => Value::from(book::word_of(self.change, self.id)),
             "dispatch.state" => self.job.as_ref().map_or(Value::Unknown, |j| Value::from(job_word(j.state))),
             "dispatch.accepted" => Value::Bool(self.job.as_ref().is_some_and(|j| is_promised(j.state))),
             "dispatch.eta_minutes" => {
@@ -147,6 +152,29 @@ impl Facts for CaseFacts<'_, '_> {
             _ => return Value::Unknown,
         })
     }
+}
+
+/// How much of the fault is there, from 0 (it has cleared) to 1; unknown while the device says nothing of it.
+fn score(case: &CaseRow) -> Value {
+    match (case.cleared_at, case.stale) {
+        (Some(_), _) => Value::from(0.0),
+        (None, true) => Value::Unknown,
+        (None, false) => Value::from(case.confidence),
+    }
+}
+
+/// How long the fault takes to become a breakdown: the ends and the middle of what its rule promises.
+pub(super) fn horizon(case: &CaseRow, percent: u8) -> Option<Span> {
+    let (from, to) = case.lead?;
+    Some(match percent {
+        0..=10 => from,
+        11..=89 => Span::from_micros(from.as_micros().midpoint(to.as_micros())),
+        _ => to,
+    })
+}
+
+fn seconds(span: Option<Span>) -> Value {
+    span.map_or(Value::Unknown, |s| Value::from(s.as_secs_f64()))
 }
 
 /// For whom a text is.
@@ -206,6 +234,7 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
             "part": { "id": part, "name": part_name },
         },
         "dispatch": dispatch(change, id, now, &clock),
+        "booking": book::facts(change, id, &zone),
     });
     if let Reader::Customer(customer) = reader {
         root["customer"] = json!({ "name": &*customer.name, "locale": &*customer.locale });

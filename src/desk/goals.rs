@@ -6,7 +6,10 @@ use super::change::Change;
 use super::facts::CaseFacts;
 use super::hold::Leave;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
-use super::{TimelineKind, cancel, case, command, dispatch, hold, latch, pages, reach, route, talk, ticket, wait};
+use super::{
+    TimelineKind, book, cancel, case, command, dispatch, hold, latch, pages, reach, route, sla, talk, ticket, wait,
+    webhook,
+};
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
 use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
 
@@ -35,6 +38,10 @@ pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
         cancel::watch(change, id, &plan, &mut wake);
         start_steps(change, id, &plan, leave);
         drive_steps(change, id, &plan, leave, &mut wake);
+    }
+    book::upkeep(change, id, &mut wake);
+    if row.is_open() && row.backing_out.is_none() {
+        sla::watch(change, id, &plan, &mut wake);
     }
     dispatch::upkeep(change, id, &mut wake);
     ticket::upkeep(change, id);
@@ -106,6 +113,8 @@ fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, row: StepRow, wake: &
         Verb::Ticket(t) => ticket::drive(change, id, step, t, row),
         Verb::Command(c) => command::drive(change, id, step, c, row, wake),
         Verb::WaitFor(w) => wait::drive(change, id, step, w, row, wake),
+        Verb::Book(b) => book::drive(change, id, step, b, row),
+        Verb::Webhook(w) => webhook::drive(change, id, step, w, row),
         Verb::Human(h) => {
             pages::page(change, id, &h.queue, &format!("its plan asks for a person (step {})", step.id));
             let page = change.get::<PageRow>(&(id, h.queue.clone()));
@@ -206,12 +215,17 @@ fn set_goal(change: &mut Change<'_>, id: CaseId, goal: &GoalName, state: GoalSta
     true
 }
 
-/// Carries out a reaction of a playbook. `NextProvider`, `Tell` and `Again` are their steps' own business.
+/// Carries out a reaction of a playbook. What is not carried out here is the steps' own business.
 pub(super) fn react(change: &mut Change<'_>, id: CaseId, reaction: &Reaction, reason: &str) {
     match reaction {
         Reaction::Human(queue) => pages::page(change, id, queue, reason),
         Reaction::Goto(step) => call_step(change, id, step),
-        Reaction::NextProvider | Reaction::Tell(_) | Reaction::Again(_) => {}
+        Reaction::Close(outcome) => case::close(change, id, outcome),
+        Reaction::NextProvider
+        | Reaction::Tell(_)
+        | Reaction::Again(_)
+        | Reaction::AgainStep(_)
+        | Reaction::Reinvite => {}
     }
 }
 
@@ -241,7 +255,8 @@ pub(super) fn named_queue(plan: &Playbook) -> Option<QueueName> {
         Verb::Dispatch(d) => d.otherwise.as_ref().and_then(of).or_else(|| d.on.values().find_map(of)),
         Verb::Command(c) => c.on.values().find_map(of),
         Verb::WaitFor(w) => of(&w.otherwise),
-        Verb::Ticket(_) => None,
+        Verb::Book(b) => b.on.values().find_map(of),
+        Verb::Ticket(_) | Verb::Webhook(_) => None,
     })
 }
 
@@ -296,7 +311,8 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     }
     let Some(case) = change.get::<CaseRow>(&id) else { return };
     let settled = case.goals.iter().all(|g| g.state.is_settled()) && !latch::holds(change, id);
-    if settled && !held && !talk::waits(change, id) && !under_way(&change.jobs(id)) && !telling(change, id) {
+    let busy = under_way(&change.jobs(id)) || book::under_way(change, id) || telling(change, id);
+    if settled && !held && !talk::waits(change, id) && !busy {
         case::close(change, id, "served");
     }
     // Nothing waits for ever: an open case without any other wake-up is looked at again.

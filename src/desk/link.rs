@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{Desk, Reply, news, optout, order, whereabouts};
+use super::{Desk, Reply, book, news, optout, order, whereabouts};
 use crate::domain::{At, Link, PageKind};
 use crate::playbook::Part;
 use crate::wire::link::{self, Key};
@@ -42,6 +42,7 @@ pub struct LinkPage {
 fn view(change: &Change<'_>, link: &Link, row: &EffectRow, case: &CaseRow) -> Json {
     match link.kind {
         PageKind::Answer => answer(change, link, row, case),
+        PageKind::Choose => choose(change, row, case),
         PageKind::Unsubscribe => optout::view(change, row),
         PageKind::Where => whereabouts::view(change, link, row, case),
     }
@@ -51,6 +52,7 @@ fn view(change: &Change<'_>, link: &Link, row: &EffectRow, case: &CaseRow) -> Js
 fn act(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) -> Reply {
     match link.kind {
         PageKind::Answer => answered(change, link, row, form),
+        PageKind::Choose => chosen(change, link, row, form),
         PageKind::Unsubscribe => optout::posted(change, link, row, form),
         PageKind::Where => whereabouts::posted(change, link, row, form),
     }
@@ -122,10 +124,35 @@ fn answered(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) 
         Some("9") => '9',
         _ => return Reply::Refused("the form says nothing that is known".to_owned()),
     };
+    if book::asks(change, row) {
+        return Reply::Refused("this message asks for a choice".to_owned());
+    }
     let Some(case) = change.get::<CaseRow>(&row.case) else { return Reply::NotFound };
     let before = change.get::<ContactRow>(&link.effect).and_then(|c| key_of(&c.result));
     if counts(&case, row) && before != Some(digit) {
         news::answered_with(change, link.effect, row, digit, "tap");
     }
+    Reply::Done
+}
+
+/// `view.answer`: the number of the time that was chosen, `call` or `none`. The times themselves are `booking.offers`.
+fn choose(change: &Change<'_>, row: &EffectRow, case: &CaseRow) -> Json {
+    let said = book::said(change, row.case);
+    let booked = matches!(book::word_of(change, row.case), "confirmed" | "reminded" | "changed_by_provider");
+    let state = match said {
+        _ if booked => "done",
+        Some(_) => "done",
+        None if counts(case, row) => "open",
+        None => "over",
+    };
+    json!({ "state": state, "answer": said, "open": counts(case, row) })
+}
+
+fn chosen(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) -> Reply {
+    let Some(choice) = form.get("choice").and_then(|c| book::Choice::parse(c)) else {
+        return Reply::Refused("the form says nothing that is known".to_owned());
+    };
+    // A time that has gone meanwhile is not on the page that is shown next.
+    book::choose(change, link.effect, row, choice, "tap");
     Reply::Done
 }

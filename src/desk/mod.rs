@@ -11,6 +11,7 @@
 //! - I3: an effect has one attempt in flight at most, and only effects in flight have orders.
 
 mod api;
+mod book;
 mod breaker;
 mod cancel;
 mod caps;
@@ -36,18 +37,23 @@ mod news;
 mod notes;
 mod optout;
 mod order;
+mod outcome;
 mod pages;
 mod plan;
 mod position;
+mod quality;
 mod quiet;
 mod reach;
 mod reached;
 mod record;
+mod recurring;
+mod report;
 mod route;
 mod rows;
 mod rules;
 mod seal;
 mod settle;
+mod sla;
 mod speech;
 mod standing;
 mod state;
@@ -57,6 +63,7 @@ mod ticket;
 mod view;
 mod wait;
 mod waits;
+mod webhook;
 mod whereabouts;
 mod wrong;
 
@@ -66,12 +73,15 @@ pub use api::{
     Act, CaseSummary, CaseView, EffectView, GoalView, Input, KeyChange, Reply, Speech, SpeechThen, Step, SwitchView,
     TimelineEntry, TimelineKind, Watch,
 };
+pub use book::{Hours, Workshop};
 pub use caps::{Cap, Whose};
 pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings};
 pub use history::History;
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use optout::OptOutView;
+pub use outcome::{Floor, OutcomeView, PERSONAL, Settings as OutcomeSettings};
+pub use quality::RuleQuality;
 pub use quiet::QuietWindow;
 pub use record::Record;
 pub use route::Skills;
@@ -147,8 +157,9 @@ impl Desk {
         let watch = settle::watches(&change);
         let releases = std::mem::take(&mut change.releases);
         let keys = std::mem::take(&mut change.keys);
+        let outcomes = std::mem::take(&mut change.outcomes);
         let (record, orders) = change.finish();
-        Step { record, orders, watch, releases, keys, reply }
+        Step { record, orders, watch, releases, keys, outcomes, reply }
     }
 
     /// Takes over what a record changed; the same way live and when the state is rebuilt from the log.

@@ -4,7 +4,7 @@ use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
 use super::speech::CHOICES;
 use super::{
-    Reply, TimelineKind, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, rules, speech,
+    Reply, TimelineKind, book, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, rules, speech,
     ticket, wrong,
 };
 use crate::domain::{
@@ -47,6 +47,10 @@ pub(super) fn receipt(change: &mut Change<'_>, receipt: &Receipt) -> Reply {
             dispatch::update(change, request, receipt.seq, update);
             change.touched.insert(row.case);
         }
+        ReceiptKind::Booking { news } => {
+            happened(change, receipt.effect, &Event::Receipt(receipt));
+            book::news(change, receipt.effect, &row, news);
+        }
         ReceiptKind::Command { ok, detail } => {
             if !ok && row.text.is_none() {
                 row.text = Some(detail.chars().take(200).collect());
@@ -69,6 +73,9 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
     let page = matches!(row.target, Target::Person { .. });
     if !page && matches!(digit, '7' | '8') {
         return not_me(change, receipt.effect, row, digit);
+    }
+    if !page && book::asks(change, row) {
+        return choice(change, receipt, row, digit);
     }
     let known = if page { digit == '1' } else { CHOICES.iter().any(|(c, ..)| *c == digit) };
     if !known {
@@ -97,6 +104,20 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
             }
             speech::all_well(change, row)
         }
+        _ => speech::thanks(change, row),
+    })
+}
+
+/// The called person has picked one of the times that were read out.
+fn choice(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
+    let picked = book::Choice::parse(&digit.to_string());
+    let taken = picked.is_some_and(|c| book::choose(change, receipt.effect, row, c, "key"));
+    if !taken {
+        return Reply::Speech(speech::present(change, receipt.effect, row, 1));
+    }
+    happened(change, receipt.effect, &Event::Receipt(receipt));
+    Reply::Speech(match picked {
+        Some(book::Choice::Call) => speech::connect(change, row),
         _ => speech::thanks(change, row),
     })
 }
@@ -242,7 +263,15 @@ fn taken(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
             let text = format!("{} taken by {}", row.delivery.kind.as_str(), row.adapter);
             change.say(row.case, TimelineKind::Answered, text, Some(id));
         }
-        Kind::Call | Kind::TicketNote | Kind::TicketClose | Kind::DispatchStatus => {}
+        Kind::Call
+        | Kind::TicketNote
+        | Kind::TicketClose
+        | Kind::DispatchStatus
+        | Kind::BookSearch
+        | Kind::BookHold
+        | Kind::BookCreate
+        | Kind::BookCancel
+        | Kind::BookStatus => {}
     }
 }
 
@@ -284,7 +313,8 @@ fn lost(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<'_
     trouble(change, row.case, id, &text);
     // A dead letter is a person's business, not a table nobody reads. (Pages are repeated by their queue.)
     let article = matches!(d.kind, Kind::TicketNote | Kind::TicketClose | Kind::TicketCreate);
-    if !page && (d.state == State::Dead || article) && d.kind != Kind::DispatchRequest {
+    let next = matches!(d.kind, Kind::DispatchRequest | Kind::BookSearch | Kind::BookHold | Kind::BookCreate);
+    if !page && (d.state == State::Dead || article) && !next {
         goals::page_default(change, row.case, &text);
     }
 }
@@ -293,7 +323,8 @@ fn still_in_doubt(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
     let text = format!("{}, and nobody can tell", doubt_line(row));
     trouble(change, row.case, id, &text);
     // Contacts go on by their ladder; an order is never repeated blindly: a person has to look.
-    if !row.delivery.kind.is_contact() {
+    // A hold ends by itself.
+    if !row.delivery.kind.is_contact() && row.delivery.kind != Kind::BookHold {
         goals::page_default(change, row.case, &text);
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow, JobRow, PageRow, Target};
-use super::{Person, speech, talk};
+use super::{Person, book, speech, talk};
 use crate::domain::{
     AppWork, CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind,
     Purpose, SmsWork, Span, TicketWork, WebhookWork, Work,
@@ -37,7 +37,10 @@ pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask
         Kind::DispatchCancel => Work::Dispatch(DispatchWork::Cancel { job: maker.about()? }),
         Kind::DispatchStatus => Work::Dispatch(DispatchWork::Status { job: maker.about()? }),
         Kind::Command => maker.command()?,
-        Kind::Webhook => maker.webhook(),
+        Kind::Webhook => maker.webhook()?,
+        Kind::BookSearch | Kind::BookHold | Kind::BookCreate | Kind::BookCancel | Kind::BookStatus => {
+            Work::Book(book::work(change, id, row)?)
+        }
         Kind::AppPush => maker.app()?,
     };
     Ok(Order {
@@ -147,7 +150,9 @@ impl Maker<'_, '_> {
         let (_, html) = self.render(Part::Html, &facts)?;
         let person = person(self.change, self.row).and_then(|p| p.name.clone());
         let to_name = customer(self.change, self.row).map(|c| c.name.to_string()).or(person).unwrap_or_default();
+        let invitation = book::invitation(self.change, self.id, self.row, &subject)?;
         Ok(Work::Mail(MailWork {
+            invitation,
             to_name,
             to: self.address()?,
             subject,
@@ -274,8 +279,14 @@ impl Maker<'_, '_> {
         Ok(Work::Command(CommandWork { topic, payload, expires_at }))
     }
 
-    fn webhook(&self) -> Work {
+    fn webhook(&self) -> Result<Work, String> {
         let facts = self.facts(true);
+        let plan = self.change.plan(self.case);
+        if let Some(Verb::Webhook(w)) = plan.as_ref().and_then(|p| p.step(&self.row.step)).map(|s| &s.verb) {
+            let text = w.body.render(&facts).map_err(|e| format!("body: {e}"))?;
+            let body = serde_json::from_str(&text).map_err(|e| format!("the body is not JSON: {e}"))?;
+            return Ok(Work::Webhook(WebhookWork { body }));
+        }
         let body = json!({
             "case": self.row.case.to_string(),
             "short": self.row.case.short(),
@@ -287,6 +298,6 @@ impl Maker<'_, '_> {
             "reason": facts["page"]["reason"],
             "url": facts["case"]["url"],
         });
-        Work::Webhook(WebhookWork { body })
+        Ok(Work::Webhook(WebhookWork { body }))
     }
 }

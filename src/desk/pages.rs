@@ -72,6 +72,11 @@ pub(super) fn is_asked(change: &Change<'_>, row: &EffectRow) -> bool {
     change.get::<PageRow>(&(row.case, queue.clone())).is_some_and(|p| p.acked_by.is_none())
 }
 
+/// Whether people are being asked.
+pub(super) fn waits(change: &Change<'_>, id: CaseId) -> bool {
+    change.of_case::<PageRow, _>(id, QueueName::from("")).iter().any(|(_, page)| page.acked_by.is_none())
+}
+
 pub(super) fn drive(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     for (queue, mut row) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
         if row.acked_by.is_some() {

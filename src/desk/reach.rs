@@ -7,7 +7,7 @@ use super::change::Change;
 use super::goals::{self, Wake};
 use super::plan::Effect;
 use super::rows::{AdhocReach, EffectRow, RungRow, RungState, StepRow, StepState, Target};
-use super::{TimelineKind, pages, wrong};
+use super::{TimelineKind, book, pages, wrong};
 use crate::domain::{
     At, CaseId, Customer, CustomerId, EffectId, Endpoint, EndpointId, EndpointKind, GoalName, Role, ScriptId, Span,
     StepId,
@@ -105,11 +105,14 @@ fn waiting(due_at: At) -> RungRow {
 
 /// What shows that they were told, if anything does.
 fn proof(change: &Change<'_>, id: CaseId, step: &StepId, reach: &Reach, row: &StepRow) -> Option<String> {
+    if reach.until == Until::AnsweredChoice {
+        return book::said(change, id).map(|said| format!("answer {said}"));
+    }
     if let Some(key) = row.confirmed {
         return Some(format!("key {key}"));
     }
     let shows = |e: &EffectRow| match (reach.until, e.delivery.kind) {
-        (Until::HumanConfirmed, _) => e.delivery.state == State::Confirmed,
+        (Until::HumanConfirmed | Until::AnsweredChoice, _) => e.delivery.state == State::Confirmed,
         // Nothing better than "taken" is known of a mail.
         (Until::Accepted, _) | (Until::Delivered, Kind::Mail) => e.delivery.state.is_taken(),
         (Until::Delivered, _) => matches!(e.delivery.state, State::Delivered | State::Confirmed),

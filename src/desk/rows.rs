@@ -9,10 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::TimelineEntry;
+use super::book::BookingRow;
 use super::erase::ErasedRow;
 use super::line::PlaceRow;
 use super::optout::OptOutRow;
+use super::outcome::OutcomeRow;
+use super::quality::TallyRow;
 use super::reached::ReachedRow;
+use super::recurring::{MarkRow, Signature};
 use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
@@ -21,7 +25,7 @@ use super::whereabouts::WhereRow;
 use super::wrong::WrongRow;
 use crate::domain::{
     AdapterName, At, CaseId, Channel, Component, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, Evidence,
-    FaultName, GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, StepId, Value,
+    FaultName, GoalName, JobState, PlaybookId, QueueName, Role, RuleId, ScriptId, Severity, Span, StepId, Value,
 };
 use crate::outbox::{Delivery, Window};
 use crate::playbook::{Held, SourceHash, Until, Via};
@@ -48,6 +52,8 @@ pub(super) struct CaseRow {
     /// A rule was removed in the middle of an episode of it: nobody knows how that goes on.
     pub(super) unwatched: bool,
     pub(super) stale: bool,
+    /// How long it will take to become a breakdown, at the earliest and at the latest, as its rule promises.
+    pub(super) lead: Option<(Span, Span)>,
     /// Device time of the sample that completed the rule.
     pub(super) event_at: At,
     pub(super) opened_at: At,
@@ -512,14 +518,19 @@ tables! {
     places: EffectId => PlaceRow, b'L';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
+    bookings: (CaseId, StepId) => BookingRow, b'B';
     erased: CustomerId => ErasedRow, b'X';
+    outcomes: CaseId => OutcomeRow, b'U';
+    tallies: (RuleId, u64) => TallyRow, b'Y';
+    marks: Signature => MarkRow, b'Z';
 }
 
 impl Rows {
     /// Everything that is sealed.
     pub(super) fn sealed(&self) -> Vec<&Sealed> {
         let positions = self.facts.values().filter_map(|f| f.position.as_ref());
-        self.jobs.values().map(|j| &j.body).chain(positions).collect()
+        let words = self.messages.values().map(|m| &m.body);
+        self.jobs.values().map(|j| &j.body).chain(words).chain(positions).collect()
     }
 }
 

@@ -120,6 +120,13 @@ impl Keyring {
         &self.erased
     }
 
+    /// A name for something of a customer's that links rows and says nothing to whoever lacks the key: a keyed hash. Once
+    /// the key is destroyed, nobody can tell any more whose it was.
+    pub(super) fn pseudonym(&self, owner: &CustomerId, of: &str) -> Option<String> {
+        let key = self.customers.get(owner)?.derived("forewarn 2026-11 pseudonym of a customer");
+        Some(blake3::keyed_hash(&key, of.as_bytes()).to_hex().as_str()[..16].to_owned())
+    }
+
     /// Seals a value for the place where it will stand (`job/<effect>`); nobody's, and a customer's without a key, with
     /// the key of the house.
     pub(super) fn seal<T: Serialize>(&self, owner: Option<&CustomerId>, place: String, value: &T) -> Sealed {

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use super::rows::{CaseRow, EffectRow};
 use super::state::Timer;
-use super::{Act, Input, Reply, Watch, breaker, case, claim, erase, goals, link, news, optout, speech, stop, talk};
+use super::{
+    Act, Input, Reply, Watch, breaker, case, claim, erase, goals, link, news, optout, outcome, speech, stop, talk,
+};
 use crate::domain::DeviceId;
 
 /// Timers handled in one step; the rest is due at once in the next.
@@ -24,6 +26,7 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Ack { case, actor } => case::acknowledged(change, case, &actor),
         Input::Close { case, actor, reason } => case::closed_by_person(change, case, &actor, &reason),
         Input::Release { rule, actor } => breaker::release(change, &rule, &actor),
+        Input::Judge { case, verdict, by } => outcome::judged(change, case, verdict, &by),
         Input::Erase { customer, force, actor } => erase::erase(change, &customer, force, &actor),
         Input::Readmit { customer, actor } => erase::readmit(change, &customer, &actor),
         Input::Said(said) => talk::heard(change, &said),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::line::{PlaceRow, Rank};
+use super::outcome::OutcomeRow;
 use super::rows::{AnyRow, CaseRow, EffectRow, EpisodeRow, JobRow, Rows};
 use super::{Error, Record};
 use crate::domain::{AdapterName, At, CaseId, DeviceId, EffectId, EpisodeId};
@@ -30,6 +31,7 @@ pub(super) struct State {
     pub(super) in_flight: BTreeSet<EffectId>,
     /// What waits for each provider to take one more, the first first.
     pub(super) lines: BTreeMap<AdapterName, BTreeSet<(Rank, EffectId)>>,
+    pub(super) outcomes_by_time: BTreeSet<(At, CaseId)>,
     pub(super) plans: BTreeMap<SourceHash, Arc<Playbook>>,
 }
 
@@ -65,6 +67,9 @@ impl State {
             AnyRow::latches(key, row) => set(&mut self.rows.latches, key, row),
             AnyRow::holds(key, row) => set(&mut self.rows.holds, key, row),
             AnyRow::breakers(key, row) => set(&mut self.rows.breakers, key, row),
+            AnyRow::outcomes(id, row) => self.put_outcome(id, row),
+            AnyRow::tallies(key, row) => set(&mut self.rows.tallies, key, row),
+            AnyRow::marks(key, row) => set(&mut self.rows.marks, key, row),
             AnyRow::erased(id, row) => set(&mut self.rows.erased, id, row),
             AnyRow::messages(key, row) => set(&mut self.rows.messages, key, row),
             AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),
@@ -74,6 +79,7 @@ impl State {
             AnyRow::whereabouts(key, row) => set(&mut self.rows.whereabouts, key, row),
             AnyRow::wrongs(key, row) => set(&mut self.rows.wrongs, key, row),
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
+            AnyRow::bookings(key, row) => set(&mut self.rows.bookings, key, row),
             AnyRow::rules(key, row) => set(&mut self.rows.rules, key, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
         }
@@ -130,6 +136,14 @@ impl State {
             self.lines.entry(new.adapter.clone()).or_default().insert((new.rank.clone(), id));
         }
         set(&mut self.rows.places, id, row);
+    }
+
+    fn put_outcome(&mut self, id: CaseId, row: Option<OutcomeRow>) {
+        if let Some(old) = self.rows.outcomes.get(&id) {
+            self.outcomes_by_time.remove(&(old.opened_at, id));
+        }
+        self.outcomes_by_time.extend(row.as_ref().map(|new| (new.opened_at, id)));
+        set(&mut self.rows.outcomes, id, row);
     }
 
     fn put_job(&mut self, id: EffectId, row: Option<JobRow>) {

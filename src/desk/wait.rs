@@ -1,5 +1,6 @@
 //! `wait_for`: the telemetry, not the paperwork, says that it is over.
 
+use super::book;
 use super::change::Change;
 use super::goals::{self, Wake};
 use super::rows::{CaseRow, GoalState, StepRow};
@@ -13,7 +14,7 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, w: &WaitFo
         return goals::done(change, id, &step.id, row, step.goal.as_ref(), "telemetry");
     }
     wake.at(at);
-    let deadline = row.started_at + w.within;
+    let deadline = w.within.ends_at(row.started_at, book::start_at(change, id));
     row.deadline_at = Some(deadline);
     let late = change.now >= deadline && !row.late;
     row.late |= late;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterName, At, CaseId, EffectId, Span};
+use super::{AdapterName, At, BookWork, BookingNews, CaseId, EffectId, Invitation, Span};
 
 /// Why a person is contacted: picks the consent, quiet-hour and unknown-outcome rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,6 +66,8 @@ pub enum Work {
     Command(CommandWork),
     /// A signed JSON POST.
     Webhook(WebhookWork),
+    /// An appointment.
+    Book(BookWork),
     /// A message in the customer's own app.
     App(AppWork),
 }
@@ -87,6 +89,8 @@ pub struct MailWork {
     pub locale: String,
     /// `Auto-Submitted: auto-generated`, and no unsubscribe header on safety mail.
     pub purpose: Purpose,
+    /// An appointment for the calendar.
+    pub invitation: Option<Invitation>,
     /// Where one POST ends mails like this (RFC 8058); never on safety mail.
     pub unsubscribe: Option<String>,
     /// Where answers go: an address of the case.
@@ -307,6 +311,11 @@ pub enum ReceiptKind {
     Dispatch {
         /// The state, with what came along.
         update: JobUpdate,
+    },
+    /// What a workshop says of an appointment.
+    Booking {
+        /// What it says.
+        news: BookingNews,
     },
     /// The device answered a command.
     Command {

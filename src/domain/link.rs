@@ -33,6 +33,8 @@ macro_rules! pages {
 pages! {
     /// Say that a message was understood, ask for a call, or say that all is well: the keys 1, 2 and 9 of a call.
     Answer = b'a', "answer";
+    /// Choose one of the times that are offered, ask for a call, or decline.
+    Choose = b'c', "choose";
     /// No more messages of this kind over this channel, or again.
     Unsubscribe = b'u', "unsubscribe";
     /// Send where the device is.

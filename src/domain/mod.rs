@@ -3,6 +3,7 @@
 //! Nothing here does I/O or reads a clock. A type that two layers exchange is defined here, so that neither layer has
 //! to know the other.
 
+mod booking;
 mod detection;
 mod effect;
 mod guard;
@@ -15,7 +16,9 @@ mod shard;
 mod time;
 mod unit;
 mod value;
+mod verdict;
 
+pub use booking::{BookWork, BookingNews, BookingProgress, Invitation, InviteMethod, Slot};
 pub use detection::{Change, Detection, Evidence, Level, Mode, Severity};
 pub use effect::{
     AppProgress, AppWork, CallProgress, CallWork, CommandWork, DispatchWork, Job, JobState, JobUpdate, MailWork, Order,
@@ -35,3 +38,4 @@ pub use shard::{SHARDS, shard_of};
 pub use time::{At, ParseSpanError, Span};
 pub use unit::{Dimension, Unit};
 pub use value::Value;
+pub use verdict::{FirstContact, Truth, Verdict};

@@ -169,6 +169,6 @@ pub(super) async fn resolve(app: &App, id: Result<Path<String>, PathRejection>) 
         .hint("give more characters of the id"))
 }
 
-fn no_such_case() -> Problem {
+pub(super) fn no_such_case() -> Problem {
     Problem::not_found("there is no such case", "GET /api/v1/cases?closed=true lists them")
 }

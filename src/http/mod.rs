@@ -22,6 +22,9 @@
 //! | `GET /api/v1/opt-outs` | token, scope `read` | who does not want to be contacted, over what |
 //! | `POST /api/v1/opt-outs` | token, scope `act` | enters or lifts one |
 //! | `POST /api/v1/cases/{id}/ack` | token, scope `ack` | done |
+//! | `POST /api/v1/cases/{id}/outcome` | token, scope `act` | done; body as [`Verdict`](crate::domain::Verdict) |
+//! | `POST /outcome/{case}` | signed (Standard Webhooks) | 200 once durable; the same body |
+//! | `GET /api/v1/outcomes?since=&after=&limit=`, `GET /api/v1/rules` | token, scope `read` | outcomes; how good rules are |
 //! | `GET /api/v1/customers/{id}`, `POST …/erase`, `POST …/readmit` | token, scope `privacy` | everything stored of a person; done |
 //! | `POST /api/v1/cases/{id}/close` | token, scope `act` | done; body `{"reason": "…"}` |
 //!
@@ -40,6 +43,7 @@ mod link;
 mod lookup;
 mod metrics;
 mod opt_outs;
+mod outcome;
 mod probes;
 mod problem;
 mod router;

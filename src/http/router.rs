@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{act, api, app, customer, dispatch, explain, inbound, link, lookup, opt_outs, probes, twilio};
+use super::{act, api, app, customer, dispatch, explain, inbound, link, lookup, opt_outs, outcome, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -45,6 +45,10 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/cases/{id}/stop", post(act::stop_case))
         .route("/api/v1/stop", get(act::switches).post(act::stop))
         .route("/api/v1/rules/{rule}/release", post(api::release))
+        .route("/outcome/{case}", post(outcome::callback))
+        .route("/api/v1/cases/{id}/outcome", post(outcome::judge))
+        .route("/api/v1/outcomes", get(outcome::list))
+        .route("/api/v1/rules", get(outcome::rules))
         .route("/api/v1/customers/{id}", get(customer::dossier))
         .route("/api/v1/customers/{id}/erase", post(customer::erase))
         .route("/api/v1/customers/{id}/readmit", post(customer::readmit))

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Plan, back_off, plan_for};
 use crate::domain::{
-    AppProgress, At, CallProgress, EffectId, JobState, Outcome, Purpose, Receipt, ReceiptKind, SmsProgress, Span,
+    AppProgress, At, BookingNews, CallProgress, EffectId, JobState, Outcome, Purpose, Receipt, ReceiptKind,
+    SmsProgress, Span,
 };
 
 /// Where an effect stands.
@@ -523,6 +524,8 @@ fn reported(what: &ReceiptKind) -> (State, bool, News) {
             JobState::Declined | JobState::NoProvider => LOST,
             _ => (State::Delivered, false, News::Delivered),
         },
+        ReceiptKind::Booking { news: BookingNews::Gone } => LOST,
+        ReceiptKind::Booking { .. } => (State::Delivered, false, News::Delivered),
         ReceiptKind::Command { ok: true, .. } => (State::Confirmed, false, News::Confirmed),
         ReceiptKind::Command { ok: false, .. } => LOST,
     }

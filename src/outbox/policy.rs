@@ -29,6 +29,16 @@ pub enum Kind {
     Command,
     /// A signed POST; the receiver knows repetitions by its id.
     Webhook,
+    /// Asks a workshop for free times; changes nothing.
+    BookSearch,
+    /// Has a time kept for a while. Ends by itself, and is never asked for twice.
+    BookHold,
+    /// Books.
+    BookCreate,
+    /// Takes a booking back; the workshop knows repetitions by its name.
+    BookCancel,
+    /// Asks how a booking stands; changes nothing.
+    BookStatus,
     /// A message in the customer's app.
     AppPush,
 }
@@ -45,6 +55,7 @@ impl Kind {
             Self::DispatchRequest | Self::DispatchCancel | Self::DispatchStatus => "dispatch",
             Self::Command => "command",
             Self::Webhook => "webhook",
+            Self::BookSearch | Self::BookHold | Self::BookCreate | Self::BookCancel | Self::BookStatus => "booking",
             Self::AppPush => "app_push",
         }
     }
@@ -70,7 +81,15 @@ impl Kind {
     /// May be sent again although the first may have arrived.
     #[must_use]
     pub fn is_harmless(self) -> bool {
-        matches!(self, Self::DispatchStatus | Self::DispatchCancel | Self::Webhook)
+        matches!(
+            self,
+            Self::DispatchStatus
+                | Self::DispatchCancel
+                | Self::Webhook
+                | Self::BookSearch
+                | Self::BookCancel
+                | Self::BookStatus
+        )
     }
 }
 
@@ -100,9 +119,15 @@ pub fn plan_for(kind: Kind, purpose: Purpose, ring: Span, expires: Span) -> Plan
         // Nobody can be asked whether a mail arrived.
         Kind::Mail => ([None, None], Span::from_mins(5)),
         Kind::TicketCreate | Kind::TicketNote | Kind::TicketClose => (twice(12), Span::from_secs(60)),
-        Kind::DispatchRequest => (twice(10), Span::from_secs(30)),
+        Kind::DispatchRequest | Kind::BookCreate => (twice(10), Span::from_secs(30)),
         Kind::Command => ([None, None], expires),
-        Kind::DispatchCancel | Kind::DispatchStatus | Kind::Webhook => ([None, None], Span::ZERO),
+        Kind::DispatchCancel
+        | Kind::DispatchStatus
+        | Kind::Webhook
+        | Kind::BookSearch
+        | Kind::BookHold
+        | Kind::BookCancel
+        | Kind::BookStatus => ([None, None], Span::ZERO),
     };
     Plan { ask_after, t_max, hold }
 }

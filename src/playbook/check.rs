@@ -120,7 +120,8 @@ fn safety_ends_with_a_person(diags: &mut Diagnostics, book: &Playbook, notes: &N
         Verb::Dispatch(d) => d.on.values().any(human) || d.otherwise.as_ref().is_some_and(human),
         Verb::WaitFor(w) => human(&w.otherwise),
         Verb::Command(c) => c.on.values().any(human),
-        Verb::Ticket(_) => false,
+        Verb::Book(b) => b.on.values().any(human),
+        Verb::Ticket(_) | Verb::Webhook(_) => false,
     });
     if let (false, Some(policy)) = (any, &notes.policy) {
         diags.push(

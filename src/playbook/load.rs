@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::check;
 use super::names::Audience;
-use super::types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, SourceHash};
+use super::types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, Sla, SourceHash};
 use super::verb::{self, condition, template};
 use super::{Messages, Template};
 use crate::domain::{AdapterName, FaultName, GoalName, PlaybookId, Purpose, QueueName, Severity, Span};
@@ -31,6 +31,8 @@ pub enum ProviderKind {
     Command,
     /// Takes a signed JSON POST; pages people.
     Webhook,
+    /// Takes appointments.
+    Booking,
     /// Shows messages in the customers' own app.
     App,
 }
@@ -180,8 +182,14 @@ fn read_match(diags: &mut Diagnostics, t: Table<'_>) -> Option<Match> {
         );
     }
     let device_kinds = t.texts(diags, "device_kind").into_iter().map(|k| k.value).collect();
+    let horizon = t.table(diags, "horizon").map(|h| {
+        let mut end = |key| h.parsed::<Span>(diags, key, "a duration such as 2d").map(|s| s.value);
+        let ends = (end("from").unwrap_or(Span::ZERO), end("to"));
+        h.finish(diags);
+        ends
+    });
     t.finish(diags);
-    Some(Match { faults, severities, min_confidence: confidence.map_or(0.0, |c| c.value), device_kinds })
+    Some(Match { horizon, faults, severities, min_confidence: confidence.map_or(0.0, |c| c.value), device_kinds })
 }
 
 fn read_case(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<CaseSpec> {
@@ -191,6 +199,12 @@ fn read_case(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option
     };
     let reopen = t.parsed::<Span>(diags, "reopen", "a duration such as 72h");
     let priority = t.count(diags, "priority");
+    let sla = t.table(diags, "sla").map(|s| {
+        let mut within = |key| s.parsed::<Span>(diags, key, "a duration such as 4h").map(|w| w.value);
+        let sla = Sla { first_contact: within("first_contact"), appointment_offered: within("appointment_offered") };
+        s.finish(diags);
+        sla
+    });
     t.need(diags, "goals");
     notes.goals = t.texts(diags, "goals");
     let goals = notes.goals.iter().map(|g| GoalName::from(&*g.value)).collect();
@@ -199,6 +213,7 @@ fn read_case(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option
         key: key?,
         reopen: reopen.map_or(Span::ZERO, |r| r.value),
         priority: priority.map_or(0, |p| p.value),
+        sla: sla.unwrap_or_default(),
         goals,
     })
 }
@@ -280,7 +295,7 @@ fn read_cancel(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Opti
 }
 
 fn read_compensation(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) -> Option<Compensation> {
-    let known = "dispatch.cancel(step), reach(role, script='name') or ticket.note('text')";
+    let known = "dispatch.cancel(step), book.cancel(step), reach(role, script='name') or ticket.note('text')";
     let parts = text.value.trim().strip_suffix(')').and_then(|t| t.split_once('('));
     let sub = |part: &str| -> Text {
         let start = text.value.find(part).unwrap_or(0);
@@ -290,6 +305,10 @@ fn read_compensation(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) ->
         Some(("dispatch.cancel", step)) => {
             notes.mention(MentionOf::Step, &sub(step.trim()));
             Some(Compensation::DispatchCancel(step.trim().into()))
+        }
+        Some(("book.cancel", step)) => {
+            notes.mention(MentionOf::Step, &sub(step.trim()));
+            Some(Compensation::BookCancel(step.trim().into()))
         }
         Some(("ticket.note", note)) => quoted(note).map(|n| Compensation::TicketNote(n.into())),
         Some(("reach", arguments)) => arguments.split_once(',').and_then(|(role, script)| {

@@ -3,6 +3,7 @@
 //! A file is read completely: every mistake is a finding with a caret (codes `P001`…), and a playbook with mistakes is
 //! not loaded. What is loaded cannot fail later for a reason that was visible in the file.
 
+mod calendar;
 mod check;
 mod condition;
 mod load;
@@ -17,9 +18,10 @@ pub use load::{ProviderKind, Surroundings, compile_stored, load};
 pub use messages::{Messages, Part};
 pub use names::TEXT_NAMES;
 pub use template::{Template, TemplateError};
-pub use types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, SourceHash};
+pub use types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, Sla, SourceHash};
 pub use verb::{
-    Command, Deadlines, Dispatch, Human, Mirror, Reach, Reaction, Rung, Step, Ticket, Until, Verb, Via, WaitFor,
+    Book, Command, Deadlines, Dispatch, Find, Human, INVITE_SCRIPT, Invite, Mirror, REMINDER_SCRIPT, Reach, Reaction,
+    Rung, Step, Term, Ticket, Until, Verb, Via, WaitFor, Webhook, Within,
 };
 
 #[cfg(test)]

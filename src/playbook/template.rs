@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::calendar;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 
 /// A checked template of a playbook field.
@@ -38,6 +39,7 @@ pub(super) fn environment() -> Environment<'static> {
     env.set_auto_escape_callback(|name| if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None });
     env.set_recursion_limit(64);
     env.add_filter("plural", plural);
+    env.add_filter("day", calendar::day);
     // Mistakes name their place in release builds too.
     env.set_debug(true);
     env

@@ -71,9 +71,18 @@ pub struct Match {
     pub min_confidence: f64,
     /// Any of these kinds of device; empty: every one.
     pub device_kinds: Vec<Arc<str>>,
+    /// The earliest time to a breakdown (10th percentile) that the rule promises lies within these; no end: ever so late.
+    pub horizon: Option<(Span, Option<Span>)>,
 }
 
 impl Match {
+    /// Whether a fault that will take so long to become a breakdown does; one of which nobody can say it does not.
+    #[must_use]
+    pub fn takes_horizon(&self, p10: Option<Span>) -> bool {
+        let Some((from, to)) = self.horizon else { return true };
+        p10.is_some_and(|h| h >= from && to.is_none_or(|to| h <= to))
+    }
+
     /// Whether a detection of `fault` opens the playbook. `kind` is that of the device, if it is known.
     #[must_use]
     pub fn takes(&self, fault: &FaultName, severity: Severity, confidence: f64, kind: Option<&str>) -> bool {
@@ -95,6 +104,17 @@ pub struct CaseSpec {
     pub priority: u32,
     /// What is promised.
     pub goals: Vec<GoalName>,
+    /// How fast.
+    pub sla: Sla,
+}
+
+/// `sla = { … }` of a case: a person is paged when it is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sla {
+    /// From the opening to the first message that a provider took.
+    pub first_contact: Option<Span>,
+    /// From the opening to the first message with times.
+    pub appointment_offered: Option<Span>,
 }
 
 /// Whether the recipient's night is respected.
@@ -155,6 +175,8 @@ pub enum Compensation {
         /// What is said.
         script: ScriptId,
     },
+    /// `book.cancel(step)`.
+    BookCancel(StepId),
     /// `ticket.note('…')`.
     TicketNote(Arc<str>),
 }

@@ -5,6 +5,7 @@
 //! expr     text of a condition to a tree
 //! check    tree to typed code for one model: names, units, constants; finds the operators
 //! call     the functions that conditions can call, with their types
+//! cost     what rules cost: bytes of state, and time by estimate
 //! info     what can be asked of compiled rules as a whole
 //! limits   schedules, gates and limits of rules
 //! baseline what is usual, by regime: `[rule.baseline.NAME]`
@@ -24,6 +25,7 @@
 mod baseline;
 mod call;
 mod check;
+mod cost;
 pub mod expr;
 mod family;
 mod fleet;
@@ -43,6 +45,7 @@ mod types;
 
 #[cfg(test)]
 pub(crate) use call::functions;
+pub use cost::{ModelCost, RuleCost};
 pub use fleet::Fleet;
 pub use info::RuleInfo;
 pub use load::{load, load_with};

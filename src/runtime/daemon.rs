@@ -20,6 +20,7 @@ use super::covered::Covered;
 use super::desk_thread::{DeskThread, destroy_erased, warn_of_erased, with_keys};
 use super::dispatcher::{self, Channels};
 use super::entry::Entry;
+use super::feedback::Feedback;
 use super::ingest::{Ingest, Router};
 use super::ports::{Clock, DeskHandle, DeskQuestion, EngineHandle, Publisher, Source};
 use super::quarantine::Quarantine;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub keep: Keep,
     /// Over which Sparkplug nodes are asked for a birth; `None`: they are not asked.
     pub births: Option<Arc<dyn Publisher>>,
+    /// Over which, and to which topic, outcomes are published.
+    pub outcomes: Option<(Arc<dyn Publisher>, String)>,
     /// The clock.
     pub clock: Clock,
 }
@@ -129,8 +132,20 @@ impl Daemon {
     /// Opens everything under `parts.dir` and brings it to where the last run ended. Blocks; must be called within a
     /// tokio runtime.
     pub fn recover(parts: Parts) -> Result<(Self, Recovered), Error> {
-        let Parts { dir, rules, desk: config, mut keys, channels, questions, handle, threads, keep, births, clock } =
-            parts;
+        let Parts {
+            dir,
+            rules,
+            desk: config,
+            mut keys,
+            channels,
+            questions,
+            handle,
+            threads,
+            keep,
+            births,
+            outcomes,
+            clock,
+        } = parts;
         let threads = threads.clamp(1, SHARDS);
         let mut found = Recovered::default();
 
@@ -198,6 +213,7 @@ impl Daemon {
             releases: released,
             desk,
             keys,
+            outcomes: Feedback::start(outcomes),
             store,
             shared: shared.clone(),
             questions,

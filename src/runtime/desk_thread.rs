@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::feedback::{Feedback, tell_quality};
 use super::ports::{Clock, DeskQuestion};
 use super::shard::FromShard;
 use super::shared::Shared;
-use crate::desk::{Config, Desk, Input, KeyChange, Record, Reply, Step, Watch};
+use crate::desk::{Config, Desk, Input, KeyChange, OutcomeView, Record, Reply, Step, Watch};
 use crate::domain::{At, DeviceId, Order, RuleId, Span, Stop};
 use crate::store::{self, KeyFile, Store};
 
@@ -31,6 +32,7 @@ const EXPORT_EVERY: Span = Span::from_hours(1);
 pub(super) struct DeskThread {
     pub(super) desk: Desk,
     pub(super) keys: KeyFile,
+    pub(super) outcomes: Feedback,
     pub(super) store: Store,
     pub(super) shared: Arc<Shared>,
     pub(super) questions: mpsc::Receiver<DeskQuestion>,
@@ -58,6 +60,9 @@ struct Round {
     committed: Vec<(usize, u64)>,
     waited: Vec<Span>,
     releases: Vec<(DeviceId, RuleId)>,
+    outcomes: Vec<OutcomeView>,
+    /// What is known of rules has changed.
+    rules: bool,
     /// With the place of the reply that waits for it.
     keys: Vec<(usize, KeyChange)>,
 }
@@ -103,6 +108,7 @@ impl DeskThread {
         let mut exported_at = synced_at;
         let watched: BTreeSet<DeviceId> = self.desk.watched().into_iter().collect();
         self.shared.watched.update(|w| *w = watched);
+        tell_quality(&self.desk);
         let mut open = self.tell_all([Input::Started]).await;
         while open && !self.shared.failed() {
             let mut round = Round::default();
@@ -194,6 +200,10 @@ impl DeskThread {
             DeskQuestion::Page(link, answer) => drop(answer.send(self.desk.page((self.clock)(), &link))),
             DeskQuestion::Switches(answer) => drop(answer.send(self.desk.switches())),
             DeskQuestion::Lookup(caller, answer) => drop(answer.send(self.desk.lookup(&caller))),
+            DeskQuestion::Rules(answer) => drop(answer.send(self.desk.rules())),
+            DeskQuestion::Outcomes { since, after, limit, answer } => {
+                drop(answer.send(self.desk.outcomes(since, after, limit)));
+            }
             DeskQuestion::Dossier(customer, answer) => drop(answer.send(self.desk.dossier(&customer))),
             DeskQuestion::Standing { rule, device, episode, answer } => {
                 drop(answer.send(self.desk.standing(&rule, &device, episode.as_ref())));
@@ -227,18 +237,20 @@ impl DeskThread {
     }
 
     fn decide(&mut self, input: Input, now: At, round: &mut Round) -> Reply {
-        let Step { record, orders, watch, releases, keys, reply } = self.desk.handle(now, input);
+        let Step { record, orders, watch, releases, keys, outcomes, reply } = self.desk.handle(now, input);
         if let Some(record) = record {
             if let Err(error) = self.desk.apply(&record) {
                 // The desk cannot read what it has just written: nothing of this may be released.
                 self.shared.fail(format!("desk: {error}"));
                 return Reply::Refused("the desk has failed".to_owned());
             }
+            round.rules |= Desk::changes_rules(&record);
             round.records.push(record);
         }
         round.orders.extend(orders);
         round.watch.extend(watch);
         round.releases.extend(releases);
+        round.outcomes.extend(outcomes);
         round.keys.extend(keys.into_iter().map(|key| (round.replies.len(), key)));
         reply
     }
@@ -301,6 +313,12 @@ impl DeskThread {
                 return false;
             }
             fail::fail_point!("desk-after-commit", |_| std::process::abort());
+        }
+        if round.rules {
+            tell_quality(&self.desk);
+        }
+        for outcome in std::mem::take(&mut round.outcomes) {
+            self.outcomes.tell(outcome);
         }
         for (reply, key) in std::mem::take(&mut round.keys) {
             if let Err(error) = self.change_key(&key) {

@@ -110,6 +110,7 @@ fn work_name(order: &Order) -> &'static str {
         Work::Dispatch(_) => "dispatch",
         Work::Command(_) => "command",
         Work::Webhook(_) => "webhook",
+        Work::Book(_) => "booking",
     }
 }
 

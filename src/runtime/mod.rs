@@ -7,6 +7,7 @@ mod daemon;
 mod desk_thread;
 mod dispatcher;
 mod entry;
+mod feedback;
 mod ingest;
 mod ports;
 pub mod quarantine;

@@ -6,7 +6,9 @@ use std::pin::Pin;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::desk::{Caller, CaseSummary, CaseView, Input, LinkPage, Lookup, OptOutView, Reply, SwitchView};
+use crate::desk::{
+    Caller, CaseSummary, CaseView, Input, LinkPage, Lookup, OptOutView, OutcomeView, Reply, RuleQuality, SwitchView,
+};
 use crate::domain::{At, CaseId, CustomerId, DeviceId, EpisodeId, Link, Order, Outcome, RuleId, Span, shard_of};
 use crate::engine::{Explanation, NoSuchRule};
 
@@ -88,6 +90,19 @@ pub enum DeskQuestion {
     Switches(oneshot::Sender<Vec<SwitchView>>),
     /// Who calls, and how things stand with their devices.
     Lookup(Caller, oneshot::Sender<Lookup>),
+    /// How good each version of each rule is.
+    Rules(oneshot::Sender<Vec<RuleQuality>>),
+    /// Outcomes, oldest first.
+    Outcomes {
+        /// Opened or judged since then.
+        since: At,
+        /// Behind this one.
+        after: Option<CaseId>,
+        /// At most so many.
+        limit: usize,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Vec<OutcomeView>>,
+    },
     /// Everything that is stored of a customer.
     Dossier(CustomerId, oneshot::Sender<Option<serde_json::Value>>),
     /// How what a rule has found on a device stands, or what a case of it would meet.
@@ -157,6 +172,16 @@ impl DeskHandle {
     /// Who calls, and how things stand with their devices.
     pub async fn lookup(&self, caller: Caller) -> Result<Lookup, Busy> {
         self.ask(|answer| DeskQuestion::Lookup(caller, answer)).await
+    }
+
+    /// How good each version of each rule is.
+    pub async fn rules(&self) -> Result<Vec<RuleQuality>, Busy> {
+        self.ask(DeskQuestion::Rules).await
+    }
+
+    /// Outcomes opened or judged since `since`, oldest first, behind the case `after`.
+    pub async fn outcomes(&self, since: At, after: Option<CaseId>, limit: usize) -> Result<Vec<OutcomeView>, Busy> {
+        self.ask(|answer| DeskQuestion::Outcomes { since, after, limit, answer }).await
     }
 
     /// Everything that is stored of a customer; `None` if nothing is.

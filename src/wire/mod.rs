@@ -5,9 +5,11 @@
 //! tolerant about what we don't (a provider may add fields any day).
 
 pub mod app;
+pub mod booking;
 pub mod callback;
 pub mod command;
 pub mod dispatch;
+pub mod ical;
 pub mod inbound;
 pub mod link;
 pub mod reply;

@@ -8,3 +8,5 @@ mod sandbox;
 mod smtpd;
 mod support;
 mod tls;
+#[cfg(feature = "demo")]
+mod workshop;

@@ -86,6 +86,8 @@ when = "sped > 3[bar] && speed > 3[bar]"
 fn odd_rules_load_with_warnings() {
     let dir = workspace(ODD);
     golden("odd", check(dir.path(), &[]));
+    golden("odd_json", check(dir.path(), &["--format", "json"]));
+    golden("odd_github", check(dir.path(), &["--format", "github"]));
     assert!(check(dir.path(), &["--strict"]).ends_with("exit code 78\n"));
 }
 

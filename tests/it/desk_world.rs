@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use forewarn::desk::{
-    Config, Contact, Desk, Input, Keyring, Links, Person, Provider, ProviderKind, Record, Reply, Settings, SpeechThen,
-    Watch,
+    Config, Contact, Desk, Hours, Input, Keyring, Links, Person, Provider, ProviderKind, Record, Reply, Settings,
+    SpeechThen, Watch, Workshop,
 };
 use forewarn::domain::{
-    AppProgress, At, CallProgress, Change, Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint,
-    EndpointKind, EpisodeId, JobState, JobUpdate, Level, Mode, Order, OrderKind, Outcome, Purpose, Receipt,
-    ReceiptKind, Registry, Severity, SmsProgress, Span, TicketWork, Value, Work,
+    AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, Change, Consent, Customer, Detection,
+    Device, DispatchWork, EffectId, Endpoint, EndpointKind, EpisodeId, FaultName, JobState, JobUpdate, Level, Mode,
+    Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry, Severity, Slot, SmsProgress, Span, TicketWork,
+    Value, Work,
 };
 use forewarn::playbook::{Messages, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
@@ -184,6 +185,8 @@ pub(crate) struct World {
     /// Inputs taken in.
     pub(crate) steps: u64,
     taken: BTreeMap<EffectId, Taken>,
+    /// What the workshop has.
+    booked: BTreeMap<EffectId, Slot>,
     cancelled: BTreeSet<String>,
     /// What the tow company has promised last, by job.
     jobs: BTreeMap<String, EffectId>,
@@ -191,6 +194,12 @@ pub(crate) struct World {
 
 pub(crate) fn link_key() -> Key {
     Key::parse("the links of a test open nothing").unwrap()
+}
+
+fn workshop() -> Workshop {
+    let days = ["mon", "tue", "wed", "thu", "fri"].map(str::to_owned);
+    let hours = Hours::parse("08:00-17:00", &days, Span::from_hours(1), "Europe/Vienna").unwrap();
+    Workshop { name: "Werkstatt".into(), place: "Ring 1, Wien".into(), near: vec!["wien".into()], hours }
 }
 
 pub(crate) const DEVICE: &str = "car-1";
@@ -207,7 +216,14 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         .flat_map(|l| add_files(&mut diags, &format!("config/messages/{l}")))
         .collect();
     let messages = Messages::load(&mut diags, &messages);
-    let provider = |kind| Provider { kind, per_second: None, per_hour: None, per_day: None, concurrency: None };
+    let provider = |kind| Provider {
+        kind,
+        per_second: None,
+        per_hour: None,
+        per_day: None,
+        concurrency: None,
+        workshop: (kind == ProviderKind::Booking).then(workshop),
+    };
     let mut config = Config {
         messages,
         registry: Arc::new(registry()),
@@ -220,6 +236,8 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
             ("app", ProviderKind::App),
             ("device", ProviderKind::Command),
             ("pager", ProviderKind::Webhook),
+            ("parts", ProviderKind::Webhook),
+            ("workshop", ProviderKind::Booking),
         ]
         .into_iter()
         .map(|(n, k)| (n.into(), provider(k)))
@@ -243,8 +261,10 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
         revs: BTreeMap::new(),
         stop_topic: "forewarn/test/halt".into(),
         public_url: "http://127.0.0.1:8474".into(),
+        leads: [(FaultName::from("brake.pad_wear"), (Span::from_hours(24 * 10), Span::from_hours(24 * 60)))].into(),
         links: Some(Links { base_url: "https://fw.example".into(), key: link_key() }),
         keys: Keyring::made_up(registry().customers.keys()),
+        outcomes: Default::default(),
         playbooks: Vec::new(),
     };
     let files = add_files(&mut diags, "config/playbooks");
@@ -383,6 +403,7 @@ impl World {
             count: 0,
             steps: 0,
             taken: BTreeMap::new(),
+            booked: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             jobs: BTreeMap::new(),
         }
@@ -647,6 +668,30 @@ impl World {
         Some(Outcome::Accepted { provider_ref: reference(order) })
     }
 
+    /// A workshop with all times free, which says yes to everything.
+    fn workshop(&mut self, effect: EffectId, work: &BookWork) {
+        let news = match work {
+            BookWork::Search { slots, .. } => BookingNews::Free { slots: slots.clone() },
+            BookWork::Hold { until_at, .. } => {
+                BookingNews::Held { lease: Some(format!("L-{effect}")), until_at: Some(*until_at) }
+            }
+            BookWork::Create { slot, .. } => {
+                let booking = format!("B-{effect}");
+                self.booked.insert(effect, *slot);
+                BookingNews::Stands { booking, progress: BookingProgress::Confirmed, slot: Some(*slot) }
+            }
+            BookWork::Cancel { booking } => {
+                let (booking, progress) = (booking.clone(), BookingProgress::Cancelled);
+                BookingNews::Stands { booking, progress, slot: None }
+            }
+            BookWork::Status { created_by, booking } => {
+                let (booking, slot) = (booking.clone(), self.booked.get(created_by).copied());
+                BookingNews::Stands { booking, progress: BookingProgress::Confirmed, slot }
+            }
+        };
+        self.report(effect, 1, ReceiptKind::Booking { news }, None);
+    }
+
     /// The provider does it. Twice only for what may be repeated.
     fn take(&mut self, order: &Order) -> Option<Outcome> {
         let page = matches!(order.work, Work::Call(_) | Work::Sms(_) | Work::Mail(_))
@@ -663,6 +708,7 @@ impl World {
             Work::Ticket(_)
                 | Work::Command(_)
                 | Work::Dispatch(DispatchWork::Request(_))
+                | Work::Book(BookWork::Create { .. })
                 | Work::Call(_)
                 | Work::Sms(_)
                 | Work::Mail(_)
@@ -674,6 +720,7 @@ impl World {
                 let progress = if self.rng.percent(10) { SmsProgress::Undelivered } else { SmsProgress::Delivered };
                 self.report(order.effect, 2, ReceiptKind::Sms { progress }, None);
             }
+            Work::Book(work) => self.workshop(order.effect, work),
             Work::App(_) => {
                 let progress = AppProgress::Delivered;
                 self.report(order.effect, 2, ReceiptKind::App { progress }, Some(1));
@@ -809,5 +856,6 @@ fn kind(work: &Work) -> &'static str {
         Work::Command(_) => "command",
         Work::Webhook(_) => "webhook",
         Work::App(_) => "app_push",
+        Work::Book(_) => "booking",
     }
 }

@@ -30,6 +30,7 @@ mod links;
 mod lookup;
 mod mqtt;
 mod oracles;
+mod outcomes;
 mod payloads;
 mod playbooks;
 mod poison;

@@ -20,7 +20,7 @@ fn shipped() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     assert!(Command::new("cp").arg("-r").arg(from).arg(dir.path()).status().unwrap().success());
-    for name in ["helpdesk", "mail", "phone", "tow", "app", "pager"] {
+    for name in ["helpdesk", "mail", "phone", "tow", "app", "workshop", "parts", "pager"] {
         let path = dir.path().join("config").join(name);
         fs::write(&path, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();

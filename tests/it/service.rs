@@ -298,8 +298,14 @@ const TOW: &str = "[[step]]\nid = \"tow\"\ndo = \"dispatch\"\nservice = \"tow\"\
 
 fn tow_world(script: impl FnMut(&Order) -> Option<Vec<(i64, Answer)>> + 'static) -> World {
     let book = book("safety", "quiet_hours = \"ignore\"", "\"tow_accepted\"", TOW);
-    let second =
-        Provider { kind: ProviderKind::Dispatch, per_second: None, per_hour: None, per_day: None, concurrency: None };
+    let second = Provider {
+        kind: ProviderKind::Dispatch,
+        per_second: None,
+        per_hour: None,
+        per_day: None,
+        concurrency: None,
+        workshop: None,
+    };
     let config = config_with(&book, |c| {
         c.providers.insert("tow-b".into(), second);
     });
@@ -357,8 +363,14 @@ fn the_second_provider_is_asked_after_silence_and_a_late_yes_of_the_first_is_tak
 #[test]
 fn a_truck_that_came_and_could_not_help_is_followed_by_another() {
     let book = book("safety", "quiet_hours = \"ignore\"", "\"tow_accepted\", \"looked\"", &format!("{TOW}{LOOK}"));
-    let second =
-        Provider { kind: ProviderKind::Dispatch, per_second: None, per_hour: None, per_day: None, concurrency: None };
+    let second = Provider {
+        kind: ProviderKind::Dispatch,
+        per_second: None,
+        per_hour: None,
+        per_day: None,
+        concurrency: None,
+        workshop: None,
+    };
     let config = config_with(&book, |c| {
         c.providers.insert("tow-b".into(), second);
     });
@@ -484,7 +496,7 @@ fn every_name_that_a_text_may_use_is_provided() {
     for name in forewarn::playbook::TEXT_NAMES {
         let fields = match name.split('.').next().unwrap() {
             // Of one reader only; their texts are rendered in the other tests.
-            "customer" | "opt_out" | "page" | "action" | "locale" | "link" | "view" => continue,
+            "customer" | "opt_out" | "page" | "action" | "locale" | "link" | "view" | "booking" => continue,
             _ => format!("fields = {{ x = \"{{{{ {name} }}}}\" }}\n"),
         };
         let w = world(&book("service", "", "\"ticket_open\"", &format!("{TICKET}{fields}")));

@@ -31,6 +31,7 @@ fn message(world: &mut World, stop: Stop, retained: bool) -> Reply {
 /// What has been sent so far, each way once.
 fn sent(world: &World) -> BTreeSet<&'static str> {
     let name = |work: &Work| match work {
+        Work::Book(_) => "booking",
         Work::Call(_) => "call",
         Work::Sms(_) => "sms",
         Work::Mail(_) => "mail",

@@ -10,6 +10,7 @@ use std::time::Duration;
 use forewarn::app;
 use forewarn::demo::sandbox::{
     AppBackend, MailServer, PhoneNetwork, PhoneSettings, Sightings, Stage, TicketDesk, TowCompany, TowSettings,
+    WorkshopServer,
 };
 use forewarn::demo::{Addresses, Case, Secrets, Workspace, free_port};
 use forewarn::mqtt;
@@ -26,6 +27,8 @@ pub(crate) struct World {
     pub(crate) tow: TowCompany,
     pub(crate) phone: PhoneNetwork,
     pub(crate) app: AppBackend,
+    /// Held: its address stands in the settings.
+    _workshop: WorkshopServer,
     pub(crate) space: Workspace,
     to: Addresses,
     secrets: Secrets,
@@ -63,7 +66,8 @@ impl World {
             hurry: 0.01,
         };
         let phone = PhoneNetwork::start(phone, stage.clone()).await.unwrap();
-        let app = AppBackend::start(&secrets.app, Duration::from_millis(50), stage).await.unwrap();
+        let app = AppBackend::start(&secrets.app, Duration::from_millis(50), stage.clone()).await.unwrap();
+        let workshop = WorkshopServer::start(&secrets.workshop, stage).await.unwrap();
         let to = Addresses {
             broker: broker.url(),
             http: free_port().unwrap(),
@@ -72,9 +76,23 @@ impl World {
             tow: tow.url(),
             phone: phone.url(),
             app: app.url(),
+            workshop: workshop.url(),
         };
         let space = Workspace::create(cars, &to, &secrets, std::env::var_os("FOREWARN_KEEP").is_some()).unwrap();
-        Self { broker, mail, desk, tow, phone, app, space, to, secrets, http: reqwest::Client::new(), daemon: None }
+        Self {
+            broker,
+            mail,
+            desk,
+            tow,
+            phone,
+            app,
+            _workshop: workshop,
+            space,
+            to,
+            secrets,
+            http: reqwest::Client::new(),
+            daemon: None,
+        }
     }
 
     /// Starts the daemon; `failpoints` as in the `FAILPOINTS` variable of the `fail` crate.

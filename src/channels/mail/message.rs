@@ -4,10 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use lettre::Message;
 use lettre::address::Address;
+use lettre::message::header::ContentType;
 use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart, SinglePart};
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 
 use crate::domain::{At, CaseId, EffectId, MailWork};
+use crate::wire::ical;
 
 /// Longest text or HTML of a mail, in bytes. Many servers take 10 MiB; a message to a customer is a few kilobytes.
 const PART_MAX: usize = 1024 * 1024;
@@ -65,6 +67,12 @@ pub(super) fn compose(head: &Head<'_>, work: &MailWork) -> Result<Message, Strin
     if let Some(reply_to) = of_case.as_ref().or(head.reply_to) {
         builder = builder.reply_to(reply_to.clone());
     }
+    let calendar = work.invitation.as_ref().map(|invitation| {
+        let text = ical::calendar(invitation, head.from.email.as_ref(), &work.to, head.at);
+        // Named in the type as well as in the object: calendars look at either.
+        let kind = format!("text/calendar; charset=utf-8; method={}", ical::method(invitation.method));
+        (text, kind)
+    });
     let message = if work.html.is_empty() {
         builder.singlepart(SinglePart::plain(crlf(&work.text)))
     } else {
@@ -73,7 +81,16 @@ pub(super) fn compose(head: &Head<'_>, work: &MailWork) -> Result<Message, Strin
             .boundary(format!("fw-{}", head.effect))
             .singlepart(SinglePart::plain(crlf(&work.text)))
             .singlepart(SinglePart::html(crlf(&work.html)));
-        builder.multipart(parts)
+        match calendar {
+            None => builder.multipart(parts),
+            Some((text, kind)) => {
+                let part = |kind: &str| ContentType::parse(kind).map_err(|e| format!("the type of a part: {e}"));
+                let event = SinglePart::builder().header(part(&kind)?).body(text.clone());
+                let file = Attachment::new("appointment.ics".to_owned()).body(text, part("application/ics")?);
+                let all = MultiPart::mixed().boundary(format!("fwm-{}", head.effect));
+                builder.multipart(all.multipart(parts.singlepart(event)).singlepart(file))
+            }
+        }
     };
     message.map_err(|e| format!("the mail cannot be composed: {e}"))
 }
@@ -101,6 +118,7 @@ mod tests {
             html: "<p>Grüße</p>".into(),
             locale: "de-DE".into(),
             purpose: Purpose::Service,
+            invitation: None,
             unsubscribe: None,
             reply_to: None,
         }

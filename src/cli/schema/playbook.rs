@@ -10,6 +10,11 @@ const MATCH: &[Key] = &[
     key("severity", Several(&SEVERITY), "At which severities; all unless stated"),
     key("min_confidence", Number, "0..1"),
     key("device_kind", Several(&Text), "On which kinds of device; all unless stated"),
+    key(
+        "horizon",
+        Table(&[key("from", Duration, "At least so long …"), key("to", Duration, "… and at most so long")]),
+        "How long it takes to become a breakdown at the earliest, as the rule's `lead` promises",
+    ),
 ];
 
 const CASE: &[Key] = &[
@@ -17,6 +22,14 @@ const CASE: &[Key] = &[
     key("reopen", Duration, "The same key within this time opens the case again"),
     key("priority", Count, "Of several playbooks that fit, the highest"),
     need("goals", Several(&Text), "What is promised"),
+    key(
+        "sla",
+        Table(&[
+            key("first_contact", Duration, "Until the first message has left"),
+            key("appointment_offered", Duration, "Until times for an appointment were offered"),
+        ]),
+        "A person is paged when it is not kept",
+    ),
 ];
 
 const POLICY: &[Key] = &[
@@ -45,7 +58,7 @@ const COMMON: &[Key] = &[
 
 const REACH: &[Key] = &[
     need("who", Several(&Text), "Roles of the device, in this order: driver, owner"),
-    key("until", Word(&["human_confirmed", "delivered", "accepted"]), "What counts as reached"),
+    key("until", Word(&["human_confirmed", "answered_choice", "delivered", "accepted"]), "What counts as reached"),
     need("script", Text, "Which text"),
     need(
         "ladder",
@@ -112,8 +125,38 @@ const COMMAND: &[Key] = &[
 
 const WAIT_FOR: &[Key] = &[
     need("expect", Expression, "What must become true"),
-    need("within", Duration, "By when"),
+    need("within", Text, "By when: 20m, or booking.start + 10d"),
     need("else", Text, "What is done otherwise: human:safety-desk"),
+];
+
+const BOOK: &[Key] = &[
+    need("mode", Word(&["hold", "confirm"]), "hold: find times and keep them; confirm: book the one that was chosen"),
+    key("service", Text, "What is to be done there"),
+    key(
+        "window",
+        Table(&[need("from", Text, "now + 24h"), need("to", Text, "now + min(fault.horizon.p10 / 2, 21d)")]),
+        "When; a confirm without it books what the step that holds has found",
+    ),
+    key("near", Text, "Workshops that serve this place are asked first"),
+    key("offer", Count, "So many times are offered; 1 unless stated"),
+    key("hold_for", Duration, "So long they are kept; 48h unless stated"),
+    key("provider", Several(&Text), "In the order in which they are asked"),
+    key(
+        "invite",
+        Table(&[
+            key("method", Text, "REQUEST"),
+            key("uid", Text, "The same for all changes: {{ booking.id }}@example.com"),
+            key("alarm", Text, "-PT24H"),
+        ]),
+        "What goes into the customer's calendar",
+    ),
+    key("remind", Duration, "So long before it the customer is reminded by a text message"),
+    key("on", Map(&Text), "slot_gone, customer_declined, provider_changed, no_show, no_slots: what is done then"),
+];
+
+const WEBHOOK: &[Key] = &[
+    need("provider", Text, "Of kind webhook: where to post stands in the settings"),
+    need("body", Text, "JSON, once it is filled in"),
 ];
 
 const HUMAN: &[Key] = &[need("queue", Text, "Who takes over")];
@@ -138,6 +181,8 @@ pub(super) const KEYS: &[Key] = &[
                 ("command", COMMAND),
                 ("wait_for", WAIT_FOR),
                 ("human", HUMAN),
+                ("book", BOOK),
+                ("webhook", WEBHOOK),
             ],
         )),
         "What is done; steps without `after` start at once",

@@ -20,6 +20,24 @@ const FILES: &[Key] = &[
     key("tests", Text, "Tests of rules and playbooks"),
 ];
 
+const OUTCOMES: &[Key] = &[
+    key(
+        "attributes",
+        Several(&Text),
+        "Attributes of devices that stand in outcomes and are searched for common causes",
+    ),
+    key("usage", Several(&Text), "Facts of devices that say how much they were used"),
+    key("keep", Duration, "Outcomes are kept for this long"),
+    key("min_outcomes", Count, "A version of a rule is judged once so many of its cases have an outcome"),
+    key(
+        "min_precision",
+        Number,
+        "A rule that confirms less than this, with 95 % confidence, is put into shadow; 0: none is",
+    ),
+    key("topic", Text, "MQTT topic on which outcomes are published; none unless set"),
+    key("rule", Map(&Table(&[need("min_precision", Number, "As above")])), "Another floor for single rules"),
+];
+
 const PRIVACY: &[Key] = &[
     key("keys", Text, "The file of the keys; keys.json in store.dir unless set"),
     key("wrap_file", Text, "Holds a secret that the keys are wrapped with: the key file alone then opens nothing"),
@@ -167,6 +185,25 @@ const TWILIO: &[Key] = &[
     TIMEOUT,
 ];
 
+const BOOKING: &[Key] = &[
+    need("url", Text, "The address below which /v3/CreateBooking/ lies"),
+    need("merchant", Text, "As the workshop names itself in the protocol"),
+    need("username", Text, "For basic authentication"),
+    key("password", Text, "Better in a file"),
+    key("password_file", Text, "Holds the password"),
+    need("name", Text, "As customers are told"),
+    need("place", Text, "Its address, as customers are told"),
+    key("near", Several(&Text), "Places that it serves: customers from there are sent to it first"),
+    need("hours", Text, "When it works: 08:00-17:00"),
+    key("days", Several(&Word(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"])), "mon to fri unless stated"),
+    key("slot", Duration, "How long an appointment takes; 1h unless stated"),
+    need("tz", Text, "Its time zone: Europe/Berlin"),
+    CA,
+    PRIVATE,
+    INSECURE,
+    TIMEOUT,
+];
+
 const COMMAND: &[Key] =
     &[need("allow", List(&Text), "Topic filters; nothing else is published to, whatever a playbook says")];
 
@@ -184,6 +221,7 @@ const PROVIDER: Shape = Shape::Variant(
         ("twilio-voice", TWILIO),
         ("twilio-sms", TWILIO),
         ("mqtt-command", COMMAND),
+        ("booking-server", BOOKING),
     ],
 );
 
@@ -221,6 +259,7 @@ pub(super) const KEYS: &[Key] = &[
         "The pages that customers open from messages",
     ),
     key("desk", Table(DESK), "The service desk"),
+    key("outcomes", Table(OUTCOMES), "What became of cases in truth, and what rules must reach"),
     key("privacy", Table(PRIVACY), "What is stored of a person is encrypted with a key of that person's own"),
     key("contact", Table(CONTACT), "How people are contacted, beyond what each playbook says"),
     key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),

@@ -61,6 +61,7 @@ const PLAYBOOK: &[Key] = &[
     need("device", Either(&[Text, Map(&Any)]), "A device of the registry; in a test with `rule` also its line of it"),
     key("fault", Text, "What breaks"),
     key("severity", Text, "How bad it is"),
+    key("lead", Text, "5d..30d: until the breakdown, as a rule of the fault would promise"),
     key("cleared", Text, "The fault ends: +30m; never unless stated"),
     key("start", Text, "When it begins"),
     key("until", Text, "The end of the test: +2h"),

@@ -1,5 +1,5 @@
 //! The providers' side of every protocol that the daemon speaks, over loopback: mail server, ticket desk, tow company,
-//! phone network, back end of an app.
+//! phone network, back end of an app, workshop.
 //!
 //! Each part is strict: it refuses what the real one refuses, checks signatures, and counts what it accepted by
 //! idempotency key. The counts live in this process, so they outlast a daemon that is killed; a test asks them
@@ -12,6 +12,7 @@ mod phone;
 mod smtp;
 mod tow;
 mod web;
+mod workshop;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,6 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 use super::Error;
+use crate::domain::At;
 use crate::runtime::Clock;
 
 pub(in crate::demo) use web::http_client;
@@ -29,6 +31,7 @@ pub use desk::{Article, DeskFault, Ticket, TicketDesk};
 pub use phone::{Call, Delivery, Driver, PhoneFault, PhoneNetwork, PhoneSettings, Text};
 pub use smtp::{Mail, MailFault, MailServer};
 pub use tow::{Callbacks, Crew, TowCompany, TowFault, TowJob, TowSettings};
+pub use workshop::{Appointment, MERCHANT, USER, WorkshopFault, WorkshopServer};
 
 /// What all parts share: the time, and the place where sightings go.
 #[derive(Clone)]
@@ -125,6 +128,13 @@ pub enum Sighting {
         /// The choice.
         choice: char,
     },
+    /// The workshop has booked an appointment.
+    Appointment {
+        /// Its id.
+        booking: String,
+        /// When.
+        start_at: At,
+    },
     /// A text message arrived.
     Sms {
         /// The number.
@@ -193,6 +203,8 @@ pub struct SandboxSettings {
     pub phone: PhoneSettings,
     /// The secret that the app's back end shares, and the time between two things that its users do.
     pub app: (String, std::time::Duration),
+    /// The password of the workshop's booking server.
+    pub workshop: String,
 }
 
 /// All providers.
@@ -208,6 +220,8 @@ pub struct Sandbox {
     pub phone: PhoneNetwork,
     /// The back end of the app.
     pub app: AppBackend,
+    /// The workshop.
+    pub workshop: WorkshopServer,
     /// What they have in common.
     pub stage: Stage,
 }
@@ -225,6 +239,7 @@ impl Sandbox {
             tow: TowCompany::start(settings.tow, stage.clone()).await?,
             phone: PhoneNetwork::start(settings.phone, stage.clone()).await?,
             app: AppBackend::start(&settings.app.0, settings.app.1, stage.clone()).await?,
+            workshop: WorkshopServer::start(&settings.workshop, stage.clone()).await?,
             stage,
         })
     }

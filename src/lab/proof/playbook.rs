@@ -8,6 +8,7 @@
 //! device   = "car-0042"                    # of the registry
 //! fault    = "brake.circuit_loss"
 //! severity = "critical"
+//! lead     = "5d..30d"                     # until the breakdown, as a rule of the fault would promise
 //! cleared  = "+30m"                        # the fault ends; never unless stated
 //! start    = "2026-11-20T10:00:00Z"        # when it begins; 2026-01-01T10:00:00Z unless stated
 //! until    = "+2h"                         # the end of the test
@@ -16,6 +17,8 @@
 //! [playbook_test.world]                    # what comes of each: in turn, the last again and again
 //! call     = ["no answer", "key 1"]        # also busy, voicemail
 //! dispatch = "eta 24m"                     # also declined, silent
+//! booking  = ["confirmed", "moved 26h"]    # also no slots, slot gone, no show, cancelled; each after the one before
+//! email    = "tap 2"                       # a time is chosen; also tap call, tap none
 //! sms      = "delivered"                   # also undelivered; and of all: accepted, refused, unknown, unreachable
 //! [[playbook_test.expect]]
 //! effects = ["+0s call", "+5s sms"]        # in this order, others may stand between
@@ -66,7 +69,8 @@ const START: &str = "2026-01-01T10:00:00Z";
 const SLACK: Span = Span::from_secs(2);
 
 /// Channels, as effects are named in tests.
-pub(super) const CHANNELS: [&str; 8] = ["call", "sms", "email", "app_push", "ticket", "dispatch", "command", "webhook"];
+pub(super) const CHANNELS: [&str; 9] =
+    ["call", "sms", "email", "app_push", "ticket", "dispatch", "command", "webhook", "booking"];
 
 /// A checked test of a playbook.
 #[derive(Debug)]
@@ -96,6 +100,7 @@ pub(super) enum Origin {
 pub(super) struct Given {
     pub(super) device: Device,
     pub(super) severity: Severity,
+    pub(super) lead: Option<(Span, Span)>,
     pub(super) cleared_at: Option<At>,
     pub(super) every: Span,
     pub(super) facts: Vec<(Arc<str>, Vec<Cell>)>,
@@ -183,6 +188,18 @@ fn test(diags: &mut Diagnostics, table: Table<'_>, subject: &Subject) -> Option<
     Some(test)
 }
 
+/// `5d..30d`
+struct Lead(Span, Span);
+
+impl std::str::FromStr for Lead {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let span = |t: &str| t.trim().parse::<Span>().map_err(|e| e.to_string());
+        let (from, to) = text.split_once("..").ok_or("two durations are needed")?;
+        Ok(Self(span(from)?, span(to)?))
+    }
+}
+
 /// The fault is there.
 fn given(diags: &mut Diagnostics, table: &Table<'_>, subject: &Subject, start: At) -> Option<(FaultName, Origin)> {
     table.need(diags, "device");
@@ -190,6 +207,7 @@ fn given(diags: &mut Diagnostics, table: &Table<'_>, subject: &Subject, start: A
     let fault = table.need_text(diags, "fault");
     table.need(diags, "severity");
     let severity = table.parsed::<Severity>(diags, "severity", "minor, warning, major or critical");
+    let lead = table.parsed::<Lead>(diags, "lead", "two durations such as 5d..30d").map(|l| (l.value.0, l.value.1));
     let cleared_at = time(diags, table, "cleared", start);
     let every = span_of(diags, table, "every").unwrap_or(Span::from_mins(1));
     let mut facts = Vec::new();
@@ -203,7 +221,7 @@ fn given(diags: &mut Diagnostics, table: &Table<'_>, subject: &Subject, start: A
         }
         lines.finish(diags);
     }
-    let given = Given { device: device?, severity: severity?.value, cleared_at, every, facts };
+    let given = Given { device: device?, severity: severity?.value, lead, cleared_at, every, facts };
     Some((FaultName::from(&*fault?.value), Origin::Given(given)))
 }
 

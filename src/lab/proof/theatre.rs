@@ -11,8 +11,9 @@ use super::fleet::Fleet;
 use super::playbook::{Deed, Given, Origin, PlaybookTest};
 use crate::desk::{Config, Desk, Input, Keyring, Links, Reply, SpeechThen};
 use crate::domain::{
-    AppProgress, At, CallProgress, CaseId, Change, Detection, DeviceId, DispatchWork, EffectId, EpisodeId, JobState,
-    JobUpdate, Level, Mode, Order, OrderKind, Outcome, Receipt, ReceiptKind, Registry, SmsProgress, Span, Value, Work,
+    AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, CaseId, Change, Detection, DeviceId,
+    DispatchWork, EffectId, EpisodeId, JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome, PageKind,
+    Receipt, ReceiptKind, Registry, Slot, SmsProgress, Span, Value, Work,
 };
 use crate::wire::link::Key;
 
@@ -35,7 +36,25 @@ pub(super) enum Answer {
     Eta(Span),
     Silent,
     Device(bool),
+    /// The person opens the link of the message and sends its form.
+    Link(&'static str),
+    Booked(Workshop),
 }
+
+/// How a workshop behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Workshop {
+    Confirms,
+    NoSlots,
+    SlotGone,
+    /// Confirms, and an hour later it is so much later.
+    Moves(Span),
+    NoShow,
+    Cancels,
+}
+
+/// What a person may tap on the page of a message.
+const TAPS: [&str; 6] = ["1", "2", "3", "9", "call", "none"];
 
 /// What `text` means for a channel; `None`: nothing.
 pub(super) fn answer(channel: &str, text: &str) -> Option<Answer> {
@@ -56,6 +75,17 @@ pub(super) fn answer(channel: &str, text: &str) -> Option<Answer> {
         ("app_push", tap) => Answer::Tap(tap.strip_prefix("tap ").and_then(|k| k.parse().ok())?),
         ("dispatch", "silent") => Answer::Silent,
         ("dispatch", eta) => Answer::Eta(eta.strip_prefix("eta ").and_then(|e| e.parse().ok())?),
+        ("booking", "confirmed") => Answer::Booked(Workshop::Confirms),
+        ("booking", "no slots") => Answer::Booked(Workshop::NoSlots),
+        ("booking", "slot gone") => Answer::Booked(Workshop::SlotGone),
+        ("booking", "no show") => Answer::Booked(Workshop::NoShow),
+        ("booking", "cancelled") => Answer::Booked(Workshop::Cancels),
+        ("booking", later) => {
+            Answer::Booked(Workshop::Moves(later.strip_prefix("moved ").and_then(|l| l.parse().ok())?))
+        }
+        ("sms" | "email", tap) if tap.starts_with("tap ") => {
+            Answer::Link(TAPS.into_iter().find(|t| *t == &tap["tap ".len()..])?)
+        }
         ("command", "ok") => Answer::Device(true),
         ("command", "failed") => Answer::Device(false),
         _ => return None,
@@ -66,7 +96,9 @@ pub(super) fn answer(channel: &str, text: &str) -> Option<Answer> {
 pub(super) fn answers(channel: &str) -> String {
     let own = match channel {
         "call" => "key 1, no answer, busy, voicemail, ",
-        "sms" => "delivered, undelivered, ",
+        "sms" => "delivered, undelivered, tap 1, ",
+        "email" => "tap 1, tap call, tap none, ",
+        "booking" => "confirmed, no slots, slot gone, moved 26h, no show, cancelled, ",
         "app_push" => "tap 1, opened, delivered, undelivered, ",
         "dispatch" => "eta 24m, declined, silent, ",
         "command" => "ok, failed, ",
@@ -83,6 +115,7 @@ fn usual(channel: &str) -> Answer {
         "app_push" => Answer::App(AppProgress::Delivered),
         "dispatch" => Answer::Eta(Span::from_mins(24)),
         "command" => Answer::Device(true),
+        "booking" => Answer::Booked(Workshop::Confirms),
         _ => Answer::Accepted,
     }
 }
@@ -129,7 +162,16 @@ struct Stage<'a> {
     queue: BTreeMap<(At, u64), Next>,
     count: u64,
     turns: BTreeMap<&'static str, usize>,
+    /// What a workshop has, by the effect that booked it.
+    booked: BTreeMap<EffectId, Booked>,
     played: Played,
+}
+
+/// An appointment in the book of a workshop.
+#[derive(Debug, Clone, Copy)]
+struct Booked {
+    slot: Slot,
+    how: Workshop,
 }
 
 /// Plays a test from its fault, or from the first message, to its end.
@@ -147,6 +189,7 @@ pub(super) fn play(test: &PlaybookTest, subject: &Subject) -> Played {
         queue: BTreeMap::new(),
         count: 0,
         turns: BTreeMap::new(),
+        booked: BTreeMap::new(),
         played: Played::default(),
     };
     if let Origin::Given(given) = &test.origin {
@@ -169,8 +212,12 @@ fn with_devices(config: &Config, test: &PlaybookTest) -> Config {
     registry.devices.extend(test.devices().map(|device| (device.id.clone(), device.clone())));
     let key = Key::parse("the links of a test open nothing").ok();
     let links = key.map(|key| Links { base_url: config.public_url.clone(), key });
+    let mut leads = config.leads.clone();
+    if let Origin::Given(given) = &test.origin {
+        leads.extend(given.lead.map(|lead| (test.fault.clone(), lead)));
+    }
     let keys = Keyring::made_up(registry.customers.keys());
-    Config { registry: Arc::new(registry), links, keys, ..config.clone() }
+    Config { registry: Arc::new(registry), leads, links, keys, ..config.clone() }
 }
 
 impl Stage<'_> {
@@ -326,11 +373,19 @@ impl Stage<'_> {
         if matches!(order.work, Work::Dispatch(DispatchWork::Status { .. })) {
             return self.later(1, outcome(accepted()));
         }
+        if let Work::Book(work) = &order.work
+            && !matches!(work, BookWork::Create { .. })
+        {
+            return self.workshop(effect, attempt, work);
+        }
         let case = self.desk.case_of(&effect);
         if let Some(seen) = self.played.cases.values_mut().find(|seen| seen.case == case) {
             seen.sent.push((self.now, channel.into()));
         }
         let answer = self.next_answer(channel);
+        if let (Work::Book(BookWork::Create { slot, .. }), Answer::Booked(how)) = (&order.work, answer) {
+            return self.books(effect, attempt, *slot, how);
+        }
         self.later(
             1,
             outcome(match answer {
@@ -351,7 +406,70 @@ impl Stage<'_> {
                 self.later(2, receipt(effect, ReceiptKind::Command { ok, detail: String::new() }));
             }
             Answer::Eta(eta) => self.truck(effect, eta),
+            Answer::Link(what) => self.link(effect, what),
             _ => {}
+        }
+    }
+
+    /// What a workshop says when it is asked and nothing is booked.
+    fn workshop(&mut self, effect: EffectId, attempt: u32, work: &BookWork) {
+        let full = self.test.world.get("booking").is_some_and(|w| w.iter().any(|t| &**t == "no slots"));
+        let news = match work {
+            BookWork::Search { slots, .. } => {
+                BookingNews::Free { slots: if full { Vec::new() } else { slots.clone() } }
+            }
+            BookWork::Hold { until_at, .. } => {
+                BookingNews::Held { lease: Some(format!("lease-{effect}")), until_at: Some(*until_at) }
+            }
+            BookWork::Cancel { booking } => {
+                BookingNews::Stands { booking: booking.clone(), progress: BookingProgress::Cancelled, slot: None }
+            }
+            BookWork::Status { created_by, booking } => self.stands(*created_by, booking.clone()),
+            BookWork::Create { .. } => return,
+        };
+        self.later(1, receipt(effect, ReceiptKind::Booking { news }));
+        let outcome = Outcome::Accepted { provider_ref: String::new() };
+        self.later(1, Input::Outcome { effect, attempt, outcome });
+    }
+
+    fn books(&mut self, effect: EffectId, attempt: u32, slot: Slot, how: Workshop) {
+        let outcome = if how == Workshop::SlotGone {
+            self.later(1, receipt(effect, ReceiptKind::Booking { news: BookingNews::Gone }));
+            Outcome::Rejected { reason: "the test says so".to_owned() }
+        } else {
+            self.booked.insert(effect, Booked { slot, how });
+            let booking = format!("ref-{effect}");
+            let news = BookingNews::Stands {
+                booking: booking.clone(),
+                progress: BookingProgress::Confirmed,
+                slot: Some(slot),
+            };
+            self.later(1, receipt(effect, ReceiptKind::Booking { news }));
+            Outcome::Accepted { provider_ref: booking }
+        };
+        self.later(1, Input::Outcome { effect, attempt, outcome });
+    }
+
+    /// How an appointment stands when the workshop is asked.
+    fn stands(&self, created_by: EffectId, booking: String) -> BookingNews {
+        let Some(Booked { mut slot, how }) = self.booked.get(&created_by).copied() else { return BookingNews::Gone };
+        if let Workshop::Moves(later) = how {
+            slot = Slot { start_at: slot.start_at + later, end_at: slot.end_at + later };
+        }
+        let progress = match how {
+            Workshop::NoShow if self.now >= slot.end_at => BookingProgress::NoShow,
+            Workshop::Cancels => BookingProgress::Cancelled,
+            _ => BookingProgress::Confirmed,
+        };
+        BookingNews::Stands { booking, progress, slot: Some(slot) }
+    }
+
+    /// The person opens the link ten minutes later and answers.
+    fn link(&mut self, effect: EffectId, what: &str) {
+        let forms = [(PageKind::Choose, "choice"), (PageKind::Answer, "answer")];
+        for (kind, field) in forms {
+            let form = BTreeMap::from([(field.to_owned(), what.to_owned())]);
+            self.later(600, Input::Link { link: Link { effect, kind }, form });
         }
     }
 
@@ -442,6 +560,7 @@ fn channel(work: &Work) -> &'static str {
         Work::Dispatch(_) => "dispatch",
         Work::Command(_) => "command",
         Work::Webhook(_) => "webhook",
+        Work::Book(_) => "booking",
     }
 }
 

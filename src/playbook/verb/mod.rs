@@ -1,5 +1,6 @@
 //! `[[step]]`: what every step has, and a file for each verb with its keys.
 
+mod book;
 mod command;
 mod dispatch;
 mod human;
@@ -7,7 +8,9 @@ mod reach;
 mod reaction;
 mod ticket;
 mod wait;
+mod webhook;
 
+pub use book::{Book, Find, INVITE_SCRIPT, Invite, REMINDER_SCRIPT, Term, Within};
 pub use command::Command;
 pub use dispatch::{Deadlines, Dispatch};
 pub use human::Human;
@@ -15,6 +18,7 @@ pub use reach::{Reach, Rung, Until, Via};
 pub use reaction::Reaction;
 pub use ticket::{Mirror, Ticket};
 pub use wait::WaitFor;
+pub use webhook::Webhook;
 
 use super::load::{MentionOf, Notes, ProviderKind};
 use super::names::{Audience, check_name};
@@ -56,11 +60,15 @@ pub enum Verb {
     WaitFor(WaitFor),
     /// Hand over to a person.
     Human(Human),
+    /// Make an appointment.
+    Book(Box<Book>),
+    /// Tell a system of ours.
+    Webhook(Webhook),
 }
 
 impl Verb {
     /// All verbs as written in files.
-    pub const NAMES: &[&str] = &["reach", "dispatch", "ticket", "command", "wait_for", "human"];
+    pub const NAMES: &[&str] = &["reach", "dispatch", "ticket", "command", "wait_for", "human", "book", "webhook"];
 }
 
 pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Step> {
@@ -85,6 +93,8 @@ pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> 
         Some("command") => command::read(diags, &t, notes).map(|c| Verb::Command(Box::new(c))),
         Some("wait_for") => wait::read(diags, &t, notes).map(Verb::WaitFor),
         Some("human") => human::read(diags, &t, notes).map(Verb::Human),
+        Some("book") => book::read(diags, &t, notes).map(|b| Verb::Book(Box::new(b))),
+        Some("webhook") => webhook::read(diags, &t, notes).map(Verb::Webhook),
         Some(other) => {
             let place = verb_name.as_ref().map(|v| v.place.clone())?;
             let near = did_you_mean(other, Verb::NAMES.iter().copied());
@@ -159,6 +169,11 @@ pub(super) const NAMES: &[&str] = &[
     "fault.level",
     "fault.severity",
     "fault.confidence",
+    "fault.score",
+    "fault.horizon.p10",
+    "fault.horizon.p50",
+    "fault.horizon.p90",
+    "booking.state",
     "dispatch.state",
     "dispatch.accepted",
     "dispatch.eta_minutes",

@@ -17,6 +17,8 @@ pub enum Until {
     Delivered,
     /// A key press or a reply.
     HumanConfirmed,
+    /// An answer to the times that are offered: one of them, "call me", or "no thanks".
+    AnsweredChoice,
 }
 
 /// Over what.
@@ -71,13 +73,14 @@ pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) ->
     let who = t.texts(diags, "who").into_iter().map(|w| w.value).collect();
     let until = t.text(diags, "until").map_or(Some(Until::Delivered), |u| match &*u.value {
         "human_confirmed" => Some(Until::HumanConfirmed),
+        "answered_choice" => Some(Until::AnsweredChoice),
         "delivered" => Some(Until::Delivered),
         "accepted" => Some(Until::Accepted),
         other => {
-            let near = did_you_mean(other, ["human_confirmed", "delivered", "accepted"]);
+            let near = did_you_mean(other, ["human_confirmed", "answered_choice", "delivered", "accepted"]);
             diags.push(
                 Diagnostic::error("P015", format!("`until` is '{other}'"))
-                    .at(u.place, "expected human_confirmed, delivered or accepted")
+                    .at(u.place, "expected human_confirmed, answered_choice, delivered or accepted")
                     .maybe_hint(near.map(|n| format!("did you mean '{n}'?"))),
             );
             None

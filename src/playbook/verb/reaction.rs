@@ -20,6 +20,12 @@ pub enum Reaction {
     Goto(StepId),
     /// Do it again, at most so many times.
     Again(u32),
+    /// Begin again at a step: it and all that come after it.
+    AgainStep(StepId),
+    /// The case is over, with this outcome.
+    Close(Arc<str>),
+    /// Send the invitation anew.
+    Reinvite,
 }
 
 pub(super) fn reactions(
@@ -41,7 +47,8 @@ pub(super) fn reactions(
     found
 }
 
-/// `next_provider`, `human:queue`, `tell:role`, `goto:step`, `again:1`, or the name of a step.
+/// `next_provider`, `human:queue`, `tell:role`, `goto:step`, `again:1`, `again:step`, `close:outcome`, `reinvite`, or the name
+/// of a step.
 pub(super) fn reaction(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) -> Option<Reaction> {
     let value = text.value.clone();
     let name = |diags: &Diagnostics, offset: usize| -> Text {
@@ -49,6 +56,7 @@ pub(super) fn reaction(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) 
     };
     let reaction = match value.split_once(':') {
         None if &*value == "next_provider" => Some(Reaction::NextProvider),
+        None if &*value == "reinvite" => Some(Reaction::Reinvite),
         None => {
             notes.mention(MentionOf::Step, text);
             Some(Reaction::Goto(StepId::from(&*value)))
@@ -62,13 +70,18 @@ pub(super) fn reaction(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) 
             Some(Reaction::Goto(StepId::from(step)))
         }
         Some(("tell", role)) => Some(Reaction::Tell(role.into())),
-        Some(("again", n)) => n.parse().ok().map(Reaction::Again),
+        Some(("again", n)) if n.parse::<u32>().is_ok() => n.parse().ok().map(Reaction::Again),
+        Some(("again", step)) => {
+            notes.mention(MentionOf::Step, &name(diags, 6));
+            Some(Reaction::AgainStep(StepId::from(step)))
+        }
+        Some(("close", outcome)) if !outcome.is_empty() => Some(Reaction::Close(outcome.into())),
         Some(_) => None,
     };
     if reaction.is_none() {
         diags.push(
             Diagnostic::error("P015", format!("'{value}' is not a reaction"))
-                .at(text.place.clone(), "expected next_provider, human:queue, tell:role, goto:step, again:1 or a step"),
+                .at(text.place.clone(), "expected next_provider, human:queue, tell:role, goto:step, again:1, again:step, close:outcome, reinvite or a step"),
         );
     }
     reaction

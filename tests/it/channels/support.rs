@@ -117,6 +117,7 @@ pub(super) fn reconcile(work: Work) -> Order {
 
 pub(super) fn mail(text: &str) -> Work {
     Work::Mail(MailWork {
+        invitation: None,
         to_name: "Jane".into(),
         to: "jane@example.com".into(),
         subject: "Your battery".into(),

@@ -146,6 +146,8 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
                 desk.script.lock().unwrap().callers.push(caller);
                 drop(answer.send(Lookup::default()));
             }
+            DeskQuestion::Rules(answer) => drop(answer.send(Vec::new())),
+            DeskQuestion::Outcomes { answer, .. } => drop(answer.send(Vec::new())),
             DeskQuestion::Dossier(customer, answer) => {
                 drop(answer.send((customer.as_str() == "c-1").then(|| serde_json::json!({ "customer": customer }))));
             }

@@ -1,0 +1,134 @@
+//! What the customer says to the times that are offered, by whatever way: a tap, a key, a reply.
+
+use super::super::change::Change;
+use super::super::rows::{CaseRow, EffectRow};
+use super::super::{TimelineKind, goals, news, notes, pages, speech};
+use super::{BookingRow, BookingState, OfferState, offers};
+use crate::domain::{CaseId, EffectId};
+use crate::playbook::{Mirror, Until, Verb};
+
+/// What the customer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Choice {
+    /// The time with this number, counted from 1.
+    Slot(u32),
+    /// Call me.
+    Call,
+    /// No thanks.
+    None,
+}
+
+impl Choice {
+    /// From a key, the word of a form, or a reply: `1` to `6`, `0` or `call`, `none` (a key `*`).
+    pub(in super::super) fn parse(text: &str) -> Option<Self> {
+        match text.trim() {
+            "0" | "call" => Some(Self::Call),
+            "*" | "none" => Some(Self::None),
+            n => n.parse().ok().filter(|n| (1..=6).contains(n)).map(Self::Slot),
+        }
+    }
+}
+
+/// Whether `row` is a message that offers times.
+pub(in super::super) fn asks(change: &Change<'_>, row: &EffectRow) -> bool {
+    let plan = change.get::<CaseRow>(&row.case).and_then(|c| change.plan(&c));
+    plan.as_ref().and_then(|p| p.step(&row.step)).is_some_and(|s| match &s.verb {
+        Verb::Reach(r) => r.until == Until::AnsweredChoice,
+        _ => false,
+    })
+}
+
+/// What the customer has said so far, as `view.answer` and the proof of a step have it: the number of a time, `call` or
+/// `none`.
+pub(in super::super) fn said(change: &Change<'_>, id: CaseId) -> Option<String> {
+    let key = offers::key_of(change, id)?;
+    let row = change.get::<BookingRow>(&key)?;
+    match (row.chosen, row.declined, row.wants_call) {
+        (Some(n), ..) if row.state != BookingState::Cancelled => Some((n + 1).to_string()),
+        (_, true, _) => Some("none".to_owned()),
+        (_, _, true) => Some("call".to_owned()),
+        _ => None,
+    }
+}
+
+/// Takes an answer to the message `effect`. Another one may follow until the workshop is asked; `false`: it comes too
+/// late, or there is no such time.
+pub(in super::super) fn choose(
+    change: &mut Change<'_>,
+    effect: EffectId,
+    row: &EffectRow,
+    choice: Choice,
+    by: &str,
+) -> bool {
+    let open = change.get::<CaseRow>(&row.case).is_some_and(|c| c.is_open() && c.backing_out.is_none());
+    let Some(key) = offers::key_of(change, row.case).filter(|_| open && asks(change, row)) else { return false };
+    let Some(mut booking) = change.get::<BookingRow>(&key) else { return false };
+    let free = matches!(booking.state, BookingState::Held | BookingState::Proposed | BookingState::Chosen);
+    let text = match choice {
+        Choice::Slot(n) => {
+            let index = n - 1;
+            let kept = usize::try_from(index).ok().and_then(|i| booking.offers.get(i));
+            if !free || kept.is_none_or(|o| o.state != OfferState::Held) {
+                return false;
+            }
+            if booking.chosen == Some(index) {
+                return true;
+            }
+            booking.chosen = Some(index);
+            booking.state = BookingState::Chosen;
+            format!("chose time {n} ({by})")
+        }
+        Choice::Call if booking.wants_call => return true,
+        Choice::Call => {
+            booking.wants_call = true;
+            format!("asked to be called ({by})")
+        }
+        Choice::None if booking.declined => return true,
+        Choice::None if !free => return false,
+        Choice::None => {
+            booking.declined = true;
+            booking.chosen = None;
+            booking.state = BookingState::Proposed;
+            format!("wants no appointment ({by})")
+        }
+    };
+    booking.answered = Some(effect);
+    change.put(key, booking);
+    change.touched.insert(row.case);
+    let whom = notes::whom(change, row);
+    change.say(row.case, TimelineKind::Answered, format!("{whom} {text}"), Some(effect));
+    change.note(row.case, Mirror::Contact, &format!("Answered: {whom} {text}."));
+    news::contact(change, effect, row, |c| {
+        c.result = format!("human_confirmed({by})");
+        c.confirmed_by = Some(by.to_owned());
+    });
+    if choice == Choice::Call {
+        match speech::queue_of(change, row) {
+            Some(queue) => pages::page(change, row.case, &queue, "the customer asks to be called"),
+            None => goals::page_default(change, row.case, "the customer asks to be called"),
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_mean_the_same_by_every_way() {
+        for (text, meaning) in [
+            ("1", Some(Choice::Slot(1))),
+            (" 3 ", Some(Choice::Slot(3))),
+            ("0", Some(Choice::Call)),
+            ("call", Some(Choice::Call)),
+            ("*", Some(Choice::None)),
+            ("none", Some(Choice::None)),
+            ("7", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(Choice::parse(text), meaning, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What texts and conditions may say of an appointment. Only a confirmed one has a time.
+
+use serde_json::{Value as Json, json};
+
+use super::super::change::Change;
+use super::offers::{key_of, workshop};
+use super::{BookingRow, BookingState, OfferState};
+use crate::domain::{At, CaseId, Slot};
+use jiff::tz::TimeZone;
+
+impl BookingState {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Slots => "slots",
+            Self::Held => "held",
+            Self::Proposed => "proposed",
+            Self::Chosen => "chosen",
+            Self::Confirming => "confirming",
+            Self::Confirmed => "confirmed",
+            Self::Reminded => "reminded",
+            Self::CheckedIn => "checked_in",
+            Self::Done => "done",
+            Self::NoShow => "no_show",
+            Self::ChangedByProvider => "changed_by_provider",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The appointment of a case, if it has or had one.
+fn booking(change: &Change<'_>, id: CaseId) -> Option<BookingRow> {
+    key_of(change, id).and_then(|key| change.get::<BookingRow>(&key))
+}
+
+/// `booking.state`
+pub(in super::super) fn word_of(change: &Change<'_>, id: CaseId) -> &'static str {
+    booking(change, id).map_or("none", |b| b.state.word())
+}
+
+/// When it is; also once it is over.
+pub(in super::super) fn start_at(change: &Change<'_>, id: CaseId) -> Option<At> {
+    booking(change, id).and_then(|b| b.slot).map(|s| s.start_at)
+}
+
+/// `booking` of a text. Times are local ones of the reader.
+pub(in super::super) fn facts(change: &Change<'_>, id: CaseId, zone: &TimeZone) -> Json {
+    let Some(row) = booking(change, id) else {
+        return json!({ "state": "none", "confirmed": false, "offers": [], "again": false });
+    };
+    let local = |at: At, format: &str| at.to_jiff().to_zoned(zone.clone()).strftime(format).to_string();
+    let times = |s: Slot| {
+        json!({
+            "start": s.start_at.to_string(), "date": local(s.start_at, "%Y-%m-%d"), "time": local(s.start_at, "%H:%M"),
+            "until": local(s.end_at, "%H:%M"),
+        })
+    };
+    let offers = row.offers.iter().enumerate().filter(|(_, o)| o.state == OfferState::Held).map(|(n, o)| {
+        let mut offer = times(o.slot);
+        offer["n"] = (n + 1).into();
+        offer
+    });
+    let open = matches!(row.state, BookingState::Held | BookingState::Proposed | BookingState::Chosen);
+    let offers: Vec<Json> = if open { offers.collect() } else { Vec::new() };
+    let at = row.adapter.as_ref().and_then(|a| workshop(change, a));
+    let mut facts = json!({
+        "state": row.state.word(),
+        "confirmed": row.state.stands(),
+        "offers": offers,
+        // Times were offered before, and the one that was chosen had gone.
+        "again": !row.gone.is_empty() && row.answered.is_some(),
+        "id": row.create.map(|e| e.to_string()).unwrap_or_default(),
+        "workshop": at.map(|w| w.name.clone()).unwrap_or_default(),
+        "place": at.map(|w| w.place.clone()).unwrap_or_default(),
+    });
+    let fixed = row.slot.filter(|_| row.state >= BookingState::Confirmed);
+    if let (Some(slot), Json::Object(all)) = (fixed, &mut facts)
+        && let Json::Object(times) = times(slot)
+    {
+        all.extend(times);
+    }
+    facts
+}

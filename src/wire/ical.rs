@@ -1,0 +1,136 @@
+//! An appointment as iCalendar (RFC 5545) and its scheduling methods (RFC 5546): the part of a mail that calendars read.
+//!
+//! Written here and not with a crate: one event with ten properties is all we ever send, and what matters is what a
+//! builder does not know: the same bytes on every attempt (the stamp is handed in), and nothing unescaped from a template.
+//! Times are UTC, so no zone has to be described.
+
+use crate::domain::{At, Invitation, InviteMethod};
+
+/// Octets of a line, without its end.
+const LINE: usize = 75;
+
+/// The object, with `organizer` and `attendee` as mailboxes.
+#[must_use]
+pub fn calendar(invitation: &Invitation, organizer: &str, attendee: &str, at: At) -> String {
+    let cancelled = invitation.method == InviteMethod::Cancel;
+    let sequence = invitation.sequence.to_string();
+    let mut out = String::new();
+    let mut line = |name: &str, value: &str| fold(&mut out, &format!("{name}:{value}"));
+    line("BEGIN", "VCALENDAR");
+    line("VERSION", "2.0");
+    line("PRODID", "-//forewarn//EN");
+    line("CALSCALE", "GREGORIAN");
+    line("METHOD", method(invitation.method));
+    line("BEGIN", "VEVENT");
+    line("UID", &text(&invitation.uid));
+    line("SEQUENCE", &sequence);
+    line("DTSTAMP", &instant(at));
+    line("DTSTART", &instant(invitation.start_at));
+    line("DTEND", &instant(invitation.end_at));
+    line("SUMMARY", &text(&invitation.summary));
+    line("LOCATION", &text(&invitation.location));
+    line("STATUS", if cancelled { "CANCELLED" } else { "CONFIRMED" });
+    line("TRANSP", "OPAQUE");
+    line("ORGANIZER", &address(organizer));
+    line("ATTENDEE;ROLE=REQ-PARTICIPANT;PARTSTAT=ACCEPTED;RSVP=FALSE", &address(attendee));
+    if let Some(before) = invitation.alarm.filter(|_| !cancelled) {
+        line("BEGIN", "VALARM");
+        line("ACTION", "DISPLAY");
+        line("DESCRIPTION", &text(&invitation.summary));
+        line("TRIGGER", &format!("-PT{}M", before.as_micros() / 60_000_000));
+        line("END", "VALARM");
+    }
+    line("END", "VEVENT");
+    line("END", "VCALENDAR");
+    out
+}
+
+/// As it stands in the object and in the type of the part that carries it.
+#[must_use]
+pub fn method(method: InviteMethod) -> &'static str {
+    match method {
+        InviteMethod::Request => "REQUEST",
+        InviteMethod::Cancel => "CANCEL",
+    }
+}
+
+fn instant(at: At) -> String {
+    at.to_jiff().strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// A mailbox; what could end the line or the value is left out.
+fn address(mailbox: &str) -> String {
+    let plain = |c: &char| !c.is_control() && !c.is_whitespace();
+    format!("mailto:{}", mailbox.chars().filter(plain).collect::<String>())
+}
+
+fn text(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' | ';' | ',' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Adds a line, continued after [`LINE`] octets and never inside of a character.
+fn fold(out: &mut String, line: &str) {
+    let mut used = 0;
+    for c in line.chars() {
+        if used + c.len_utf8() > LINE {
+            out.push_str("\r\n ");
+            used = 1;
+        }
+        out.push(c);
+        used += c.len_utf8();
+    }
+    out.push_str("\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Span;
+
+    fn invitation() -> Invitation {
+        let start_at: At = "2026-11-24T09:00:00Z".parse().unwrap();
+        Invitation {
+            method: InviteMethod::Request,
+            uid: "0193-x@example.com".into(),
+            sequence: 2,
+            start_at,
+            end_at: start_at + Span::from_hours(1),
+            summary: "Termin: Batterie, Prüfung; \\ heute\nBEGIN:VALARM\r".into(),
+            location: "Werkstatt Müller, Straße des 17. Juni 135, 10623 Berlin, gegenüber dem S-Bahnhof Tiergarten"
+                .into(),
+            alarm: Some(Span::from_hours(24)),
+        }
+    }
+
+    #[test]
+    fn an_event_has_what_calendars_need_and_nothing_gets_in() {
+        let at: At = "2026-11-20T10:00:00Z".parse().unwrap();
+        let text = calendar(&invitation(), "s@example.com\r\nX-EVIL:1", "j@example.com", at);
+        for line in [
+            "METHOD:REQUEST\r\n",
+            "UID:0193-x@example.com\r\n",
+            "SEQUENCE:2\r\n",
+            "DTSTART:20261124T090000Z\r\n",
+            "SUMMARY:Termin: Batterie\\, Prüfung\\; \\\\ heute\\nBEGIN:VALARM\r\n",
+            "TRIGGER:-PT1440M\r\n",
+            "STATUS:CONFIRMED\r\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(!text.contains("\r\nX-EVIL"), "{text}");
+        assert!(text.lines().all(|l| l.len() <= LINE), "{text}");
+        assert_eq!(text.matches("\r\nBEGIN:VALARM").count(), 1, "the one in the summary is text: {text}");
+        let cancel = calendar(&Invitation { method: InviteMethod::Cancel, ..invitation() }, "a@b", "c@d", at);
+        assert!(cancel.contains("METHOD:CANCEL\r\n") && cancel.contains("STATUS:CANCELLED\r\n"), "{cancel}");
+        assert!(!cancel.contains("VALARM\r\nACTION"), "{cancel}");
+    }
+}
