@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::domain::At;
-use crate::model::{BadValue, MAX_TEXT_BYTES, ReadingValue, Signal, SignalType, TimestampUnit};
+use crate::model::{BadValue, MAX_TEXT_BYTES, ReadingValue, Signal, SignalKind, SignalType, TimestampUnit};
 
 /// A value as it is sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +51,17 @@ impl<'p> Scalar<'p> {
             Self::Float(x) => Some(*x),
             _ => None,
         }
+    }
+
+    /// The whole number that it is, if a counter of 64 bits can be that.
+    fn whole(&self) -> Option<i128> {
+        let whole = match self {
+            Self::Digits(digits) => digits.parse().ok()?,
+            Self::Int(i) => i128::from(*i),
+            Self::Uint(u) => i128::from(*u),
+            _ => return None,
+        };
+        (whole.unsigned_abs() <= u128::from(u64::MAX)).then_some(whole)
     }
 }
 
@@ -100,9 +111,7 @@ fn scalar(signal: &Signal, value: &Scalar<'_>) -> Result<ReadingValue, BadValue>
         (Scalar::Digits(number), SignalType::Codes(_)) => text(signal, number),
         (Scalar::Int(number), SignalType::Codes(_)) => text(signal, &number.to_string()),
         (Scalar::Uint(number), SignalType::Codes(_)) => text(signal, &number.to_string()),
-        (_, SignalType::Number) => {
-            checked(signal, value.number().ok_or(BadValue::WrongType)?).map(ReadingValue::Number)
-        }
+        (_, SignalType::Number) => number(signal, value),
         (_, SignalType::Bool) => switch(signal, value.number().ok_or(BadValue::WrongType)?),
         _ => Err(BadValue::WrongType),
     }
@@ -113,7 +122,7 @@ pub(super) fn bare(signal: &Signal, value: &str) -> ReadingValue {
     let number = || value.parse::<f64>().map_err(|_| BadValue::WrongType);
     let read = match &signal.ty {
         SignalType::Number if value.is_empty() => Err(BadValue::Null),
-        SignalType::Number => number().and_then(|n| checked(signal, n)).map(ReadingValue::Number),
+        SignalType::Number => self::number(signal, &Scalar::Digits(value)),
         SignalType::Bool => text(signal, value).or_else(|bad| match value {
             "true" => Ok(ReadingValue::Bool(true)),
             "false" => Ok(ReadingValue::Bool(false)),
@@ -124,6 +133,19 @@ pub(super) fn bare(signal: &Signal, value: &str) -> ReadingValue {
     };
     read.unwrap_or_else(ReadingValue::Bad)
 }
+
+/// A number of a signal. Of a counter every digit counts: what it has grown by is a difference.
+fn number(signal: &Signal, value: &Scalar<'_>) -> Result<ReadingValue, BadValue> {
+    let nearest = checked(signal, value.number().ok_or(BadValue::WrongType)?)?;
+    let large = nearest.abs() > EXACT && matches!(signal.kind, SignalKind::Counter { .. });
+    #[expect(clippy::cast_possible_truncation, reason = "whole, and below 2^65")]
+    #[expect(clippy::cast_precision_loss, reason = "at most half of the distance between two neighbours")]
+    let rest = value.whole().filter(|_| large).map_or(0.0, |whole| (whole - nearest as i128) as f64);
+    Ok(if rest == 0.0 { ReadingValue::Number(nearest) } else { ReadingValue::Whole { nearest, rest } })
+}
+
+/// Up to here every whole number is an `f64`: 2^53.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A number within the limits of its signal.
 fn checked(signal: &Signal, n: f64) -> Result<f64, BadValue> {
@@ -153,7 +175,7 @@ fn text(signal: &Signal, text: &str) -> Result<ReadingValue, BadValue> {
     let is = |words: &[Arc<str>]| words.iter().any(|word| **word == *text);
     let [off, on] = &signal.switch;
     match &signal.ty {
-        SignalType::Number if signal.number_as_text => checked(signal, number()?).map(ReadingValue::Number),
+        SignalType::Number if signal.number_as_text => self::number(signal, &Scalar::Digits(text.trim())),
         SignalType::Bool if is(on) => Ok(ReadingValue::Bool(true)),
         SignalType::Bool if is(off) => Ok(ReadingValue::Bool(false)),
         SignalType::Bool if signal.number_as_text => switch(signal, number()?),

@@ -130,6 +130,7 @@ impl Engine {
     pub fn release(&mut self, device: &DeviceId, rule: &RuleId, at: At, out: &mut Vec<Detection>) {
         let program = self.program.clone();
         let shard = &mut self.shards[usize::from(shard_of(device.as_str()))];
+        shard.changed = true;
         for (model, index) in program.models.iter().zip(&shard.index) {
             let Some(device) = index.get(device).map(|ix| &mut shard.devices[*ix as usize]) else { continue };
             device.life.received_at = at.as_micros();

@@ -499,6 +499,7 @@ impl Device {
             own: self.row(part),
             memo,
             settled: i64::MIN,
+            opened: i64::MIN,
             now,
             life: &self.life,
         }

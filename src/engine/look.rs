@@ -85,7 +85,8 @@ impl Device {
     /// What the conditions of a rule say, by level: `clear` of one that is in force, `when` of the others.
     fn ask(&self, work: &mut Work<'_>, spec: &RuleProgram, part: Option<usize>, now: i64) -> [f64; MAX_LEVELS] {
         let words = &self.row(part)[spec.offset..];
-        let view = View { settled: Head::settled(words), ..self.view(work.program, &work.scratch.memo, part, now) };
+        let (settled, opened) = (Head::settled(words), Head::load(words).opened());
+        let view = View { settled, opened, ..self.view(work.program, &work.scratch.memo, part, now) };
         let mut values = [0.0; MAX_LEVELS];
         for ((value, level), track) in values.iter_mut().zip(&spec.levels).zip(tracks(words)) {
             *value = match &level.clear {
@@ -277,6 +278,11 @@ impl Head {
     fn settled(words: &[u64]) -> i64 {
         let Self { started_at, level, .. } = Self::load(words);
         if level == 0 && started_at != 0 { started_at } else { i64::MIN }
+    }
+
+    /// When the open episode began; `i64::MIN` for none.
+    pub(super) fn opened(&self) -> i64 {
+        if self.level == 0 { i64::MIN } else { self.started_at }
     }
 
     /// Device time of the last look at it: what time alone has done up to then has been seen to.

@@ -117,11 +117,13 @@ struct Shard {
     nodes: BTreeMap<(ModelId, String), sparkplug::Node>,
     /// Healthy time and device. An entry that a device does not know as its own is out of date.
     queue: BinaryHeap<Reverse<(i64, u32)>>,
+    /// Whether more than the clock has changed since [`Engine::saved`].
+    changed: bool,
 }
 
 /// The clock of a shard, moved by marks alone.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct ShardClock {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardClock {
     /// The newest mark; 0 for none.
     mark: i64,
     /// Healthy time so far.
@@ -173,6 +175,7 @@ impl Engine {
         let fingerprint = xxh3_64(payload);
         if let Subject::Edge(edge) = binding.subject {
             let shard = &mut self.shards[usize::from(shard_of(binding.device.as_str()))];
+            shard.changed = true;
             let name = sparkplug::node_of(binding.device.as_str());
             let node = shard.nodes.entry((model.id.clone(), name.into())).or_default();
             let taken = node.take(model, &binding.device, edge, payload, received_at)?;
@@ -212,6 +215,7 @@ impl Engine {
         out.append(&mut self.pending);
         let Some(model) = self.program.models.get(binding.model) else { return };
         let shard = &mut self.shards[usize::from(shard_of(binding.device.as_str()))];
+        shard.changed = true;
         let healthy = shard.clock.at(received_at.as_micros(), self.settings);
         let ix = match shard.index[binding.model].get(&binding.device) {
             Some(ix) => *ix as usize,
@@ -291,6 +295,7 @@ impl Engine {
                 continue;
             }
             for ix in shard.due() {
+                shard.changed = true;
                 let device = &mut shard.devices[ix];
                 if let Some(aside) = &mut device.aside {
                     aside.steady = shard.clock.steady;
@@ -373,6 +378,7 @@ impl Shard {
             devices: Vec::new(),
             nodes: BTreeMap::new(),
             queue: BinaryHeap::new(),
+            changed: true,
         }
     }
 

@@ -4,7 +4,7 @@ use super::counts::Counts;
 use super::device::Sample;
 use super::part::{Key, PartValue};
 use crate::model::{Message, Reading, ReadingValue, Send, SignalType};
-use crate::rules::{ModelProgram, text_value};
+use crate::rules::{Answer, ModelProgram, text_value};
 
 /// Keeps of a message what rules and facts of its model read.
 pub(super) fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sample, counts: &mut Counts) {
@@ -20,8 +20,8 @@ pub(super) fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sam
         }
         let slot = program.slot_of.get(usize::from(reading.signal.0)).copied().flatten();
         let Some(slot) = slot else { continue };
-        if !program.patterns.is_empty() {
-            answer(program, reading, sample);
+        if !program.answers.is_empty() {
+            answers(program, reading, sample);
         }
         let spec = &program.slots[usize::from(slot)];
         if let Some(list) = spec.list {
@@ -44,7 +44,7 @@ pub(super) fn reduce(program: &ModelProgram, message: &Message, sample: &mut Sam
 
 fn number(value: &ReadingValue) -> f64 {
     match value {
-        ReadingValue::Number(n) => *n,
+        ReadingValue::Number(n) | ReadingValue::Whole { nearest: n, .. } => *n,
         ReadingValue::Bool(b) => f64::from(u8::from(*b)),
         ReadingValue::Enum(ix) => f64::from(*ix),
         ReadingValue::Text(text) => text_value(text),
@@ -85,12 +85,14 @@ fn code(sample: &mut Sample, slot: u16, list: u16, full: bool, value: &ReadingVa
     }
 }
 
-/// Whether a text matches the patterns that rules ask for.
+/// What else rules ask of a value than what it is.
 #[inline(never)]
-fn answer(program: &ModelProgram, reading: &Reading, sample: &mut Sample) {
-    for (_, slot, pattern) in program.patterns.iter().filter(|(of, ..)| *of == reading.signal) {
-        let value = match &reading.value {
-            ReadingValue::Text(text) => f64::from(u8::from(pattern.is_match(text))),
+fn answers(program: &ModelProgram, reading: &Reading, sample: &mut Sample) {
+    for (_, slot, answer) in program.answers.iter().filter(|(of, ..)| *of == reading.signal) {
+        let value = match (answer, &reading.value) {
+            (Answer::Matches(pattern), ReadingValue::Text(text)) => f64::from(u8::from(pattern.is_match(text))),
+            (Answer::Rest, ReadingValue::Whole { rest, .. }) => *rest,
+            (Answer::Rest, ReadingValue::Number(_)) => 0.0,
             _ => f64::NAN,
         };
         if program.slots[usize::from(*slot)].lane == 0 {

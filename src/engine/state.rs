@@ -178,6 +178,28 @@ impl Engine {
         postcard::to_extend(&state, vec![VERSION]).unwrap_or_default()
     }
 
+    /// Whether more of the shard has changed since [`Self::saved`] than its clock.
+    #[must_use]
+    pub fn changed(&self, shard: u8) -> bool {
+        self.shards[usize::from(shard)].changed
+    }
+
+    /// The last [`Self::snapshot`] of the shard is kept: until it changes, that and the clock are all there is to know.
+    pub fn saved(&mut self, shard: u8) {
+        self.shards[usize::from(shard)].changed = false;
+    }
+
+    /// The clock of a shard: the part of its state that moves on when nothing happens.
+    #[must_use]
+    pub fn shard_clock(&self, shard: u8) -> ShardClock {
+        self.shards[usize::from(shard)].clock
+    }
+
+    /// Sets the clock of a shard to where it stood when nothing else had changed.
+    pub fn set_shard_clock(&mut self, shard: u8, clock: ShardClock) {
+        self.shards[usize::from(shard)].clock = clock;
+    }
+
     /// Loads what [`Self::snapshot`] gave, also if it was given under other rules: what is the same in both is found
     /// again by name. Open episodes of rules that are gone are ended with the next message or clock mark.
     pub fn restore(&mut self, shard: u8, bytes: &[u8]) -> Result<(), Error> {

@@ -28,6 +28,8 @@ pub(super) struct View<'a> {
     pub(super) memo: &'a Memo,
     /// What began up to then has had its episode; `i64::MIN` if that is not asked.
     pub(super) settled: i64,
+    /// Start of the open episode; `i64::MIN` for none.
+    pub(super) opened: i64,
     /// Device time.
     pub(super) now: i64,
     pub(super) life: &'a Life,
@@ -106,6 +108,7 @@ pub(super) fn run(view: &View<'_>, code: &[Ins], stack: &mut Stack) -> f64 {
             Ins::SkipIfTrue(n) => at += if stack[top - 1] == 1.0 { usize::from(n) } else { 0 },
             Ins::Age(s) => push!(age(view, s)),
             Ins::Now => push!(clock(view)),
+            Ins::Opened => push!(if view.opened == i64::MIN { f64::NAN } else { ops::seconds(view.opened) }),
             Ins::Interval => push!(view.life.usual_interval()),
             Ins::Hour(zone) => push!(civil(view, zone, |t| t.hour())),
             Ins::Weekday(zone) => push!(civil(view, zone, |t| t.date().weekday().to_monday_zero_offset())),
@@ -261,6 +264,7 @@ pub(super) fn run_static(program: &ModelProgram, profile: &Profile, code: &[Ins]
         own: &[],
         memo: &memo,
         settled: i64::MIN,
+        opened: i64::MIN,
         now: 0,
         life: &life,
     };

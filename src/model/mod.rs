@@ -270,6 +270,13 @@ pub struct Reading {
 pub enum ReadingValue {
     /// A finite number within the valid range, in the unit of the signal.
     Number(f64),
+    /// A whole number of a counter that no `f64` is: the nearest one, and what is left.
+    Whole {
+        /// Beyond 2^53.
+        nearest: f64,
+        /// Not 0.
+        rest: f64,
+    },
     /// A switch.
     Bool(bool),
     /// Index into the values of the enumeration.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::call::{is_opening, opening};
 use super::expr::{Expr, Kind, Operator, Word};
 use super::fleet::Fleet;
 use super::program::{Const, Family, Ins, Shown, Uses, text_value};
@@ -157,6 +158,10 @@ impl Checker<'_> {
             Kind::In(a, items) => self.one_of(a, items, e),
             Kind::Range(..) => {
                 self.report(Diagnostic::error("R016", "a range stands in a list: x in [1..5]"), e, "");
+                None
+            }
+            Kind::List(_) => {
+                self.report(Diagnostic::error("R016", "a list stands in t2([a, b], baseline) only"), e, "");
                 None
             }
             Kind::Matches(m, pattern) => self.matches(m, pattern),
@@ -324,6 +329,7 @@ impl Checker<'_> {
                 self.report_at(finding.hint(hint), &base.span, "of which signal?");
                 None
             }
+            "case" if &*field.text == "opened_at" => Some(opening()),
             other => {
                 let hint =
                     did_you_mean(other, ["param", "device"]).map(|n| format!("did you mean `{n}.{}`?", field.text));
@@ -339,6 +345,9 @@ impl Checker<'_> {
         // Both sides are checked before either is given up, so that both are reported.
         let (left, right) = (self.check(a), self.check(b));
         let (left, right) = (left?, right?);
+        if is_opening(a) || is_opening(b) {
+            return self.against_opening(o, left, right, a, b);
+        }
         match o {
             Operator::And | Operator::Or => {
                 let what = format!("a side of '{}'", o.as_str());
@@ -416,7 +425,7 @@ impl Checker<'_> {
         Some(pair(ty, o.as_str(), left, right, ins))
     }
 
-    fn compare(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
+    pub(super) fn compare(&mut self, o: Operator, left: Typed, right: Typed, a: &Expr, b: &Expr) -> Option<Typed> {
         let equality = matches!(o, Operator::Eq | Operator::Ne);
         let (left, right) = self.same(left, right, a, b, &format!("the two sides of '{}'", o.as_str()))?;
         if !equality && !matches!(left.ty, Ty::Num(..)) {

@@ -128,7 +128,7 @@ fn compile(
         online: None,
         zones: Vec::new(),
         silences: Vec::new(),
-        patterns: Vec::new(),
+        answers: Vec::new(),
         consts: Vec::new(),
         cuts: Vec::new(),
         ops: Vec::new(),

@@ -51,12 +51,13 @@ pub use info::RuleInfo;
 pub use load::{load, load_with};
 pub use program::{BUCKETS, Program};
 
-pub(crate) use baseline::{Baseline, FleetBin, Origin, nearest, regime};
+pub(crate) use baseline::{Amount, Baseline, FleetBin, Origin, nearest, regime};
 pub(crate) use check::MAX_STACK;
 pub(crate) use limits::{BAR_WORDS, Bars, Hindrance};
 pub(crate) use program::{
-    Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, MAX_LEVELS, ModelProgram, OnBackfill,
-    OnGap, OpSpec, PEAKS, POINTS, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, Uses, text_value,
+    Answer, Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, MAX_LEVELS, ModelProgram,
+    OnBackfill, OnGap, OpSpec, PEAKS, POINTS, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, Uses,
+    text_value,
 };
 pub(crate) use schedule::{Schedule, Window, zone};
 pub(crate) use tree::{Node, Part};

@@ -63,8 +63,8 @@ pub(crate) struct ModelProgram {
     pub(crate) zones: Vec<Option<Arc<str>>>,
     /// The durations of `silent` that are computed.
     pub(crate) silences: Vec<Vec<Ins>>,
-    /// Patterns of texts: the signal, the slot of the answer, the pattern.
-    pub(crate) patterns: Vec<(SignalIx, u16, regex::Regex)>,
+    /// What else is asked of a signal than its value: the signal, the slot of the answer, the question.
+    pub(crate) answers: Vec<(SignalIx, u16, Answer)>,
     /// The slot of `online`, if a rule reads it.
     pub(crate) online: Option<u16>,
     /// Operators to update, in order, when a slot gets a sample.
@@ -246,6 +246,8 @@ pub(crate) enum Ins {
     Le,
     Gt,
     Ge,
+    /// Start of the open episode in seconds; unknown without one.
+    Opened,
     /// `known`: pops any, pushes a bool.
     Known,
     OrElse,
@@ -286,7 +288,7 @@ impl Ins {
         Some(match self {
             Self::SkipIfFalse(_) | Self::SkipIfTrue(_) => return None,
             Self::Const(_) | Self::Slot(_) | Self::Age(_) | Self::Now | Self::Silent(_) | Self::Fold(_) => 0,
-            Self::Interval | Self::Hour(_) | Self::Weekday(_) => 0,
+            Self::Interval | Self::Hour(_) | Self::Weekday(_) | Self::Opened => 0,
             Self::SilentFor => 1,
             Self::Chosen(_) | Self::Fresh(_) => 0,
             Self::Read(read, _) => read.pops(),
@@ -366,7 +368,8 @@ pub(crate) struct OpSpec {
 impl OpSpec {
     /// How many values its code leaves on the stack.
     pub(crate) fn inputs(&self) -> usize {
-        self.baseline.as_ref().map_or(1, |b| b.values() + 1)
+        let counts = matches!(self.family, Family::Counter | Family::Total);
+        self.baseline.as_ref().map_or(if counts { 2 } else { 1 }, |b| b.values() + 1)
     }
 
     /// Length of its state.
@@ -374,6 +377,15 @@ impl OpSpec {
         let plain = || self.family.head() + self.family.bucket() * BUCKETS;
         self.baseline.as_ref().map_or_else(plain, |b| b.words())
     }
+}
+
+/// A question about a value, answered by a slot of its own.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    /// Whether the text matches.
+    Matches(regex::Regex),
+    /// What of a counter an `f64` has no room for.
+    Rest,
 }
 
 /// What an expression reads.

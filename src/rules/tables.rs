@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::baseline::{By, Declared};
 use super::check::Typed;
-use super::program::{Const, Family, FoldSpec, Gap, Lane, ModelProgram, OpSpec, Shown, Slot};
+use super::program::{Answer, Const, Family, FoldSpec, Gap, Lane, ModelProgram, OpSpec, Shown, Slot};
 use super::select::Sel;
 use super::tree::Node;
 use super::types::Ty;
@@ -150,15 +150,28 @@ impl Tables {
 
     /// The slot that says whether the text of a signal matches a pattern.
     pub(super) fn matching(&mut self, of: SignalIx, text: u16, pattern: regex::Regex) -> u16 {
-        let same = |(ix, _, p): &&(SignalIx, u16, regex::Regex)| *ix == of && p.as_str() == pattern.as_str();
-        if let Some((_, slot, _)) = self.program.patterns.iter().find(same) {
+        let question = format!("matches {}", pattern.as_str());
+        self.answer(of, text, &question, Shown::Bool, Answer::Matches(pattern))
+    }
+
+    /// The slot with what of a counter an `f64` has no room for.
+    pub(super) fn rest(&mut self, of: SignalIx, counter: u16) -> u16 {
+        let shown = self.program.slots[usize::from(counter)].shown.clone();
+        self.answer(of, counter, "beyond 2^53", shown, Answer::Rest)
+    }
+
+    /// The slot of the answer to a question about a value, shared if it is there already.
+    fn answer(&mut self, of: SignalIx, value: u16, question: &str, shown: Shown, answer: Answer) -> u16 {
+        let mut spec = self.program.slots[usize::from(value)].clone();
+        spec.name = crate::domain::SignalName::from(format!("{} {question}", spec.name).as_str());
+        let slots = &self.program.slots;
+        let same = |(_, slot, _): &&(SignalIx, u16, Answer)| slots[usize::from(*slot)].name == spec.name;
+        if let Some((_, slot, _)) = self.program.answers.iter().find(same) {
             return *slot;
         }
-        let slot = u16::try_from(self.program.slots.len()).unwrap_or(u16::MAX);
-        let mut spec = self.program.slots[usize::from(text)].clone();
-        spec.name = crate::domain::SignalName::from(format!("{} matches {}", spec.name, pattern.as_str()).as_str());
-        self.program.slots.push(Slot { signal: None, shown: Shown::Bool, keeps_text: false, ..spec });
-        self.program.patterns.push((of, slot, pattern));
+        let slot = u16::try_from(slots.len()).unwrap_or(u16::MAX);
+        self.program.slots.push(Slot { signal: None, shown, keeps_text: false, ..spec });
+        self.program.answers.push((of, slot, answer));
         slot
     }
 

@@ -68,6 +68,8 @@ pub(crate) enum Part {
     Baseline(u16),
     /// A derived sample, kept by this operator; what is sampled, and when, are below it.
     Sample(u16),
+    /// The start of the open episode.
+    Opened,
     /// All steps of a sequence, followed by this operator.
     Steps(u16),
     /// One of them; its conditions are below it.
@@ -83,6 +85,7 @@ impl Part {
             Kind::Name(_) if is_let => Self::Let,
             Kind::Name(_) => Self::Signal,
             Kind::Field(base, field) if &*base.text == "param" => Self::Param(field.text.clone(), "".into()),
+            Kind::Field(base, _) if &*base.text == "case" => Self::Opened,
             Kind::Field(_, field) => Self::Attr(field.text.clone()),
             Kind::Not(_) => Self::Not,
             Kind::Binary(Operator::And, ..) => Self::And,
@@ -106,7 +109,10 @@ pub(super) fn below(expr: &Expr) -> Vec<&Expr> {
         Kind::Binary(_, a, b) => vec![a, b],
         Kind::Choose(a, b, c) => vec![a, b, c],
         Kind::In(a, list) => std::iter::once(&**a).chain(list).collect(),
-        Kind::Call(_, args) => args.iter().collect(),
+        Kind::List(list) => list.iter().collect(),
+        Kind::Call(_, args) => {
+            args.iter().flat_map(|arg| if matches!(arg.kind, Kind::List(_)) { below(arg) } else { vec![arg] }).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -402,7 +402,14 @@ fn engines(dir: &Path, rules: &Rules, threads: usize, found: &mut Recovered) -> 
         found.notes.extend(notes);
         engines.push(engine);
     }
-    let restored = restored.iter().enumerate().map(|(shard, pos)| covered.good_up_to(shard, *pos)).collect();
+    let stand = |(shard, own): (u8, Option<u64>)| {
+        let (pos, clock) = covered.good_up_to(shard, own);
+        if let Some(clock) = clock {
+            engines[usize::from(shard) % threads].set_shard_clock(shard, clock);
+        }
+        pos
+    };
+    let restored = (0..=u8::MAX).zip(restored).map(stand).collect();
     Ok((engines, restored))
 }
 
@@ -493,7 +500,7 @@ fn write_checkpoints(dir: &Path, snapshots: &Receiver<Snapshot>, shared: &Shared
     loop {
         let news = snapshots.recv_timeout(SAVE_EVERY);
         let (idle, ended) = (news.is_err(), matches!(news, Err(RecvTimeoutError::Disconnected)));
-        if let Ok(Snapshot { shard, pos, bytes }) = news {
+        if let Ok(Snapshot { shard, pos, clock, bytes }) = news {
             let changed = bytes.is_some();
             match bytes.map(|bytes| checkpoint::write(dir, &Checkpoint { shard, pos: Pos(pos), tag: 0, bytes })) {
                 Some(Ok(())) => shared.covered[usize::from(shard)].store(pos, Ordering::Release),
@@ -503,7 +510,7 @@ fn write_checkpoints(dir: &Path, snapshots: &Receiver<Snapshot>, shared: &Shared
                     continue;
                 }
             }
-            covered.advance(shard, pos, changed);
+            covered.advance(shard, pos, clock, changed);
         }
         if !unsaved.is_empty() && (idle || unsaved.len() >= SHARDS / 4) {
             match covered.save(dir) {

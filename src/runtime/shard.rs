@@ -18,7 +18,7 @@ use super::ports::{Clock, EngineQuestion};
 use super::quarantine::{Quarantine, Quarantined};
 use super::shared::{Rules, SHARDS, Shared};
 use crate::domain::{At, Detection, DeviceId, Receipt, RuleId, Span, Stop, Value};
-use crate::engine::Engine;
+use crate::engine::{Engine, ShardClock};
 use crate::model::Binding;
 use crate::wire;
 
@@ -77,7 +77,9 @@ pub(super) enum FromShard {
 pub(super) struct Snapshot {
     pub(super) shard: u8,
     pub(super) pos: u64,
-    /// `None`: nothing of this shard has changed since its last checkpoint, which is therefore good up to `pos`.
+    /// Where its clock stands there.
+    pub(super) clock: ShardClock,
+    /// `None`: nothing else of this shard has changed since its last checkpoint, which is therefore good up to `pos`.
     pub(super) bytes: Option<Vec<u8>>,
 }
 
@@ -102,7 +104,6 @@ struct Memory {
     watched: BTreeSet<DeviceId>,
     pos: u64,
     last_detection: u64,
-    dirty: Vec<bool>,
     next_shard: usize,
     next_at: At,
     /// Looked up once: a look-up for every message would cost as much as decoding it.
@@ -119,8 +120,6 @@ impl ShardThread {
             watched: BTreeSet::new(),
             pos: 0,
             last_detection: 0,
-            // A state restored under other rules differs from its file.
-            dirty: vec![true; SHARDS],
             next_shard: 0,
             next_at: (self.clock)() + ROUND,
             messages: metrics::counter!("forewarn_messages_total"),
@@ -148,7 +147,7 @@ impl ShardThread {
             if now >= memory.next_at {
                 memory.next_at = now + pause;
                 let shard = mine[memory.next_shard % mine.len()];
-                if self.snapshot(shard, &mut memory) {
+                if self.snapshot(shard, &memory) {
                     memory.next_shard += 1;
                 }
             }
@@ -176,7 +175,6 @@ impl ShardThread {
             ItemKind::Rules(rules) => return self.reload(&rules, memory),
             _ if item.pos <= self.restored[shard] => return true,
             ItemKind::Telemetry { binding, retained, payload } => {
-                memory.dirty[shard] = true;
                 let result = self.engine.message(&binding, &payload, item.at, retained, &mut detections);
                 memory.messages.increment(1);
                 for node in self.engine.births_wanted() {
@@ -187,7 +185,6 @@ impl ShardThread {
                 }
             }
             ItemKind::Release { device, rule } => {
-                memory.dirty[shard] = true;
                 self.engine.release(&device, &rule, item.at, &mut detections);
             }
             ItemKind::Switch { retained, payload } => match wire::stop::setting(&payload) {
@@ -211,7 +208,6 @@ impl ShardThread {
             return true;
         }
         for detection in &detections {
-            memory.dirty[usize::from(crate::domain::shard_of(detection.device.as_str()))] = true;
             metrics::counter!("forewarn_detections_total", "rule" => detection.rule.to_string()).increment(1);
         }
         memory.last_detection = item.pos;
@@ -228,7 +224,6 @@ impl ShardThread {
     fn reload(&mut self, rules: &Rules, memory: &mut Memory) -> bool {
         let mut detections = Vec::new();
         self.engine.reload(rules.program.clone(), rules.registry.clone(), (self.clock)(), &mut detections);
-        memory.dirty = vec![true; SHARDS];
         if detections.is_empty() {
             return true;
         }
@@ -259,20 +254,24 @@ impl ShardThread {
     }
 
     /// Hands one shard to the writer, if the desk is far enough and the writer is free. `false`: try again later.
-    fn snapshot(&self, shard: usize, memory: &mut Memory) -> bool {
+    fn snapshot(&mut self, shard: usize, memory: &Memory) -> bool {
         let committed = self.shared.committed[self.index].load(Ordering::Acquire);
         let Ok(number) = u8::try_from(shard) else { return true };
         if committed < memory.last_detection || memory.pos == 0 {
             return false;
         }
-        let bytes = memory.dirty[shard].then(|| self.engine.snapshot(number));
-        match self.snapshots.try_send(Snapshot { shard: number, pos: memory.pos, bytes }) {
+        match self.snapshots.try_send(self.snapshot_of(number, memory.pos)) {
             Ok(()) => {
-                memory.dirty[shard] = false;
+                self.engine.saved(number);
                 true
             }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }
+    }
+
+    fn snapshot_of(&self, shard: u8, pos: u64) -> Snapshot {
+        let bytes = self.engine.changed(shard).then(|| self.engine.snapshot(shard));
+        Snapshot { shard, pos, clock: self.engine.shard_clock(shard), bytes }
     }
 
     /// At a clean stop: all shards, as soon as the desk is far enough (it is waited for, but not for ever).
@@ -289,8 +288,7 @@ impl ShardThread {
         }
         for &shard in mine {
             let Ok(number) = u8::try_from(shard) else { continue };
-            let bytes = memory.dirty[shard].then(|| self.engine.snapshot(number));
-            if self.snapshots.send(Snapshot { shard: number, pos: memory.pos, bytes }).is_err() {
+            if self.snapshots.send(self.snapshot_of(number, memory.pos)).is_err() {
                 return;
             }
         }

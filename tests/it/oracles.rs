@@ -133,7 +133,7 @@ fn node_model() -> Models {
 fn value_of(models: &Models, message: &Message, metric: &str) -> Json {
     let model = &models.list[0];
     let one = |value: &ReadingValue| match value {
-        ReadingValue::Number(n) => Json::from(*n),
+        ReadingValue::Number(n) | ReadingValue::Whole { nearest: n, .. } => Json::from(*n),
         ReadingValue::Bool(b) => Json::from(*b),
         ReadingValue::Text(text) => Json::from(&**text),
         _ => Json::Null,

@@ -54,6 +54,7 @@ pub(crate) fn shown(model: &Model, message: &Message) -> String {
         let component = if signal.each.is_some() { format!("[{}]", reading.component) } else { String::new() };
         let value = match (&reading.value, &signal.ty) {
             (ReadingValue::Number(n), _) => format!("={n:?}"),
+            (ReadingValue::Whole { nearest, rest }, _) => format!("={nearest:?}{rest:+?}"),
             (ReadingValue::Bool(b), _) => format!("={b}"),
             (ReadingValue::Enum(i), SignalType::Enum(values)) => format!("={}", values[usize::from(*i)]),
             (ReadingValue::Enum(i), _) => format!("={i} of nothing"),

@@ -123,7 +123,7 @@ const BASELINE: &[Key] = &[
     key("of", Several(&Expression), "What is followed"),
     key("by", List(&Expression), "Regimes that are compared only with themselves: rpm/250"),
     key("tau", Text, "How fast it forgets: 14d"),
-    key("min", Text, "Unknown until so much was seen in the regime"),
+    key("min", Either(&[Duration, Count]), "Unknown until so much data, or so many samples, were seen in the regime"),
     key("learn", Duration, "Learns so long and is fixed then"),
     key("freeze_when_firing", Flag, "A failing part must not become the new normal; true unless stated"),
     key("robust", Flag, "One sample has bounded influence; true unless stated"),

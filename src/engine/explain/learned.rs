@@ -6,7 +6,7 @@ use crate::engine::emit;
 use crate::engine::ops::baseline::{self, Learned};
 use crate::engine::ops::sample;
 use crate::engine::vm::run;
-use crate::rules::{Baseline, MAX_STACK, Node, Shown};
+use crate::rules::{Amount, Baseline, MAX_STACK, Node, Shown};
 
 impl Scene<'_> {
     /// Centre and scale: `1.8 ± 0.2 mm/s`.
@@ -28,10 +28,12 @@ impl Scene<'_> {
         let Some((b, learned)) = self.learned(node, op) else { return "the regime is unknown".to_owned() };
         let mut facts = Vec::new();
         if let Some(own) = b.own() {
-            let min = Span::from_micros(own.min);
-            let (seen, samples) = (rounded(learned.data), learned.samples);
             let regimes = if learned.regimes > 1 { format!(", {} regimes", learned.regimes) } else { String::new() };
-            facts.push(format!("own, {}: {seen} of {min} in this regime, {samples} samples{regimes}", node.place));
+            let samples = match own.min {
+                Amount::Data(_) => format!(", {} samples", learned.samples),
+                Amount::Samples(_) => String::new(),
+            };
+            facts.push(format!("own, {}: {} in this regime{samples}{regimes}", node.place, of_min(own.min, &learned)));
             facts.extend(self.still(b, op, &learned));
         }
         if let Some(fleet) = b.fleet() {
@@ -71,8 +73,7 @@ impl Scene<'_> {
                 b.name, learned.samples
             ));
         }
-        let (seen, min) = (rounded(learned.data), Span::from_micros(own.min));
-        Some(format!("its baseline '{}' has seen {seen} of {min} in this regime", b.name))
+        Some(format!("its baseline '{}' has seen {} in this regime", b.name, of_min(own.min, &learned)))
     }
 
     fn learned(&self, node: &Node, op: u16) -> Option<(&Baseline, Learned)> {
@@ -108,5 +109,13 @@ impl Scene<'_> {
                 )
             }
         }
+    }
+}
+
+/// How much has been seen of what is wanted: `1d of 3d`, `120 of 200 samples`.
+fn of_min(min: Amount, learned: &Learned) -> String {
+    match min {
+        Amount::Data(min) => format!("{} of {}", rounded(learned.data), Span::from_micros(min)),
+        Amount::Samples(min) => format!("{} of {min} samples", learned.samples),
     }
 }

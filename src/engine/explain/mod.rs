@@ -180,6 +180,7 @@ impl Engine {
                 own: &row,
                 memo: &memo,
                 settled: i64::MIN,
+                opened: i64::MIN,
                 now: 0,
                 life: &Life::new(0),
             };
@@ -203,13 +204,14 @@ impl Engine {
             return Ok(told);
         };
         told.component = name(&seat);
+        let head = Head::load(&heard.row(seat)[spec.offset..]);
         let scene = Scene {
             program: model,
             spec,
             device: Some(heard),
             seat,
             registered,
-            view: heard.view(model, &memo, seat, now),
+            view: View { opened: head.opened(), ..heard.view(model, &memo, seat, now) },
         };
         scene.fill_static(&mut told, profile.enabled[rule_ix]);
         if profile.enabled[rule_ix] {

@@ -86,6 +86,9 @@ impl Scene<'_> {
         match node.part {
             rules::Part::Baseline(op) => return self.usual(node, op),
             rules::Part::Step(_) => return String::new(),
+            rules::Part::Opened if self.view.opened != i64::MIN => {
+                return At::from_micros(self.view.opened).to_string();
+            }
             _ => {}
         }
         let value = emit::value_of(self.device, self.seat, self.raw(node), &node.shown, node.slot);

@@ -22,7 +22,7 @@
 //! sample learned, regime, samples, estimate. When all are taken, the one unused for longest is forgotten.
 
 use super::{Op, distance, num, seconds, time, word};
-use crate::rules::{Baseline, FleetBin};
+use crate::rules::{Amount, Baseline, FleetBin};
 
 /// So many first samples are kept as they are.
 const FIRST: usize = Baseline::FIRST_SAMPLES;
@@ -162,9 +162,17 @@ fn known<'a>(b: &'a Baseline, words: &'a [u64], regime: f64) -> Known<'a> {
     let (Some(bin), Some(own)) = (bins.find(enough), b.own()) else { return Known { own: None, share: 0.0, fleet } };
     let (data, estimate) = (time(bin[1]) - time(bin[0]), &bin[Baseline::BIN_HEAD..]);
     if fleet.is_none() {
-        return Known { own: (data >= own.min).then_some(estimate), share: 1.0, fleet };
+        let enough = match own.min {
+            Amount::Data(min) => data >= min,
+            Amount::Samples(min) => bin[3] >= min,
+        };
+        return Known { own: enough.then_some(estimate), share: 1.0, fleet };
     }
-    let share = seconds(data) / seconds(data.saturating_add(own.min)).max(f64::MIN_POSITIVE);
+    #[expect(clippy::cast_precision_loss, reason = "counts of samples")]
+    let share = match own.min {
+        Amount::Data(min) => seconds(data) / seconds(data.saturating_add(min)).max(f64::MIN_POSITIVE),
+        Amount::Samples(min) => bin[3] as f64 / bin[3].saturating_add(min) as f64,
+    };
     Known { own: Some(estimate), share, fleet }
 }
 

@@ -10,7 +10,9 @@ use crate::rules::{Family, Read};
 
 const GLITCH: u64 = 1 << 32;
 
-pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
+/// `inputs`: the value, and what of it an `f64` has no room for.
+pub(super) fn update(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
+    let &[value, low] = inputs else { return };
     if op.spec.family == Family::Total {
         let marker = op.arg(1).to_bits();
         // A new marker is of the counter as it is now: what was carried over belongs to the old one.
@@ -19,10 +21,10 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], value: f64, at: i64) {
             words[6] = marker;
         }
     }
-    let low = 0.0;
     if words[2] != 0 {
         let (old, grown) = (num(words[0]), (value - num(words[0])) + (low - num(words[1])));
-        let around = grown + op.arg(0);
+        // In this order nothing is lost: shortly before it rolls over a counter is near to its modulus.
+        let around = (op.arg(0) - old) + value + (low - num(words[1]));
         if grown >= 0.0 {
             add(words, grown, 0.0);
         } else if around >= 0.0 && around * 2.0 < op.arg(0) {

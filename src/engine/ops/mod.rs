@@ -85,7 +85,7 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
         Family::Cusum => cusum::update(op, words, value),
         Family::Tail => tail::update(op, words, value, at),
         Family::Held => edges::held(words, value, at),
-        Family::Counter | Family::Total => counter::update(op, words, value, at),
+        Family::Counter | Family::Total => counter::update(op, words, inputs, at),
         Family::Sample(_) => sample::update(op, words, value, at),
         Family::Sequence(_) => sequence::update(op, words, value, at),
         Family::Seen => edges::seen(words, value, at),

@@ -353,3 +353,26 @@ clear = "avg(z(vib_rms, vib), 24h) < 1"
     assert!(first.starts_with("Raised minor") && (10..14).contains(&day(first)), "{first}");
     assert!(last.starts_with("Moved major") && (14..20).contains(&day(last)), "{last}");
 }
+
+#[test]
+fn min_may_be_a_number_of_samples() {
+    for (samples, known) in [(19, false), (21, true)] {
+        let mut w = world("z(x, b)", "of = \"x\"\ntau = \"1h\"\nmin = 20");
+        w.learn(around(5.0, samples), "");
+        assert_eq!(w.ask(5.0, "") != "unknown", known, "{samples}");
+    }
+}
+
+#[test]
+fn t2_of_other_values_than_were_learned() {
+    let baseline = "of = [\"x\", \"y\"]\ntau = \"1h\"\nmin = 20";
+    let ask = |e: &str| {
+        let mut w = world(e, baseline);
+        for (i, x) in (0..40).zip(around(5.0, 40)) {
+            w.learn([x], &format!(",\"y\":{}", i % 3));
+        }
+        w.ask(5.4, ",\"y\":1")
+    };
+    assert_eq!(ask("t2([x, y], b)"), ask("t2(b)"));
+    assert_ne!(ask("t2([x + 1, y], b)"), ask("t2(b)"));
+}

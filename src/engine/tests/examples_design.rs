@@ -1,6 +1,7 @@
 //! The example rules of the design, as written there, each with a story that fires and one that must not.
 
 use super::world::{START, World, device, registry};
+use crate::domain::At;
 
 const CAR: &str = r#"
 [model]
@@ -154,7 +155,7 @@ severity = "minor"
         w.every(10, 1000, "\"rpm\":900");
         if offline {
             let binding = w.program.models().bind("f/d/status").expect("topic");
-            let now = crate::domain::At::from_secs(START + w.now);
+            let now = At::from_secs(START + w.now);
             w.engine.message(&binding, b"offline", now, false, &mut w.out).expect("payload");
         }
         w.run_to(at - 1);
@@ -259,4 +260,298 @@ severity = "major"
         });
         assert_eq!(!w.out.is_empty(), fires, "{near} km");
     }
+}
+
+/// A rule of the design and what is sent under it, to be told in every way that must make no difference.
+struct Story<'a> {
+    model: &'a str,
+    rule: &'a str,
+    /// Seconds between messages, and the last of them.
+    step: i64,
+    to: i64,
+    /// What is sent at a time.
+    says: &'a dyn Fn(i64) -> String,
+    /// What is sent of a time long past, late.
+    late: &'a str,
+}
+
+impl Story<'_> {
+    fn told(&self, model: &str, mut play: impl FnMut(&mut World, i64, &str)) -> Vec<String> {
+        let mut w = World::with_registry(
+            model,
+            self.rule,
+            registry(vec![device("d", &[("last_workshop", "2025-12-24")], &[])]),
+        );
+        for t in (0..=self.to).step_by(usize::try_from(self.step).unwrap()) {
+            while w.now < t {
+                w.now = (w.now + 5).min(t);
+                w.engine.clock(At::from_secs(START + w.now), &mut w.out);
+            }
+            play(&mut w, t, &(self.says)(t));
+        }
+        w.told()
+    }
+
+    /// What the rule says, which is the same whatever happens to messages and daemon on the way.
+    fn plays(&self) -> Vec<String> {
+        let told = self.told(self.model, |w, _, fields| w.send(fields));
+        let other = "\n[[rule]]\nid = \"other\"\nmodels = [\"*\"]\nseverity = \"minor\"\nwhen = \"silent(3d)\"\n";
+        let middle = self.to / self.step / 2 * self.step;
+        type Way<'a> = (&'a str, &'a dyn Fn(&mut World, i64, &str));
+        let ways: [Way<'_>; 5] = [
+            ("each message twice", &|w, _, fields| (0..2).for_each(|_| w.send(fields))),
+            ("a restart before each fifth message", &|w, t, fields| {
+                if t / self.step % 5 == 0 {
+                    w.restart();
+                }
+                w.send(fields);
+            }),
+            ("another rule comes and goes", &|w, t, fields| {
+                if t == middle || t == middle + 7 * self.step {
+                    w.reload(&format!("{}{}", self.rule, if t == middle { other } else { "" }));
+                }
+                w.send(fields);
+            }),
+            ("late messages", &|w, t, fields| {
+                w.send(fields);
+                if t > 5 * self.step {
+                    w.send_at(t - 5 * self.step - 1, self.late);
+                }
+            }),
+            ("unusable messages of nothing that is asked for", &|w, _, fields| {
+                w.send(fields);
+                w.send_as("d", None, "\"nobody\":null", true);
+            }),
+        ];
+        for (way, play) in ways {
+            assert_eq!(self.told(self.model, play), told, "{way}");
+        }
+        // Two at a time in the wrong order, put right by the buffer of the model.
+        let patient = self.model.replace("report_every", &format!("lateness = \"{}s\"\nreport_every", 3 * self.step));
+        let mut held = None;
+        let swapped = self.told(&patient, |w, t, fields| match held.take() {
+            None => held = Some((t, fields.to_owned())),
+            Some((before, older)) => {
+                w.send(fields);
+                w.send_at(before, &older);
+            }
+        });
+        let times = |told: &[String]| told.iter().map(|line| line.replace(" historical", "")).collect::<Vec<_>>();
+        let ordered = self.told(&patient, |w, _, fields| w.send(fields));
+        assert_eq!(times(&swapped), times(&ordered), "out of order");
+        told
+    }
+}
+
+const EV: &str = r#"
+[model]
+id = "ev-gen2"
+topics = ["f/+/t"]
+device_id = "topic[1]"
+decoder = { format = "json" }
+timestamp = { path = "ts", unit = "s" }
+report_every = "10s"
+[signal]
+pack_temp_max = { path = "tmax", unit = "degC", valid = "-40 < _ <= 150", na = [-40, 255] }
+cell_v = { path = "cells", unit = "V", each = "cell" }
+cell_t = { path = "temps", unit = "degC", each = "probe" }
+insulation = { path = "riso", unit = "kohm" }
+charging = { path = "chg", type = "enum", values = ["no", "ac", "dc"], ttl = "1h" }
+[params]
+t_warn = "55[degC]"
+t_crit = "60[degC]"
+"#;
+
+const THERMAL: &str = r#"
+[[rule]]
+id = "ev-hv-thermal-precursor"
+models = ["ev-gen2"]
+fault = "hv_battery.thermal"
+lead = "5m..6h"
+[rule.let]
+heat   = "rate(pack_temp_max, 60s)"
+spread = "spread(cell_t)"
+sag    = "min(cell_v) < mean(cell_v) - 0.15[V]"
+[[rule.level]]
+name = "critical"
+when = "pack_temp_max > param.t_crit && heat > 3[K/min] || sag && heat > 6[K/min]"
+hold = "0s"
+confirm = 2
+clear = "pack_temp_max < param.t_warn && heat <= 0[K/min]"
+clear_hold = "30m"
+[[rule.level]]
+name = "warning"
+when = "spread > 8[K] && charging == 'no' || insulation < 100[kohm] && delta(insulation, 24h) < -50[kohm]"
+hold = "10m"
+clear = "spread < 5[K] && insulation > 150[kohm]"
+clear_hold = "6h"
+[rule.limits]
+fleet_breaker = { max = 10, per = "30m", by = "firmware" }
+[rule.case]
+title = "HV battery: {pack_temp_max} rising {heat}, cell spread {spread}"
+"#;
+
+/// A pack of this temperature, with cells apart by so much.
+fn pack(temp: f64, spread: f64) -> String {
+    format!("\"tmax\":{temp},\"cells\":[3.7,3.7,3.69],\"temps\":[30,{}],\"riso\":500,\"chg\":\"no\"", 30.0 + spread)
+}
+
+fn thermal(says: &dyn Fn(i64) -> String, to: i64) -> Vec<String> {
+    let late = "\"tmax\":20,\"temps\":[30,30]";
+    Story { model: EV, rule: THERMAL, step: 10, to, says, late }.plays()
+}
+
+#[test]
+fn example_1_a_battery_that_heats_up() {
+    // 4 K a minute from 50 °C on: 60 °C after two and a half minutes; from 66 °C on it cools down.
+    let heats = |t: i64| {
+        let t = t as f64;
+        if t <= 240.0 { 50.0 + t / 15.0 } else { (66.0 - (t - 240.0) / 30.0).max(20.0) }
+    };
+    let says = |t| pack(heats(t), 2.0);
+    let told = thermal(&says, 3_600);
+    // Two samples above 60 °C; half an hour after it has been below 55 °C.
+    assert_eq!(told, ["Raised critical 170 from 160", "Cleared - 2380"]);
+
+    // One spike is not two samples; what cannot be is no sample at all.
+    for spike in ["80", "\"NaN\"", "255", "-300"] {
+        let says = |t| if t == 200 { pack(50.0, 2.0).replace(":50,", &format!(":{spike},")) } else { pack(50.0, 2.0) };
+        assert_eq!(thermal(&says, 600), [""; 0], "{spike}");
+    }
+    // What says nothing of use between the two samples is none; what says something else of the rule is the second.
+    for (between, told) in
+        [("\"tmax\":null", "Raised critical 180 from 160"), ("\"riso\":500", "Raised critical 170 from 160")]
+    {
+        let says = |t| if t == 170 { between.to_owned() } else { pack(heats(t), 2.0) };
+        assert_eq!(thermal(&says, 600), [told], "{between}");
+    }
+    // A spread of 9 K for ten minutes; while nothing comes the ten minutes stand still.
+    let says = |t| pack(40.0, if t >= 100 { 9.0 } else { 2.0 });
+    assert_eq!(thermal(&says, 900), ["Raised warning 700 from 100"]);
+}
+
+const LIFT: &str = r#"
+[model]
+id = "lift-a1"
+topics = ["f/+/t"]
+device_id = "topic[1]"
+decoder = { format = "json" }
+timestamp = { path = "ts", unit = "s" }
+report_every = "1m"
+[signal]
+door_state = { path = "doors", values = ["closed", "open", "closing", "reopening"], each = "door", ttl = "never" }
+"#;
+
+#[test]
+fn example_5_a_door_that_opens_again() {
+    let rule = r#"
+[[rule]]
+id = "lift-door-reopen"
+models = ["lift-a1"]
+each = "door"
+fault = "door.drive"
+[rule.let]
+closes  = "rises(door_state == 'closing', 1h)"
+retries = "rises(door_state == 'reopening', 1h)"
+[[rule.level]]
+name = "major"
+severity = "major"
+when = "closes >= 20 && retries / closes > max(0.15, 3 * ewma(retries / max(closes, 1), 14d))"
+hold = "30m"
+clear = "retries / closes < 0.08"
+clear_hold = "4h"
+[rule.active]
+hours = "06:00-23:00"
+tz = "device"
+"#;
+    // One round of the doors in two minutes; door 1 opens again from `from` to `to`, door 0 never.
+    let round = |bad: bool, t: i64| match (t / 30 % 4, bad) {
+        (0, _) => "open",
+        (1, _) | (3, true) => "closing",
+        (2, true) => "reopening",
+        _ => "closed",
+    };
+    let run = |from: i64, until: i64, to: i64| {
+        let says = |t: i64| format!("\"doors\":[\"{}\",\"{}\"]", round(false, t), round((from..until).contains(&t), t));
+        Story { model: LIFT, rule, step: 30, to, says: &says, late: "\"doors\":[\"reopening\",\"reopening\"]" }.plays()
+    };
+    let told = run(7 * HOUR, 8 * HOUR, 15 * HOUR);
+    assert_eq!(told.len(), 2, "{told:?}");
+    let at = |line: &str| line.split(' ').nth(2).and_then(|t| t.parse::<i64>().ok()).unwrap();
+    assert!(told[0].starts_with("Raised major") && (7 * HOUR..8 * HOUR).contains(&at(&told[0])), "{told:?}");
+    assert!(told[1].starts_with("Cleared") && (12 * HOUR..14 * HOUR).contains(&at(&told[1])), "{told:?}");
+    // At night nobody looks, and what began at night begins anew in the morning.
+    assert_eq!(run(HOUR, 4 * HOUR, 6 * HOUR), [""; 0]);
+    let told = run(4 * HOUR, 8 * HOUR, 7 * HOUR);
+    assert_eq!(told, [format!("Raised major {} from {}", 6 * HOUR + 30 * MINUTE, 6 * HOUR)]);
+}
+
+const TRUCK: &str = r#"
+[model]
+id = "ice-g1"
+topics = ["f/+/t"]
+device_id = "topic[1]"
+decoder = { format = "json" }
+timestamp = { path = "ts", unit = "s" }
+report_every = "10m"
+[signal]
+dtc = { path = "dtc", type = "codes", send = "full" }
+"#;
+
+const DTC: &str = r#"
+[[rule]]
+id = "dtc-service"
+models = ["ice-*"]
+each = "dtc"
+[[rule.level]]
+name = "critical"
+when = "appeared(dtc, codes.obd2.class in ['misfire','oil'])"
+confirm = 2
+clear = "cleared(dtc) || device.last_workshop > case.opened_at"
+[[rule.level]]
+name = "minor"
+when = "active_for(dtc, codes.obd2.class == 'emission') > 3d"
+clear = "cleared(dtc)"
+clear_hold = "1d"
+[rule.case]
+title = "{code}: {codes.obd2.text}"
+"#;
+
+fn trouble(says: &dyn Fn(i64) -> String, to: i64) -> Vec<String> {
+    Story { model: TRUCK, rule: DTC, step: 10 * MINUTE, to, says, late: "\"dtc\":[\"P0420\"]" }.plays()
+}
+
+#[test]
+fn example_4_a_trouble_code_until_it_is_cleared_or_the_workshop_was_there() {
+    let says = |t: i64| format!("\"dtc\":[{}]", if (HOUR..3 * HOUR).contains(&t) { "\"P0301\"" } else { "" });
+    let told = trouble(&says, 4 * HOUR);
+    assert_eq!(
+        told,
+        [format!("Raised critical {} from {HOUR}", HOUR + 10 * MINUTE), format!("Cleared - {}", 3 * HOUR)]
+    );
+    // Seen once only; a list that cannot be read clears nothing.
+    let says = |t: i64| format!("\"dtc\":{}", if t == HOUR { "[\"P0301\"]" } else { "[]" });
+    assert_eq!(trouble(&says, 4 * HOUR), [""; 0]);
+    let says = |t: i64| format!("\"dtc\":{}", if t == 2 * HOUR { "null" } else { "[\"P0524\"]" });
+    assert_eq!(trouble(&says, 4 * HOUR).len(), 1);
+    let says = |_| "\"dtc\":[\"P0420\"]".to_owned();
+    let mut w = World::with_registry(TRUCK, DTC, registry(vec![device("d", &[], &[])]));
+    drive(&mut w, 10 * MINUTE, 4 * DAY, says);
+    let told = w.told();
+    let expected = format!("Raised minor {0} from {0}", 3 * DAY + 20 * MINUTE);
+    assert_eq!(told, [expected], "an emission waits for three days from the first message on");
+
+    let workshop = |at: &str| registry(vec![device("d", &[("last_workshop", at)], &[])]);
+    let mut w = World::with_registry(TRUCK, DTC, workshop("2025-12-24"));
+    drive(&mut w, 10 * MINUTE, 2 * HOUR, |_| "\"dtc\":[\"P0301\"]".to_owned());
+    assert_eq!(w.told().len(), 1, "a visit before it began says nothing of it");
+    w.restart();
+    w.enrol(workshop("2026-01-01T01:30:00Z"));
+    assert_eq!(w.told(), [""; 0], "the registry is no sample");
+    drive(&mut w, 10 * MINUTE, 3 * HOUR, |_| "\"dtc\":[\"P0301\"]".to_owned());
+    assert_eq!(
+        w.told(),
+        [format!("Cleared - {}", 2 * HOUR + 10 * MINUTE)],
+        "and nothing begins anew while it is there"
+    );
 }

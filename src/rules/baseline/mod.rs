@@ -6,7 +6,7 @@
 //! | `by` | what makes a regime, up to 4 expressions; see below | one regime |
 //! | `tau` | time constant of forgetting, or `"never"` | must be given unless `learn` is |
 //! | `learn` | learns from the first so much data of each device, then never again | learns on |
-//! | `min` | a regime is unknown until it has samples over so much data, and 8 of them | `learn`; otherwise must be given |
+//! | `min` | a regime is unknown until it has samples over so much data (`"3d"`), and 8 of them, or so many samples (`200`) | `learn`; otherwise must be given |
 //! | `freeze_when_firing` | learns nothing while a level of the rule is pending or in force | `true` |
 //! | `prior` | `"fleet"`: starts as the fleet's baseline of that name and moves to the device's own; `min` of own data count as much as the fleet | none |
 //! | `from` | `"fleet"`: the fleet's baseline alone; a device learns nothing of its own | the device's own |
@@ -77,10 +77,18 @@ pub(crate) enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Own {
     pub(crate) tau: i64,
-    pub(crate) min: i64,
+    pub(crate) min: Amount,
     pub(crate) freeze: bool,
     /// Regimes kept at once.
     pub(crate) bins: usize,
+}
+
+/// How much of a regime must have been seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Amount {
+    /// Samples over so much data, in microseconds.
+    Data(i64),
+    Samples(u64),
 }
 
 /// What is usual in a fleet.

@@ -1,7 +1,7 @@
 //! `[rule.baseline.NAME]` as written.
 
 use super::super::raw::{Source, duration, one_of, parsed_source};
-use super::{Baseline, Own};
+use super::{Amount, Baseline, Own};
 use crate::domain::Span;
 use crate::source::{Diagnostic, Diagnostics, Item, Table, Text};
 
@@ -55,7 +55,7 @@ fn baseline(diags: &mut Diagnostics, table: Table<'_>, name: Text) -> RawBaselin
     let alone = one_of(diags, &table, "from", &[("fleet", ())]).is_some();
     let learn = duration(diags, &table, "learn");
     let bins = bins(diags, &table, if by.is_empty() { 1 } else { BINS });
-    let own = if alone { refuse_own(diags, &table) } else { own(diags, &table, learn.as_ref(), bins) };
+    let own = if alone { refuse_own(diags, &table) } else { own(diags, &table, learn.as_ref(), bins, of.len()) };
     if let Some(learn) = learn.as_ref().filter(|l| l.value.as_micros() == 0) {
         diags.push(Diagnostic::error("R061", "nothing is learned in no time").at(learn.place.clone(), ""));
     }
@@ -92,8 +92,23 @@ fn bins(diags: &mut Diagnostics, table: &Table<'_>, usual: u32) -> usize {
     usize::try_from(bins).unwrap_or(1)
 }
 
-fn own(diags: &mut Diagnostics, table: &Table<'_>, learn: Option<&Item<Span>>, bins: usize) -> Option<Own> {
-    let min = duration(diags, table, "min");
+/// `min`: a duration, or a number of samples of `of` values.
+fn min(diags: &mut Diagnostics, table: &Table<'_>, of: usize) -> Option<Item<Amount>> {
+    if table.what("min") != Some("an integer") {
+        let min = duration(diags, table, "min")?;
+        return Some(Item { value: Amount::Data(min.value.as_micros()), place: min.place });
+    }
+    let Item { value, place } = table.count(diags, "min")?;
+    let fewest = Baseline::fewest_of(of);
+    if u64::from(value) < fewest {
+        let finding = Diagnostic::error("R061", format!("`min` is {value} samples"));
+        diags.push(finding.at(place.clone(), format!("at least {fewest} are needed to know what is usual")));
+    }
+    Some(Item { value: Amount::Samples(u64::from(value)), place })
+}
+
+fn own(diags: &mut Diagnostics, table: &Table<'_>, learn: Option<&Item<Span>>, bins: usize, of: usize) -> Option<Own> {
+    let min = min(diags, table, of);
     let never = table.what("tau") == Some("a string") && table.text(diags, "tau").is_some_and(|t| &*t.value == "never");
     let tau = if never { None } else { duration(diags, table, "tau") };
     if !table.has("tau") && learn.is_none() {
@@ -104,10 +119,12 @@ fn own(diags: &mut Diagnostics, table: &Table<'_>, learn: Option<&Item<Span>>, b
     }
     if !table.has("min") && learn.is_none() {
         let finding = Diagnostic::error("R061", "the baseline has no `min`").at(table.place(), "needs `min`");
-        diags.push(finding.hint("min = \"3d\": unknown until it has seen 3 days of data"));
+        diags
+            .push(finding.hint("min = \"3d\": unknown until it has seen 3 days of data; min = 200: until 200 samples"));
     }
     if let (Some(min), Some(learn)) = (&min, learn)
-        && min.value > learn.value
+        && let Amount::Data(data) = min.value
+        && data > learn.value.as_micros()
     {
         let finding = Diagnostic::error("R061", "`min` is longer than `learn`: the baseline would never be known");
         diags.push(finding.at(min.place.clone(), "").related(learn.place.clone(), "learns no longer than this"));
@@ -117,7 +134,7 @@ fn own(diags: &mut Diagnostics, table: &Table<'_>, learn: Option<&Item<Span>>, b
     }
     Some(Own {
         tau: tau.map_or(i64::MAX, |t| t.value.as_micros()),
-        min: min.as_ref().or(learn).map_or(0, |m| m.value.as_micros()),
+        min: min.map_or_else(|| Amount::Data(learn.map_or(0, |l| l.value.as_micros())), |min| min.value),
         freeze: table.flag(diags, "freeze_when_firing").is_none_or(|f| f.value),
         bins,
     })
@@ -130,9 +147,8 @@ fn refuse_own(diags: &mut Diagnostics, table: &Table<'_>) -> Option<Own> {
         diags.push(finding.at(key.place, "").hint("prior = \"fleet\" starts as the fleet's and learns on"));
     }
     // Asked for, so that they are not also unknown keys.
-    for key in ["tau", "min"] {
-        let _ = table.text(diags, key);
-    }
+    let _ = table.text(diags, "tau");
+    let _ = min(diags, table, 1);
     let _ = table.flag(diags, "freeze_when_firing");
     None
 }

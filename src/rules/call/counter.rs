@@ -2,7 +2,7 @@
 
 use super::super::check::{Checker, Typed};
 use super::super::expr::Expr;
-use super::super::program::{Const, Family, Read};
+use super::super::program::{Const, Family, Ins, Read};
 use super::super::types::Ty;
 use super::Call;
 use crate::model::SignalKind;
@@ -24,13 +24,22 @@ pub(super) const CALLS: &[Call] = &[
     },
 ];
 
+/// A counter as an argument.
+struct Counter {
+    counter: Typed,
+    /// With what an `f64` has no room for: what operators work in.
+    exact: Typed,
+    /// Unknown for none.
+    rollover: Typed,
+}
+
 impl Checker<'_> {
     /// How much of something there has been in a window: the newest minus the first of what only grows.
     fn increase(&mut self, args: &[Expr], what: Read) -> Option<Typed> {
         let (counter, window) = (self.counter(&args[0]), self.window(&args[1]));
-        let ((counter, rollover), window) = (counter?, window?);
+        let (Counter { counter, exact, rollover }, window) = (counter?, window?);
         let ty = if what == Read::Grown { counter.ty.clone() } else { Ty::plain() };
-        let op = self.operator(Family::Counter, &counter, None, &[&rollover]);
+        let op = self.operator(Family::Counter, &exact, None, &[&rollover]);
         let grown = self.read(what, op, ty.clone(), &counter, None);
         let ends = self.operator(Family::Rate, &grown, Some(&window), &[]);
         Some(self.read(Read::Delta, ends, ty, &grown, Some(&window)))
@@ -38,7 +47,7 @@ impl Checker<'_> {
 
     fn total_since(&mut self, m: &Expr, marker: &Expr) -> Option<Typed> {
         let (counter, since) = (self.counter(m), self.check(marker));
-        let ((counter, rollover), since) = (counter?, since?);
+        let (Counter { counter, exact, rollover }, since) = (counter?, since?);
         let Ty::Attr(name) = &since.ty else {
             let found = since.ty.what();
             let finding = Diagnostic::error("R073", "a marker is a number that the registry keeps of a device")
@@ -47,24 +56,29 @@ impl Checker<'_> {
             return None;
         };
         let marker = self.constant(Const::Attr { name: name.clone(), number: true }, counter.ty.clone(), None);
-        let op = self.operator(Family::Total, &counter, None, &[&rollover, &marker]);
+        let op = self.operator(Family::Total, &exact, None, &[&rollover, &marker]);
         let read = if self.rule.carry_resets { Read::TotalCarried } else { Read::Total };
         let mut typed = self.read(read, op, counter.ty.clone(), &counter, None);
         typed.text = format!("{read:?}({}, {})", counter.text, marker.text).to_lowercase();
         Some(typed)
     }
 
-    /// A bare counter, and its rollover (unknown for none).
-    fn counter(&mut self, m: &Expr) -> Option<(Typed, Typed)> {
+    /// A bare counter.
+    fn counter(&mut self, m: &Expr) -> Option<Counter> {
         let typed = self.check(m)?;
         let model = self.tables.program.model.clone();
-        let signal = typed.slot.and_then(|s| self.tables.program.slots[usize::from(s)].signal);
-        let signal = signal.map(|ix| &model.signals[usize::from(ix.0)]);
+        let place = typed.slot.and_then(|s| Some((s, self.tables.program.slots[usize::from(s)].signal?)));
+        let signal = place.map(|(_, ix)| &model.signals[usize::from(ix.0)]);
         match signal.map(|s| s.kind) {
             Some(SignalKind::Counter { rollover }) => {
                 let rollover = rollover.unwrap_or(f64::NAN);
                 let rollover = self.constant(Const::Num(rollover), typed.ty.clone(), None);
-                Some((typed, rollover))
+                let (slot, ix) = place?;
+                let rest = self.tables.rest(ix, slot);
+                let mut exact = typed.clone();
+                exact.code.push(Ins::Slot(rest));
+                exact.uses.slots.insert(rest);
+                Some(Counter { counter: typed, exact, rollover })
             }
             _ => {
                 let finding = Diagnostic::error("R072", "only a counter can be asked this").hint(

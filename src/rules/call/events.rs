@@ -1,8 +1,8 @@
 //! What happened at instants: how often, whether, and how long ago.
 
 use super::super::check::{Checker, Typed, join};
-use super::super::expr::Expr;
-use super::super::program::{Const, Family, Ins, Read};
+use super::super::expr::{Expr, Kind, Operator};
+use super::super::program::{Const, Family, Ins, Read, Uses};
 use super::super::types::{Ty, seconds};
 use super::Call;
 use crate::source::Diagnostic;
@@ -70,4 +70,46 @@ impl Checker<'_> {
         typed.uses.age = true;
         typed
     }
+
+    /// `device.last_workshop > case.opened_at`: an instant of the registry, before or after the episode began.
+    pub(in super::super) fn against_opening(
+        &mut self,
+        o: Operator,
+        left: Typed,
+        right: Typed,
+        a: &Expr,
+        b: &Expr,
+    ) -> Option<Typed> {
+        let mut instant = |side: Typed, e: &Expr| match &side.ty {
+            Ty::Attr(name) => Some(self.constant(Const::Instant { name: name.clone() }, Ty::seconds(), None)),
+            _ if is_opening(e) && o.is_comparison() => Some(side),
+            ty => {
+                let finding = Diagnostic::error("R070", "case.opened_at is compared with an instant in the registry")
+                    .hint("write device.last_workshop > case.opened_at");
+                let found = ty.what();
+                self.report(finding, e, found);
+                None
+            }
+        };
+        let (left, right) = (instant(left, a), instant(right, b));
+        self.compare(o, left?, right?, a, b)
+    }
+}
+
+/// When the open episode began.
+pub(in super::super) fn opening() -> Typed {
+    Typed {
+        ty: Ty::seconds(),
+        text: "case.opened_at".to_owned(),
+        code: vec![Ins::Opened],
+        konst: None,
+        literal: None,
+        slot: None,
+        uses: Uses::default(),
+    }
+}
+
+/// `case.opened_at`.
+pub(in super::super) fn is_opening(e: &Expr) -> bool {
+    matches!(&e.kind, Kind::Field(base, field) if &*base.text == "case" && &*field.text == "opened_at")
 }

@@ -8,7 +8,7 @@
 
 use super::super::baseline::Declared;
 use super::super::check::{Checker, Typed, join};
-use super::super::expr::Expr;
+use super::super::expr::{Expr, Kind};
 use super::super::program::{Const, Family, Ins, Read};
 use super::super::types::{Nature, Ty};
 use super::Call;
@@ -19,7 +19,7 @@ pub(super) const CALLS: &[Call] = &[
     Call { name: "z", usage: "z(value, baseline)", takes: 2..=2, check: |c, _, a| c.z(&a[0], &a[1]) },
     Call { name: "centre", usage: "centre(baseline)", takes: 1..=1, check: |c, _, a| c.usual(Read::Centre, &a[0]) },
     Call { name: "scale", usage: "scale(baseline)", takes: 1..=1, check: |c, _, a| c.usual(Read::Scale, &a[0]) },
-    Call { name: "t2", usage: "t2(baseline)", takes: 1..=1, check: |c, _, a| c.t2(&a[0]) },
+    Call { name: "t2", usage: "t2(baseline), t2([a, b], baseline)", takes: 1..=2, check: |c, _, a| c.t2(a) },
     Call { name: "cusum", usage: CUSUM, takes: 3..=4, check: |c, _, a| c.cusum(a, false) },
     Call { name: "cusum_low", usage: CUSUM, takes: 3..=4, check: |c, _, a| c.cusum(a, true) },
 ];
@@ -35,6 +35,13 @@ impl Checker<'_> {
 
     fn z_of(&mut self, value: Typed, m: &Expr, declared: &Declared, name: &Expr) -> Option<Typed> {
         let usual = self.single(declared, name)?;
+        let value = self.like(value, m, &usual, declared)?;
+        let text = format!("z({}, {})", value.text, declared.text);
+        Some(self.of_baseline(Read::Z, Ty::plain(), text, vec![value], declared))
+    }
+
+    /// A value to be compared with what is `usual`, in its unit.
+    fn like(&mut self, value: Typed, m: &Expr, usual: &Typed, declared: &Declared) -> Option<Typed> {
         let value = self.need_number(value, m, "what is compared with a baseline")?;
         let (Ty::Num(unit, nature), Ty::Num(own, own_nature)) = (&usual.ty, &value.ty) else { return None };
         let (points, point) = (*nature == Nature::Point, *own_nature == Nature::Point);
@@ -43,9 +50,7 @@ impl Checker<'_> {
             self.report(finding, m, value.ty.what());
             return None;
         }
-        let value = self.convert_to(value, &unit.clone());
-        let text = format!("z({}, {})", value.text, declared.text);
-        Some(self.of_baseline(Read::Z, Ty::plain(), text, vec![value], declared))
+        Some(self.convert_to(value, unit))
     }
 
     fn usual(&mut self, read: Read, name: &Expr) -> Option<Typed> {
@@ -56,18 +61,51 @@ impl Checker<'_> {
         Some(self.of_baseline(read, ty, text, Vec::new(), &declared))
     }
 
-    fn t2(&mut self, name: &Expr) -> Option<Typed> {
+    /// `t2(NAME)` of what the baseline is of, `t2([a, b], NAME)` of other values.
+    fn t2(&mut self, args: &[Expr]) -> Option<Typed> {
+        let name = &args[args.len() - 1];
         let declared = self.baseline(name)?;
-        let values = declared.values.clone();
-        let count = u8::try_from(values.len()).unwrap_or(u8::MAX);
+        let count = u8::try_from(declared.values.len()).unwrap_or(u8::MAX);
         if count < 2 {
             let finding = Diagnostic::error("R062", "t2 is of several signals together")
                 .hint("give the baseline a list: of = [\"a\", \"b\"]; how far one value is off is z(value, baseline)");
             self.report(finding.related(declared.place.clone(), "one value"), name, "");
             return None;
         }
-        let text = format!("t2({})", declared.text);
+        let (values, text) = match args {
+            [list, _] => {
+                let values = self.values_like(list, &declared)?;
+                let texts: Vec<&str> = values.iter().map(|v| v.text.as_str()).collect();
+                let text = format!("t2([{}], {})", texts.join(", "), declared.text);
+                (values, text)
+            }
+            _ => (declared.values.clone(), format!("t2({})", declared.text)),
+        };
         Some(self.of_baseline(Read::T2(count), Ty::plain(), text, values, &declared))
+    }
+
+    /// The values of a list, each to be compared with what the baseline is of at its place.
+    fn values_like(&mut self, list: &Expr, declared: &Declared) -> Option<Vec<Typed>> {
+        let wanted = declared.values.len();
+        let Kind::List(items) = &list.kind else {
+            let finding = Diagnostic::error("R062", "t2 takes a list of values").hint("write t2([a, b], baseline)");
+            self.report(finding, list, "not a list");
+            return None;
+        };
+        if items.len() != wanted {
+            let finding = Diagnostic::error("R062", format!("the baseline is of {wanted} values"));
+            self.report(
+                finding.related(declared.place.clone(), "declared here"),
+                list,
+                format!("{} values", items.len()),
+            );
+            return None;
+        }
+        let one = |(item, usual): (&Expr, &Typed)| {
+            let value = self.check(item)?;
+            self.like(value, item, usual, declared)
+        };
+        items.iter().zip(&declared.values).map(one).collect()
     }
 
     /// `cusum(m, k, h, NAME)`: whether the sum exceeds `h`; `cusum(m, k, NAME)`: the sum.

@@ -50,6 +50,8 @@ mod shape;
 mod trend;
 mod window;
 
+pub(super) use events::{is_opening, opening};
+
 use std::ops::RangeInclusive;
 
 use super::check::{Checker, Typed};

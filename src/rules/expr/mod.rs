@@ -78,6 +78,8 @@ pub enum Kind {
     Range(Box<Expr>, Box<Expr>),
     /// `a matches 'pattern'`.
     Matches(Box<Expr>, Word),
+    /// `[a, b]` as an argument.
+    List(Vec<Expr>),
     /// `name(args)`.
     Call(Word, Vec<Expr>),
 }

@@ -246,7 +246,13 @@ impl Parser {
             return Ok(items);
         }
         loop {
-            items.push(self.choose()?);
+            let start = self.peek().1.start;
+            items.push(if self.eat("[") {
+                let kind = Kind::List(self.list("]")?);
+                Expr { kind, span: start..self.tokens[self.next - 1].1.end }
+            } else {
+                self.choose()?
+            });
             if self.eat(",") {
                 continue;
             }

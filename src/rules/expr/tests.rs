@@ -17,6 +17,7 @@ fn show(e: &super::Expr) -> String {
         Kind::In(a, l) => format!("({} in [{}])", show(a), l.iter().map(show).collect::<Vec<_>>().join(", ")),
         Kind::Range(a, b) => format!("{}..{}", show(a), show(b)),
         Kind::Matches(a, p) => format!("({} matches '{}')", show(a), p.text),
+        Kind::List(l) => format!("[{}]", l.iter().map(show).collect::<Vec<_>>().join(", ")),
         Kind::Call(f, l) => format!("{}({})", f.text, l.iter().map(show).collect::<Vec<_>>().join(", ")),
     }
 }
