@@ -62,7 +62,7 @@ fn stop_on_lets_people_in_danger_be_told_and_nothing_else() {
     break_down(&mut world);
     restart(&mut world);
     world.run(after(1));
-    let told: BTreeSet<&str> = ["call", "sms"].into();
+    let told: BTreeSet<&str> = ["app_push", "call", "sms"].into();
     assert!(sent(&world).is_subset(&told) && sent(&world).contains("call"), "{:?}", sent(&world));
     let why: Vec<_> = the_case(&world).effects.into_iter().filter_map(|e| e.waits_for).collect();
     assert!(why.contains(&"the stop switch, turned on by kim".to_owned()), "{why:?}");
