@@ -1,11 +1,13 @@
 //! Claiming: the case is read again in the very step that commits the attempt. Still true? Consent? Quiet hours?
 //! Budget? Only then is an order built, with the present truth.
 
+use std::collections::BTreeMap;
+
 use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
-use super::{Provider, TimelineKind, book, caps, news, optout, reached, stop, storm, wrong};
-use crate::domain::{At, EffectId, Purpose, Span};
+use super::{Provider, TimelineKind, book, caps, line, news, optout, reached, stop, storm, wrong};
+use crate::domain::{AdapterName, At, EffectId, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
 use crate::playbook::QuietHours;
 
@@ -20,31 +22,44 @@ pub(super) fn due(change: &mut Change<'_>) {
         })
         .map(|(id, _)| *id)
         .collect();
-    for id in ready {
-        claim(change, id);
-    }
+    claim(change, ready);
 }
 
-enum Gate {
+pub(super) enum Gate {
     Open,
     Wait(At, String),
     Drop(String),
 }
 
-pub(super) fn claim(change: &mut Change<'_>, id: EffectId) {
-    let Some(mut row) = change.get::<EffectRow>(&id) else { return };
-    let gate = match gate(change, id, &row) {
-        Gate::Open => storm::gate(change, id, &row).map_or(Gate::Open, |(at, why)| Gate::Wait(at, why)),
-        closed => closed,
-    };
-    match gate {
-        Gate::Wait(at, why) => {
-            row.delivery.not_before_at = at.max(change.now + Span::from_millis(100));
-            if row.waits_for.as_ref() != Some(&why) {
-                row.waits_for = Some(why);
-            }
-            change.put(id, row);
+/// Claims effects whose time has come. Those of a provider with a limit get in line first, all of them, so that the most
+/// urgent one goes whatever the order in which they are named here.
+pub(super) fn claim(change: &mut Change<'_>, ids: Vec<EffectId>) {
+    let mut lines: BTreeMap<AdapterName, Vec<EffectId>> = BTreeMap::new();
+    for id in ids {
+        let Some(row) = change.get::<EffectRow>(&id).filter(|r| r.delivery.state.is_waiting()) else { continue };
+        let open = matches!(gate(change, id, &row), Gate::Open);
+        if open && let Some((at, why)) = storm::gate(change, id, &row) {
+            hold(change, id, row, at, why);
+            continue;
         }
+        let limited = change.config.providers.get(&row.adapter).is_some_and(Provider::is_limited);
+        if limited && open {
+            line::join(change, id, &row);
+            lines.entry(row.adapter).or_default().push(id);
+        } else {
+            decide(change, id, row);
+        }
+    }
+    for (adapter, ids) in lines {
+        line::serve(change, &adapter);
+        ids.into_iter().for_each(|id| line::stay(change, id));
+    }
+}
+
+/// Sends an effect, or says why not now or not at all.
+pub(super) fn decide(change: &mut Change<'_>, id: EffectId, mut row: EffectRow) {
+    match gate(change, id, &row) {
+        Gate::Wait(at, why) => hold(change, id, row, at, why),
         Gate::Drop(why) => {
             row.waits_for = None;
             row.delivery.state = State::Cancelled;
@@ -53,8 +68,21 @@ pub(super) fn claim(change: &mut Change<'_>, id: EffectId) {
             change.put(id, row);
             change.say(case, TimelineKind::Decided, text, Some(id));
         }
-        Gate::Open => send(change, id, row),
+        // The storm may have had others sent while it stood in line.
+        Gate::Open => match storm::full_until(change, &row) {
+            Some((at, why)) => hold(change, id, row, at, why),
+            None => send(change, id, row),
+        },
     }
+}
+
+/// Waits until `at`.
+pub(super) fn hold(change: &mut Change<'_>, id: EffectId, mut row: EffectRow, at: At, why: String) {
+    row.delivery.not_before_at = at.max(change.now + Span::from_millis(100));
+    if row.waits_for.as_ref() != Some(&why) {
+        row.waits_for = Some(why);
+    }
+    change.put(id, row);
 }
 
 fn send(change: &mut Change<'_>, id: EffectId, mut row: EffectRow) {
@@ -120,6 +148,7 @@ pub(super) fn spend(change: &mut Change<'_>, row: &EffectRow) {
     }
 }
 
+/// Whether it may be sent, but for the limits of its provider.
 fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
     let Some(case) = change.get::<CaseRow>(&row.case) else { return Gate::Drop("its case is gone".to_owned()) };
     if let Some(why) = obsolete(change, &case, id, row) {
@@ -137,7 +166,7 @@ fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
             other => return other,
         }
     }
-    provider_gate(change, row)
+    Gate::Open
 }
 
 /// Whether what was planned is still to be done.
@@ -221,7 +250,8 @@ fn contact_gate(
     }
 }
 
-fn provider_gate(change: &Change<'_>, row: &EffectRow) -> Gate {
+/// Whether the provider takes one more.
+pub(super) fn provider_gate(change: &Change<'_>, row: &EffectRow) -> Gate {
     let Some(provider) = change.config.providers.get(&row.adapter) else { return Gate::Open };
     let budget = change.get::<BudgetRow>(&BudgetKey::Provider(row.adapter.clone())).unwrap_or_default();
     let windows = [

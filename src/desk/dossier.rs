@@ -36,10 +36,10 @@ impl Desk {
         let endpoints = customer.into_iter().flat_map(|c| &c.endpoints);
 
         let mut names = vec![stored(id)];
-        names.extend(ids.iter().map(|id| stored(id)));
+        names.extend(ids.iter().map(stored));
         names.extend(endpoints.map(|e| stored(&e.id)));
         names.extend(cases.map(|id| stored(&id)));
-        let finders: Vec<Finder<'_>> = names.iter().map(|name| Finder::new(name)).collect();
+        let finders: Vec<Finder<'_>> = names.iter().map(Finder::new).collect();
         let about = |bytes: &[u8]| finders.iter().any(|finder| finder.find(bytes).is_some());
         let mut rows = self.state.rows.json(&about, MOST_ROWS);
         if customer.is_none() && rows.as_object().is_none_or(serde_json::Map::is_empty) {

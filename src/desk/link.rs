@@ -139,11 +139,10 @@ fn answered(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) 
 fn choose(change: &Change<'_>, row: &EffectRow, case: &CaseRow) -> Json {
     let said = book::said(change, row.case);
     let booked = matches!(book::word_of(change, row.case), "confirmed" | "reminded" | "changed_by_provider");
-    let state = match said {
-        _ if booked => "done",
-        Some(_) => "done",
-        None if counts(case, row) => "open",
-        None => "over",
+    let state = match counts(case, row) {
+        _ if booked || said.is_some() => "done",
+        true => "open",
+        false => "over",
     };
     json!({ "state": state, "answer": said, "open": counts(case, row) })
 }

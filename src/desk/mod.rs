@@ -29,6 +29,7 @@ mod history;
 mod hold;
 mod invariants;
 mod latch;
+mod line;
 mod link;
 mod lookup;
 mod merge;

@@ -9,9 +9,20 @@ use crate::domain::{AdapterName, CaseId, QueueName, ScriptId, Span, StepId};
 use crate::outbox::{Event, Kind};
 use crate::playbook::{Mirror, ProviderKind};
 
+/// Reasons for one page, in bytes; more would not be heard out.
+const MAX_REASON: usize = 400;
+
 /// Pages `queue`, unless that is being done already or somebody has the case.
 pub(super) fn page(change: &mut Change<'_>, id: CaseId, queue: &QueueName, reason: &str) {
-    if change.get::<PageRow>(&(id, queue.clone())).is_some() {
+    let key = (id, queue.clone());
+    if let Some(mut row) = change.get::<PageRow>(&key) {
+        // Whoever is asked already hears of this, too.
+        if !row.reason.contains(reason) && row.reason.len() < MAX_REASON {
+            row.reason = format!("{}; {reason}", row.reason);
+            change.put(key, row);
+            change.say(id, TimelineKind::Decided, format!("{queue} is told, too: {reason}"), None);
+            change.note(id, Mirror::Note, &format!("The {queue} is told, too: {reason}."));
+        }
         return;
     }
     let row = PageRow {

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use super::TimelineEntry;
 use super::book::BookingRow;
 use super::erase::ErasedRow;
+use super::line::PlaceRow;
 use super::merge::GroupRow;
 use super::optout::OptOutRow;
 use super::outcome::OutcomeRow;
@@ -519,6 +520,7 @@ tables! {
     reached: CustomerId => ReachedRow, b'R';
     wrongs: (DeviceId, EndpointId) => WrongRow, b'W';
     whereabouts: DeviceId => WhereRow, b'P';
+    places: EffectId => PlaceRow, b'L';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
     bookings: (CaseId, StepId) => BookingRow, b'B';

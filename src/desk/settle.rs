@@ -53,6 +53,7 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
 
 fn wake(change: &mut Change<'_>) -> Reply {
     change.because("timer", "time has passed");
+    let mut ready = Vec::new();
     for timer in change.due_timers(MOST_TIMERS) {
         match timer {
             Timer::Case(id) => {
@@ -61,13 +62,14 @@ fn wake(change: &mut Change<'_>) -> Reply {
             Timer::Effect(id) => {
                 let Some(row) = change.get::<EffectRow>(&id) else { continue };
                 if row.delivery.state.is_waiting() && change.now < row.delivery.limit_at {
-                    claim::claim(change, id);
+                    ready.push(id);
                 } else {
                     news::tick(change, id);
                 }
             }
         }
     }
+    claim::claim(change, ready);
     Reply::Done
 }
 

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::line::{PlaceRow, Rank};
 use super::outcome::OutcomeRow;
 use super::rows::{AnyRow, CaseRow, EffectRow, EpisodeRow, HoldRow, JobRow, Rows};
 use super::storm::{ChildRow, Progress};
 use super::{Error, Record};
-use crate::domain::{At, CaseId, CustomerId, DeviceId, EffectId, EpisodeId};
+use crate::domain::{AdapterName, At, CaseId, CustomerId, DeviceId, EffectId, EpisodeId};
 use crate::playbook::{Playbook, SourceHash, compile_stored};
 
 /// What wakes up.
@@ -38,6 +39,8 @@ pub(super) struct State {
     pub(super) storm_customers: BTreeMap<(CaseId, CustomerId), BTreeSet<CaseId>>,
     pub(super) started_at: Option<At>,
     pub(super) in_flight: BTreeSet<EffectId>,
+    /// What waits for each provider to take one more, the first first.
+    pub(super) lines: BTreeMap<AdapterName, BTreeSet<(Rank, EffectId)>>,
     pub(super) outcomes_by_time: BTreeSet<(At, CaseId)>,
     pub(super) plans: BTreeMap<SourceHash, Arc<Playbook>>,
 }
@@ -90,6 +93,7 @@ impl State {
             AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),
             AnyRow::optouts(key, row) => set(&mut self.rows.optouts, key, row),
             AnyRow::reached(key, row) => set(&mut self.rows.reached, key, row),
+            AnyRow::places(id, row) => self.put_place(id, row),
             AnyRow::whereabouts(key, row) => set(&mut self.rows.whereabouts, key, row),
             AnyRow::wrongs(key, row) => set(&mut self.rows.wrongs, key, row),
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
@@ -171,6 +175,16 @@ impl State {
             }
         }
         set(&mut self.rows.children, id, row);
+    }
+
+    fn put_place(&mut self, id: EffectId, row: Option<PlaceRow>) {
+        if let Some(old) = self.rows.places.get(&id) {
+            remove_from(&mut self.lines, &old.adapter, &(old.rank.clone(), id));
+        }
+        if let Some(new) = &row {
+            self.lines.entry(new.adapter.clone()).or_default().insert((new.rank.clone(), id));
+        }
+        set(&mut self.rows.places, id, row);
     }
 
     fn put_outcome(&mut self, id: CaseId, row: Option<OutcomeRow>) {

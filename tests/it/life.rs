@@ -199,7 +199,7 @@ fn a_repair_that_did_not_help_is_told_to_a_person() {
         says(&mut w, "score", score);
         w.run(after(4 * 3_600));
         assert_eq!(goal(&view(&w), "fault_gone"), state, "{}", w.timeline());
-        let told = w.timeline().contains("service-desk is paged: not shown by the telemetry within 3h");
+        let told = w.timeline().contains("not shown by the telemetry within 3h");
         assert_eq!(told, state == "missed", "{}", w.timeline());
     }
 }

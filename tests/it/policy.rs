@@ -704,3 +704,79 @@ fn the_page_goes_to_whoever_speaks_the_customers_language_and_knows_the_fault() 
         assert_eq!(pages.first().map(String::as_str), Some(first), "{}", w.timeline());
     }
 }
+
+/// Calls that nobody reports on, one a second.
+fn slow_phone(c: &mut Config) {
+    c.providers.get_mut("phone").unwrap().per_second = Some(1);
+    c.contact.cap.clear();
+}
+
+/// The devices whose cases were called about, in the order of the calls.
+fn called(w: &World) -> Vec<String> {
+    let calls = w.orders.iter().filter(|(_, o)| matches!(o.work, Work::Call(_)));
+    calls.map(|(_, o)| w.desk.show(&o.case).unwrap().summary.device).collect()
+}
+
+fn silent(o: &Order) -> Option<Vec<(i64, Answer)>> {
+    matches!(o.work, Work::Call(_)).then(Vec::new)
+}
+
+#[test]
+fn danger_goes_first_then_priority_then_age() {
+    let fault = |name: &str, purpose: &str, priority: u32| {
+        book(purpose, "", "\"told\"", &tell(CALL))
+            .replace("a.b", name)
+            .replace("id = \"test\"", &format!("id = \"{}\"", name.replace('.', "-")))
+            .replace("reopen", &format!("priority = {priority}\nreopen"))
+    };
+    let books = [fault("a.low", "service", 1), fault("a.high", "service", 9), fault("a.danger", "safety", 1)];
+    let config = config(|c| {
+        slow_phone(c);
+        let surroundings = forewarn::playbook::Surroundings {
+            queues: c.queues.keys().cloned().collect(),
+            providers: c.providers.iter().map(|(n, p)| (n.clone(), p.kind)).collect(),
+            messages: c.messages.clone(),
+        };
+        let mut diags = forewarn::source::Diagnostics::default();
+        let files: Vec<_> = books.iter().map(|b| diags.add_file("book.toml", b.as_str())).collect();
+        c.playbooks = forewarn::playbook::load(&mut diags, &files, &surroundings);
+        assert!(diags.list().is_empty(), "{}", diags.render(false));
+        (2..=5).for_each(|n| second_car(c, &format!("car-{n}")));
+    });
+    let mut w = World::new(config, Odds::friendly(), 1);
+    w.script = Some(Box::new(silent));
+    for (n, fault) in [(1, "a.low"), (2, "a.low"), (3, "a.low"), (4, "a.high"), (5, "a.danger")] {
+        let detection = detection(fault, Severity::Critical, n, 1, Change::Raised, w.now);
+        w.tell(Input::Detection(Box::new(Detection { device: format!("car-{n}").as_str().into(), ..detection })));
+    }
+    w.run(after(4));
+    assert_eq!(called(&w), ["car-1", "car-5", "car-4", "car-2", "car-3"]);
+    let calls: Vec<i64> = sent(&w).iter().map(|(at, _)| *at).collect();
+    assert_eq!(calls, [0, 1, 2, 3, 4], "one a second");
+}
+
+#[test]
+fn one_customer_with_many_cars_does_not_keep_the_others_waiting() {
+    let book = book("service", "", "\"told\"", &tell(CALL));
+    let config = config_with(&book, |c| {
+        slow_phone(c);
+        (2..=6).for_each(|n| second_car(c, &format!("car-{n}")));
+        let mut registry = (*c.registry).clone();
+        let joes = registry.devices.get_mut("car-6").unwrap();
+        joes.parties.insert("driver".into(), "c-2".into());
+        c.registry = Arc::new(registry);
+    });
+    let mut w = World::new(config, Odds::friendly(), 1);
+    w.script = Some(Box::new(silent));
+    for n in 1..=6 {
+        on(&mut w, &format!("car-{n}"), n);
+    }
+    let joe = w.desk.list(false, 9).into_iter().find(|c| c.device == "car-6").unwrap();
+    let waits = w.desk.show(&joe.id).unwrap().waits;
+    assert!(waits.iter().any(|x| x.why == "rate of phone" && x.until_at.is_some()), "{waits:?}");
+    w.run(after(5));
+    let mut order = called(&w);
+    assert_eq!(order[..2], ["car-1", "car-6"], "who has heard nothing yet goes before the second car of the first");
+    order.sort();
+    assert_eq!(order, ["car-1", "car-2", "car-3", "car-4", "car-5", "car-6"], "and no slot is lost");
+}

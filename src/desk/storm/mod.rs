@@ -21,7 +21,7 @@ pub(super) use facts::{context, count, fact, gated};
 pub(super) use family::{Ways, admit, holds, is_of_rule, leave, left, release, release_rule, ways};
 pub(super) use rate::RateRow;
 pub(super) use rows::{ChildRow, PaceRow, Progress, StormRow};
-pub(super) use tiers::{approve, gate, look, spend};
+pub(super) use tiers::{approve, full_until, gate, look, spend};
 pub(super) use trucks::reserve;
 
 use super::change::Change;

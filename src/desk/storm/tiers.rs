@@ -405,6 +405,13 @@ pub(in crate::desk) fn gate(change: &mut Change<'_>, id: EffectId, row: &EffectR
     Some((at, RATE.to_owned()))
 }
 
+/// Until when the budget of its tier is used up, if it is.
+pub(in crate::desk) fn full_until(change: &Change<'_>, row: &EffectRow) -> Option<(At, String)> {
+    let (key, rate) = limited(change, row)?;
+    let pace = change.get::<PaceRow>(&key).unwrap_or_default();
+    pace.room(change.now, rate).err().map(|at| (at, RATE.to_owned()))
+}
+
 /// An attempt is made.
 pub(in crate::desk) fn spend(change: &mut Change<'_>, row: &EffectRow) {
     if let Some((key, rate)) = limited(change, row) {

@@ -92,15 +92,15 @@ impl Term {
         if rest.is_empty() {
             return Some(Self::Of(Span::ZERO));
         }
-        let (term, rest) = Self::term(rest.strip_prefix('+')?, 0)?;
+        let (term, rest) = Self::read(rest.strip_prefix('+')?, 0)?;
         rest.trim().is_empty().then_some(term)
     }
 
-    fn term(text: &str, depth: u8) -> Option<(Self, &str)> {
+    fn read(text: &str, depth: u8) -> Option<(Self, &str)> {
         let text = text.trim_start();
         let two = |inside| {
-            let (a, rest) = Self::term(inside, depth + 1)?;
-            let (b, rest) = Self::term(rest.trim_start().strip_prefix(',')?, depth + 1)?;
+            let (a, rest) = Self::read(inside, depth + 1)?;
+            let (b, rest) = Self::read(rest.trim_start().strip_prefix(',')?, depth + 1)?;
             Some((Box::new(a), Box::new(b), rest.trim_start().strip_prefix(')')?))
         };
         if depth > 8 {
