@@ -14,9 +14,12 @@ pub(super) struct Whom {
     pub(super) endpoint: EndpointId,
 }
 
+/// Whether an address of the registry is the one that was written from.
+type Same = Box<dyn Fn(&str) -> bool>;
+
 /// Everybody who has this address.
 pub(super) fn senders(change: &Change<'_>, from: &Sender) -> Vec<Whom> {
-    let (kind, same): (_, Box<dyn Fn(&str) -> bool>) = match from {
+    let (kind, same): (_, Same) = match from {
         Sender::Phone(number) => {
             let wanted = digits(number);
             (EndpointKind::Phone, Box::new(move |a| !wanted.is_empty() && digits(a) == wanted))
