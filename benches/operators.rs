@@ -133,6 +133,7 @@ fn messages(program: &Program) -> Vec<Message> {
 }
 
 /// Nanoseconds a message: the least of many rounds.
+#[expect(clippy::disallowed_methods, reason = "this measures")]
 fn cost(when: &str, rest: &str) -> f64 {
     let program = Arc::new(program(when, rest));
     let binding = program.models().bind("f/a").expect("topic");

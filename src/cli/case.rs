@@ -131,7 +131,7 @@ pub enum Command {
         /// When the device failed, such as 2026-11-22T08:00:00Z: what lead time is measured to
         #[arg(long, value_name = "TIME")]
         failed_at: Option<At>,
-        /// What it cost, in the unit of [costs]
+        /// What it cost, in the unit of `[costs]`
         #[arg(long)]
         cost: Option<f64>,
     },

@@ -18,6 +18,9 @@ pub(super) enum Timer {
     Case(CaseId),
 }
 
+/// A child of a storm in the order in which a tier takes it: how urgent, since when, which.
+type Urgency = (u32, At, CaseId);
+
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct State {
     pub(super) rows: Rows,
@@ -34,7 +37,7 @@ pub(super) struct State {
     /// The children of a storm.
     pub(super) children: BTreeMap<CaseId, BTreeSet<CaseId>>,
     /// Those that wait in a tier, the most urgent first.
-    pub(super) storm_queue: BTreeMap<(CaseId, u8), BTreeSet<(u32, At, CaseId)>>,
+    pub(super) storm_queue: BTreeMap<(CaseId, u8), BTreeSet<Urgency>>,
     /// Those of a customer.
     pub(super) storm_customers: BTreeMap<(CaseId, CustomerId), BTreeSet<CaseId>>,
     pub(super) started_at: Option<At>,

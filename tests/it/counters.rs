@@ -7,7 +7,10 @@ use forewarn::engine::Engine;
 use forewarn::source::Diagnostics;
 use forewarn::{model, rules};
 
-const FORMATS: [(&str, fn(u64) -> Vec<u8>); 4] = [
+/// Writes a number as a format does.
+type Encoder = fn(u64) -> Vec<u8>;
+
+const FORMATS: [(&str, Encoder); 4] = [
     ("{ format = \"json\" }", |n| format!("{{\"n\":{n}}}").into_bytes()),
     ("{ format = \"json\", number_as_text = true }", |n| format!("{{\"n\":\"{n}\"}}").into_bytes()),
     ("{ format = \"cbor\" }", |n| [&[0xa1, 0x61, b'n', 0x1b][..], &n.to_be_bytes()].concat()),

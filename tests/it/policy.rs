@@ -457,7 +457,7 @@ fn link_in(w: &World, kind: PageKind) -> Link {
     });
     let tokens = texts.flat_map(|t| t.split("https://fw.example/l/").skip(1).map(str::to_owned).collect::<Vec<_>>());
     let links = tokens.filter_map(|t| super::desk_world::link_key().verify(t.split_whitespace().next()?));
-    links.filter(|l| l.kind == kind).last().unwrap()
+    links.filter(|l| l.kind == kind).fold(None, |_, link| Some(link)).unwrap()
 }
 
 fn post(w: &mut World, link: Link, fields: &[(&str, &str)]) -> Reply {
