@@ -171,6 +171,7 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         queues: settings.queue.keys().cloned().collect(),
         providers: settings.provider.iter().map(|(name, p)| (name.clone(), kind_of(p))).collect(),
         messages: messages.clone(),
+        fleet: Some(fleet_facts(&program, &registry)),
     };
     let playbooks = playbook::load(diags, &playbooks, &surroundings);
     let replies = reply_filters(&playbooks);
@@ -207,6 +208,26 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
     let (public_url, tokens) = web.ok()?;
     let rules = Arc::new(Rules { program: Arc::new(program), registry, replies, switches: switches(&desk) });
     Some(Loaded { settings, rules, desk: Arc::new(desk), public_url, tokens })
+}
+
+/// What playbooks are held against.
+fn fleet_facts(program: &Program, registry: &Registry) -> playbook::FleetFacts {
+    let mut facts = playbook::FleetFacts {
+        consents: registry.customers.values().flat_map(|c| &c.consents).map(|c| c.purpose).collect(),
+        ..playbook::FleetFacts::default()
+    };
+    for device in registry.devices.values() {
+        facts.roles.extend(device.parties.keys().cloned());
+        let names = facts.kinds.entry(device.kind.clone()).or_default();
+        names.extend(device.attrs.keys().cloned());
+        let model = program.models().list.iter().find(|m| m.id == device.model);
+        let signals: Vec<_> = model.into_iter().flat_map(|m| m.facts.keys().cloned()).collect();
+        if signals.iter().any(|s| &**s == "lat") && signals.iter().any(|s| &**s == "lon") {
+            names.insert("position".into());
+        }
+        names.extend(signals);
+    }
+    facts
 }
 
 /// The tests of rules and playbooks that belong to the settings at `path`.

@@ -92,6 +92,9 @@ fn send(change: &mut Change<'_>, id: EffectId, mut row: EffectRow) {
         Ok(order) => {
             spend(change, &row);
             storm::spend(change, &row);
+            if row.delivery.kind == Kind::Command {
+                super::command::note(change, &row);
+            }
             reached::note(change, id, &row);
             let (case, text) = (row.case, sent_line(&row));
             let quiet = matches!(row.delivery.kind, Kind::DispatchStatus | Kind::TicketNote | Kind::BookStatus);

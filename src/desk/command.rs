@@ -5,9 +5,49 @@ use super::change::Change;
 use super::goals::{self, Wake};
 use super::plan::Effect;
 use super::rows::{CaseRow, EffectRow, StepRow, StepState};
-use crate::domain::{CaseId, Span};
+use serde::{Deserialize, Serialize};
+
+use super::facts::CaseFacts;
+use crate::domain::{At, CaseId, DeviceId, Span};
 use crate::outbox::{Kind, State};
-use crate::playbook::{Command, Held, Mirror, Reaction, Step};
+use crate::playbook::{Command, Held, Mirror, Reaction, Step, Verb};
+
+/// The commands that were sent to a device, or (without one) to the whole fleet: when, and which. The newest only.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct CommandsRow {
+    sent: Vec<(At, String)>,
+}
+
+/// So many are remembered: a guard that allows more than that allows everything.
+const REMEMBERED: usize = 512;
+
+/// Writes down that a command goes out.
+pub(super) fn note(change: &mut Change<'_>, row: &EffectRow) {
+    let Some(case) = change.get::<CaseRow>(&row.case) else { return };
+    let plan = change.plan(&case);
+    let Some(Verb::Command(c)) = plan.as_ref().and_then(|p| p.step(&row.step)).map(|s| &s.verb) else { return };
+    for device in [None, Some(case.device)] {
+        let window = window(device.as_ref());
+        let mut commands = change.get::<CommandsRow>(&device).unwrap_or_default();
+        commands.sent.retain(|(at, _)| change.now.since(*at) < window);
+        commands.sent.push((change.now, c.op.to_string()));
+        let excess = commands.sent.len().saturating_sub(REMEMBERED);
+        commands.sent.drain(..excess);
+        change.put(device, commands);
+    }
+}
+
+/// Commands to the fleet in the last hour, or `op` to one device in the last day.
+pub(super) fn sent(change: &Change<'_>, device: Option<&DeviceId>, op: &str) -> u32 {
+    let commands = change.get::<CommandsRow>(&device.cloned()).unwrap_or_default();
+    let counts =
+        |(at, sent): &&(At, String)| change.now.since(*at) < window(device) && (device.is_none() || sent == op);
+    u32::try_from(commands.sent.iter().filter(counts).count()).unwrap_or(u32::MAX)
+}
+
+fn window(device: Option<&DeviceId>) -> Span {
+    Span::from_hours(if device.is_some() { 24 } else { 1 })
+}
 
 /// Guards that are not true are looked at again; after this long it is given up.
 pub(super) const GUARD_PATIENCE: Span = Span::from_mins(10);
@@ -47,7 +87,8 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Comman
 
 fn start(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Command, mut row: StepRow, wake: &mut Wake) {
     let Some(case) = change.get::<CaseRow>(&id) else { return };
-    let safe = c.guard.iter().all(|g| goals::truth(change, id, &case, g, &mut Held::default()).0 == Some(true));
+    let facts = CaseFacts::new(change, id, &case).of_command(&c.op);
+    let safe = c.guard.iter().all(|g| g.evaluate(change.now, &facts, &mut Held::default()).truth == Some(true));
     if !safe {
         let patience = row.started_at + GUARD_PATIENCE;
         if change.now >= patience {

@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json, json};
 use super::change::Change;
 use super::quiet::zone_of;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, StepState, TicketRow};
-use super::{book, position, storm, whereabouts};
-use crate::domain::{At, CaseId, Customer, Device, JobState, Span, StepId, Value};
+use super::{book, command, position, storm, whereabouts};
+use crate::domain::{At, CaseId, Customer, Device, DeviceId, JobState, Span, StepId, Value};
 use crate::playbook::Facts;
 
 /// News of a job older than this are not spoken of as a time (I3).
@@ -69,12 +69,23 @@ pub(super) struct CaseFacts<'a, 'b> {
     case: &'a CaseRow,
     facts: FactsRow,
     job: Option<JobRow>,
+    /// The command whose guard is looked at.
+    op: Option<&'a str>,
 }
 
 impl<'a, 'b> CaseFacts<'a, 'b> {
     pub(super) fn new(change: &'a Change<'b>, id: CaseId, case: &'a CaseRow) -> Self {
         let facts = change.get::<FactsRow>(&case.device).unwrap_or_default();
-        Self { change, id, case, facts, job: job_of(change, id) }
+        Self { change, id, case, facts, job: job_of(change, id), op: None }
+    }
+
+    /// For the guard of a command.
+    pub(super) fn of_command(self, op: &'a str) -> Self {
+        Self { op: Some(op), ..self }
+    }
+
+    fn commands(&self, device: Option<&DeviceId>) -> Value {
+        self.op.map_or(Value::Unknown, |op| Value::from(f64::from(command::sent(self.change, device, op))))
     }
 
     fn position_age(&self) -> Value {
@@ -98,6 +109,8 @@ impl Facts for CaseFacts<'_, '_> {
             }
             "storm.count" | "storm.cause" => storm::fact(self.change, self.id, name),
             "fault.confidence" => Value::from(self.case.confidence),
+            "fleet_commands_last_hour" => self.commands(None),
+            "same_command_on_device_last_24h" => self.commands(Some(&self.case.device)),
             "fault.score" => score(self.case),
             "fault.horizon.p10" => seconds(horizon(self.case, 10)),
             "fault.horizon.p50" => seconds(horizon(self.case, 50)),
@@ -164,6 +177,9 @@ impl Facts for CaseFacts<'_, '_> {
     }
 }
 
+/// Where a day has twice twelve hours.
+const TWELVE_HOURS: [&str; 6] = ["en-US", "en-CA", "en-AU", "en-NZ", "en-IN", "en-PH"];
+
 /// How much of the fault is there, from 0 (it has cleared) to 1; unknown while the device says nothing of it.
 fn score(case: &CaseRow) -> Value {
     match (case.cleared_at, case.stale) {
@@ -196,6 +212,21 @@ pub(super) enum Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn locale(&self) -> &str {
+        match self {
+            Self::Customer(c) => &c.locale,
+            Self::Staff { .. } => "en",
+        }
+    }
+
+    /// The hours of a day as the reader counts them.
+    fn clock(&self) -> &'static str {
+        match self {
+            Self::Customer(c) if TWELVE_HOURS.contains(&&*c.locale) => "%-I:%M %p",
+            _ => "%H:%M",
+        }
+    }
+
     fn zone(&self) -> TimeZone {
         zone_of(match self {
             Self::Customer(c) => &c.tz,
@@ -209,7 +240,7 @@ impl Reader<'_> {
 pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &Reader<'_>, written: bool) -> Json {
     let now = change.now;
     let zone = reader.zone();
-    let clock = |at: At| at.to_jiff().to_zoned(zone.clone()).strftime("%H:%M").to_string();
+    let clock = |at: At| at.to_jiff().to_zoned(zone.clone()).strftime(reader.clock()).to_string();
     let registry = &change.config.registry;
     let facts = change.get::<FactsRow>(&case.device).unwrap_or_default();
     let redacted =
@@ -254,7 +285,7 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
     let tickets = change.of_case::<TicketRow, _>(id, StepId::from(""));
     let ticket = tickets.iter().find_map(|(_, t)| t.ticket.clone());
     root["ticket"] = json!({ "open": ticket.is_some(), "id": ticket });
-    root
+    change.config.messages.with_words(&root, reader.locale())
 }
 
 /// How long the fault was there, in whole minutes.

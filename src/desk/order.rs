@@ -97,6 +97,9 @@ struct Maker<'a, 'b> {
     case: &'a CaseRow,
 }
 
+/// Names and texts of what a mail has attached, and how important it is.
+type Extras = (Vec<(String, String)>, Option<String>);
+
 impl Maker<'_, '_> {
     fn address(&self) -> Result<String, String> {
         if let Some(person) = person(self.change, self.row) {
@@ -150,6 +153,7 @@ impl Maker<'_, '_> {
         let (_, html) = self.render(Part::Html, &facts)?;
         let person = person(self.change, self.row).and_then(|p| p.name.clone());
         let to_name = customer(self.change, self.row).map(|c| c.name.to_string()).or(person).unwrap_or_default();
+        let (attachments, importance) = self.extras(&facts)?;
         let invitation = book::invitation(self.change, self.id, self.row, &subject)?;
         Ok(Work::Mail(MailWork {
             invitation,
@@ -160,9 +164,34 @@ impl Maker<'_, '_> {
             html,
             locale,
             purpose: self.row.delivery.purpose,
+            importance,
+            attachments,
             unsubscribe: unsubscribe.map(|(url, _)| url),
             reply_to: self.reply_to(),
         }))
+    }
+
+    /// What the step's mails have attached, in the language of the reader, and how important they are.
+    fn extras(&self, facts: &Json) -> Result<Extras, String> {
+        let plan = self.change.plan(self.case);
+        let Some(Verb::Reach(reach)) = plan.as_ref().and_then(|p| p.step(&self.row.step)).map(|s| &s.verb) else {
+            return Ok((Vec::new(), None));
+        };
+        let wanted = locale(self.change, self.row);
+        let mut attachments = Vec::new();
+        for template in &reach.attach {
+            let name = |locale: &str| {
+                let mut facts = facts.clone();
+                facts["customer"]["locale"] = locale.into();
+                template.render(&facts)
+            };
+            let rendered = self.change.config.messages.instruction(name, &wanted, facts);
+            let (name, text) = rendered.map_err(|e| format!("the attachment {}: {e}", template.source()))?;
+            // Plain text is shown by every reader; its name is all that tells where it came from.
+            let name = name.rsplit('/').next().unwrap_or(&name).trim_end_matches(".md").to_owned();
+            attachments.push((format!("{name}.txt"), text));
+        }
+        Ok((attachments, reach.importance.as_ref().map(ToString::to_string)))
     }
 
     fn reply_to(&self) -> Option<String> {

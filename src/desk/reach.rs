@@ -33,6 +33,8 @@ pub(super) fn adhoc(row: &AdhocReach) -> Reach {
         until: row.until,
         script: row.script.clone(),
         ladder: row.vias.iter().enumerate().map(rung).collect(),
+        attach: Vec::new(),
+        importance: None,
     }
 }
 

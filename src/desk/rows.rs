@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::TimelineEntry;
 use super::book::BookingRow;
+use super::command::CommandsRow;
 use super::erase::ErasedRow;
 use super::line::PlaceRow;
 use super::merge::GroupRow;
@@ -519,6 +520,7 @@ tables! {
     optouts: (EndpointId, Channel) => OptOutRow, b'Q';
     reached: CustomerId => ReachedRow, b'R';
     wrongs: (DeviceId, EndpointId) => WrongRow, b'W';
+    commands: Option<DeviceId> => CommandsRow, b'y';
     whereabouts: DeviceId => WhereRow, b'P';
     places: EffectId => PlaceRow, b'L';
     switches: Option<CaseId> => SwitchRow, b'w';

@@ -11,15 +11,15 @@ use super::{Error, Record};
 use crate::domain::{AdapterName, At, CaseId, CustomerId, DeviceId, EffectId, EpisodeId};
 use crate::playbook::{Playbook, SourceHash, compile_stored};
 
+/// How urgent a child of a storm is, when it was opened, and its case.
+type TierQueue = BTreeSet<(u32, At, CaseId)>;
+
 /// What wakes up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     Effect(EffectId),
     Case(CaseId),
 }
-
-/// A child of a storm in the order in which a tier takes it: how urgent, since when, which.
-type Urgency = (u32, At, CaseId);
 
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct State {
@@ -37,7 +37,7 @@ pub(super) struct State {
     /// The children of a storm.
     pub(super) children: BTreeMap<CaseId, BTreeSet<CaseId>>,
     /// Those that wait in a tier, the most urgent first.
-    pub(super) storm_queue: BTreeMap<(CaseId, u8), BTreeSet<Urgency>>,
+    pub(super) storm_queue: BTreeMap<(CaseId, u8), TierQueue>,
     /// Those of a customer.
     pub(super) storm_customers: BTreeMap<(CaseId, CustomerId), BTreeSet<CaseId>>,
     pub(super) started_at: Option<At>,
@@ -99,6 +99,7 @@ impl State {
             AnyRow::places(id, row) => self.put_place(id, row),
             AnyRow::whereabouts(key, row) => set(&mut self.rows.whereabouts, key, row),
             AnyRow::wrongs(key, row) => set(&mut self.rows.wrongs, key, row),
+            AnyRow::commands(key, row) => set(&mut self.rows.commands, key, row),
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
             AnyRow::bookings(key, row) => set(&mut self.rows.bookings, key, row),
             AnyRow::rules(key, row) => set(&mut self.rows.rules, key, row),

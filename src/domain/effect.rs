@@ -89,6 +89,10 @@ pub struct MailWork {
     pub locale: String,
     /// `Auto-Submitted: auto-generated`, and no unsubscribe header on safety mail.
     pub purpose: Purpose,
+    /// `Importance`: `high`, `normal` or `low`; `None`: not stated.
+    pub importance: Option<String>,
+    /// Plain texts beside the mail: file name and text.
+    pub attachments: Vec<(String, String)>,
     /// An appointment for the calendar.
     pub invitation: Option<Invitation>,
     /// Where one POST ends mails like this (RFC 8058); never on safety mail.

@@ -119,6 +119,12 @@ impl Condition {
         found
     }
 
+    /// The shortest time in which it can become true: what its `for`s ask for, where there is no way around them.
+    #[must_use]
+    pub fn shortest(&self) -> Span {
+        self.root.shortest()
+    }
+
     /// What the condition says at `now`. `held` is brought up to date.
     pub fn evaluate(&self, now: At, facts: &dyn Facts, held: &mut Held) -> Verdict {
         held.0.resize(self.holds, None);
@@ -138,6 +144,15 @@ impl Expr {
                 a.visit(see);
                 b.visit(see);
             }
+        }
+    }
+
+    fn shortest(&self) -> Span {
+        match self {
+            Self::For(_, inner, span) => *span + inner.shortest(),
+            Self::Binary(Operator::And, a, b) => a.shortest().max(b.shortest()),
+            Self::Binary(Operator::Or, a, b) => a.shortest().min(b.shortest()),
+            _ => Span::ZERO,
         }
     }
 

@@ -10,7 +10,7 @@ use super::names::Audience;
 use super::types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, Sla, SourceHash};
 use super::verb::{self, condition, template};
 use super::{Messages, Template};
-use crate::domain::{AdapterName, FaultName, GoalName, PlaybookId, Purpose, QueueName, Severity, Span};
+use crate::domain::{AdapterName, FaultName, GoalName, PlaybookId, Purpose, QueueName, Role, Severity, Span};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Table, Text, did_you_mean};
 
 /// What a configured provider can do.
@@ -46,6 +46,19 @@ pub struct Surroundings {
     pub providers: BTreeMap<AdapterName, ProviderKind>,
     /// The texts.
     pub messages: Messages,
+    /// The rules and the registry; `None` where they are not known.
+    pub fleet: Option<FleetFacts>,
+}
+
+/// What the rules, the models and the registry say, as far as playbooks are held against it. Empty sets prove nothing.
+#[derive(Debug, Clone, Default)]
+pub struct FleetFacts {
+    /// Roles that somebody has towards a device.
+    pub roles: BTreeSet<Role>,
+    /// By kind of device, what is known of it as `device.x`: columns of the registry and facts of its models.
+    pub kinds: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// What anybody has agreed to.
+    pub consents: BTreeSet<Purpose>,
 }
 
 /// A name in the file that must exist somewhere else; looked up after the whole file has been read.
@@ -61,6 +74,7 @@ pub(super) enum MentionOf {
     Goal,
     Tier,
     Queue,
+    Role,
     Provider(ProviderKind),
     /// A script and the parts that its use needs.
     Script(Vec<super::Part>),
@@ -75,6 +89,10 @@ pub(super) struct Notes {
     pub(super) tiers: Vec<Text>,
     pub(super) policy: Option<crate::source::Place>,
     pub(super) purpose: Option<Text>,
+    /// Names that conditions use.
+    pub(super) conditions: Vec<(Arc<str>, crate::source::Place)>,
+    /// What mails have attached.
+    pub(super) attachments: Vec<(Text, Template)>,
 }
 
 impl Notes {

@@ -1,5 +1,6 @@
-//! The texts people hear and read: `<locale>/<script>.<part>`, with a fall-back from `de-AT` over `de` to `en`, and what
-//! they share in `layout/`.
+//! The texts people hear and read: `<locale>/<script>.<part>`, with a fall-back from `de-AT` over `de` to `en`; what they
+//! share in `layout/`; `<locale>/faults.toml`, faults in plain words; `instructions/<name>.<locale>.md`, what mails have
+//! attached.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,6 +10,7 @@ use minijinja::Environment;
 
 use super::names::{Audience, check_name};
 use super::template::{environment, values};
+use super::words::{self, Words};
 use super::{Template, TemplateError};
 use crate::domain::PageKind;
 use crate::source::{Diagnostic, Diagnostics, FileId, Place, did_you_mean};
@@ -17,6 +19,14 @@ use crate::source::{Diagnostic, Diagnostics, FileId, Place, did_you_mean};
 const FALLBACK: &str = "en";
 /// The directory of what texts share (`{% extends "layout/mail.email.html" %}`): no locale.
 const LAYOUT: &str = "layout";
+
+/// The directory of what mails have attached: no locale either; it stands in the names of the files.
+pub const INSTRUCTIONS: &str = "instructions";
+
+/// Where a text for somebody who speaks `wanted` is looked for.
+pub(super) fn chain(wanted: &str) -> impl Iterator<Item = &str> {
+    [wanted, wanted.split(['-', '_']).next().unwrap_or(wanted), FALLBACK].into_iter()
+}
 
 /// One text of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +74,9 @@ pub struct Messages {
     env: Arc<Environment<'static>>,
     /// script -> locale -> parts.
     known: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<Part>>>,
+    /// What each file speaks of, by its name as a template.
+    names: BTreeMap<String, Vec<String>>,
+    words: Words,
 }
 
 impl fmt::Debug for Messages {
@@ -74,7 +87,7 @@ impl fmt::Debug for Messages {
 
 impl Default for Messages {
     fn default() -> Self {
-        Self { env: Arc::new(environment()), known: BTreeMap::new() }
+        Self { env: Arc::new(environment()), known: BTreeMap::new(), names: BTreeMap::new(), words: Words::default() }
     }
 }
 
@@ -84,9 +97,23 @@ impl Messages {
     pub fn load(diags: &mut Diagnostics, files: &[FileId]) -> Self {
         let mut env = environment();
         let mut known: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<Part>>> = BTreeMap::new();
+        let mut names = BTreeMap::new();
+        let (mut words, mut worded) = (Words::default(), Vec::new());
         for file in files {
             let path = diags.path(*file).to_owned();
             let text = diags.text(*file).clone();
+            if let Some(locale) = locale_of_words(&path) {
+                words.read(diags, *file, locale);
+                worded.push((*file, Arc::from(locale)));
+                continue;
+            }
+            if let Some(name) = instruction(&path) {
+                match env.add_template_owned(format!("{INSTRUCTIONS}/{name}"), text.to_string()) {
+                    Ok(()) => drop(check_names(diags, *file, &text)),
+                    Err(e) => broken(diags, *file, &text, e),
+                }
+                continue;
+            }
             let Some((locale, script, part)) = split(&path) else {
                 let parts: Vec<&str> = Part::ALL.iter().map(|(_, suffix)| *suffix).collect();
                 let expected = format!("its path must end in <locale>/<script>.({})", parts.join("|"));
@@ -101,18 +128,14 @@ impl Messages {
             let source = text.trim_end_matches(['\n', '\r']).to_owned();
             match env.add_template_owned(format!("{locale}/{script}.{}", part.suffix()), source) {
                 Ok(()) => {
-                    check_names(diags, *file, &text);
+                    let spoken = check_names(diags, *file, &text);
+                    names.insert(format!("{locale}/{script}.{}", part.suffix()), spoken);
                     if locale == LAYOUT {
                         continue;
                     }
                     known.entry(script.into()).or_default().entry(locale.into()).or_default().push(part);
                 }
-                Err(e) => {
-                    let e = TemplateError::from(e);
-                    let span = e.span.unwrap_or(0..text.len().min(1));
-                    diags
-                        .push(Diagnostic::error("P021", e.message).at(Place { file: *file, span }, "in this template"));
-                }
+                Err(e) => broken(diags, *file, &text, e),
             }
         }
         for file in files {
@@ -120,7 +143,8 @@ impl Messages {
             check_links(diags, *file, &known);
         }
         warn_gaps(diags, files, &known);
-        Self { env: Arc::new(env), known }
+        words.warn_gaps(diags, &worded);
+        Self { env: Arc::new(env), known, names, words }
     }
 
     /// Every script there is.
@@ -134,13 +158,63 @@ impl Messages {
         self.known.get(script).and_then(|l| l.get(FALLBACK)).is_some_and(|p| p.contains(&part))
     }
 
+    /// The facts with `fault.what`, `fault.means` and `fault.advice` in the language of the text. Without words for it, the
+    /// title of the rule has to do.
+    #[must_use]
+    pub fn with_words(&self, facts: &serde_json::Value, locale: &str) -> serde_json::Value {
+        let mut facts = facts.clone();
+        let Some(fault) = facts.get_mut("fault").and_then(|f| f.as_object_mut()) else { return facts };
+        let word = fault.get("name").and_then(|n| n.as_str()).and_then(|name| self.words.find(name, locale));
+        let word = word.cloned().unwrap_or_else(|| words::Word {
+            what: fault.get("title").and_then(|t| t.as_str()).unwrap_or_default().into(),
+            ..words::Word::default()
+        });
+        for (name, text) in [("what", word.what), ("means", word.means), ("advice", word.advice)] {
+            fault.insert(name.to_owned(), (&*text).into());
+        }
+        facts
+    }
+
+    /// Whether there is such a file to attach.
+    #[must_use]
+    pub fn has_instruction(&self, name: &str) -> bool {
+        self.env.get_template(name).is_ok()
+    }
+
+    /// An attachment for somebody who speaks `wanted`: `name` says for a locale which file that is.
+    ///
+    /// # Errors
+    /// There is no such file in any language, or it needs a fact that the case does not have.
+    pub fn instruction(
+        &self,
+        name: impl Fn(&str) -> Result<String, TemplateError>,
+        wanted: &str,
+        facts: &serde_json::Value,
+    ) -> Result<(String, String), TemplateError> {
+        let mut tried = String::new();
+        for locale in chain(wanted) {
+            tried = name(locale)?;
+            if let Ok(template) = self.env.get_template(&tried) {
+                let facts = self.with_words(facts, locale);
+                let text = template.render(minijinja::context! { locale => locale, ..values(&facts) })?;
+                return Ok((tried, text));
+            }
+        }
+        Err(TemplateError { message: format!("there is no `{tried}`"), span: None })
+    }
+
+    /// What a part of a script speaks of, in any of its locales.
+    pub fn names<'a>(&'a self, script: &'a str, part: Part) -> impl Iterator<Item = &'a str> {
+        let locales = self.known.get(script).into_iter().flat_map(BTreeMap::keys);
+        let files = locales.filter_map(move |l| self.names.get(&format!("{l}/{script}.{}", part.suffix())));
+        files.flatten().map(String::as_str)
+    }
+
     /// The locale in which `script` can be said to somebody who speaks `wanted`.
     #[must_use]
     pub fn locale(&self, script: &str, part: Part, wanted: &str) -> Option<&str> {
         let locales = self.known.get(script)?;
-        let language = wanted.split(['-', '_']).next().unwrap_or(wanted);
-        [wanted, language, FALLBACK]
-            .into_iter()
+        chain(wanted)
             .find_map(|l| locales.get_key_value(l).filter(|(_, parts)| parts.contains(&part)).map(|(l, _)| &**l))
     }
 
@@ -160,7 +234,8 @@ impl Messages {
             return Err(TemplateError { message, span: None });
         };
         let template = self.env.get_template(&format!("{locale}/{script}.{}", part.suffix()))?;
-        let text = template.render(minijinja::context! { locale => locale, ..values(facts) })?;
+        let facts = self.with_words(facts, locale);
+        let text = template.render(minijinja::context! { locale => locale, ..values(&facts) })?;
         let text = match part {
             // Speech and one-line texts: line breaks of the file are not line breaks of the message.
             Part::Voice | Part::Subject | Part::Sms | Part::AppTitle | Part::App => {
@@ -170,6 +245,25 @@ impl Messages {
         };
         Ok((locale.to_owned(), text))
     }
+}
+
+fn broken(diags: &mut Diagnostics, file: FileId, text: &str, e: minijinja::Error) {
+    let e = TemplateError::from(e);
+    let span = e.span.unwrap_or(0..text.len().min(1));
+    diags.push(Diagnostic::error("P021", e.message).at(Place { file, span }, "in this template"));
+}
+
+/// `de` of `…/de/faults.toml`.
+fn locale_of_words(path: &str) -> Option<&str> {
+    let mut parts = path.rsplit(['/', '\\']);
+    (parts.next()? == words::FILE).then(|| parts.next())?
+}
+
+/// `hvac.de.md` of `…/instructions/hvac.de.md`.
+fn instruction(path: &str) -> Option<&str> {
+    let mut parts = path.rsplit(['/', '\\']);
+    let name = parts.next()?;
+    (parts.next()? == INSTRUCTIONS && name.ends_with(".md")).then_some(name)
 }
 
 /// A layout that is not there would show only when the message is due.
@@ -225,8 +319,8 @@ fn warn_gaps(diags: &mut Diagnostics, files: &[FileId], known: &BTreeMap<Arc<str
 }
 
 /// A name that nobody provides would show only when the message is due.
-fn check_names(diags: &mut Diagnostics, file: FileId, text: &str) {
-    let Ok(template) = Template::parse(text) else { return };
+fn check_names(diags: &mut Diagnostics, file: FileId, text: &str) -> Vec<String> {
+    let Ok(template) = Template::parse(text) else { return Vec::new() };
     for name in template.names() {
         let Err(near) = check_name(name, Audience::Message) else { continue };
         let start = text.find(name.as_str()).unwrap_or(0);
@@ -237,6 +331,7 @@ fn check_names(diags: &mut Diagnostics, file: FileId, text: &str) {
                 .maybe_hint(near.map(|n| format!("did you mean `{n}`?"))),
         );
     }
+    template.names().to_vec()
 }
 
 fn split(path: &str) -> Option<(&str, &str, Part)> {

@@ -9,14 +9,16 @@ mod condition;
 mod load;
 mod messages;
 mod names;
+mod speak;
 mod storm;
 mod template;
 mod types;
 mod verb;
+mod words;
 
 pub use condition::{Call, Condition, ConditionError, Facts, Held, Verdict};
-pub use load::{ProviderKind, Surroundings, compile_stored, load};
-pub use messages::{Messages, Part};
+pub use load::{FleetFacts, ProviderKind, Surroundings, compile_stored, load};
+pub use messages::{INSTRUCTIONS, Messages, Part};
 pub use names::TEXT_NAMES;
 pub use storm::{Gate, Order, OurFault, RATES, Rate, Storm, Surge, Tier};
 pub use template::{Template, TemplateError};

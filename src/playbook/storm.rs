@@ -223,11 +223,12 @@ fn tier(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Tier
     let via: Vec<Via> = ways.iter().filter_map(|text| way(diags, text)).collect();
     let gate = gate(diags, &t, notes);
     let budget = budget(diags, &t);
-    let digest = t.text(diags, "digest");
-    if let Some(odd) = digest.as_ref().filter(|d| !d.value.starts_with("one message per customer")) {
-        let finding = Diagnostic::error("P050", format!("`digest` is '{}'", odd.value));
-        diags.push(finding.at(odd.place.clone(), "expected `one message per customer`"));
-    }
+    let digest = t.text(diags, "digest").inspect(|d| {
+        if !d.value.starts_with("one message per customer") {
+            let finding = Diagnostic::error("P050", format!("`digest` is '{}'", d.value));
+            diags.push(finding.at(d.place.clone(), "expected `one message per customer`"));
+        }
+    });
     let script = t.text(diags, "script");
     if let (Some(digest), None) = (&digest, &script) {
         let finding =

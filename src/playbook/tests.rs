@@ -45,9 +45,15 @@ fn surroundings(diags: &mut Diagnostics) -> Surroundings {
     let voice = diags.add_file("messages/en/hello.voice.txt", "Hello {{ device.plate }}\n");
     Surroundings {
         queues: [QueueName::from("desk")].into(),
-        providers: [(AdapterName::from("tow-a"), ProviderKind::Dispatch), ("zammad".into(), ProviderKind::Ticket)]
-            .into(),
+        providers: [
+            (AdapterName::from("tow-a"), ProviderKind::Dispatch),
+            ("zammad".into(), ProviderKind::Ticket),
+            ("phone".into(), ProviderKind::Voice),
+            ("text".into(), ProviderKind::Sms),
+        ]
+        .into(),
         messages: Messages::load(diags, &[voice]),
+        fleet: None,
     }
 }
 

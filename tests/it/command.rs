@@ -8,7 +8,7 @@ use crate::world::{Ears, Fleet, World};
 
 const RULE: &str = r#"
 [[rule]]
-id = "controller-hung"
+id = "car-controller-hung"
 models = ["car"]
 fault = "controller.hung"
 severity = "minor"

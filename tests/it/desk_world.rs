@@ -213,7 +213,7 @@ pub(crate) fn start() -> At {
 /// The shipped playbooks and texts, with providers and people of a test.
 pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     let mut diags = Diagnostics::default();
-    let messages: Vec<FileId> = ["layout", "en", "de", "pl", "ru", "uk"]
+    let messages: Vec<FileId> = ["layout", "instructions", "en", "de", "pl", "ru", "uk"]
         .iter()
         .flat_map(|l| add_files(&mut diags, &format!("config/messages/{l}")))
         .collect();
@@ -283,6 +283,7 @@ fn surroundings(config: &Config) -> Surroundings {
         queues: config.queues.keys().cloned().collect(),
         providers: config.providers.iter().map(|(n, p)| (n.clone(), p.kind)).collect(),
         messages: config.messages.clone(),
+        fleet: None,
     }
 }
 

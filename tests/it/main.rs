@@ -25,6 +25,7 @@ mod formats;
 mod formats_live;
 mod guards;
 mod http;
+mod hvac;
 mod latch;
 mod life;
 mod links;

@@ -270,7 +270,7 @@ fn every_text_renders_in_every_language() {
             }
         }
     }
-    assert_eq!(rendered, 48 * 5);
+    assert_eq!(rendered, 54 * 5);
     let spoken = |locale: &str, n| messages.render("eta-slipped", Part::Voice, locale, &facts(Some(n))).unwrap().1;
     assert!(spoken("uk", 21).contains("за 21 хвилину") && spoken("pl", 21).contains("za 21 minut."));
 }

@@ -81,7 +81,7 @@ fn every_mistake_of_every_file_is_told_in_one_run() {
     replace(&dir, "rules/car.toml", "moving     = \"speed > 5[km/h]\"", "moving     = \"sped > 5[km/h]\"");
     replace(&dir, "playbooks/battery-weak.toml", "desk   = \"helpdesk\"", "desk   = \"helpdsk\"");
     replace(&dir, "registry/devices.csv", "Europe/Berlin", "Europe/Berln");
-    replace(&dir, "messages/en/brake-stop-now.voice.txt", "{{ device.plate }}", "{{ device.plate }");
+    replace(&dir, "messages/en/brake-stop-now.voice.txt", "{{ device.plate|spell }}", "{{ device.plate|spell }");
     let output = run(&dir, &dir.path().join("store"));
     assert_eq!(output.status.code(), Some(78));
     assert!(!dir.path().join("store").exists(), "nothing is touched before everything is checked");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use forewarn::cli::schema::{Kind, schema};
 use forewarn::domain::Span;
-use forewarn::playbook::{self, Messages, Surroundings};
+use forewarn::playbook::{self, Surroundings};
 use forewarn::source::Diagnostics;
 use forewarn::{model, rules};
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ fn known(kind: Kind, document: &Value) -> Option<BTreeSet<String>> {
         Kind::Model => drop(model::load(&mut diags, &[file])),
         Kind::Rules => drop(rules::load(&mut diags, &[file], Arc::default())),
         Kind::Playbook => {
-            let around = Surroundings { queues: BTreeSet::new(), providers: [].into(), messages: Messages::default() };
+            let around = Surroundings::default();
             drop(playbook::load(&mut diags, &[file], &around));
         }
         _ => return None,

@@ -101,6 +101,7 @@ fn fleet(cars: u32, cars_each: u32, change: impl FnOnce(&mut Config)) -> Arc<Con
             queues: c.queues.keys().cloned().collect(),
             providers: c.providers.iter().map(|(n, p)| (n.clone(), p.kind)).collect(),
             messages: c.messages.clone(),
+            fleet: None,
         };
         let storm = load(&mut diags, &[file], &surroundings);
         assert!(diags.list().is_empty(), "{}", diags.render(false));
@@ -469,6 +470,7 @@ fn storm_as_shipped_asks_first_and_promises_no_truck_that_there_is_not() {
                 queues: c.queues.keys().cloned().collect(),
                 providers: c.providers.iter().map(|(n, p)| (n.clone(), p.kind)).collect(),
                 messages: c.messages.clone(),
+                fleet: None,
             };
             let storm = load(&mut diags, &[file], &surroundings);
             assert!(diags.list().is_empty(), "{}", diags.render(false));

@@ -105,6 +105,8 @@ impl World {
             .arg(self.space.settings())
             .env("FAILPOINTS", failpoints)
             // Rates of a real provider would only make the test slow.
+            // So many breakdowns at once are what these worlds are for, and no storm.
+            .env("FOREWARN__DESK__STORM_GUARD__MIN", "100000")
             .env("FOREWARN__PROVIDER__PHONE__PER_SECOND", "1000")
             .env("FOREWARN__PROVIDER__PHONE__PER_HOUR", "100000")
             .env("FOREWARN__PROVIDER__TOW__PER_SECOND", "1000")

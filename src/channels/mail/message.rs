@@ -4,8 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use lettre::Message;
 use lettre::address::Address;
-use lettre::message::header::ContentType;
-use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 
 use crate::domain::{At, CaseId, EffectId, MailWork};
@@ -13,6 +12,8 @@ use crate::wire::ical;
 
 /// Longest text or HTML of a mail, in bytes. Many servers take 10 MiB; a message to a customer is a few kilobytes.
 const PART_MAX: usize = 1024 * 1024;
+/// Most attachments of a mail.
+const ATTACHMENTS_MAX: usize = 8;
 
 /// What the headers say besides what is in the work itself.
 pub(super) struct Head<'a> {
@@ -38,8 +39,9 @@ pub(super) fn compose(head: &Head<'_>, work: &MailWork) -> Result<Message, Strin
             return Err(format!("the {name} holds a control character"));
         }
     }
-    if work.text.len().max(work.html.len()) > PART_MAX {
-        return Err("the text is longer than 1 MiB".into());
+    let attached = work.attachments.iter().map(|(_, text)| text.len()).max().unwrap_or(0);
+    if work.text.len().max(work.html.len()).max(attached) > PART_MAX || work.attachments.len() > ATTACHMENTS_MAX {
+        return Err("the text is longer than 1 MiB, or there are more than 8 attachments".into());
     }
     // The error would show the address, and the reason is kept for long.
     let to: Address = work.to.parse().map_err(|_| "the recipient's address is not a mail address".to_owned())?;
@@ -67,30 +69,33 @@ pub(super) fn compose(head: &Head<'_>, work: &MailWork) -> Result<Message, Strin
     if let Some(reply_to) = of_case.as_ref().or(head.reply_to) {
         builder = builder.reply_to(reply_to.clone());
     }
-    let calendar = work.invitation.as_ref().map(|invitation| {
+    if let Some(importance) = &work.importance {
+        builder = builder.raw_header(raw("Importance", importance));
+    }
+    let part = |kind: &str| ContentType::parse(kind).map_err(|e| format!("the type of a part: {e}"));
+    // The last part is the one that is shown where HTML can be.
+    let mut shown = MultiPart::alternative()
+        .boundary(format!("fw-{}", head.effect))
+        .singlepart(SinglePart::plain(crlf(&work.text)))
+        .singlepart(SinglePart::html(crlf(&work.html)));
+    let mut beside: Vec<SinglePart> = Vec::new();
+    if let Some(invitation) = &work.invitation {
         let text = ical::calendar(invitation, head.from.email.as_ref(), &work.to, head.at);
         // Named in the type as well as in the object: calendars look at either.
         let kind = format!("text/calendar; charset=utf-8; method={}", ical::method(invitation.method));
-        (text, kind)
-    });
-    let message = if work.html.is_empty() {
+        shown = shown.singlepart(SinglePart::builder().header(part(&kind)?).body(text.clone()));
+        beside.push(Attachment::new("appointment.ics".to_owned()).body(text, part("application/ics")?));
+    }
+    for (name, text) in &work.attachments {
+        beside.push(Attachment::new(name.clone()).body(crlf(text), ContentType::TEXT_PLAIN));
+    }
+    let message = if work.html.is_empty() && beside.is_empty() {
         builder.singlepart(SinglePart::plain(crlf(&work.text)))
+    } else if beside.is_empty() {
+        builder.multipart(shown)
     } else {
-        // The last part is the one that is shown where HTML can be.
-        let parts = MultiPart::alternative()
-            .boundary(format!("fw-{}", head.effect))
-            .singlepart(SinglePart::plain(crlf(&work.text)))
-            .singlepart(SinglePart::html(crlf(&work.html)));
-        match calendar {
-            None => builder.multipart(parts),
-            Some((text, kind)) => {
-                let part = |kind: &str| ContentType::parse(kind).map_err(|e| format!("the type of a part: {e}"));
-                let event = SinglePart::builder().header(part(&kind)?).body(text.clone());
-                let file = Attachment::new("appointment.ics".to_owned()).body(text, part("application/ics")?);
-                let all = MultiPart::mixed().boundary(format!("fwm-{}", head.effect));
-                builder.multipart(all.multipart(parts.singlepart(event)).singlepart(file))
-            }
-        }
+        let all = MultiPart::mixed().boundary(format!("fwm-{}", head.effect)).multipart(shown);
+        builder.multipart(beside.into_iter().fold(all, MultiPart::singlepart))
     };
     message.map_err(|e| format!("the mail cannot be composed: {e}"))
 }
@@ -118,6 +123,8 @@ mod tests {
             html: "<p>Grüße</p>".into(),
             locale: "de-DE".into(),
             purpose: Purpose::Service,
+            importance: None,
+            attachments: Vec::new(),
             invitation: None,
             unsubscribe: None,
             reply_to: None,
@@ -154,6 +161,22 @@ mod tests {
         assert_eq!(mail, text(&work()).unwrap(), "the same bytes on every attempt");
         let plain = text(&MailWork { html: String::new(), ..work() }).unwrap();
         assert!(!plain.contains("multipart"));
+    }
+
+    #[test]
+    fn attachments_stand_beside_the_text() {
+        let extras = MailWork {
+            importance: Some("high".into()),
+            attachments: vec![("hvac.de.txt".into(), "Schalten Sie die Anlage nicht aus.".into())],
+            ..work()
+        };
+        let mail = text(&extras).unwrap();
+        let place = |part: &str| mail.find(part).unwrap_or_else(|| panic!("no {part} in {mail}"));
+        assert!(place("multipart/mixed;") < place("multipart/alternative;"));
+        assert!(place("text/html") < place("attachment; filename=\"hvac.de.txt\""));
+        place("Importance: high\r\n");
+        assert_eq!(mail, text(&extras).unwrap(), "the same bytes on every attempt");
+        assert!(text(&MailWork { attachments: vec![Default::default(); 9], ..work() }).is_err());
     }
 
     #[test]

@@ -90,6 +90,15 @@ const REACH: &[Key] = &[
         ]),
         "One way after the other, until somebody is reached",
     ),
+    key("attach", Several(&Text), "What mails have attached: instructions/{{ fault.family }}.{{ customer.locale }}.md"),
+    key(
+        "headers",
+        Table(&[
+            key("Auto-Submitted", Word(&["auto-generated"]), "Every mail says so"),
+            key("Importance", Word(&["high", "normal", "low"]), "How mails are marked"),
+        ]),
+        "Headers of mails",
+    ),
 ];
 
 const DISPATCH: &[Key] = &[

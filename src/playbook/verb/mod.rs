@@ -108,6 +108,24 @@ impl Verb {
     }
 }
 
+impl Verb {
+    /// What it does when something goes another way.
+    pub(super) fn reactions(&self) -> Vec<&Reaction> {
+        match self {
+            Self::Dispatch(d) => d.on.values().chain(&d.otherwise).collect(),
+            Self::Command(c) => c.on.values().collect(),
+            Self::Book(b) => b.on.values().collect(),
+            Self::WaitFor(w) => vec![&w.otherwise],
+            Self::Reach(_)
+            | Self::Ticket(_)
+            | Self::Human(_)
+            | Self::Webhook(_)
+            | Self::Hold(_)
+            | Self::Correlate(_) => Vec::new(),
+        }
+    }
+}
+
 pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Step> {
     let id = t.need_text(diags, "id");
     notes.step_ids.extend(id.clone());
@@ -186,6 +204,7 @@ pub(super) fn condition(diags: &mut Diagnostics, text: &Text, notes: &mut Notes)
         }
     };
     for (name, span) in parsed.names() {
+        notes.conditions.push((name.clone(), text.inner(diags, span.clone())));
         if !known_name(&name) {
             let near = did_you_mean(&name, NAMES.iter().copied());
             let place = text.inner(diags, span);
@@ -233,6 +252,8 @@ pub(super) const NAMES: &[&str] = &[
     "storm.count",
     "storm.cause",
     "fault.score",
+    "fleet_commands_last_hour",
+    "same_command_on_device_last_24h",
     "fault.horizon.p10",
     "fault.horizon.p50",
     "fault.horizon.p90",

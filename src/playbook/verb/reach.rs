@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::DURATION;
+use std::sync::Arc;
+
+use super::{DURATION, template};
 use crate::domain::{QueueName, Role, ScriptId, Span};
-use crate::playbook::Part;
 use crate::playbook::load::{MentionOf, Notes};
-use crate::source::{Diagnostic, Diagnostics, Table, did_you_mean};
+use crate::playbook::names::Audience;
+use crate::playbook::{INSTRUCTIONS, Part, Template};
+use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
 
 /// What counts as having told somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +67,10 @@ pub struct Reach {
     pub script: ScriptId,
     /// By start.
     pub ladder: Vec<Rung>,
+    /// What mails have attached: templates of the names of files in [`INSTRUCTIONS`](crate::playbook::INSTRUCTIONS).
+    pub attach: Vec<Template>,
+    /// How important mails are marked (`high`, `normal`, `low`), if at all.
+    pub importance: Option<Arc<str>>,
 }
 
 /// One rung of a ladder.
@@ -83,7 +90,17 @@ pub struct Rung {
 
 pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Option<Reach> {
     t.need(diags, "who");
-    let who = t.texts(diags, "who").into_iter().map(|w| w.value).collect();
+    let who = t.texts(diags, "who");
+    for role in &who {
+        match role.value.strip_prefix("oncall:") {
+            Some(queue) => {
+                let place = role.inner(diags, role.value.len() - queue.len()..role.value.len());
+                notes.mention(MentionOf::Queue, &Text { value: queue.into(), place });
+            }
+            None => notes.mention(MentionOf::Role, role),
+        }
+    }
+    let who = who.into_iter().map(|w| w.value).collect();
     let until = t.text(diags, "until").map_or(Some(Until::Delivered), |u| match &*u.value {
         "human_confirmed" => Some(Until::HumanConfirmed),
         "answered_choice" => Some(Until::AnsweredChoice),
@@ -108,7 +125,44 @@ pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) ->
         let parts = ladder.iter().flat_map(|rung| rung.via.parts()).copied().collect();
         notes.mention(MentionOf::Script(parts), script);
     }
-    Some(Reach { who, until: until?, script: ScriptId::from(&*script?.value), ladder })
+    let attach = attachments(diags, t, notes);
+    let importance = t.table(diags, "headers").and_then(|h| headers(diags, h));
+    let script = ScriptId::from(&*script?.value);
+    Some(Reach { who, until: until?, script, ladder, attach, importance })
+}
+
+fn attachments(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Vec<Template> {
+    let mut found = Vec::new();
+    for text in t.texts(diags, "attach") {
+        let Some(parsed) = template(diags, &text, Audience::Message) else { continue };
+        if !text.value.starts_with(INSTRUCTIONS) || !text.value.ends_with(".md") || text.value.contains("..") {
+            let finding = Diagnostic::error("P015", format!("'{}' cannot be attached", text.value));
+            let hint =
+                format!("a file of the messages: {INSTRUCTIONS}/{{{{ fault.family }}}}.{{{{ customer.locale }}}}.md");
+            diags.push(finding.at(text.place.clone(), "").hint(hint));
+        }
+        notes.attachments.push((text, parsed.clone()));
+        found.push(parsed);
+    }
+    found
+}
+
+/// Every mail says `Auto-Submitted: auto-generated`; a playbook may repeat that, and say how important its mails are.
+fn headers(diags: &mut Diagnostics, table: Table<'_>) -> Option<Arc<str>> {
+    const KNOWN: [(&str, &[&str]); 2] =
+        [("Auto-Submitted", &["auto-generated"]), ("Importance", &["high", "normal", "low"])];
+    let mut importance = None;
+    for (name, values) in KNOWN {
+        let Some(text) = table.text(diags, name) else { continue };
+        if !values.contains(&&*text.value) {
+            let finding = Diagnostic::error("P015", format!("the header {name} is '{}'", text.value));
+            diags.push(finding.at(text.place, format!("expected {}", values.join(", "))));
+        } else if name == "Importance" {
+            importance = Some(text.value);
+        }
+    }
+    table.finish(diags);
+    importance
 }
 
 fn rung(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Rung> {

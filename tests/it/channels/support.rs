@@ -125,6 +125,8 @@ pub(super) fn mail(text: &str) -> Work {
         html: format!("<p>{text}</p>"),
         locale: "en".into(),
         purpose: Purpose::Service,
+        importance: None,
+        attachments: Vec::new(),
         unsubscribe: None,
         reply_to: None,
     })

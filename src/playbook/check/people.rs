@@ -1,0 +1,113 @@
+//! Ladders: whether they can prove what they are for, and whether each rung can be used.
+
+use super::View;
+use crate::domain::Purpose;
+use crate::playbook::load::ProviderKind;
+use crate::playbook::{Reach, Reaction, Step, Until, Verb, Via};
+use crate::source::{Diagnostic, Diagnostics};
+
+fn reaches<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a Step, &'a Reach)> {
+    view.book.steps.iter().filter_map(|s| match &s.verb {
+        Verb::Reach(reach) => Some((s, reach)),
+        _ => None,
+    })
+}
+
+fn has_human(reach: &Reach) -> bool {
+    reach.ladder.iter().any(|r| matches!(r.via, Via::Human(_)))
+}
+
+pub(super) fn safety_ends_with_a_person(diags: &mut Diagnostics, view: &View<'_>) {
+    if view.book.policy.purpose != Purpose::Safety {
+        return;
+    }
+    for (step, _) in reaches(view).filter(|(s, reach)| s.goal.is_some() && !has_human(reach)) {
+        let finding = Diagnostic::error("P009", format!("the safety step `{}` has no human rung", step.id));
+        let finding = view.at_step(finding, &step.id, "nobody is asked when nobody answers");
+        diags.push(finding.hint("end the ladder with { via = \"human\", at = \"3m\", queue = \"…\" }"));
+    }
+    let ends = |s: &Step| {
+        matches!(&s.verb, Verb::Human(_))
+            || matches!(&s.verb, Verb::Reach(reach) if has_human(reach))
+            || s.verb.reactions().iter().any(|r| matches!(r, Reaction::Human(_)))
+    };
+    if !view.book.steps.iter().any(ends) {
+        let finding = Diagnostic::error("P009", "a safety playbook must be able to end with a person");
+        let finding = view.at_policy(finding, "purpose = \"safety\"");
+        diags.push(finding.hint("add a human rung, a `human` step, or `else = \"human:<queue>\"`"));
+    }
+}
+
+/// Whoever is called presses a key, and whoever gets a message answers it; a page to our own people asks no customer.
+pub(super) fn ladders_can_prove(diags: &mut Diagnostics, view: &View<'_>) {
+    for (step, reach) in reaches(view).filter(|(_, reach)| reach.until == Until::HumanConfirmed) {
+        if reach.ladder.iter().all(|r| matches!(r.via, Via::Human(_))) {
+            let message = format!("nobody can confirm the step `{}`: until = \"human_confirmed\"", step.id);
+            let finding = view.at_step(Diagnostic::error("P031", message), &step.id, "no rung brings an answer");
+            diags.push(finding.hint("add a call, sms, email or app_push rung, or make it a `human` step"));
+        }
+    }
+}
+
+/// A rung without a provider is skipped in silence when it is due.
+pub(super) fn ways_exist(diags: &mut Diagnostics, view: &View<'_>) {
+    let Some(around) = view.around.filter(|a| !a.providers.is_empty()) else { return };
+    for (step, reach) in reaches(view) {
+        for rung in &reach.ladder {
+            let (name, kind) = match rung.via {
+                Via::Call => ("call", ProviderKind::Voice),
+                Via::Sms => ("sms", ProviderKind::Sms),
+                Via::Email => ("email", ProviderKind::Smtp),
+                Via::AppPush => ("app_push", ProviderKind::App),
+                Via::Human(_) => continue,
+            };
+            if !around.providers.values().any(|k| *k == kind) {
+                let message = format!("a rung of `{}` goes over {name}, and no provider can do that", step.id);
+                diags.push(view.at_step(Diagnostic::warning("P037", message), &step.id, "this rung is skipped"));
+            }
+        }
+    }
+}
+
+pub(super) fn rungs_can_be_used(diags: &mut Diagnostics, view: &View<'_>) {
+    let max = view.book.policy.contact_max;
+    for (step, reach) in reaches(view) {
+        for (i, rung) in reach.ladder.iter().enumerate() {
+            let (limit, what) = match rung.via {
+                Via::Call => (max.calls, "calls"),
+                Via::Sms => (max.sms, "sms"),
+                Via::Email => (max.emails, "emails"),
+                Via::AppPush => (max.app_pushes, "app_pushes"),
+                Via::Human(_) => (None, ""),
+            };
+            let mut warn = |message: String, label: &str| {
+                diags.push(view.at_step(Diagnostic::warning("P033", message), &step.id, label));
+            };
+            if limit == Some(0) {
+                warn(format!("a rung of `{}` is never used: `contact_max` has {what} = 0", step.id), "its ladder");
+            }
+            if rung.attempts > 1 && rung.via != Via::Call {
+                warn(format!("`attempts` of `{}` is for calls: nothing else is repeated", step.id), "its ladder");
+            }
+            if reach.ladder[..i].iter().any(|before| before.via == rung.via && before.at == rung.at) {
+                warn(
+                    format!("two rungs of `{}` go the same way at the same time", step.id),
+                    "the second reaches nobody new",
+                );
+            }
+        }
+    }
+}
+
+/// A playbook that may not contact any of the customers there are.
+pub(super) fn somebody_consented(diags: &mut Diagnostics, view: &View<'_>) {
+    let Some(fleet) = view.fleet() else { return };
+    let purpose = view.book.policy.purpose;
+    let everyday = reaches(view).find(|(step, _)| !step.warns(purpose));
+    let (Some(text), Some(_)) = (&view.notes.purpose, everyday) else { return };
+    if !fleet.consents.is_empty() && !fleet.consents.contains(&purpose) {
+        let message = format!("nobody in consents.csv has agreed to the purpose '{}'", text.value);
+        let finding = Diagnostic::warning("P035", message).at(text.place.clone(), "so nobody may be told");
+        diags.push(finding.hint("customers of the registry agree to a purpose in consents.csv"));
+    }
+}

@@ -1,0 +1,158 @@
+//! The checks one by one: a sound playbook, and each way to make it unsound.
+
+use std::sync::Arc;
+
+use crate::domain::Purpose;
+use crate::playbook::{FleetFacts, Messages, ProviderKind, Surroundings, load};
+use crate::source::Diagnostics;
+
+const GOOD: &str = r#"
+schema = "playbook/1"
+id = "p"
+version = 1
+[match]
+fault = ["a.b", "a.c"]
+device_kind = "car"
+[case]
+goals = ["told", "fixed"]
+[policy]
+purpose = "service"
+contact_max = { calls = 2, emails = 1, per = "1h" }
+[[step]]
+id = "warn"
+do = "reach"
+who = ["driver"]
+goal = "told"
+until = "human_confirmed"
+script = "hello"
+ladder = [{ via = "call", at = "0s", attempts = 2 }, { via = "email", at = "1m" }]
+[[step]]
+id = "fix"
+do = "command"
+provider = "bus"
+topic = "dev/{{ device.id }}/cmd"
+payload = '{"id":"{{ action.id }}","op":"reset"}'
+allow = ["reset"]
+guard = ["device.speed == 0"]
+reply = { topic = "dev/+/ack", within = "30s" }
+verify = { expect = "fault.cleared for 10m", within = "30m" }
+goal = "fixed"
+on = { refused = "goto:visit" }
+[[step]]
+id = "visit"
+do = "dispatch"
+when = "goto"
+service = "technician"
+provider = ["tow-a"]
+deadline = { accept = "90s" }
+[[step]]
+id = "ticket"
+do = "ticket"
+desk = "zammad"
+after = ["visit"]
+fields = { title = "{{ device.plate }}" }
+"#;
+
+/// The findings for `playbook`, with texts, rules and a registry around it.
+fn findings(playbook: &str, voice: &str, mail: &str) -> String {
+    let mut diags = Diagnostics::default();
+    let files = [
+        diags.add_file("m/en/hello.voice.txt", voice),
+        diags.add_file("m/en/hello.email.txt", mail),
+        diags.add_file("m/en/hello.email.subject.txt", "x"),
+        diags.add_file("m/en/hello.email.html", "x"),
+    ];
+    let names = ["plate", "speed"].map(Arc::from);
+    let around = Surroundings {
+        queues: ["desk".into()].into(),
+        providers: [
+            ("bus".into(), ProviderKind::Command),
+            ("tow-a".into(), ProviderKind::Dispatch),
+            ("zammad".into(), ProviderKind::Ticket),
+            ("phone".into(), ProviderKind::Voice),
+            ("mail".into(), ProviderKind::Smtp),
+        ]
+        .into(),
+        messages: Messages::load(&mut diags, &files),
+        fleet: Some(FleetFacts {
+            roles: ["driver".into()].into(),
+            kinds: [("car".into(), names.into())].into(),
+            consents: [Purpose::Service].into(),
+        }),
+    };
+    let file = diags.add_file("p.toml", playbook);
+    load(&mut diags, &[file], &around);
+    diags.render(false)
+}
+
+#[test]
+fn a_sound_playbook_has_no_findings() {
+    assert_eq!(findings(GOOD, "Hello {{ device.plate }}", "Hello"), "");
+}
+
+/// The lifts come later than their playbook: the cars that are there say nothing of who looks after a lift.
+#[test]
+fn the_fleet_proves_nothing_of_kinds_that_it_does_not_have() {
+    let lifts = GOOD.replace("\"car\"", "\"elevator\"").replace("driver", "rescue_service").replace("speed", "load");
+    assert_eq!(findings(&lifts, "Hello {{ device.house }}", "Hello"), "");
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place() {
+    let cases = [
+        ("goto:visit", "human:desk", "P030", "nobody starts the step `visit`"),
+        ("goto:visit", "human:desk", "P030", "it waits for `visit`, which never starts"),
+        ("via = \"email\"", "via = \"human\", queue = \"desk\"", "", ""),
+        ("calls = 2", "calls = 0", "P033", "`contact_max` has calls = 0"),
+        ("at = \"1m\" }", "at = \"1m\", attempts = 1 }, { via = \"email\", at = \"1m\" }", "P033", "the same way"),
+        ("within = \"30m\" }", "within = \"10m\" }", "P034", "it has to hold for 10m first"),
+        ("within = \"30s\"", "within = \"5m\"", "P034", "the command is void after 2m"),
+        ("purpose = \"service\"", "purpose = \"info\"", "P035", "so nobody may be told"),
+        ("who = [\"driver\"]", "who = [\"drivr\"]", "P036", "did you mean `driver`?"),
+        ("who = [\"driver\"]", "who = [\"oncall:desk\"]", "", ""),
+        ("who = [\"driver\"]", "who = [\"oncall:dsk\"]", "P006", "did you mean `desk`?"),
+        ("via = \"email\", at", "via = \"call\", at", "", ""),
+        ("device.plate", "device.plat", "P032", "did you mean `device.plate`?"),
+        ("device.speed == 0", "device.sped == 0", "P032", "did you mean `device.speed`?"),
+        ("device.speed == 0", "device.last.speed == 0", "", ""),
+    ];
+    for (from, to, code, part) in cases {
+        assert!(GOOD.contains(from), "{from}");
+        let shown = findings(&GOOD.replacen(from, to, 1), "Hello", "Hello");
+        let fits = if code.is_empty() { shown.is_empty() } else { shown.contains(code) && shown.contains(part) };
+        assert!(fits && (code.is_empty() || shown.contains("p.toml:")), "{from} -> {to}: {code} {part}\n{shown}");
+    }
+}
+
+#[test]
+fn a_customer_can_answer_a_mail_but_not_a_page_to_our_own_people() {
+    let mails_only = GOOD.replace("{ via = \"call\", at = \"0s\", attempts = 2 }, ", "");
+    assert_eq!(findings(&mails_only, "x", "Hello"), "");
+    let nobody = mails_only.replace("via = \"email\"", "via = \"human\", queue = \"desk\"");
+    let shown = findings(&nobody, "x", "Hello");
+    assert!(shown.contains("P031") && shown.contains("no rung brings an answer"), "{shown}");
+}
+
+#[test]
+fn texts_speak_of_what_their_playbook_provides() {
+    for (voice, part) in [
+        ("In {{ dispatch.eta_minutes }} minutes", "it would be said before it is so"),
+        ("{{ ticket.id }}", "ask first: {% if ticket.open %}"),
+        ("{% if ticket.open %}{{ ticket.id }}{% endif %}", ""),
+        ("{% if dispatch.accepted and dispatch.eta_minutes %}{{ dispatch.eta_minutes }}{% endif %}", ""),
+        ("{{ page.reason }}", "only people of a queue are paged"),
+        ("{{ device.colour }}", "a column of devices.csv, or a signal in `facts` of the model"),
+    ] {
+        let shown = findings(GOOD, voice, "Hello");
+        assert!(
+            if part.is_empty() { shown.is_empty() } else { shown.contains("P032") && shown.contains(part) },
+            "{voice}\n{shown}"
+        );
+    }
+    let no_truck =
+        GOOD.replace("goto:visit", "human:desk").replace("do = \"dispatch\"", "do = \"human\"\nqueue = \"desk\"");
+    let cut =
+        no_truck.replace("service = \"technician\"\nprovider = [\"tow-a\"]\ndeadline = { accept = \"90s\" }\n", "");
+    let shown = findings(&cut.replace("when = \"goto\"\n", ""), "In {{ dispatch.eta_minutes }}", "Hello");
+    assert!(shown.contains("no step of this playbook dispatches anybody"), "{shown}");
+}
