@@ -42,7 +42,8 @@ fn personal(registry: &Path) -> Vec<String> {
         column("endpoints.csv", &["address"]),
         column("devices.csv", &["plate", "vin"]),
     ];
-    let all = all.concat();
+    // Not every device has a plate.
+    let all: Vec<String> = all.concat().into_iter().filter(|text| !text.is_empty()).collect();
     assert!(all.len() >= 5 && all.iter().all(|text| text.len() > 5), "{all:?}");
     all
 }
