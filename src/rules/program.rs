@@ -529,6 +529,13 @@ pub(crate) struct Item {
     pub(crate) words: usize,
 }
 
+impl Item {
+    /// Whether it holds how far a rule is, and nothing of what devices have said.
+    pub(crate) fn is_of_rule(&self) -> bool {
+        self.key.starts_with("rule ")
+    }
+}
+
 /// Words of a rule before its levels: time of its last sample, start of the episode, since when its inputs are unknown
 /// (or, negative, when time alone last had it looked at), and sequence number, level and flags.
 pub(crate) const RULE_WORDS: usize = 4;

@@ -11,6 +11,7 @@ mod feedback;
 mod ingest;
 mod ports;
 pub mod quarantine;
+mod reload;
 mod shard;
 mod shared;
 
@@ -19,6 +20,8 @@ pub use daemon::{Daemon, Error, Parts, Probe, Recovered};
 pub use dispatcher::{Channels, Line};
 pub use entry::{BadEntry, Entry};
 pub use ports::{
-    Busy, Channel, Clock, DeskHandle, DeskQuestion, EngineHandle, EngineQuestion, Incoming, Publisher, Source,
+    Busy, Channel, Clock, DeskHandle, DeskQuestion, EngineHandle, EngineQuestion, Incoming, Publisher, ReloadHandle,
+    ReloadState, Source,
 };
+pub use reload::{Reloaded, Warm};
 pub use shared::Rules;

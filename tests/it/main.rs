@@ -39,7 +39,7 @@ mod poison;
 mod policy;
 mod privacy;
 mod proof;
-mod quiet;
+mod recovery;
 mod reference;
 mod reload;
 mod replay;

@@ -22,4 +22,5 @@ mod shape;
 mod shipped;
 mod time;
 mod values;
+mod warm;
 mod world;
