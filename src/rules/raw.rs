@@ -200,7 +200,8 @@ fn levels(diags: &mut Diagnostics, table: &Table<'_>, severity: Option<Severity>
         let severity = need_severity(diags, table, severity);
         return vec![level(diags, table, severity.to_string(), severity)];
     }
-    if let Some(key) = table.keys().find(|k| ["when", "hold", "confirm", "clear", "clear_hold"].contains(&&*k.value)) {
+    let of_levels = ["when", "hold", "confirm", "clear", "clear_hold"];
+    for key in table.keys().filter(|k| of_levels.contains(&&*k.value)).collect::<Vec<_>>() {
         let finding = Diagnostic::error("R004", format!("`{}` stands on a rule that has levels", key.value));
         diags.push(finding.at(key.place, "").hint("move it into one of the [[rule.level]]"));
         // Asked for, so that it is not also an unknown key.

@@ -56,9 +56,9 @@ async fn edited_rules_are_compared_with_those_that_run() {
     assert_eq!(world.stop(), Some(0), "{}", world.log());
 }
 
-/// How the rule `shakes` stands with a car, once anything is known of the car: its state, and how often it has shaken.
-async fn shakes(world: &World, device: &str) -> (String, String) {
-    let path = format!("/api/v1/explain?rule=shakes&device={device}");
+/// How the rule `was-fast` stands with a car, once anything is known of the car: its state, and how fast it was before.
+async fn was_fast(world: &World, device: &str) -> (String, String) {
+    let path = format!("/api/v1/explain?rule=was-fast&device={device}");
     for _ in 0..600 {
         let told: Option<Explanation> = world.get(&path).await;
         if let Some(told) = told.filter(|told| told.at.is_some()) {
@@ -74,12 +74,12 @@ async fn shakes(world: &World, device: &str) -> (String, String) {
 async fn until_it_stands(world: &World, fleet: &Fleet, device: &str, state: &str) {
     for _ in 0..200 {
         fleet.say(device, false, 105.0).await;
-        if shakes(world, device).await.0 == state {
+        if was_fast(world, device).await.0 == state {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("never {state}: {:?}\n{}", shakes(world, device).await, world.log());
+    panic!("never {state}: {:?}\n{}", was_fast(world, device).await, world.log());
 }
 
 fn reload(world: &World, how: &[&str]) -> (String, Option<i32>) {
@@ -114,41 +114,44 @@ async fn a_warm_reload_knows_what_was_and_so_does_a_daemon_that_is_killed_right_
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
-    let shaking = "when = \"rises(speed > 100[km/h], 1h) >= 5\"\nclear = \"speed < 1[km/h]\"\n";
+    let body = "when = \"prev(speed) > 100[km/h]\"\nclear = \"speed < 1[km/h]\"\n";
     let added = format!(
-        "{}[[rule]]\nid = \"shakes\"\nmodels = [\"car\"]\nfault = \"car.shakes\"\nseverity = \"minor\"\nmode = \"shadow\"\n{shaking}",
+        "{}[[rule]]\nid = \"was-fast\"\nmodels = [\"car\"]\nfault = \"car.was-fast\"\nseverity = \"minor\"\nmode = \"shadow\"\n{body}",
         rule(230)
     );
-    fs::write(&rules, added.replace("rises", "raises")).unwrap();
+    fs::write(&rules, added.replace("prev", "prv")).unwrap();
     let (text, code) = reload(&world, &[]);
-    assert!(text.contains("did you mean `rises`?") && text.contains("everything stays as it was"), "{text}");
+    assert!(text.contains("did you mean `prev`?") && text.contains("everything stays as it was"), "{text}");
     assert_eq!(code, Some(78), "{text}");
 
     fs::write(&rules, &added).unwrap();
     let (text, code) = reload(&world, &[]);
     assert_eq!(code, Some(0), "{text}\n{}", world.log());
-    assert!(text.contains("new     shakes (car): refilled from the messages since 20"), "{text}");
-    assert!(text.contains("rises(speed > 100[km/h], 1h)"), "{text}");
+    assert!(text.contains("new     was-fast (car): refilled from the messages since 20"), "{text}");
+    assert!(text.contains("prev(speed)"), "{text}");
     // Nothing is raised of the past; the operator knows it.
-    let stands = ("ok".to_owned(), "6".to_owned());
-    assert_eq!(shakes(&world, "car-0003").await, stands, "{text}");
+    let stands = ("ok".to_owned(), "110 km/h".to_owned());
+    assert_eq!(was_fast(&world, "car-0003").await, stands, "{text}");
 
     world.kill();
     world.start("");
     world.ready().await;
-    assert_eq!(shakes(&world, "car-0003").await, stands, "after a crash it knows the same\n{}", world.log());
+    assert_eq!(was_fast(&world, "car-0003").await, stands, "after a crash it knows the same\n{}", world.log());
     until_it_stands(&world, &fleet, "car-0003", "minor").await;
 
     // Back to the old rules and cold to the new ones: what was in between is not known.
     fs::write(&rules, rule(230)).unwrap();
     let (text, _) = reload(&world, &[]);
-    assert!(text.contains("removed shakes: its open episodes have ended"), "{text}");
+    assert!(text.contains("removed was-fast: its open episodes have ended"), "{text}");
     let settings = fs::read_to_string(world.space.settings()).unwrap();
     fs::write(world.space.settings(), settings.replace("warm = \"1d\"", "warm = \"0s\"")).unwrap();
     fs::write(&rules, &added).unwrap();
     let (text, code) = reload(&world, &["--format", "json"]);
-    assert!(text.contains("\"warm_from\": null") && text.contains("\"rule\": \"shakes\"") && code == Some(0), "{text}");
-    let (state, rises) = shakes(&world, "car-0003").await;
-    assert_eq!((state.as_str(), rises.as_str()), ("ok", "unknown"));
+    assert!(
+        text.contains("\"warm_from\": null") && text.contains("\"rule\": \"was-fast\"") && code == Some(0),
+        "{text}"
+    );
+    let (state, before) = was_fast(&world, "car-0003").await;
+    assert_eq!((state.as_str(), before.as_str()), ("ok", "unknown"));
     assert_eq!(world.stop(), Some(0), "{}", world.log());
 }
