@@ -23,6 +23,7 @@ mod deadline;
 mod dispatch;
 mod dossier;
 mod erase;
+mod export;
 mod facts;
 mod goals;
 mod history;
@@ -33,6 +34,7 @@ mod line;
 mod link;
 mod lookup;
 mod merge;
+mod nameless;
 mod news;
 mod notes;
 mod optout;
@@ -59,6 +61,7 @@ mod standing;
 mod state;
 mod stop;
 mod storm;
+mod survey;
 mod talk;
 mod ticket;
 mod view;
@@ -109,7 +112,7 @@ pub enum Error {
     #[error("a stored row of the desk is not readable")]
     Row,
     /// Written by another version of this program.
-    #[error("a stored row of the desk has version {0}; this program reads version 3")]
+    #[error("a stored row of the desk has version {0}; this program reads version 4")]
     Version(u8),
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::TimelineEntry;
+use super::TimelineKind;
 use super::book::BookingRow;
 use super::command::CommandsRow;
 use super::erase::ErasedRow;
@@ -23,6 +23,7 @@ use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
 use super::storm::{ChildRow, PaceRow, RateRow, StormRow};
+use super::survey::SurveyRow;
 use super::talk::{MessageRow, TalkRow};
 use super::whereabouts::WhereRow;
 use super::wrong::WrongRow;
@@ -260,7 +261,8 @@ pub(super) struct JobRow {
     pub(super) eta_at: Option<At>,
     /// Every time it was promised, first to last.
     pub(super) promised: Vec<At>,
-    pub(super) truck: Option<String>,
+    /// Plate of the truck or name of its driver, as the provider says.
+    pub(super) truck: Option<Sealed>,
     pub(super) asked_at: At,
     pub(super) accepted_at: Option<At>,
     pub(super) news_at: At,
@@ -412,6 +414,18 @@ pub(super) struct Settling {
     pub(super) merged: bool,
 }
 
+/// A line of the timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct LineRow {
+    pub(super) at: At,
+    pub(super) kind: TimelineKind,
+    /// Names roles and ids, not people and numbers.
+    pub(super) text: String,
+    pub(super) effect: Option<EffectId>,
+    /// What somebody typed, behind the text.
+    pub(super) words: Option<Sealed>,
+}
+
 /// When the daemon was started last; there is one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StartRow {
@@ -505,7 +519,7 @@ tables! {
     episodes: EpisodeId => EpisodeRow, b'd';
     facts: DeviceId => FactsRow, b'f';
     budgets: BudgetKey => BudgetRow, b'b';
-    timeline: (CaseId, u32) => TimelineEntry, b'l';
+    timeline: (CaseId, u32) => LineRow, b'l';
     plans: SourceHash => PlanRow, b'p';
     latches: EpisodeId => LatchRow, b'x';
     holds: CaseId => HoldRow, b'o';
@@ -526,6 +540,7 @@ tables! {
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
     bookings: (CaseId, StepId) => BookingRow, b'B';
+    surveys: (CaseId, StepId) => SurveyRow, b'V';
     erased: CustomerId => ErasedRow, b'X';
     outcomes: CaseId => OutcomeRow, b'U';
     tallies: (RuleId, u64) => TallyRow, b'Y';
@@ -536,8 +551,11 @@ impl Rows {
     /// Everything that is sealed.
     pub(super) fn sealed(&self) -> Vec<&Sealed> {
         let positions = self.facts.values().filter_map(|f| f.position.as_ref());
-        let words = self.messages.values().map(|m| &m.body);
-        self.jobs.values().map(|j| &j.body).chain(words).chain(positions).collect()
+        let messages = self.messages.values().map(|m| &m.body);
+        let typed = self.timeline.values().filter_map(|line| line.words.as_ref());
+        let reasons = self.switches.values().filter_map(|switch| switch.reason.as_ref());
+        let jobs = self.jobs.values().flat_map(|j| std::iter::once(&j.body).chain(&j.truck));
+        jobs.chain(messages).chain(typed).chain(reasons).chain(positions).collect()
     }
 }
 
@@ -550,7 +568,7 @@ fn as_json(key: &impl Serialize, row: &impl Serialize) -> Json {
 pub(super) const CASE_TAG: u8 = <CaseRow as Table>::TAG;
 
 /// The layout of rows; the first byte of each.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 fn encode_key<T: Table>(key: &T::Key) -> Vec<u8> {
     encode(T::TAG, key)

@@ -52,5 +52,6 @@ mod sparkplug;
 mod stops;
 mod store;
 mod storm;
+mod survey;
 mod tidy;
 mod world;
