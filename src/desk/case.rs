@@ -11,6 +11,7 @@ use super::rows::{
     BudgetKey, BudgetRow, CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow,
     StepState, TicketRow,
 };
+use super::whereabouts::WhereRow;
 use super::{
     Reply, TimelineKind, goals, hold, latch, outcome, pages, position, quality, rules, stop, storm, survey, talk,
     ticket,
@@ -471,6 +472,7 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
 fn forget_around(change: &mut Change<'_>, id: CaseId, row: &CaseRow) {
     if !change.base.open_by_device.contains_key(&row.device) {
         change.delete::<FactsRow>(row.device.clone());
+        change.delete::<WhereRow>(row.device.clone());
     }
     let today = change.now.as_secs().div_euclid(86_400);
     let day = |day| BudgetKey::DeviceDay(row.device.clone(), day);

@@ -1,7 +1,10 @@
 //! The rows of the desk's state, as they are stored: a byte with the version, then postcard.
 //!
 //! Rows name roles, customers and endpoints by id, never people and addresses. What has to be kept of a person all the
-//! same is [`Sealed`] with that person's key.
+//! same is [`Sealed`] with that person's key: where they are, the request for a truck and which one comes, what they write
+//! and what our people type. In the clear stand ids, words of ours, times, marks, what was measured (without plates and
+//! places, see [`super::nameless`]), what providers answer (without names and addresses, which the dispatcher takes out),
+//! and who of our own people did what: that is what an audit is for.
 
 use std::collections::BTreeMap;
 

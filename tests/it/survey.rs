@@ -7,6 +7,8 @@ use forewarn::domain::{
     At, Change, Channel, Consent, EndpointKind, Link, Outcome, PageKind, Purpose, Receipt, ReceiptKind, Said, Sender,
     Severity, Span, Work,
 };
+use forewarn::playbook::{FleetFacts, Surroundings, load};
+use forewarn::source::Diagnostics;
 
 use super::desk_world::{Answer, DEVICE, Odds, World, config_with, detection, link_key, start};
 use super::policy::{on, raise, second_car};
@@ -377,4 +379,54 @@ fn only_endpoints_of_the_ways_named_count() {
     assert_eq!(ways(&w), [""; 0]);
     assert!(w.timeline().contains("there is nobody who could be asked"), "{}", w.timeline());
     assert_eq!(w.desk.list(true, 1)[0].device, DEVICE);
+}
+
+/// What `check` says of a playbook in the shipped surroundings, and of a fleet whose people agreed to `consents`.
+fn findings(book: &str, consents: &[Purpose]) -> String {
+    let config = config_with(BOOK, |_| {});
+    let around = Surroundings {
+        queues: config.queues.keys().cloned().collect(),
+        providers: config.providers.iter().map(|(n, p)| (n.clone(), p.kind)).collect(),
+        messages: config.messages.clone(),
+        fleet: Some(FleetFacts {
+            roles: ["driver".into(), "owner".into()].into(),
+            kinds: [("car".into(), [Arc::from("plate")].into())].into(),
+            consents: consents.iter().copied().collect(),
+        }),
+    };
+    let mut diags = Diagnostics::default();
+    let file = diags.add_file("p.toml", book);
+    load(&mut diags, &[file], &around);
+    diags.render(false)
+}
+
+#[test]
+fn what_a_survey_cannot_be_is_told_when_it_is_loaded_all_at_once() {
+    let all = [Purpose::Service, Purpose::Info];
+    assert_eq!(findings(BOOK, &all), "");
+    for (from, to, code, part) in [
+        ("scale = \"1-5\"", "scale = \"0-10\"", "P038", "expected 1-5"),
+        ("scale = \"1-5\"\n", "", "P001", "scale"),
+        ("\"app_push\", \"email\"", "\"call\"", "P038", "nobody is asked for a mark by 'call'"),
+        ("\"app_push\"", "\"app_pusch\"", "P038", "did you mean 'app_push'?"),
+        ("via = [\"app_push\", \"email\"]\n", "", "P001", "via"),
+        ("scale =", "script = \"surveyy\"\nscale =", "P008", "did you mean `survey`?"),
+        ("\"email\"]", "\"email\"]\nscript = \"brake-stop-now\"", "P008", "lacks `en/brake-stop-now.email"),
+        ("after = [\"ticket\"]\n", "", "P038", "comes after nothing"),
+        ("scale =", "goal = \"ticket_open\"\nscale =", "P038", "a survey proves nothing"),
+        ("scale =", "policy = { purpose = \"safety\" }\nscale =", "P038", "a survey warns nobody"),
+        ("scale =", "who = [\"drivr\"]\nscale =", "P036", "did you mean `driver`?"),
+        ("scale =", "mood = 1\nscale =", "P001", "mood"),
+    ] {
+        assert!(BOOK.contains(from), "{from}");
+        let shown = findings(&BOOK.replacen(from, to, 1), &all);
+        assert!(shown.contains(code) && shown.contains(part), "{from} -> {to}: {code} {part}\n{shown}");
+    }
+    let both = BOOK.replace("1-5", "1-9").replace("\"email\"]", "\"letter\"]");
+    let shown = findings(&both, &all);
+    assert!(shown.contains("expected 1-5") && shown.contains("'letter'"), "{shown}");
+    let shown = findings(BOOK, &[Purpose::Service]);
+    assert!(shown.contains("P035") && shown.contains("so nobody is asked"), "{shown}");
+    let named = BOOK.replace("[case]", "[case]\nkey = \"{{ device.plate }}\"");
+    assert!(findings(&named, &all).contains("P039"), "a key stands in the log for ever");
 }

@@ -20,7 +20,7 @@ use super::config::AfterClose;
 use super::rows::{CaseRow, EffectRow, LineRow, Target};
 use super::seal::Sealed;
 use super::speech;
-use super::{Reply, TimelineKind, case, goals, news, notes, optout, pages, reached, survey, wrong};
+use super::{Reply, TimelineKind, case, goals, news, notes, optout, pages, position, reached, survey, wrong};
 use crate::domain::{At, Author, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Said, Sender};
 use crate::playbook::Mirror;
 
@@ -242,9 +242,11 @@ fn keep(
     if talk.count >= MOST_MESSAGES {
         return false;
     }
+    let of_case = change.get::<CaseRow>(&case).and_then(|row| position::owner(change, &row.device));
     let owner = match &from {
         From::Customer { customer, .. } => Some(customer),
-        From::Desk(_) => None,
+        // What is said about somebody is theirs, too.
+        From::Desk(_) => of_case,
     };
     let words: String = said.text.chars().take(MOST_CHARS).collect();
     let body = change.config.keys.seal(owner, format!("message/{case}/{}", talk.count), &words);
