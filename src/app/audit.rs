@@ -25,5 +25,5 @@ pub(super) fn of(settings: &Settings, secrets: &Secrets) -> Result<Option<(Strin
         secrets.read(&audit.secret_file).map_err(|error| Error::Io { what: what(), error })?
     };
     let refused = |why| Error::Io { what: "audit".to_owned(), error: std::io::Error::other(why) };
-    Ok(Some((topic, Signer::from_secret(&secret).map_err(refused)?)))
+    Ok(Some((topic, Signer::from_secret(secret.trim_ascii()).map_err(refused)?)))
 }

@@ -230,6 +230,9 @@ fn contact_gate(
     if let Some(at) = change.config.settings.quiet_hours.free_at(change.now, &customer.tz).filter(|_| quiet) {
         return Gate::Wait(at, "quiet hours of the recipient".to_owned());
     }
+    if let Some((at, why)) = survey::waits(change, &customer.id, row) {
+        return Gate::Wait(at, why);
+    }
     let capped = channel.and_then(|c| caps::wait(change, customer, endpoint, c, row.delivery.purpose));
     if let Some((at, why)) = capped {
         return Gate::Wait(at, why);

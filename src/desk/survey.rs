@@ -2,8 +2,8 @@
 //!
 //! The step is done as soon as there is somebody to ask, so that the case can close; the question goes out, and is
 //! answered, after that. It is the least important of all messages: nobody is asked twice within `contact.survey_every`,
-//! nobody who has not agreed to `info`, nobody whose other case is about danger, and nobody hears of it if it could not be
-//! asked. It is asked over one way; the next one is tried only if that one is closed.
+//! nobody who has not agreed to `info`, nobody as long as a case of theirs is about danger, and nobody hears of it if it
+//! could not be asked. It is asked over one way; the next one is tried only if that one is closed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -14,9 +14,14 @@ use super::link::Form;
 use super::plan::Effect;
 use super::rows::{CaseRow, EffectRow, StepRow, StepState, Target};
 use super::{Reply, TimelineKind, erase, news, notes, outcome, reach, reached};
-use crate::domain::{At, CaseId, Customer, CustomerId, EffectId, Link, Receipt, ReceiptKind, StepId};
+use crate::domain::{At, CaseId, Customer, CustomerId, EffectId, Link, Receipt, ReceiptKind, Span, StepId};
 use crate::outbox::Event;
 use crate::playbook::{Step, Survey, Verb};
+
+/// A question that could not be asked for so long is not asked any more.
+const PATIENCE: Span = Span::from_hours(72);
+/// How often one that waits looks whether the danger is over.
+const LOOK_AGAIN: Span = Span::from_mins(15);
 
 /// A question for a mark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +88,15 @@ fn asked_lately(change: &Change<'_>, customer: &CustomerId, but: Option<EffectId
     lately.then(|| format!("the customer was asked at {at}"))
 }
 
+/// The question never arrived: they were not asked.
+fn unask(change: &mut Change<'_>, row: &SurveyRow) {
+    let mut reached = reached::of(change, &row.customer);
+    if reached.survey.is_some_and(|(_, effect)| Some(effect) == row.effect) {
+        reached.survey = None;
+        change.put(row.customer.clone(), reached);
+    }
+}
+
 /// Sends the question by the next way that is open, whether or not the case is.
 pub(super) fn upkeep(change: &mut Change<'_>, id: CaseId) {
     for (step_id, row) in change.of_case::<SurveyRow, _>(id, StepId::from("")) {
@@ -91,6 +105,7 @@ pub(super) fn upkeep(change: &mut Change<'_>, id: CaseId) {
             if !effect.delivery.state.is_lost() {
                 continue;
             }
+            unask(change, &next);
             next.effect = None;
             next.way += 1;
         }
@@ -117,6 +132,7 @@ fn plan_next(change: &mut Change<'_>, id: CaseId, step: &StepId, survey: &Survey
             effect.script = Some(survey.script.clone());
             // The case may be closed by then.
             effect.compensation = true;
+            effect.limit_at = Some(row.until_at.min(change.now + PATIENCE));
             row.effect = Some(effect.plan(change, id));
             return;
         }
@@ -141,10 +157,13 @@ pub(super) fn why_not(change: &Change<'_>, effect: EffectId, row: &EffectRow) ->
     if change.now >= survey.until_at {
         return Some("it comes too late".to_owned());
     }
-    if let Some(case) = erase::in_danger(change, &survey.customer) {
-        return Some(format!("the safety case {} of the customer is open", case.short()));
-    }
     asked_lately(change, &survey.customer, Some(effect))
+}
+
+/// Why the question waits: nobody who is in danger is asked how it was.
+pub(super) fn waits(change: &Change<'_>, customer: &CustomerId, row: &EffectRow) -> Option<(At, String)> {
+    let case = asks(change, row).then(|| erase::in_danger(change, customer)).flatten()?;
+    Some((change.now + LOOK_AGAIN, format!("the end of the safety case {}", case.short())))
 }
 
 /// Whether an answer to the message would count.

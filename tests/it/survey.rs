@@ -38,6 +38,26 @@ scale = "1-5"
 via = ["app_push", "email"]
 "#;
 
+/// Somebody is in danger until a person says otherwise.
+const DANGER: &str = r#"
+schema = "playbook/1"
+id = "danger"
+version = 1
+[match]
+fault = ["c.d"]
+[case]
+goals = ["safe"]
+[policy]
+purpose = "safety"
+[[step]]
+id = "safe"
+do = "wait_for"
+goal = "safe"
+expect = "device.door == 'open'"
+within = "20d"
+else = "human:safety-desk"
+"#;
+
 /// Jane has agreed to be asked.
 fn agreed(config: &mut Config) {
     let mut registry = (*config.registry).clone();
@@ -255,7 +275,7 @@ fn nobody_is_asked_who_has_not_agreed_or_has_opted_out_or_is_in_danger() {
         second_car(c, "car-2");
     });
     let mut both = (*config).clone();
-    both.playbooks.extend(config_with(&danger, |_| {}).playbooks.clone());
+    both.playbooks.extend(config_with(DANGER, |_| {}).playbooks.clone());
     let mut w = World::new(Arc::new(both), Odds::friendly(), 1);
     let mut d = detection("c.d", Severity::Critical, 1, 1, Change::Raised, w.now);
     d.device = "car-2".into();
@@ -263,7 +283,62 @@ fn nobody_is_asked_who_has_not_agreed_or_has_opted_out_or_is_in_danger() {
     raise(&mut w, 1);
     w.run(minutes(10));
     assert_eq!(ways(&w), [""; 0], "{}", w.timeline());
-    assert_eq!(w.desk.list(false, 9).len(), 1, "the other car is still in danger");
+    let [other] = &w.desk.list(false, 9)[..] else { panic!("the other car is still in danger") };
+    let case = other.id;
+    assert!(w.timeline().contains("case closed: served"), "{}", w.timeline());
+    w.tell(Input::Close { case, actor: "kim".into(), reason: "towed".into() });
+    w.run(minutes(40));
+    assert_eq!(ways(&w), ["app"], "now there is time for it");
+
+    let mut w = world(BOOK, |_| {});
+    w.tell(Input::Erase { customer: "c-1".into(), force: false, actor: "kim".into() });
+    w.run(minutes(60));
+    assert_eq!(ways(&w), [""; 0], "erased");
+}
+
+#[test]
+fn one_customer_is_asked_seldom_and_never_in_the_night() {
+    let mut w = world(BOOK, |c| {
+        second_car(c, "car-2");
+        c.contact.survey_every = Span::from_hours(30 * 24);
+    });
+    on(&mut w, "car-2", 2);
+    w.run(minutes(30));
+    assert_eq!(ways(&w), ["app"], "two cases at once, one question: {}", w.timeline());
+    w.run(start() + Span::from_hours(29 * 24));
+    raise(&mut w, 3);
+    w.run(w.now + Span::from_hours(1));
+    assert_eq!(ways(&w), ["app"]);
+    assert!(
+        w.timeline().contains("nobody is asked for a mark: the customer was asked at 2026-11-20"),
+        "{}",
+        w.timeline()
+    );
+    w.run(start() + Span::from_hours(31 * 24));
+    raise(&mut w, 4);
+    w.run(w.now + Span::from_hours(1));
+    assert_eq!(ways(&w), ["app", "app"], "{}", w.timeline());
+
+    // A playbook of danger may call at night; its survey waits until morning.
+    let config = config_with(BOOK, |c| {
+        agreed(c);
+        second_car(c, "car-2");
+    });
+    let mut both = (*config).clone();
+    both.playbooks.extend(config_with(DANGER, |_| {}).playbooks.clone());
+    let mut w = World::new(Arc::new(both), Odds::friendly(), 1);
+    let mut d = detection("c.d", Severity::Critical, 1, 1, Change::Raised, w.now);
+    d.device = "car-2".into();
+    w.tell(Input::Detection(Box::new(d)));
+    raise(&mut w, 1);
+    w.run(minutes(10));
+    assert_eq!(ways(&w), [""; 0], "{}", w.timeline());
+    let [other] = &w.desk.list(false, 9)[..] else { panic!("the other car is still in danger") };
+    let case = other.id;
+    assert!(w.timeline().contains("case closed: served"), "{}", w.timeline());
+    w.tell(Input::Close { case, actor: "kim".into(), reason: "towed".into() });
+    w.run(minutes(40));
+    assert_eq!(ways(&w), ["app"], "now there is time for it");
 
     let mut w = world(BOOK, |_| {});
     w.tell(Input::Erase { customer: "c-1".into(), force: false, actor: "kim".into() });

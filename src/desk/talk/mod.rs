@@ -17,7 +17,7 @@ use self::whose::Whom;
 use self::words::Meaning;
 use super::change::Change;
 use super::config::AfterClose;
-use super::rows::{CaseRow, EffectRow, LineRow, Target};
+use super::rows::{CaseRow, EffectRow, LineRow, StepRow, Target};
 use super::seal::Sealed;
 use super::speech;
 use super::{Reply, TimelineKind, case, goals, news, notes, optout, pages, position, reached, survey, wrong};
@@ -146,10 +146,13 @@ impl Heard<'_> {
         Reply::Done
     }
 
-    /// The answer to a survey, if that was the last thing they were asked.
+    /// The answer to a survey, if that was the last thing they were asked over this line, and nothing else is waited for.
     fn mark(&self, change: &mut Change<'_>) -> bool {
         let Some(mark) = survey::mark_of(&self.said.text) else { return false };
-        let asked = whose::last_contact(change, self.people, self.said.channel, self.cases);
+        if whose::is_awaited(change, self.people, self.cases) {
+            return false;
+        }
+        let asked = whose::newest(change, self.people, self.said.channel, self.cases);
         let Some((effect, row)) = asked.filter(|(effect, row)| survey::is_open(change, *effect, row)) else {
             return false;
         };
@@ -401,7 +404,8 @@ fn ask_a_person(change: &mut Change<'_>, id: CaseId, reason: &str) {
 
 /// Whether a contact still waits for its answer.
 fn wants_an_answer(change: &Change<'_>, row: &EffectRow) -> bool {
-    change.get::<super::rows::StepRow>(&(row.case, row.step.clone())).is_some_and(|s| s.confirmed.is_none())
+    let open = change.get::<StepRow>(&(row.case, row.step.clone())).is_some_and(|s| s.confirmed.is_none());
+    open && !survey::asks(change, row)
 }
 
 /// The fault is there again, and its plan is run again.
