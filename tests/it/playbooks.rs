@@ -244,7 +244,7 @@ fn every_text_renders_in_every_language() {
             "customer": { "name": "Kim" },
             "page": { "reason": "nobody answered" },
             "link": { "answer": "https://fw.example/l/x", "unsubscribe": "https://fw.example/l/y",
-                "where": "https://fw.example/l/z", "choose": "https://fw.example/l/c" },
+                "where": "https://fw.example/l/z", "choose": "https://fw.example/l/c", "survey": "https://fw.example/l/s" },
             "opt_out": { "url": "https://fw.example/l/y", "text": "No more" },
             "booking": { "state": if minutes.is_some() { "confirmed" } else { "held" }, "confirmed": minutes.is_some(),
                 "again": false, "date": "2026-11-24", "time": "09:00", "until": "10:00", "workshop": "W", "place": "P",
@@ -270,7 +270,7 @@ fn every_text_renders_in_every_language() {
             }
         }
     }
-    assert_eq!(rendered, 54 * 5);
+    assert_eq!(rendered, 59 * 5);
     let spoken = |locale: &str, n| messages.render("eta-slipped", Part::Voice, locale, &facts(Some(n))).unwrap().1;
     assert!(spoken("uk", 21).contains("за 21 хвилину") && spoken("pl", 21).contains("za 21 minut."));
 }
