@@ -19,6 +19,7 @@ mod change;
 mod claim;
 mod command;
 mod config;
+mod course;
 mod deadline;
 mod dispatch;
 mod dossier;

@@ -62,6 +62,7 @@ fn detection(change: &Change<'_>, finding: &Finding<'_>) -> Detection {
         received_at: now,
         historical: false,
         late_by: None,
+        series: None,
         latched: false,
     }
 }

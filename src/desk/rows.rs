@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 use super::TimelineKind;
 use super::book::BookingRow;
 use super::command::CommandsRow;
+use super::course::CourseRow;
 use super::erase::ErasedRow;
 use super::line::PlaceRow;
 use super::merge::GroupRow;
@@ -548,6 +549,7 @@ tables! {
     outcomes: CaseId => OutcomeRow, b'U';
     tallies: (RuleId, u64) => TallyRow, b'Y';
     marks: Signature => MarkRow, b'Z';
+    courses: CaseId => CourseRow, b'C';
 }
 
 impl Rows {

@@ -175,6 +175,17 @@ impl Messages {
         facts
     }
 
+    /// The words for a fault for somebody who speaks `wanted`.
+    pub(super) fn fault_words(&self, fault: &str, wanted: &str) -> Option<&words::Word> {
+        self.words.find(fault, wanted)
+    }
+
+    /// Whether mails about `fault` can show how it came.
+    #[must_use]
+    pub fn draws(&self, fault: &str) -> bool {
+        self.words.draws(fault)
+    }
+
     /// Whether there is such a file to attach.
     #[must_use]
     pub fn has_instruction(&self, name: &str) -> bool {

@@ -7,6 +7,7 @@
 //! call     the functions that conditions can call, with their types
 //! cost     what rules cost: bytes of state, and time by estimate
 //! info     what can be asked of compiled rules as a whole
+//! chart    what mails show of how a fault came: `[rule.chart]`
 //! limits   schedules, gates and limits of rules
 //! baseline what is usual, by regime: `[rule.baseline.NAME]`
 //! fleet    what `forewarn fit` has learned: `config/baselines/*.toml`
@@ -24,6 +25,7 @@
 
 mod baseline;
 mod call;
+mod chart;
 mod check;
 mod cost;
 pub mod expr;
@@ -52,6 +54,7 @@ pub use load::{load, load_with};
 pub use program::{BUCKETS, Program};
 
 pub(crate) use baseline::{Amount, Baseline, FleetBin, Origin, nearest, regime};
+pub(crate) use chart::Chart;
 pub(crate) use check::MAX_STACK;
 pub(crate) use limits::{BAR_WORDS, Bars, Hindrance};
 pub(crate) use program::{

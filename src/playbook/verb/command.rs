@@ -106,5 +106,5 @@ fn operation(diags: &mut Diagnostics, payload: &Text, allow: &[Text]) -> Option<
             .at(place, "not allowed")
             .maybe_hint(near.map(|n| format!("did you mean '{n}'?"))),
     );
-    None
+    Some(op.into())
 }
