@@ -17,7 +17,7 @@ const SCRIPT: &str = "chart";
 /// So many labels below the picture at most …
 const ACROSS: i64 = 4;
 /// … and about so many beside it.
-const UP: f64 = 4.0;
+const UP: f64 = 5.0;
 
 /// Steps between labels of time, in seconds; from a day on they are whole days.
 const STEPS: [i64; 21] = [
@@ -150,6 +150,8 @@ struct Values<'a> {
     low: f64,
     high: f64,
     step: f64,
+    /// Digits that tell a hundredth of the height, about.
+    fine: usize,
     unit: String,
     locale: &'a str,
 }
@@ -168,7 +170,8 @@ impl<'a> Values<'a> {
         let (low, high) = ((low - height * 0.04) / step, (high + height * 0.04) / step);
         let (low, high) = (low.floor() * step, high.ceil() * step);
         let unit = speak::unit(locale, &series.unit);
-        (low.is_finite() && high > low).then(|| Self { low, high, step, unit, locale })
+        let fine = digits(1.0 - height.log10().floor());
+        (low.is_finite() && high > low).then(|| Self { low, high, step, fine, unit, locale })
     }
 
     fn share(&self, value: f64) -> f64 {
@@ -182,19 +185,22 @@ impl<'a> Values<'a> {
             if value > self.high + self.step / 2.0 {
                 break;
             }
-            labels.push((self.share(value), speak::figure(self.locale, value, self.digits())));
+            labels.push((
+                self.share(value),
+                speak::figure(self.locale, value, digits(-(self.step.log10() + 1e-9).floor())),
+            ));
         }
         labels
     }
 
     /// With its unit, and so exact that it can be told from its neighbours.
     fn exact(&self, value: f64) -> String {
-        self.said(value, self.digits() + usize::from(self.step < 5.0))
+        self.said(value, self.fine)
     }
 
     /// As a person has written it: without digits that say nothing.
     fn round(&self, value: f64) -> String {
-        let most = self.digits() + 2;
+        let most = self.fine + 1;
         let same = |digits: &usize| format!("{value:.digits$}").parse::<f64>().is_ok_and(|v| (v - value).abs() < 1e-9);
         self.said(value, (0..most).find(same).unwrap_or(most))
     }
@@ -203,11 +209,11 @@ impl<'a> Values<'a> {
         let figure = speak::figure(self.locale, value, digits);
         if self.unit.is_empty() { figure } else { format!("{figure}\u{a0}{}", self.unit) }
     }
+}
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 9")]
-    fn digits(&self) -> usize {
-        (-(self.step.log10() + 1e-9).floor()).clamp(0.0, 9.0) as usize
-    }
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 9")]
+fn digits(n: f64) -> usize {
+    n.clamp(0.0, 9.0) as usize
 }
 
 #[cfg(test)]

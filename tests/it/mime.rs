@@ -22,6 +22,13 @@ impl Leaf {
     }
 }
 
+/// Keeps what people see in the directory `FOREWARN_LOOK`, if that is set, to be looked at.
+pub(crate) fn look(name: &str, what: &[u8]) {
+    if let Some(dir) = std::env::var_os("FOREWARN_LOOK") {
+        std::fs::write(std::path::Path::new(&dir).join(name), what).unwrap();
+    }
+}
+
 /// All leaves, in order.
 pub(crate) fn leaves(mail: &Mail) -> Vec<Leaf> {
     let mut found = Vec::new();

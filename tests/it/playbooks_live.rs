@@ -59,7 +59,8 @@ async fn worn_pads_end_in_the_appointment_that_their_owner_chose() {
     world.ready().await;
     let fleet = Fleet::connect(&world);
 
-    // Two months of readings, uploaded at once by a car that was parked: a tenth of a millimetre a day, 6 mm are left.
+    // Two months of readings, uploaded at once by a car that was parked: a tenth of a millimetre a day. As it is
+    // played, the owner is told when the line through it says that six weeks are left.
     let now = app::clock()().as_millis();
     for day in (0..60).rev() {
         let said = json!({ "ts": now - day * 86_400_000, "pad": { "front": 6.0 + 0.1 * day as f64 } });
@@ -67,6 +68,7 @@ async fn worn_pads_end_in_the_appointment_that_their_owner_chose() {
     }
     world.sees("the offer", |w| w.mail.accepted().len() == 1).await;
     let offer = world.mail.accepted().remove(0);
+    mime::look("offer.eml", offer.data.as_bytes());
     assert_eq!(offer.subject(), "Termine für HH-FW 1002: bitte wählen Sie einen aus");
     let text = mime::leaf(&offer, "text/plain").text();
     assert!(text.contains("Die vorderen Bremsbeläge sind fast abgenutzt"), "{text}");
@@ -77,9 +79,10 @@ async fn worn_pads_end_in_the_appointment_that_their_owner_chose() {
     assert!(picture.body.starts_with(b"\x89PNG\r\n") && picture.body.len() < 30_000, "{} bytes", picture.body.len());
     let html = mime::leaf(&offer, "text/html").text();
     let id = html.split("src=\"cid:").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    mime::look("chart.png", &picture.body);
     assert!(picture.head.contains(&format!("<{id}>")), "{} {id}", picture.head);
     let said = text.lines().find(|l| l.starts_with("Dicke der vorderen Bremsbeläge: von ")).unwrap();
-    assert!(said.contains(" auf 6,") && said.ends_with("Wechseln bei 3\u{a0}mm."), "{said}");
+    assert!(said.contains(" auf 7,") && said.ends_with("Wechseln bei 3\u{a0}mm."), "{said}");
     assert!(html.contains(&format!("alt=\"{said}\"")), "{said}\n{html}");
 
     // The owner opens the link (so does every mail filter on the way) and chooses the second time.
@@ -156,7 +159,7 @@ async fn a_lift_that_falls_silent_with_people_in_it_has_its_building_called() {
     let lifts = "lift-1,lift,elevator,,,,,,,c-0001,,,Europe/Berlin,c-0002,c-0003\n\
                  lift-2,lift,elevator,,,,,,,c-0001,,,Europe/Berlin,c-0002,c-0003\n";
     append(&world, "registry/devices.csv", Some((columns, empty)), lifts);
-    edit(&world, "playbooks/silent-elevator.toml", &[("for 70s", "for 2s"), ("within = \"60s\"", "within = \"1s\"")]);
+    edit(&world, "playbooks/silent-elevator.toml", &[("for 70s", "for 4s"), ("within = \"60s\"", "within = \"3s\"")]);
     // The first number is not answered; the second person is there.
     world.phone.drivers([Driver::Absent]);
     world.start("");
@@ -239,7 +242,8 @@ async fn sixty_cars_at_once_are_one_storm_and_its_drivers_are_told() {
     world.sees("the problem", |w| w.desk.accepted().iter().any(problem)).await;
     assert_eq!(world.desk.accepted().iter().filter(|t| problem(t)).count(), 1);
     let (tickets, trucks) = (world.desk.accepted().len(), world.tow.accepted().len());
-    assert!(tickets < 25 && trucks < 25, "those before the storm was noticed: {tickets} tickets, {trucks} trucks");
+    // The problem among the tickets.
+    assert!(tickets <= 25 && trucks <= 24, "those before the storm was noticed: {tickets} tickets, {trucks} trucks");
     let heard: Vec<String> = world.phone.accepted().into_iter().flat_map(|c| c.heard).collect();
     assert!(
         heard.iter().any(|t| t.contains("Viele Fahrzeuge sind betroffen") && !t.contains("unterwegs")),
