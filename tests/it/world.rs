@@ -138,13 +138,16 @@ impl World {
         self.more.push((name, value));
     }
 
-    /// Waits until the providers have seen to it that `ready`: looks again whenever one of them has seen something.
+    /// Waits until the providers have seen to it that `ready`: looks again whenever one of them has seen something, and a
+    /// moment later, because what was seen may be noted down only then.
     pub(crate) async fn sees(&self, what: &str, ready: impl Fn(&Self) -> bool) {
         let mut sightings = self.sightings.watch();
         let until = Instant::now() + Duration::from_secs(60);
         while !ready(self) {
-            let waited = tokio::time::timeout_at(until, sightings.recv()).await;
-            assert!(waited.is_ok(), "not within a minute: {what}\n{:#?}\n{}", self.cases().await, self.log());
+            if Instant::now() > until {
+                panic!("not within a minute: {what}\n{:#?}\n{}", self.cases().await, self.log());
+            }
+            let _seen_or_not = tokio::time::timeout(Duration::from_millis(50), sightings.recv()).await;
         }
     }
 
