@@ -54,7 +54,7 @@ async fn worn_pads_end_in_the_appointment_that_their_owner_chose() {
     let mut world = World::build(60).await;
     let parts = MockServer::start().await;
     Mock::given(method("POST")).respond_with(ResponseTemplate::new(202)).mount(&parts).await;
-    world.set("FOREWARN__PROVIDER__PARTS__URL", format!("{}/hooks/parts", parts.uri()));
+    world.with_variable("FOREWARN__PROVIDER__PARTS__URL", format!("{}/hooks/parts", parts.uri()));
     world.start("");
     world.ready().await;
     let fleet = Fleet::connect(&world);
@@ -215,7 +215,7 @@ async fn sixty_cars_at_once_are_one_storm_and_its_drivers_are_told() {
         "playbooks/fleet-defect-storm.toml",
         &[("call = \"1/s\"", "call = \"50/s\""), ("at = \"5m\"", "at = \"1s\"")],
     );
-    edit(&world, "forewarn.toml", &[("scopes = [\"read\"]", "scopes = [\"read\", \"ack\", \"act\"]")]);
+    world.set("scopes = [\"read\"]", "scopes = [\"read\", \"ack\", \"act\"]");
     world.start("");
     world.ready().await;
     let fleet = Fleet::connect(&world);

@@ -134,7 +134,7 @@ impl World {
     }
 
     /// Sets a variable of the environment of the daemons that are started from now on.
-    pub(crate) fn set(&mut self, name: &'static str, value: String) {
+    pub(crate) fn with_variable(&mut self, name: &'static str, value: String) {
         self.more.push((name, value));
     }
 
