@@ -11,7 +11,8 @@ use super::rows::{
     StepState, TicketRow,
 };
 use super::{
-    Reply, TimelineKind, goals, hold, latch, outcome, pages, position, quality, rules, stop, storm, talk, ticket,
+    Reply, TimelineKind, bundle, goals, hold, latch, outcome, pages, position, quality, rules, stop, storm, talk,
+    ticket,
 };
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, FaultName, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
@@ -228,6 +229,7 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
         change.delete::<BookingRow>((id, step));
     }
     open_tickets(change, id);
+    change.delete::<super::consent::RefusedRow>(id);
     talk::plan_runs_again(change, id);
     let text = format!("{}: {} again ({}); case reopened", d.device, d.title, severity_of(d));
     change.say(id, TimelineKind::Measured, text, None);
@@ -346,6 +348,7 @@ pub(super) fn acknowledged(change: &mut Change<'_>, id: CaseId, actor: &str) -> 
         Some(row) if !row.is_open() => {
             change.because(format!("api:{actor}"), "acknowledged");
             pages::acknowledge(change, id, actor);
+            talk::answered(change, id);
             change.touched.insert(id);
             Reply::Done
         }
@@ -445,6 +448,7 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
         change.delete::<super::rows::JobRow>(effect);
     }
     for (effect, _) in change.effects(id) {
+        bundle::forget(change, effect);
         change.delete::<super::rows::ContactRow>(effect);
         change.delete::<EffectRow>(effect);
     }
@@ -457,6 +461,7 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
         change.delete::<EpisodeRow>(episode);
     }
     talk::forget(change, id);
+    change.delete::<super::consent::RefusedRow>(id);
     change.delete::<CaseRow>(id);
     change.touched.remove(&id);
     forget_around(change, id, &row);

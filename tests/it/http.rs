@@ -6,5 +6,6 @@ mod callbacks;
 mod command;
 mod limits;
 mod links;
+mod talk;
 mod voice;
 mod world;

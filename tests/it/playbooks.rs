@@ -245,6 +245,7 @@ fn every_text_renders_in_every_language() {
             "page": { "reason": "nobody answered" },
             "link": { "answer": "https://fw.example/l/x", "unsubscribe": "https://fw.example/l/y",
                 "where": "https://fw.example/l/z", "choose": "https://fw.example/l/c" },
+            "items": ["one", "another"],
             "opt_out": { "url": "https://fw.example/l/y", "text": "No more" },
             "booking": { "state": if minutes.is_some() { "confirmed" } else { "held" }, "confirmed": minutes.is_some(),
                 "again": false, "date": "2026-11-24", "time": "09:00", "until": "10:00", "workshop": "W", "place": "P",
@@ -256,7 +257,7 @@ fn every_text_renders_in_every_language() {
     let scripts: Vec<String> = messages.scripts().map(str::to_owned).collect();
     let mut rendered = 0;
     for script in &scripts {
-        for part in [Part::Voice, Part::Sms, Part::Subject, Part::Text, Part::Html, Part::Page] {
+        for part in [Part::Voice, Part::Sms, Part::Subject, Part::Text, Part::Html, Part::Page, Part::Item] {
             for (locale, minutes) in
                 ["en", "de", "pl", "ru", "uk"].into_iter().zip([None, Some(1), Some(3), Some(12), Some(21)])
             {
@@ -270,7 +271,7 @@ fn every_text_renders_in_every_language() {
             }
         }
     }
-    assert_eq!(rendered, 54 * 5);
+    assert_eq!(rendered, 63 * 5);
     let spoken = |locale: &str, n| messages.render("eta-slipped", Part::Voice, locale, &facts(Some(n))).unwrap().1;
     assert!(spoken("uk", 21).contains("за 21 хвилину") && spoken("pl", 21).contains("za 21 minut."));
 }

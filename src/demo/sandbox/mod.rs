@@ -28,7 +28,7 @@ pub(in crate::demo) use web::http_client;
 
 pub use app::{AppBackend, AppFault, AppMessage, AppUser};
 pub use desk::{Article, DeskFault, Ticket, TicketDesk};
-pub use phone::{Call, Delivery, Driver, PhoneFault, PhoneNetwork, PhoneSettings, Text};
+pub use phone::{Call, Delivery, Driver, PhoneFault, PhoneNetwork, PhoneSettings, Text, Written};
 pub use smtp::{Mail, MailFault, MailServer};
 pub use tow::{Callbacks, Crew, TowCompany, TowFault, TowJob, TowSettings};
 pub use workshop::{Appointment, MERCHANT, USER, WorkshopFault, WorkshopServer};

@@ -1,10 +1,10 @@
 //! Ladders: whether they can prove what they are for, and whether each rung can be used.
 
 use super::View;
-use crate::domain::Purpose;
+use crate::domain::{Agreed, Purpose};
 use crate::playbook::load::ProviderKind;
 use crate::playbook::{Reach, Reaction, Step, Until, Verb, Via};
-use crate::source::{Diagnostic, Diagnostics};
+use crate::source::{Diagnostic, Diagnostics, did_you_mean};
 
 fn reaches<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a Step, &'a Reach)> {
     view.book.steps.iter().filter_map(|s| match &s.verb {
@@ -105,9 +105,37 @@ pub(super) fn somebody_consented(diags: &mut Diagnostics, view: &View<'_>) {
     let purpose = view.book.policy.purpose;
     let everyday = reaches(view).find(|(step, _)| !step.warns(purpose));
     let (Some(text), Some(_)) = (&view.notes.purpose, everyday) else { return };
-    if !fleet.consents.is_empty() && !fleet.consents.contains(&purpose) {
+    if !fleet.consents.is_empty() && !fleet.consents.contains(&Agreed::Contact(purpose)) {
         let message = format!("nobody in consents.csv has agreed to the purpose '{}'", text.value);
         let finding = Diagnostic::warning("P035", message).at(text.place.clone(), "so nobody may be told");
         diags.push(finding.hint("customers of the registry agree to a purpose in consents.csv"));
+    }
+}
+
+/// What needs an agreement must have somewhere to go without it.
+pub(super) fn agreements_can_be_missing(diags: &mut Diagnostics, view: &View<'_>) {
+    let Some(first) = view.notes.consents.first() else { return };
+    if view.book.policy.purpose == Purpose::Safety {
+        let finding = Diagnostic::error("P038", "a warning of danger asks nobody for a consent");
+        diags.push(finding.at(first.place.clone(), "people would not be warned").hint("leave out `consent`"));
+    } else if !view.book.steps.iter().any(|s| matches!(s.verb, Verb::Ticket(_)) && !s.only_called) {
+        let finding =
+            Diagnostic::error("P038", "without the consent the case goes to the ticket desk, and no step does");
+        let finding = finding.at(first.place.clone(), "this may be missing");
+        diags.push(finding.hint("add a step with `do = \"ticket\"`"));
+    }
+    let Some(fleet) = view.fleet().filter(|f| !f.consents.is_empty()) else { return };
+    for name in view.notes.consents.iter().filter(|n| !fleet.consents.contains(&Agreed::Named(n.value.clone()))) {
+        let message = format!("nobody in consents.csv has agreed to '{}'", name.value);
+        let near = did_you_mean(&name.value, fleet.consents.iter().filter_map(named));
+        let finding = Diagnostic::warning("P035", message).at(name.place.clone(), "so every case is a ticket only");
+        diags.push(finding.maybe_hint(near.map(|n| format!("did you mean '{n}'?"))));
+    }
+}
+
+fn named(agreed: &Agreed) -> Option<&str> {
+    match agreed {
+        Agreed::Named(name) => Some(name),
+        Agreed::Contact(_) => None,
     }
 }
