@@ -107,6 +107,7 @@ fn settings(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     settings.store.dir = base.join(&settings.store.dir);
     settings.privacy.keys = settings.privacy.keys.map(|keys| base.join(keys));
+    settings.outcomes.dir = settings.outcomes.dir.map(|dir| base.join(dir));
     Some((settings, base))
 }
 

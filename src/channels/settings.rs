@@ -94,6 +94,30 @@ macro_rules! provider_table {
     };
 }
 
+/// Declares the settings table of a provider that is reached over HTTP.
+macro_rules! web_table {
+    ($(#[$doc:meta])* $name:ident { $($fields:tt)* }) => {
+        provider_table! {
+            $(#[$doc])*
+            $name {
+                $($fields)*
+                /// PEM file, see [`SmtpSettings::ca_file`].
+                #[serde(default)]
+                ca_file: Option<PathBuf>,
+                /// Allows private and loopback addresses behind a host name.
+                #[serde(default, deserialize_with = "text_or_value")]
+                allow_private: Option<bool>,
+                /// Allows `http://` to another machine.
+                #[serde(default, deserialize_with = "text_or_value")]
+                insecure: Option<bool>,
+                /// For the whole exchange; `10s`, with a ticket desk `20s`, unless stated.
+                #[serde(default)]
+                timeout: Option<Span>,
+            }
+        }
+    };
+}
+
 /// How many attempts the money for a day pays for. Money without a price pays for nothing: better a call too few than a
 /// bill without an end.
 fn paid(price: Option<f64>, money: Option<f64>) -> Option<u32> {
@@ -166,7 +190,7 @@ provider_table! {
     }
 }
 
-provider_table! {
+web_table! {
     /// `kind = "zammad"`
     ZammadSettings {
         /// `https://desk.example.com`
@@ -189,22 +213,10 @@ provider_table! {
         /// Customer (mailbox) of new tickets that may not name the real one.
         #[serde(default)]
         customer: Option<String>,
-        /// PEM file, see [`SmtpSettings::ca_file`].
-        #[serde(default)]
-        ca_file: Option<PathBuf>,
-        /// Allows private and loopback addresses behind a host name.
-        #[serde(default, deserialize_with = "text_or_value")]
-        allow_private: Option<bool>,
-        /// Allows `http://` to another machine.
-        #[serde(default, deserialize_with = "text_or_value")]
-        insecure: Option<bool>,
-        /// For the whole exchange; `20s` unless stated.
-        #[serde(default)]
-        timeout: Option<Span>,
     }
 }
 
-provider_table! {
+web_table! {
     /// `kind = "ticket-webhook"`, `"dispatch"`, `"webhook"` and `"app"`
     SignedSettings {
         /// Where to post; for `dispatch` the address below which `/v1/jobs` lies.
@@ -215,22 +227,10 @@ provider_table! {
         /// File with the secret.
         #[serde(default)]
         secret_file: Option<PathBuf>,
-        /// PEM file, see [`SmtpSettings::ca_file`].
-        #[serde(default)]
-        ca_file: Option<PathBuf>,
-        /// Allows private and loopback addresses behind a host name.
-        #[serde(default, deserialize_with = "text_or_value")]
-        allow_private: Option<bool>,
-        /// Allows `http://` to another machine.
-        #[serde(default, deserialize_with = "text_or_value")]
-        insecure: Option<bool>,
-        /// For the whole exchange; `10s` (tickets `20s`) unless stated.
-        #[serde(default)]
-        timeout: Option<Span>,
     }
 }
 
-provider_table! {
+web_table! {
     /// `kind = "twilio-voice"` and `"twilio-sms"`
     TwilioSettings {
         /// `https://api.twilio.com`
@@ -245,18 +245,6 @@ provider_table! {
         token_file: Option<PathBuf>,
         /// Our number (E.164), or for text messages a messaging service (`MG…`).
         from: String,
-        /// PEM file, see [`SmtpSettings::ca_file`].
-        #[serde(default)]
-        ca_file: Option<PathBuf>,
-        /// Allows private and loopback addresses behind a host name.
-        #[serde(default, deserialize_with = "text_or_value")]
-        allow_private: Option<bool>,
-        /// Allows `http://` to another machine.
-        #[serde(default, deserialize_with = "text_or_value")]
-        insecure: Option<bool>,
-        /// For the whole exchange; `10s` unless stated.
-        #[serde(default)]
-        timeout: Option<Span>,
     }
 }
 
@@ -268,7 +256,7 @@ provider_table! {
     }
 }
 
-provider_table! {
+web_table! {
     /// `kind = "booking-server"`
     BookingSettings {
         /// The address below which `/v3/CreateBooking/` lies.
@@ -300,18 +288,6 @@ provider_table! {
         slot: Option<Span>,
         /// Its time zone: `Europe/Berlin`.
         tz: String,
-        /// PEM file, see [`SmtpSettings::ca_file`].
-        #[serde(default)]
-        ca_file: Option<PathBuf>,
-        /// Allows private and loopback addresses behind a host name.
-        #[serde(default, deserialize_with = "text_or_value")]
-        allow_private: Option<bool>,
-        /// Allows `http://` to another machine.
-        #[serde(default, deserialize_with = "text_or_value")]
-        insecure: Option<bool>,
-        /// For the whole exchange; `10s` unless stated.
-        #[serde(default)]
-        timeout: Option<Span>,
     }
 }
 

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
-use super::{Provider, TimelineKind, book, bundle, caps, consent, line, news, optout, reached, stop, storm, wrong};
+use super::{
+    Provider, TimelineKind, book, bundle, caps, consent, line, news, optout, reached, stop, storm, survey, wrong,
+};
 use crate::domain::{AdapterName, At, EffectId, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
-use crate::playbook::QuietHours;
 
 /// Claims everything that this step has made due.
 pub(super) fn due(change: &mut Change<'_>) {
@@ -180,6 +181,9 @@ pub(super) fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
 
 /// Whether what was planned is still to be done.
 fn obsolete(change: &Change<'_>, case: &CaseRow, id: EffectId, row: &EffectRow) -> Option<String> {
+    if survey::asks(change, row) {
+        return survey::why_not(change, id, row);
+    }
     let step = change.get::<StepRow>(&(row.case, row.step.clone()));
     let ended = step.is_some_and(|s| matches!(s.state, StepState::Done | StepState::Cancelled));
     if ended && row.delivery.kind.is_contact() && !book::is_invitation(change, id, row) {
@@ -229,9 +233,13 @@ fn contact_gate(
     if book::is_invitation(change, id, row) {
         return Gate::Open;
     }
-    let quiet = plan.policy.quiet_hours == QuietHours::Respect && row.delivery.purpose != Purpose::Safety;
+    // The loader lets nobody ignore them for anything but safety.
+    let quiet = row.delivery.purpose != Purpose::Safety;
     if let Some(at) = change.config.settings.quiet_hours.free_at(change.now, &customer.tz).filter(|_| quiet) {
         return Gate::Wait(at, "quiet hours of the recipient".to_owned());
+    }
+    if let Some((at, why)) = survey::waits(change, &customer.id, row) {
+        return Gate::Wait(at, why);
     }
     let capped = channel.and_then(|c| caps::wait(change, customer, endpoint, c, row.delivery.purpose));
     if let Some((at, why)) = capped {

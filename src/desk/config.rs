@@ -122,11 +122,19 @@ pub struct Contact {
     pub reply_domain: Option<String>,
     /// What a message of the customer does after the case was closed, within the time in which it may be reopened.
     pub reply_after_close: AfterClose,
+    /// Nobody is asked for a mark (`do = "survey"`) more often than this.
+    pub survey_every: Span,
 }
 
 impl Default for Contact {
     fn default() -> Self {
-        Self { bundle: Span::ZERO, reply_domain: None, cap: caps::shipped(), reply_after_close: AfterClose::default() }
+        Self {
+            bundle: Span::ZERO,
+            reply_domain: None,
+            cap: caps::shipped(),
+            reply_after_close: AfterClose::default(),
+            survey_every: Span::from_hours(90 * 24),
+        }
     }
 }
 

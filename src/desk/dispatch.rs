@@ -256,8 +256,10 @@ pub(super) fn update(change: &mut Change<'_>, request: EffectId, seq: Option<u64
     job.news_at = change.now;
     let changed = job.state != Some(update.state);
     job.state = Some(update.state);
-    if job.truck.is_none() {
-        job.truck.clone_from(&update.truck);
+    if let (None, Some(truck)) = (&job.truck, &update.truck) {
+        let case = change.get::<CaseRow>(&id);
+        let owner = case.and_then(|case| position::owner(change, &case.device));
+        job.truck = Some(change.config.keys.seal(owner, format!("truck/{request}"), truck));
     }
     if is_promised(job.state) && job.accepted_at.is_none() {
         job.accepted_at = Some(change.now);

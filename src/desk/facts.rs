@@ -307,7 +307,7 @@ fn dispatch(change: &Change<'_>, id: CaseId, now: At, clock: &dyn Fn(At) -> Stri
         "on_site": matches!(job.state, Some(JobState::OnSite | JobState::Towing | JobState::Done)),
         "eta_minutes": minutes,
         "eta_clock": minutes.and(job.eta_at).map(clock),
-        "truck": job.truck,
+        "truck": job.truck.as_ref().and_then(|truck| change.config.keys.open::<String>(truck)),
     })
 }
 

@@ -9,7 +9,7 @@ use super::pages::About;
 use super::rows::{CaseRow, EffectRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState, Target};
 use super::{
     TimelineKind, book, cancel, case, command, consent, dispatch, hold, latch, merge, pages, reach, route, sla, stop,
-    storm, talk, ticket, wait, webhook,
+    storm, survey, talk, ticket, wait, webhook,
 };
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
 use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
@@ -50,13 +50,15 @@ pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
     }
     storm::drive(change, id, &plan, &mut wake);
     book::upkeep(change, id, &mut wake);
+    survey::upkeep(change, id);
     if row.is_open() && row.backing_out.is_none() && !refused {
         sla::watch(change, id, &plan, &mut wake);
     }
     dispatch::upkeep(change, id, &mut wake);
     ticket::upkeep(change, id);
     pages::drive(change, id, &mut wake);
-    finish(change, id, &mut wake);
+    let asks = !refused && plan.steps.iter().any(|s| leave.allows(&plan, s) && survey::is_next(change, id, s));
+    finish(change, id, asks, &mut wake);
 }
 
 /// Without the consent of the owner, tickets wait for nothing.
@@ -138,6 +140,7 @@ fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, row: StepRow, wake: &
         Verb::Correlate(c) => merge::drive(change, id, step, c, row, wake),
         Verb::Book(b) => book::drive(change, id, step, b, row),
         Verb::Webhook(w) => webhook::drive(change, id, step, w, row),
+        Verb::Survey(s) => survey::drive(change, id, step, s, row),
         Verb::Human(h) => {
             pages::page(change, id, &h.queue, &format!("its plan asks for a person (step {})", step.id));
             let page = change.get::<PageRow>(&(id, h.queue.clone()));
@@ -288,7 +291,7 @@ pub(super) fn named_queue(plan: &Playbook) -> Option<QueueName> {
         Verb::Command(c) => c.on.values().find_map(of),
         Verb::WaitFor(w) => of(&w.otherwise),
         Verb::Book(b) => b.on.values().find_map(of),
-        Verb::Ticket(_) | Verb::Webhook(_) | Verb::Hold(_) | Verb::Correlate(_) => None,
+        Verb::Ticket(_) | Verb::Webhook(_) | Verb::Hold(_) | Verb::Correlate(_) | Verb::Survey(_) => None,
     })
 }
 
@@ -299,7 +302,8 @@ fn under_way(jobs: &[(crate::domain::EffectId, JobRow)]) -> bool {
     })
 }
 
-fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
+/// `asks`: the customer is yet to be asked for a mark.
+fn finish(change: &mut Change<'_>, id: CaseId, asks: bool, wake: &mut Wake) {
     let Some(case) = change.get::<CaseRow>(&id) else { return };
     let settings = &change.config.settings;
     if let Some(closed_at) = case.closed_at {
@@ -346,7 +350,7 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     let Some(case) = change.get::<CaseRow>(&id) else { return };
     let settled = case.goals.iter().all(|g| g.state.is_settled()) && !latch::holds(change, id);
     let busy = under_way(&change.jobs(id)) || book::under_way(change, id) || telling(change, id);
-    let kept = talk::waits(change, id) || storm::keeps_open(change, id);
+    let kept = asks || talk::waits(change, id) || storm::keeps_open(change, id);
     if consent::is_refused(change, id) {
         if consent::is_over(change, id, &case) && !kept && !busy {
             case::close(change, id, consent::OUTCOME);

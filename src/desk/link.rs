@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{Desk, Reply, book, bundle, news, optout, order, whereabouts};
+use super::{Desk, Reply, book, bundle, news, optout, order, survey, whereabouts};
 use crate::domain::{At, Link, PageKind};
 use crate::playbook::Part;
 use crate::wire::link::{self, Key};
@@ -45,6 +45,7 @@ fn view(change: &Change<'_>, link: &Link, row: &EffectRow, case: &CaseRow) -> Js
         PageKind::Choose => choose(change, row, case),
         PageKind::Unsubscribe => optout::view(change, row),
         PageKind::Where => whereabouts::view(change, link, row, case),
+        PageKind::Survey => survey::view(change, link, row),
     }
 }
 
@@ -55,6 +56,7 @@ fn act(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) -> Re
         PageKind::Choose => chosen(change, link, row, form),
         PageKind::Unsubscribe => optout::posted(change, link, row, form),
         PageKind::Where => whereabouts::posted(change, link, row, form),
+        PageKind::Survey => survey::posted(change, link, row, form),
     }
 }
 
@@ -134,7 +136,7 @@ fn answered(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) 
         Some("9") => '9',
         _ => return Reply::Refused("the form says nothing that is known".to_owned()),
     };
-    if book::asks(change, row) {
+    if book::asks(change, row) || survey::asks(change, row) {
         return Reply::Refused("this message asks for a choice".to_owned());
     }
     let Some(case) = change.get::<CaseRow>(&row.case) else { return Reply::NotFound };

@@ -178,7 +178,7 @@ impl Desk {
                     service: j.service.clone(),
                     state: j.state,
                     eta_at: j.eta_at,
-                    truck: j.truck.clone(),
+                    truck: j.truck.as_ref().and_then(|truck| self.config.keys.open(truck)),
                 })
                 .collect(),
             told,

@@ -6,7 +6,7 @@ use super::rows::{CaseRow, ContactRow, EffectRow, StartRow, StepRow, Target};
 use super::speech::CHOICES;
 use super::{
     Reply, TimelineKind, book, bundle, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, rules,
-    speech, ticket, wrong,
+    speech, survey, ticket, wrong,
 };
 use crate::domain::{
     AppProgress, CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Purpose, Receipt, ReceiptKind,
@@ -135,6 +135,10 @@ fn choice(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: ch
 fn chosen(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
     if !speech::choices(change, row).iter().any(|(c, ..)| *c == digit) {
         return Reply::Refused(format!("the choice {digit} was not offered"));
+    }
+    if let Some(mark) = survey::mark_of(&digit.to_string()).filter(|_| survey::asks(change, row)) {
+        survey::marked(change, receipt.effect, row, mark, "tap");
+        return Reply::Done;
     }
     happened(change, receipt.effect, &Event::Receipt(receipt));
     if row.delivery.state != State::Confirmed {
@@ -350,7 +354,9 @@ fn lost(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<'_
     // A dead letter is a person's business, not a table nobody reads. (Pages are repeated by their queue.)
     let article = matches!(d.kind, Kind::TicketNote | Kind::TicketClose | Kind::TicketCreate);
     let next = matches!(d.kind, Kind::DispatchRequest | Kind::BookSearch | Kind::BookHold | Kind::BookCreate);
-    if !page && (d.state == State::Dead || article) && !next {
+    // What is only good to know is not worth a person's time.
+    let idle = d.purpose == Purpose::Info;
+    if !page && !idle && (d.state == State::Dead || article) && !next {
         goals::page_default(change, row.case, &text);
     }
 }

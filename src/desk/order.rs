@@ -7,10 +7,10 @@ use serde_json::{Value as Json, json};
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow, JobRow, PageRow, Target};
-use super::{Person, book, bundle, speech, talk};
+use super::{Person, book, bundle, speech, survey, talk};
 use crate::domain::{
     AppWork, CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind,
-    Purpose, SmsWork, Span, TicketWork, WebhookWork, Work,
+    PageKind, Purpose, SmsWork, Span, TicketWork, WebhookWork, Work,
 };
 use crate::outbox::{Ask, Kind};
 use crate::playbook::{Part, Verb};
@@ -225,7 +225,7 @@ impl Maker<'_, '_> {
     fn unsubscribe(&self) -> Option<(String, String)> {
         customer(self.change, self.row).filter(|_| self.row.delivery.purpose != Purpose::Safety)?;
         let links = super::link::links(self.change, self.id)?;
-        let url = links[crate::domain::PageKind::Unsubscribe.name()].as_str()?.to_owned();
+        let url = links[PageKind::Unsubscribe.name()].as_str()?.to_owned();
         let words = speech::short(self.change, "opt-out-hint", Part::Text, &locale(self.change, self.row)).1;
         Some((url, words.trim().to_owned()))
     }
@@ -238,7 +238,8 @@ impl Maker<'_, '_> {
             let rendered = self.change.config.messages.render(script, Part::App, &locale, &json!({}));
             (key, rendered.map_or_else(|_| label.to_owned(), |(_, text)| text))
         };
-        let page = facts["link"]["answer"].as_str().or(facts["case"]["url"].as_str());
+        let page = if survey::asks(self.change, self.row) { PageKind::Survey } else { PageKind::Answer };
+        let page = facts["link"][page.name()].as_str().or(facts["case"]["url"].as_str());
         let choices = speech::choices(self.change, self.row).iter().map(label).collect();
         Ok(Work::App(AppWork {
             user: self.address()?,

@@ -1,14 +1,17 @@
 //! The rows of the desk's state, as they are stored: a byte with the version, then postcard.
 //!
 //! Rows name roles, customers and endpoints by id, never people and addresses. What has to be kept of a person all the
-//! same is [`Sealed`] with that person's key.
+//! same is [`Sealed`] with that person's key: where they are, the request for a truck and which one comes, what they write
+//! and what our people type. In the clear stand ids, words of ours, times, marks, what was measured (without plates and
+//! places, see [`super::nameless`]), what providers answer (without names and addresses, which the dispatcher takes out),
+//! and who of our own people did what: that is what an audit is for.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::TimelineEntry;
+use super::TimelineKind;
 use super::book::BookingRow;
 use super::bundle::RideRow;
 use super::command::CommandsRow;
@@ -26,6 +29,7 @@ use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
 use super::storm::{ChildRow, PaceRow, RateRow, StormRow};
+use super::survey::SurveyRow;
 use super::talk::{MessageRow, TalkRow};
 use super::whereabouts::WhereRow;
 use super::wrong::WrongRow;
@@ -273,7 +277,8 @@ pub(super) struct JobRow {
     pub(super) eta_at: Option<At>,
     /// Every time it was promised, first to last.
     pub(super) promised: Vec<At>,
-    pub(super) truck: Option<String>,
+    /// Plate of the truck or name of its driver, as the provider says.
+    pub(super) truck: Option<Sealed>,
     pub(super) asked_at: At,
     pub(super) accepted_at: Option<At>,
     pub(super) news_at: At,
@@ -429,6 +434,18 @@ pub(super) struct Settling {
     pub(super) merged: bool,
 }
 
+/// A line of the timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct LineRow {
+    pub(super) at: At,
+    pub(super) kind: TimelineKind,
+    /// Names roles and ids, not people and numbers.
+    pub(super) text: String,
+    pub(super) effect: Option<EffectId>,
+    /// What somebody typed, behind the text.
+    pub(super) words: Option<Sealed>,
+}
+
 /// When the daemon was started last; there is one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StartRow {
@@ -522,7 +539,7 @@ tables! {
     episodes: EpisodeId => EpisodeRow, b'd';
     facts: DeviceId => FactsRow, b'f';
     budgets: BudgetKey => BudgetRow, b'b';
-    timeline: (CaseId, u32) => TimelineEntry, b'l';
+    timeline: (CaseId, u32) => LineRow, b'l';
     plans: SourceHash => PlanRow, b'p';
     latches: EpisodeId => LatchRow, b'x';
     holds: CaseId => HoldRow, b'o';
@@ -545,6 +562,7 @@ tables! {
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
     bookings: (CaseId, StepId) => BookingRow, b'B';
+    surveys: (CaseId, StepId) => SurveyRow, b'V';
     erased: CustomerId => ErasedRow, b'X';
     outcomes: CaseId => OutcomeRow, b'U';
     tallies: (RuleId, u64) => TallyRow, b'Y';
@@ -555,8 +573,11 @@ impl Rows {
     /// Everything that is sealed.
     pub(super) fn sealed(&self) -> Vec<&Sealed> {
         let positions = self.facts.values().filter_map(|f| f.position.as_ref());
-        let words = self.messages.values().map(|m| &m.body);
-        self.jobs.values().map(|j| &j.body).chain(words).chain(positions).collect()
+        let messages = self.messages.values().map(|m| &m.body);
+        let typed = self.timeline.values().filter_map(|line| line.words.as_ref());
+        let reasons = self.switches.values().filter_map(|switch| switch.reason.as_ref());
+        let jobs = self.jobs.values().flat_map(|j| std::iter::once(&j.body).chain(&j.truck));
+        jobs.chain(messages).chain(typed).chain(reasons).chain(positions).collect()
     }
 }
 

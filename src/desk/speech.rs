@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, book, bundle, news, notes, order, pages, reach};
+use super::{
+    PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, book, bundle, news, notes, order, pages, reach, survey,
+};
 use crate::domain::{CallProgress, EffectId, Purpose, QueueName, Receipt, ReceiptKind};
 use crate::outbox::{Event, Kind, State};
 use crate::playbook::{Mirror, Part, Until, Verb, Via};
@@ -133,7 +135,11 @@ pub(super) fn choices(change: &Change<'_>, row: &EffectRow) -> &'static [(char, 
         (None, Some(Verb::Reach(reach))) => Some(reach.until),
         _ => None,
     };
-    if until == Some(Until::HumanConfirmed) { &CHOICES } else { &[] }
+    match until {
+        Some(Until::HumanConfirmed) => &CHOICES,
+        None if survey::asks(change, row) => &survey::MARKS,
+        _ => &[],
+    }
 }
 
 /// Announcements end; everything else asks for a key.

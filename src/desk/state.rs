@@ -117,6 +117,7 @@ impl State {
             AnyRow::commands(key, row) => set(&mut self.rows.commands, key, row),
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
             AnyRow::bookings(key, row) => set(&mut self.rows.bookings, key, row),
+            AnyRow::surveys(key, row) => set(&mut self.rows.surveys, key, row),
             AnyRow::rules(key, row) => set(&mut self.rows.rules, key, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
         }

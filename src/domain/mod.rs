@@ -11,6 +11,7 @@ mod id;
 mod link;
 mod message;
 mod pos;
+mod redact;
 mod registry;
 mod shard;
 mod time;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::At;
+use super::{At, redact};
 
 /// Whether there was a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -116,6 +116,9 @@ impl Verdict {
         let part = self.part_replaced.as_ref();
         if part.is_some_and(|p| p.trim().is_empty() || p.chars().count() > 100 || p.chars().any(char::is_control)) {
             return Some("part_replaced must be 1 to 100 characters on one line");
+        }
+        if part.is_some_and(|part| redact::names_somebody(part)) {
+            return Some("part_replaced is the name of a part: no mailbox and no phone number");
         }
         if self.csat.is_some_and(|c| !(1..=5).contains(&c)) {
             return Some("csat must be 1 to 5");

@@ -32,16 +32,15 @@
 
 mod act;
 mod api;
-mod app;
 mod auth;
 mod callback;
 mod customer;
-mod dispatch;
 mod explain;
 mod inbound;
 mod link;
 mod lookup;
 mod metrics;
+mod news;
 mod opt_outs;
 mod outcome;
 mod probes;

@@ -57,9 +57,10 @@ pub(super) async fn callback(
 ) -> Result<impl IntoResponse, Problem> {
     let take = async {
         let WholeBody(body) = body?;
-        verify(&app, &app.callbacks.dispatch, &headers, &body).map_err(|why| bad_signature(&app, KIND, &why))?;
+        let known = verify(&app, &app.callbacks.dispatch, &headers, &body);
+        let by = format!("provider:{}", known.map_err(|why| bad_signature(&app, KIND, &why))?);
         let Path(case) = id.map_err(|_| no_such_case())?;
-        tell(&app, case, verdict(&body)?, "provider".to_owned()).await
+        tell(&app, case, verdict(&body)?, by).await
     };
     counted(KIND, take.await)
 }

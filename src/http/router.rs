@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{act, api, app, customer, dispatch, explain, inbound, link, lookup, opt_outs, outcome, probes, twilio};
+use super::{act, api, customer, explain, inbound, link, lookup, news, opt_outs, outcome, probes, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -31,8 +31,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/twilio/sms", post(twilio::sms))
         .route("/mail/inbound", post(inbound::mail))
         .route("/zammad/{provider}", post(inbound::comment))
-        .route("/dispatch/{effect}", post(dispatch::callback))
-        .route("/app/{effect}", post(app::callback))
+        .route("/dispatch/{effect}", news::callback(&news::DISPATCH))
+        .route("/app/{effect}", news::callback(&news::APP))
         .route("/l/page.css", get(link::style))
         .route("/l/where.js", get(link::script))
         .route("/l/{token}", get(link::show).post(link::act))

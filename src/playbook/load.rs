@@ -228,7 +228,7 @@ fn read_match(diags: &mut Diagnostics, t: Table<'_>) -> Option<Match> {
 
 fn read_case(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<CaseSpec> {
     let key = match t.text(diags, "key") {
-        Some(text) => template(diags, &text, Audience::Field),
+        Some(text) => template(diags, &text, Audience::Field).inspect(|key| refuse_names(diags, &text, key)),
         None => Template::parse("{{ device.id }}/{{ fault.family }}").ok(),
     };
     let reopen = t.parsed::<Span>(diags, "reopen", "a duration such as 72h");
@@ -252,6 +252,16 @@ fn read_case(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option
         sla: sla.unwrap_or_default(),
         goals,
     })
+}
+
+/// A key stands in the log for ever.
+fn refuse_names(diags: &mut Diagnostics, text: &Text, key: &Template) {
+    const LEADING: [&str; 4] = ["device.plate", "device.vin", "device.serial", "device.name"];
+    if let Some(name) = key.names().iter().find(|name| LEADING.contains(&name.as_str())) {
+        let finding = Diagnostic::error("P039", format!("the key of a case cannot have `{name}`"));
+        diags
+            .push(finding.at(text.place.clone(), "it is stored and cannot be erased").hint("`device.id` says as much"));
+    }
 }
 
 fn read_policy(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Policy> {

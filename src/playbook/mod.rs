@@ -25,7 +25,7 @@ pub use template::{Template, TemplateError};
 pub use types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, Sla, SourceHash};
 pub use verb::{
     Book, Command, Correlate, Deadlines, Dispatch, Find, Hold, Human, INVITE_SCRIPT, Invite, Mirror, REMINDER_SCRIPT,
-    Reach, Reaction, Rung, Step, Term, Ticket, Until, Verb, Via, WaitFor, Webhook, Within,
+    Reach, Reaction, Rung, Step, Survey, Term, Ticket, Until, Verb, Via, WaitFor, Webhook, Within,
 };
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ pub const TEXT_NAMES: &[&str] = &[
     "link.choose",
     "link.unsubscribe",
     "link.where",
+    "link.survey",
     "opt_out",
     "opt_out.url",
     "opt_out.text",

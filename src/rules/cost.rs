@@ -179,7 +179,7 @@ fn ins_ns(model: &ModelProgram, ins: Ins) -> f64 {
     match ins {
         Ins::Read(read, _) => read_ns(read),
         Ins::Fold(ix) => 10.0 + code_ns(model, &model.folds[usize::from(ix)].code),
-        Ins::Hour(_) | Ins::Weekday(_) => 40.0,
+        Ins::Hour(_) | Ins::Weekday(_) => 10.0,
         _ => 2.0,
     }
 }
@@ -188,32 +188,34 @@ fn ins_ns(model: &ModelProgram, ins: Ins) -> f64 {
 fn update_ns(family: Family) -> f64 {
     match family {
         Family::Held | Family::Seen | Family::Rose | Family::Last => 20.0,
-        Family::Counter | Family::Total | Family::Sample(_) | Family::Cusum => 25.0,
-        Family::Ewma => 30.0,
-        Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Rate | Family::Rises => 40.0,
-        Family::Trend | Family::Resid | Family::Runs | Family::Tail => 45.0,
-        Family::Sequence(_) => 60.0,
-        Family::Baseline | Family::Sketch => 60.0,
+        Family::Sample(_) => 25.0,
+        Family::Ewma | Family::Rate => 30.0,
+        Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Rises | Family::Resid => 35.0,
+        Family::Trend | Family::Runs => 45.0,
+        Family::Cusum | Family::Total | Family::Tail => 50.0,
+        Family::Baseline | Family::Sketch => 65.0,
+        Family::Counter => 90.0,
+        Family::Sequence(_) => 95.0,
     }
 }
 
 /// Asking an operator, in nanoseconds.
 fn read_ns(read: Read) -> f64 {
     match read {
-        Read::Ewma | Read::Cusum | Read::Point => 2.0,
+        Read::Ewma | Read::Cusum | Read::Point | Read::Total | Read::TotalCarried => 2.0,
         Read::Held | Read::Began | Read::Since | Read::Prev | Read::Changed => 5.0,
-        Read::Grown | Read::Resets | Read::Total | Read::TotalCarried => 10.0,
-        Read::Complete | Read::Missed | Read::Step(_) => 10.0,
-        Read::Rate | Read::First | Read::Newest | Read::Delta => 15.0,
-        Read::Z | Read::Centre | Read::Scale | Read::Tail => 25.0,
-        Read::Count => 40.0,
-        Read::Rises | Read::T2(_) => 60.0,
-        Read::Avg | Read::Sum => 65.0,
-        Read::TimeTrue | Read::Duty | Read::MeanOn => 75.0,
+        Read::Complete | Read::Missed | Read::Step(_) => 5.0,
+        Read::Grown | Read::Resets => 10.0,
+        Read::Z | Read::Centre | Read::Scale => 20.0,
+        Read::Rate | Read::First | Read::Newest | Read::Delta | Read::Tail => 35.0,
+        Read::Count | Read::T2(_) => 45.0,
+        Read::Rises => 60.0,
+        Read::Avg | Read::Sum => 70.0,
+        Read::TimeTrue | Read::Duty | Read::MeanOn => 80.0,
         Read::Min | Read::Max => 105.0,
-        Read::Slope | Read::R2 | Read::TimeTo => 180.0,
-        Read::Stddev | Read::Resid => 240.0,
-        Read::Quantile => 1_200.0,
+        Read::Slope | Read::R2 | Read::TimeTo => 175.0,
+        Read::Stddev | Read::Resid => 225.0,
+        Read::Quantile => 1_150.0,
     }
 }
 

@@ -55,6 +55,7 @@ mod sparkplug;
 mod stops;
 mod store;
 mod storm;
+mod survey;
 mod talk;
 mod tidy;
 mod world;

@@ -244,7 +244,7 @@ fn every_text_renders_in_every_language() {
             "customer": { "name": "Kim" },
             "page": { "reason": "nobody answered" },
             "link": { "answer": "https://fw.example/l/x", "unsubscribe": "https://fw.example/l/y",
-                "where": "https://fw.example/l/z", "choose": "https://fw.example/l/c" },
+                "where": "https://fw.example/l/z", "choose": "https://fw.example/l/c", "survey": "https://fw.example/l/s" },
             "items": ["one", "another"],
             "opt_out": { "url": "https://fw.example/l/y", "text": "No more" },
             "booking": { "state": if minutes.is_some() { "confirmed" } else { "held" }, "confirmed": minutes.is_some(),
@@ -271,7 +271,7 @@ fn every_text_renders_in_every_language() {
             }
         }
     }
-    assert_eq!(rendered, 63 * 5);
+    assert_eq!(rendered, 68 * 5);
     let spoken = |locale: &str, n| messages.render("eta-slipped", Part::Voice, locale, &facts(Some(n))).unwrap().1;
     assert!(spoken("uk", 21).contains("за 21 хвилину") && spoken("pl", 21).contains("za 21 minut."));
 }

@@ -108,6 +108,8 @@ fn daemon(dir: &Path, time: &Time) -> Daemon {
         keep: Keep::ALL,
         births: None,
         outcomes: None,
+        nightly: None,
+        heads: None,
         clock: time.clock(),
     };
     Daemon::recover(parts).unwrap().0

@@ -184,6 +184,19 @@ impl World {
         list.map(|l| l.cases).unwrap_or_default()
     }
 
+    /// What the providers sign with, and the token of the API.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Replaces a part of the settings file, which must be there.
+    pub(crate) fn set(&self, from: &str, to: &str) {
+        let path = self.space.settings();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
     /// Where the daemon listens.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.to.http)

@@ -6,21 +6,18 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::json;
 
-use super::tow::Callbacks;
-use super::web::{Refusal, Scissors, Server, http_client};
+use super::teller::{Callbacks, Teller};
+use super::web::{Refusal, Scissors, Server};
 use super::{Script, Sighting, Stage, lock};
 use crate::demo::Error;
 use crate::wire::app::{Feedback, FeedbackState, Push};
 use crate::wire::webhook;
-
-/// How often a callback that nobody took is repeated, half a second apart.
-const CALLBACK_TRIES: u32 = 60;
 
 /// What the user does with the next message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,13 +64,11 @@ pub struct AppMessage {
 
 #[derive(Debug)]
 struct Office {
-    secret: webhook::Secret,
+    teller: Teller,
     stage: Stage,
-    http: reqwest::Client,
     pace: Duration,
     requests: Script<AppFault>,
     users: Script<AppUser>,
-    callbacks: Mutex<Callbacks>,
     taken: Mutex<Vec<AppMessage>>,
     /// Ends the callbacks with the office.
     tasks: Mutex<tokio::task::JoinSet<()>>,
@@ -93,13 +88,11 @@ impl AppBackend {
     /// [`Error::Listen`], or [`Error::Sandbox`] if the secret is none.
     pub async fn start(secret: &str, pace: Duration, stage: Stage) -> Result<Self, Error> {
         let office = Arc::new(Office {
-            secret: webhook::Secret::parse(secret).map_err(|e| Error::Sandbox(e.to_string()))?,
+            teller: Teller::new(secret)?,
             stage,
-            http: http_client()?,
             pace,
             requests: Script::default(),
             users: Script::default(),
-            callbacks: Mutex::default(),
             taken: Mutex::default(),
             tasks: Mutex::default(),
         });
@@ -128,7 +121,7 @@ impl AppBackend {
 
     /// How callbacks travel from now on.
     pub fn callbacks(&self, how: Callbacks) {
-        *lock(&self.office.callbacks) = how;
+        self.office.teller.travel(how);
     }
 
     /// Everything taken, in order.
@@ -163,7 +156,7 @@ async fn take(
         timestamp: text(webhook::TIMESTAMP),
         signature: text(webhook::SIGNATURE),
     };
-    webhook::verify(&office.secret, signed, &body, (office.stage.clock)())
+    webhook::verify(&office.teller.secret, signed, &body, (office.stage.clock)())
         .map_err(|e| refuse(StatusCode::UNAUTHORIZED, e.to_string()))?;
     let push = read(&body).map_err(|e| refuse(StatusCode::UNPROCESSABLE_ENTITY, e))?;
     let key = signed.id.to_owned();
@@ -238,39 +231,10 @@ impl Office {
                 self.stage.sightings.saw(Sighting::Tapped { to: push.user.clone(), choice: *choice });
             }
             let news = Feedback { seq, state: *state, choice: *choice, at: Some((self.stage.clock)()) };
-            let told: Vec<&Feedback> = match *lock(&self.callbacks) {
-                Callbacks::Once => vec![&news],
-                Callbacks::Doubled => vec![&news, &news],
-                Callbacks::Disordered => [Some(&news), before.as_ref()].into_iter().flatten().collect(),
-                Callbacks::Lost => Vec::new(),
-            };
-            for news in told {
-                self.tell(&push.callback, key, news).await;
+            for told in self.teller.order(news.clone(), before) {
+                self.teller.tell(&self.stage, &push.callback, &format!("{key}.{}", told.seq), &told).await;
             }
             before = Some(news);
-        }
-    }
-
-    async fn tell(&self, url: &str, key: &str, news: &Feedback) {
-        let body = serde_json::to_vec(news).expect("news are JSON");
-        let id = format!("{key}.{}", news.seq);
-        for _ in 0..CALLBACK_TRIES {
-            let at = (self.stage.clock)();
-            let sent = self
-                .http
-                .post(url)
-                .header(webhook::ID, &id)
-                .header(webhook::TIMESTAMP, at.as_secs())
-                .header(webhook::SIGNATURE, webhook::sign(&self.secret, &id, at, &body))
-                .header(header::CONTENT_TYPE.as_str(), "application/json")
-                .body(body.clone())
-                .send()
-                .await;
-            // 4xx will not get better by repeating.
-            if sent.is_ok_and(|r| r.status().is_success() || r.status().is_client_error()) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 }

@@ -10,6 +10,7 @@ mod app;
 mod desk;
 mod phone;
 mod smtp;
+mod teller;
 mod tow;
 mod web;
 mod workshop;
@@ -30,7 +31,8 @@ pub use app::{AppBackend, AppFault, AppMessage, AppUser};
 pub use desk::{Article, DeskFault, Ticket, TicketDesk};
 pub use phone::{Call, Delivery, Driver, PhoneFault, PhoneNetwork, PhoneSettings, Text, Written};
 pub use smtp::{Mail, MailFault, MailServer};
-pub use tow::{Callbacks, Crew, TowCompany, TowFault, TowJob, TowSettings};
+pub use teller::Callbacks;
+pub use tow::{Crew, TowCompany, TowFault, TowJob, TowSettings};
 pub use workshop::{Appointment, MERCHANT, USER, WorkshopFault, WorkshopServer};
 
 /// What all parts share: the time, and the place where sightings go.

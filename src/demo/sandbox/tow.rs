@@ -13,15 +13,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::Value;
 
-use super::web::{Scissors, Server, http_client};
+use super::teller::{Callbacks, Teller};
+use super::web::{Scissors, Server};
 use super::{Script, Sighting, Stage, lock};
 use crate::demo::Error;
 use crate::domain::{At, JobState, Span};
 use crate::wire::dispatch::{Driver, IDEMPOTENCY_KEY, JobRequest, JobStatus, Refusal, Truck};
 use crate::wire::webhook;
-
-/// How often a callback that nobody took is repeated, half a second apart.
-const CALLBACK_TRIES: u32 = 60;
 
 /// How the company works.
 #[derive(Debug, Clone)]
@@ -71,20 +69,6 @@ pub enum TowFault {
     Refuse(String),
 }
 
-/// How callbacks travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Callbacks {
-    /// Each once.
-    #[default]
-    Once,
-    /// Each twice.
-    Doubled,
-    /// Each twice, and the one before it once more behind it.
-    Disordered,
-    /// None.
-    Lost,
-}
-
 /// A job that was taken, whether or not the client heard of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TowJob {
@@ -107,12 +91,10 @@ impl TowJob {
 #[derive(Debug)]
 struct Company {
     settings: TowSettings,
-    secret: webhook::Secret,
+    teller: Teller,
     stage: Stage,
-    http: reqwest::Client,
     requests: Script<TowFault>,
     crews: Script<Crew>,
-    callbacks: Mutex<Callbacks>,
     refuse_cancel: Mutex<bool>,
     /// With the exact body, to tell a repetition from a reused key.
     jobs: Mutex<Vec<(TowJob, Bytes)>>,
@@ -133,15 +115,13 @@ impl TowCompany {
     /// # Errors
     /// [`Error::Listen`], or [`Error::Sandbox`] if the secret is none.
     pub async fn start(settings: TowSettings, stage: Stage) -> Result<Self, Error> {
-        let secret = webhook::Secret::parse(&settings.secret).map_err(|e| Error::Sandbox(e.to_string()))?;
+        let teller = Teller::new(&settings.secret)?;
         let company = Arc::new(Company {
             settings,
-            secret,
+            teller,
             stage,
-            http: http_client()?,
             requests: Script::default(),
             crews: Script::default(),
-            callbacks: Mutex::default(),
             refuse_cancel: Mutex::default(),
             jobs: Mutex::default(),
             tasks: Mutex::default(),
@@ -173,7 +153,7 @@ impl TowCompany {
 
     /// How callbacks travel from now on.
     pub fn callbacks(&self, how: Callbacks) {
-        *lock(&self.company.callbacks) = how;
+        self.company.teller.travel(how);
     }
 
     /// From now on a cancellation is refused: too close.
@@ -304,7 +284,7 @@ impl Company {
         let id = text(headers, webhook::ID).unwrap_or_default();
         let timestamp = text(headers, webhook::TIMESTAMP).unwrap_or_default();
         let headers = webhook::Headers { id, timestamp, signature };
-        webhook::verify(&self.secret, headers, body, (self.stage.clock)()).map_err(|e| e.to_string())
+        webhook::verify(&self.teller.secret, headers, body, (self.stage.clock)()).map_err(|e| e.to_string())
     }
 
     fn take(self: &Arc<Self>, key: &str, request: JobRequest, body: Bytes) -> Response {
@@ -380,42 +360,15 @@ impl Company {
         let word = serde_json::to_value(status.state).ok().and_then(|v| v.as_str().map(str::to_owned));
         let eta_min = eta.map(|eta| (eta - now).as_millis().div_euclid(60_000));
         self.stage.sightings.saw(Sighting::Job { job: job.to_owned(), state: word.unwrap_or_default(), eta_min });
-        let news = match *lock(&self.callbacks) {
-            Callbacks::Once => vec![status.clone()],
-            Callbacks::Doubled => vec![status.clone(), status.clone()],
-            Callbacks::Disordered => vec![status.clone(), status.clone(), before],
-            Callbacks::Lost => Vec::new(),
-        };
+        let news = self.teller.order(status.clone(), Some(before));
         let company = self.clone();
         lock(&self.tasks).spawn(async move {
             for status in news {
-                company.tell(&callback, &key, &status).await;
+                let id = format!("{key}.{}", status.seq.unwrap_or_default());
+                company.teller.tell(&company.stage, &callback, &id, &status).await;
             }
         });
         Some(status)
-    }
-
-    async fn tell(&self, url: &str, key: &str, status: &JobStatus) {
-        let body = serde_json::to_vec(status).expect("a job status is JSON");
-        let id = format!("{key}.{}", status.seq.unwrap_or_default());
-        for _ in 0..CALLBACK_TRIES {
-            let at = (self.stage.clock)();
-            let sent = self
-                .http
-                .post(url)
-                .header(webhook::ID, &id)
-                .header(webhook::TIMESTAMP, at.as_secs())
-                .header(webhook::SIGNATURE, webhook::sign(&self.secret, &id, at, &body))
-                .header(header::CONTENT_TYPE.as_str(), "application/json")
-                .body(body.clone())
-                .send()
-                .await;
-            // 4xx will not get better by repeating.
-            if sent.is_ok_and(|r| r.status().is_success() || r.status().is_client_error()) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
     }
 }
 

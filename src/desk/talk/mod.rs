@@ -17,10 +17,12 @@ use self::whose::Whom;
 use self::words::Meaning;
 use super::change::Change;
 use super::config::AfterClose;
-use super::rows::{CaseRow, EffectRow, StepRow, Target};
+use super::rows::{CaseRow, EffectRow, LineRow, StepRow, Target};
 use super::seal::Sealed;
 use super::speech;
-use super::{Reply, TimelineKind, book, bundle, case, goals, news, notes, optout, pages, reached, wrong};
+use super::{
+    Reply, TimelineKind, book, bundle, case, goals, news, notes, optout, pages, position, reached, survey, wrong,
+};
 use crate::domain::{At, Author, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Said, Sender};
 use crate::outbox::{Kind, State};
 use crate::playbook::Mirror;
@@ -86,6 +88,9 @@ pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
         return Reply::Done;
     }
     let heard = Heard { said, people: &people, cases: &cases };
+    if heard.mark(change) {
+        return Reply::Done;
+    }
     match words::read(&said.text) {
         Meaning::Key('1') if words::is_yes(&said.text) && heard.is_out(change) => heard.start(change),
         Meaning::Stop => heard.stop(change),
@@ -156,6 +161,20 @@ impl Heard<'_> {
             wrong::mark(change, effect, &row, "by a reply");
         }
         Reply::Done
+    }
+
+    /// The answer to a survey, if that was the last thing they were asked over this line, and nothing else is waited for.
+    fn mark(&self, change: &mut Change<'_>) -> bool {
+        let Some(mark) = survey::mark_of(&self.said.text) else { return false };
+        if whose::is_awaited(change, self.people, self.cases) {
+            return false;
+        }
+        let asked = whose::newest(change, self.people, self.said.channel, self.cases);
+        let Some((effect, row)) = asked.filter(|(effect, row)| survey::is_open(change, *effect, row)) else {
+            return false;
+        };
+        self.keep(change, row.case, Some(&format!("mark {mark}")), Some(effect));
+        survey::marked(change, effect, &row, mark, "reply")
     }
 
     /// A key of a call, written.
@@ -243,9 +262,11 @@ fn keep(
     if talk.count >= MOST_MESSAGES {
         return false;
     }
+    let of_case = change.get::<CaseRow>(&case).and_then(|row| position::owner(change, &row.device));
     let owner = match &from {
         From::Customer { customer, .. } => Some(customer),
-        From::Desk(_) => None,
+        // What is said about somebody is theirs, too.
+        From::Desk(_) => of_case,
     };
     let words: String = said.text.chars().take(MOST_CHARS).collect();
     let body = change.config.keys.seal(owner, format!("message/{case}/{}", talk.count), &words);
@@ -265,24 +286,36 @@ fn keep(
     true
 }
 
-/// Stands in a line for the words of a message, which are filled in when the line is sent: rows hold no words of people.
-const WORDS_OF: (&str, char) = ("\u{2983}message ", '\u{2984}');
+/// Around what stands in a text for the words of somebody, which are filled in when the text is sent: rows hold no words
+/// of people.
+const WORDS_OF: (char, char) = ('\u{2983}', '\u{2984}');
+/// What is said for words that cannot be read any more.
+pub(super) const ERASED: &str = "(erased)";
 
 /// What stands for the words of the newest message of a case.
 fn last_words(change: &Change<'_>, case: CaseId) -> String {
     let newest = change.get::<TalkRow>(&case).map_or(0, |t| t.count.saturating_sub(1));
-    format!("{}{newest}{}", WORDS_OF.0, WORDS_OF.1)
+    format!("{}message {newest}{}", WORDS_OF.0, WORDS_OF.1)
 }
 
-/// The text with the words of the messages that it names.
+/// What stands for the words of a line of the timeline.
+pub(super) fn words_of_line(number: u32) -> String {
+    format!("{}line {number}{}", WORDS_OF.0, WORDS_OF.1)
+}
+
+/// The text with the words of the messages and lines that it names.
 pub(super) fn fill_in(change: &Change<'_>, case: CaseId, text: &str) -> String {
     let mut parts = text.split(WORDS_OF.0);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (number, rest) = part.split_once(WORDS_OF.1).unwrap_or((part, ""));
-        let row = number.parse().ok().and_then(|n: u32| change.get::<MessageRow>(&(case, n)));
-        let words: Option<String> = row.and_then(|row| change.config.keys.open(&row.body));
-        out.push_str(words.as_deref().unwrap_or("(erased)"));
+        let (name, rest) = part.split_once(WORDS_OF.1).unwrap_or((part, ""));
+        let sealed = match name.split_once(' ').and_then(|(of, n)| Some((of, n.parse::<u32>().ok()?))) {
+            Some(("message", n)) => change.get::<MessageRow>(&(case, n)).map(|row| row.body),
+            Some(("line", n)) => change.get::<LineRow>(&(case, n)).and_then(|row| row.words),
+            _ => None,
+        };
+        let words: Option<String> = sealed.and_then(|sealed| change.config.keys.open(&sealed));
+        out.push_str(words.as_deref().unwrap_or(ERASED));
         out.push_str(rest);
     }
     out
@@ -394,7 +427,7 @@ fn was_heard(row: &EffectRow) -> bool {
 fn wants_an_answer(change: &Change<'_>, row: &EffectRow) -> bool {
     let asks = !speech::choices(change, row).is_empty() || book::asks(change, row);
     let open = |s: StepRow| s.confirmed.is_none();
-    asks && change.get::<StepRow>(&(row.case, row.step.clone())).is_some_and(open)
+    asks && !survey::asks(change, row) && change.get::<StepRow>(&(row.case, row.step.clone())).is_some_and(open)
 }
 
 /// The fault is there again, and its plan is run again.

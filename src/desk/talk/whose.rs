@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::bundle;
 use super::super::change::Change;
 use super::super::reached::{self, Reached};
-use super::super::rows::{CaseRow, EffectRow, TicketRow};
+use super::super::rows::{CaseRow, EffectRow, StepRow, TicketRow};
 use super::{wants_an_answer, was_heard};
 use crate::domain::{AdapterName, At, CaseId, Channel, CustomerId, EffectId, EndpointId, EndpointKind, Sender};
 
@@ -90,6 +90,27 @@ pub(super) fn last_contact(
         (wants_an_answer(change, row), here, r.at, r.effect)
     });
     best.map(|(r, row)| (r.effect, row))
+}
+
+/// The newest contact of these cases, over the channel that they write on if there is one.
+pub(super) fn newest(
+    change: &Change<'_>,
+    people: &[Whom],
+    channel: Channel,
+    cases: &[CaseId],
+) -> Option<(EffectId, EffectRow)> {
+    let of_cases = contacts(change, people).into_iter().filter(|r| cases.contains(&r.case));
+    let newest = of_cases.max_by_key(|r| (r.channel == channel, r.at, r.effect))?;
+    change.get::<EffectRow>(&newest.effect).map(|row| (newest.effect, row))
+}
+
+/// Whether a step of these cases still waits for what they say to a contact.
+pub(super) fn is_awaited(change: &Change<'_>, people: &[Whom], cases: &[CaseId]) -> bool {
+    let of_cases = contacts(change, people).into_iter().filter(|r| cases.contains(&r.case));
+    let steps = of_cases.filter_map(|r| change.get::<EffectRow>(&r.effect)).map(|row| (row.case, row.step));
+    steps
+        .into_iter()
+        .any(|step| change.get::<StepRow>(&step).is_some_and(|s| s.state.is_live() && s.confirmed.is_none()))
 }
 
 /// The cases of a ticket.

@@ -49,22 +49,32 @@ pub(super) fn ladders_can_prove(diags: &mut Diagnostics, view: &View<'_>) {
     }
 }
 
-/// A rung without a provider is skipped in silence when it is due.
+/// The ways by which steps tell or ask customers something.
+fn ways<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a Step, &'a Via)> {
+    let of = |step: &'a Step| -> Vec<&'a Via> {
+        match &step.verb {
+            Verb::Reach(reach) => reach.ladder.iter().map(|rung| &rung.via).collect(),
+            Verb::Survey(survey) => survey.via.iter().collect(),
+            _ => Vec::new(),
+        }
+    };
+    view.book.steps.iter().flat_map(move |step| of(step).into_iter().map(move |via| (step, via)))
+}
+
+/// A way without a provider is skipped in silence when it is due.
 pub(super) fn ways_exist(diags: &mut Diagnostics, view: &View<'_>) {
     let Some(around) = view.around.filter(|a| !a.providers.is_empty()) else { return };
-    for (step, reach) in reaches(view) {
-        for rung in &reach.ladder {
-            let (name, kind) = match rung.via {
-                Via::Call => ("call", ProviderKind::Voice),
-                Via::Sms => ("sms", ProviderKind::Sms),
-                Via::Email => ("email", ProviderKind::Smtp),
-                Via::AppPush => ("app_push", ProviderKind::App),
-                Via::Human(_) => continue,
-            };
-            if !around.providers.values().any(|k| *k == kind) {
-                let message = format!("a rung of `{}` goes over {name}, and no provider can do that", step.id);
-                diags.push(view.at_step(Diagnostic::warning("P037", message), &step.id, "this rung is skipped"));
-            }
+    for (step, via) in ways(view) {
+        let (name, kind) = match via {
+            Via::Call => ("call", ProviderKind::Voice),
+            Via::Sms => ("sms", ProviderKind::Sms),
+            Via::Email => ("email", ProviderKind::Smtp),
+            Via::AppPush => ("app_push", ProviderKind::App),
+            Via::Human(_) => continue,
+        };
+        if !around.providers.values().any(|k| *k == kind) {
+            let message = format!("a rung of `{}` goes over {name}, and no provider can do that", step.id);
+            diags.push(view.at_step(Diagnostic::warning("P037", message), &step.id, "this rung is skipped"));
         }
     }
 }
@@ -108,7 +118,19 @@ pub(super) fn somebody_consented(diags: &mut Diagnostics, view: &View<'_>) {
     if !fleet.consents.is_empty() && !fleet.consents.contains(&Agreed::Contact(purpose)) {
         let message = format!("nobody in consents.csv has agreed to the purpose '{}'", text.value);
         let finding = Diagnostic::warning("P035", message).at(text.place.clone(), "so nobody may be told");
-        diags.push(finding.hint("customers of the registry agree to a purpose in consents.csv"));
+        diags.push(finding.hint(AGREE));
+    }
+}
+
+const AGREE: &str = "customers of the registry agree to a purpose in consents.csv";
+
+/// A survey that nobody is asked, because nobody has agreed to be.
+pub(super) fn somebody_may_be_asked(diags: &mut Diagnostics, view: &View<'_>) {
+    let nobody =
+        view.fleet().is_some_and(|f| !f.consents.is_empty() && !f.consents.contains(&Agreed::Contact(Purpose::Info)));
+    for step in view.book.steps.iter().filter(|s| nobody && matches!(s.verb, Verb::Survey(_))) {
+        let finding = Diagnostic::warning("P035", "nobody in consents.csv has agreed to the purpose 'info'");
+        diags.push(view.at_step(finding, &step.id, "so nobody is asked").hint(AGREE));
     }
 }
 
