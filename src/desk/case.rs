@@ -13,8 +13,8 @@ use super::rows::{
 };
 use super::whereabouts::WhereRow;
 use super::{
-    Reply, TimelineKind, course, goals, hold, latch, outcome, pages, position, quality, rules, stop, storm, survey,
-    talk, ticket,
+    Reply, TimelineKind, bundle, course, goals, hold, latch, outcome, pages, position, quality, rules, stop, storm,
+    survey, talk, ticket,
 };
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, FaultName, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
@@ -237,6 +237,7 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
     survey::forget(change, id);
     course::forget(change, id);
     open_tickets(change, id);
+    change.delete::<super::consent::RefusedRow>(id);
     talk::plan_runs_again(change, id);
     let text = format!("{}: {} again ({}); case reopened", d.device, d.title, severity_of(d));
     change.say(id, TimelineKind::Measured, text, None);
@@ -355,6 +356,7 @@ pub(super) fn acknowledged(change: &mut Change<'_>, id: CaseId, actor: &str) -> 
         Some(row) if !row.is_open() => {
             change.because(format!("api:{actor}"), "acknowledged");
             pages::acknowledge(change, id, actor);
+            talk::answered(change, id);
             change.touched.insert(id);
             Reply::Done
         }
@@ -454,6 +456,7 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
         change.delete::<super::rows::JobRow>(effect);
     }
     for (effect, _) in change.effects(id) {
+        bundle::forget(change, effect);
         change.delete::<super::rows::ContactRow>(effect);
         change.delete::<EffectRow>(effect);
     }
@@ -466,6 +469,7 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
         change.delete::<EpisodeRow>(episode);
     }
     talk::forget(change, id);
+    change.delete::<super::consent::RefusedRow>(id);
     survey::forget(change, id);
     course::forget(change, id);
     change.delete::<CaseRow>(id);

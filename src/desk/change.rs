@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::rows::{CaseRow, EffectRow, EpisodeRow, JobRow, LineRow, Pending, StepRow, Table};
+use super::rows::{CaseRow, EffectRow, EpisodeRow, JobRow, LineRow, Pending, StepRow, Table, Target};
 use super::seal::Sealed;
 use super::state::{State, Timer};
 use super::{Config, KeyChange, OutcomeView, Record, TimelineKind, position, talk};
@@ -96,6 +96,33 @@ impl<'a> Change<'a> {
         let mut ids = self.base.open_episodes.get(&case).cloned().unwrap_or_default();
         for (id, row) in &self.pending.episodes {
             if row.as_ref().and_then(EpisodeRow::holds_open) == Some(case) {
+                ids.insert(*id);
+            } else {
+                ids.remove(id);
+            }
+        }
+        ids
+    }
+
+    /// Messages over any way to the address of `target` that wait to be sent.
+    pub(super) fn waiting_for(&self, target: &Target) -> BTreeSet<EffectId> {
+        let Target::Customer { endpoint, .. } = target else { return BTreeSet::new() };
+        let mut ids = self.base.waiting.get(endpoint).cloned().unwrap_or_default();
+        for (id, row) in &self.pending.effects {
+            if row.as_ref().and_then(EffectRow::waits_for_person) == Some(endpoint) {
+                ids.insert(*id);
+            } else {
+                ids.remove(id);
+            }
+        }
+        ids
+    }
+
+    /// The messages that `carrier` carries.
+    pub(super) fn carried_by(&self, carrier: EffectId) -> BTreeSet<EffectId> {
+        let mut ids = self.base.carried.get(&carrier).cloned().unwrap_or_default();
+        for (id, row) in &self.pending.rides {
+            if row.as_ref().is_some_and(|ride| ride.with == carrier) {
                 ids.insert(*id);
             } else {
                 ids.remove(id);

@@ -12,6 +12,7 @@
 
 mod api;
 mod book;
+mod bundle;
 mod cancel;
 mod caps;
 mod case;
@@ -19,8 +20,10 @@ mod change;
 mod claim;
 mod command;
 mod config;
+mod consent;
 mod course;
 mod deadline;
+mod directory;
 mod dispatch;
 mod dossier;
 mod erase;
@@ -81,6 +84,7 @@ pub use api::{
 pub use book::{Hours, Workshop};
 pub use caps::{Cap, Whose};
 pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings, StormGuard};
+pub use directory::Directory;
 pub use history::History;
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
@@ -183,6 +187,7 @@ impl Desk {
 
     fn leave_out_erased(&mut self) {
         self.config = erase::without_erased(&self.given, &self.state);
+        self.config.directory.warm(&self.config.registry);
     }
 
     /// What it works with, as it was handed in.

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow, JobRow, PageRow, Target};
-use super::{Person, book, course, speech, survey, talk};
+use super::{Person, book, bundle, course, speech, survey, talk};
 use crate::domain::{
     AppWork, CallWork, Chart, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind,
     PageKind, Purpose, SmsWork, Span, TicketWork, WebhookWork, Work,
@@ -21,7 +21,8 @@ use crate::playbook::{Part, Verb};
 /// For people: why it cannot be made (a text needs a fact that the case does not have, an address is gone).
 pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask) -> Result<Order, String> {
     let case = change.get::<CaseRow>(&row.case).ok_or("its case is gone")?;
-    let maker = Maker { change, id, row, case: &case };
+    let carried = bundle::carried(change, id).into_iter().map(|(_, row)| row).collect();
+    let maker = Maker { change, id, row, case: &case, carried };
     let work = match row.delivery.kind {
         Kind::Call => Work::Call(CallWork { to: maker.address()?, ring: row.delivery.ring }),
         Kind::Sms => maker.sms()?,
@@ -96,6 +97,8 @@ struct Maker<'a, 'b> {
     id: EffectId,
     row: &'a EffectRow,
     case: &'a CaseRow,
+    /// What the same message tells of other cases.
+    carried: Vec<EffectRow>,
 }
 
 /// Names and texts of what a mail has attached, and how important it is.
@@ -114,6 +117,9 @@ impl Maker<'_, '_> {
     }
 
     fn script(&self) -> Result<&str, String> {
+        if !self.carried.is_empty() {
+            return Ok(bundle::SCRIPT);
+        }
         self.row.script.as_ref().map(|s| s.as_str()).ok_or_else(|| "it has no text".to_owned())
     }
 
@@ -128,6 +134,9 @@ impl Maker<'_, '_> {
         let mut facts = facts_for(self.change, self.row, self.case, written);
         if let (Some(_), Some(links)) = (customer(self.change, self.row), super::link::links(self.change, self.id)) {
             facts["link"] = links;
+        }
+        if !self.carried.is_empty() {
+            facts["items"] = bundle::items(self.change, std::iter::once(self.row).chain(&self.carried));
         }
         facts
     }
@@ -182,13 +191,25 @@ impl Maker<'_, '_> {
         course::chart(self.change, self.id, self.row.case, self.case, &reader, &locale)
     }
 
-    /// What the step's mails have attached, in the language of the reader, and how important they are.
+    /// What the mails of its steps have attached, in the language of the reader, and how important they are.
     fn extras(&self, facts: &Json) -> Result<Extras, String> {
-        let plan = self.change.plan(self.case);
-        let Some(Verb::Reach(reach)) = plan.as_ref().and_then(|p| p.step(&self.row.step)).map(|s| &s.verb) else {
+        let (mut attachments, mut importance) = self.extras_of(self.row, self.case, facts)?;
+        for row in &self.carried {
+            let case = self.change.get::<CaseRow>(&row.case).ok_or("its case is gone")?;
+            let more = self.extras_of(row, &case, &facts_for(self.change, row, &case, true))?;
+            let new: Vec<_> = more.0.into_iter().filter(|a| !attachments.contains(a)).collect();
+            attachments.extend(new);
+            importance = importance.or(more.1);
+        }
+        Ok((attachments, importance))
+    }
+
+    fn extras_of(&self, row: &EffectRow, case: &CaseRow, facts: &Json) -> Result<Extras, String> {
+        let plan = self.change.plan(case);
+        let Some(Verb::Reach(reach)) = plan.as_ref().and_then(|p| p.step(&row.step)).map(|s| &s.verb) else {
             return Ok((Vec::new(), None));
         };
-        let wanted = locale(self.change, self.row);
+        let wanted = locale(self.change, row);
         let mut attachments = Vec::new();
         for template in &reach.attach {
             let name = |locale: &str| {

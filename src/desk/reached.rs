@@ -37,7 +37,7 @@ pub(super) struct Reached {
     pub(super) purpose: Purpose,
 }
 
-/// A contact is being sent.
+/// A contact is being sent. One about several cases is one.
 pub(super) fn note(change: &mut Change<'_>, effect: EffectId, row: &EffectRow) {
     let (Target::Customer { customer, endpoint }, Some(channel)) = (&row.target, row.delivery.kind.channel()) else {
         return;

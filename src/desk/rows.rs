@@ -13,13 +13,16 @@ use serde_json::{Value as Json, json};
 
 use super::TimelineKind;
 use super::book::BookingRow;
+use super::bundle::RideRow;
 use super::command::CommandsRow;
+use super::consent::RefusedRow;
 use super::course::CourseRow;
 use super::erase::ErasedRow;
 use super::line::PlaceRow;
 use super::merge::GroupRow;
 use super::optout::OptOutRow;
 use super::outcome::OutcomeRow;
+use super::pages::About;
 use super::quality::TallyRow;
 use super::reached::ReachedRow;
 use super::recurring::{MarkRow, Signature};
@@ -231,6 +234,16 @@ pub(super) struct EffectRow {
     pub(super) parent: Option<EffectId>,
 }
 
+impl EffectRow {
+    /// The address that it waits to be sent to, if it is a message to a customer.
+    pub(super) fn waits_for_person(&self) -> Option<&EndpointId> {
+        match &self.target {
+            Target::Customer { endpoint, .. } => Some(endpoint).filter(|_| self.delivery.state.is_waiting()),
+            _ => None,
+        }
+    }
+}
+
 /// Whom a message goes to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Target {
@@ -302,6 +315,10 @@ pub(super) struct TicketRow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PageRow {
     pub(super) reason: String,
+    /// The troubles among its reasons that may resolve themselves.
+    pub(super) about: Vec<About>,
+    /// Another reason is among them: only a person ends the page.
+    pub(super) firm: bool,
     pub(super) started_at: At,
     pub(super) person: u32,
     pub(super) round: u32,
@@ -541,6 +558,8 @@ tables! {
     commands: Option<DeviceId> => CommandsRow, b'y';
     whereabouts: DeviceId => WhereRow, b'P';
     places: EffectId => PlaceRow, b'L';
+    rides: EffectId => RideRow, b'G';
+    refusals: CaseId => RefusedRow, b'A';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
     bookings: (CaseId, StepId) => BookingRow, b'B';

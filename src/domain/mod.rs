@@ -37,7 +37,7 @@ pub use id::{
 pub use link::{Link, PageKind};
 pub use message::{Author, Channel, Said, Sender};
 pub use pos::Pos;
-pub use registry::{Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};
+pub use registry::{Agreed, Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};
 pub use series::Series;
 pub use shard::{SHARDS, shard_of};
 pub use time::{At, ParseSpanError, Span};

@@ -10,7 +10,7 @@ use super::names::Audience;
 use super::types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, Sla, SourceHash};
 use super::verb::{self, condition, template};
 use super::{Messages, Template};
-use crate::domain::{AdapterName, FaultName, GoalName, PlaybookId, Purpose, QueueName, Role, Severity, Span};
+use crate::domain::{AdapterName, Agreed, FaultName, GoalName, PlaybookId, Purpose, QueueName, Role, Severity, Span};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Table, Text, did_you_mean};
 
 /// What a configured provider can do.
@@ -58,7 +58,7 @@ pub struct FleetFacts {
     /// By kind of device, what is known of it as `device.x`: columns of the registry and facts of its models.
     pub kinds: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// What anybody has agreed to.
-    pub consents: BTreeSet<Purpose>,
+    pub consents: BTreeSet<Agreed>,
 }
 
 /// A name in the file that must exist somewhere else; looked up after the whole file has been read.
@@ -89,6 +89,8 @@ pub(super) struct Notes {
     pub(super) tiers: Vec<Text>,
     pub(super) policy: Option<crate::source::Place>,
     pub(super) purpose: Option<Text>,
+    /// What the owner must have agreed to.
+    pub(super) consents: Vec<Text>,
     /// Names that conditions use.
     pub(super) conditions: Vec<(Arc<str>, crate::source::Place)>,
     /// What mails have attached.
@@ -318,6 +320,8 @@ fn read_policy(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Opti
         }
     });
     let redact = t.texts(diags, "redact").into_iter().map(|r| r.value).collect();
+    notes.consents = t.texts(diags, "consent");
+    let consent = notes.consents.iter().map(|c| c.value.clone()).collect();
     t.finish(diags);
     Some(Policy {
         purpose: purpose?,
@@ -330,6 +334,7 @@ fn read_policy(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Opti
             per: Span::from_hours(24),
         }),
         redact,
+        consent,
     })
 }
 

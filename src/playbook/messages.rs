@@ -1,6 +1,7 @@
 //! The texts people hear and read: `<locale>/<script>.<part>`, with a fall-back from `de-AT` over `de` to `en`; what they
 //! share in `layout/`; `<locale>/faults.toml`, faults in plain words; `instructions/<name>.<locale>.md`, what mails have
-//! attached.
+//! attached. `<locale>/<script>.item.txt` is what a script says as a part of `<locale>/several.<part>`, when one person is
+//! told of several cases at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -47,10 +48,12 @@ pub enum Part {
     App,
     /// A page that a person opens by a one-time link.
     Page,
+    /// A sentence or two: what the script says when it is one of several in one message.
+    Item,
 }
 
 impl Part {
-    const ALL: [(Self, &str); 8] = [
+    const ALL: [(Self, &str); 9] = [
         (Self::Voice, "voice.txt"),
         (Self::Sms, "sms.txt"),
         (Self::Subject, "email.subject.txt"),
@@ -59,6 +62,7 @@ impl Part {
         (Self::AppTitle, "app.title.txt"),
         (Self::App, "app.txt"),
         (Self::Page, "page.html"),
+        (Self::Item, "item.txt"),
     ];
 
     /// The end of its file name.
@@ -249,7 +253,7 @@ impl Messages {
         let text = template.render(minijinja::context! { locale => locale, ..values(&facts) })?;
         let text = match part {
             // Speech and one-line texts: line breaks of the file are not line breaks of the message.
-            Part::Voice | Part::Subject | Part::Sms | Part::AppTitle | Part::App => {
+            Part::Voice | Part::Subject | Part::Sms | Part::AppTitle | Part::App | Part::Item => {
                 text.split_whitespace().collect::<Vec<_>>().join(" ")
             }
             Part::Text | Part::Html | Part::Page => text,

@@ -3,8 +3,9 @@
 use crate::source::did_you_mean;
 
 /// Every name that a text may use, except `device.<fact or column>`. Names of one reader only: `customer` for texts to
-/// customers, `locale` (that of the text) for all messages, `link` for what customers read, `view` for the pages behind the
-/// links, `page` for texts to the people of a queue, `action` for commands; `chart`, which may be absent, for mails.
+/// customers, `locale` (that of the text) for all messages, `link` for what customers read, `items` for messages about several
+/// cases, `view` for the pages behind the links, `page` for texts to the people of a queue, `action` for commands; `chart`, which
+/// may be absent, for mails.
 pub const TEXT_NAMES: &[&str] = &[
     "case.id",
     "case.full_id",
@@ -76,6 +77,7 @@ pub const TEXT_NAMES: &[&str] = &[
     "opt_out",
     "opt_out.url",
     "opt_out.text",
+    "items",
     "view.state",
     "view.answer",
     "view.open",
@@ -99,7 +101,7 @@ pub(super) enum Audience {
 impl Audience {
     fn hears(self, name: &str) -> bool {
         match name.split('.').next().unwrap_or(name) {
-            "customer" | "link" | "opt_out" | "view" | "page" | "locale" | "chart" => self == Self::Message,
+            "customer" | "items" | "link" | "opt_out" | "view" | "page" | "locale" | "chart" => self == Self::Message,
             "action" => self == Self::Command,
             _ => true,
         }

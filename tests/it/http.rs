@@ -7,5 +7,6 @@ mod command;
 mod limits;
 mod links;
 mod outcomes;
+mod talk;
 mod voice;
 mod world;

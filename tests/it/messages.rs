@@ -11,8 +11,8 @@ use crate::desk_world::add_files;
 use crate::mime::look;
 
 const LOCALES: [&str; 5] = ["en", "de", "pl", "uk", "ru"];
-const PARTS: [Part; 8] =
-    [Part::Voice, Part::Sms, Part::Subject, Part::Text, Part::Html, Part::AppTitle, Part::App, Part::Page];
+const PARTS: [Part; 9] =
+    [Part::Voice, Part::Sms, Part::Subject, Part::Text, Part::Html, Part::AppTitle, Part::App, Part::Page, Part::Item];
 
 fn messages() -> Messages {
     let mut diags = Diagnostics::default();
@@ -46,6 +46,7 @@ fn facts() -> Value {
         "ticket": { "open": true, "id": "22019" },
         "customer": { "name": "Jürgen Groß", "locale": "de-DE" },
         "link": { "answer": link("a"), "choose": link("c"), "unsubscribe": link("u"), "where": link("w"), "survey": link("s") },
+        "items": ["M-FW 1006: FIRST.", "hvac-0001: SECOND."],
         "opt_out": { "url": link("u"), "text": "OPT OUT" },
         "view": { "state": "open", "answer": null, "open": true },
         "page": { "queue": "service-desk", "reason": "nobody has been told anything yet" },

@@ -488,7 +488,7 @@ fn unmistakable() -> Arc<Config> {
     jane.name = NAME.into();
     jane.endpoints[0].address = PHONE.into();
     jane.endpoints[1].address = MAIL.into();
-    jane.consents.push(Consent { purpose: Purpose::Info, ..jane.consents[0].clone() });
+    jane.consents.push(Consent { to: forewarn::domain::Agreed::Contact(Purpose::Info), ..jane.consents[0].clone() });
     let car = registry.devices.get_mut(DEVICE).unwrap();
     car.attrs.extend([("plate".into(), PLATE.into()), ("vin".into(), VIN.into())]);
     let second = Device { id: "car-2".into(), ..car.clone() };

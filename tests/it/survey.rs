@@ -62,7 +62,7 @@ else = "human:safety-desk"
 fn agreed(config: &mut Config) {
     let mut registry = (*config.registry).clone();
     let jane = registry.customers.get_mut("c-1").unwrap();
-    let consent = Consent { purpose: Purpose::Info, ..jane.consents[0].clone() };
+    let consent = Consent { to: forewarn::domain::Agreed::Contact(Purpose::Info), ..jane.consents[0].clone() };
     jane.consents.push(consent);
     config.registry = Arc::new(registry);
 }
@@ -401,7 +401,7 @@ fn findings(book: &str, consents: &[Purpose]) -> String {
         fleet: Some(FleetFacts {
             roles: ["driver".into(), "owner".into()].into(),
             kinds: [("car".into(), [Arc::from("plate")].into())].into(),
-            consents: consents.iter().copied().collect(),
+            consents: consents.iter().copied().map(forewarn::domain::Agreed::Contact).collect(),
         }),
     };
     let mut diags = Diagnostics::default();

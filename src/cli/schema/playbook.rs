@@ -60,6 +60,11 @@ const POLICY: &[Key] = &[
         "How often one case may contact people",
     ),
     key("redact", Several(&Text), "Facts that must not be in mails, text messages and tickets"),
+    key(
+        "consent",
+        Several(&Text),
+        "What the owner must have agreed to in consents.csv; without it only the ticket desk works at the case",
+    ),
 ];
 
 const COMMON: &[Key] = &[

@@ -117,6 +117,7 @@ const DESK: &[Key] = &[
 ];
 
 const CONTACT: &[Key] = &[
+    key("bundle", Duration, "So long an everyday message waits for others to the same person, to go as one; 0s"),
     key("reply_domain", Text, "Answers to mails come to case+…@ this domain; its mail is posted to /mail/inbound"),
     key(
         "reply_after_close",

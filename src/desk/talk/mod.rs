@@ -20,8 +20,11 @@ use super::config::AfterClose;
 use super::rows::{CaseRow, EffectRow, LineRow, StepRow, Target};
 use super::seal::Sealed;
 use super::speech;
-use super::{Reply, TimelineKind, case, goals, news, notes, optout, pages, position, reached, survey, wrong};
+use super::{
+    Reply, TimelineKind, book, bundle, case, goals, news, notes, optout, pages, position, reached, survey, wrong,
+};
 use crate::domain::{At, Author, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Said, Sender};
+use crate::outbox::{Kind, State};
 use crate::playbook::Mirror;
 
 /// The most messages of one case; more would be a loop between two machines.
@@ -91,6 +94,7 @@ pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
     match words::read(&said.text) {
         Meaning::Key('1') if words::is_yes(&said.text) && heard.is_out(change) => heard.start(change),
         Meaning::Stop => heard.stop(change),
+        Meaning::Enough => heard.enough(change),
         Meaning::Start => heard.start(change),
         Meaning::Help => heard.help(change),
         Meaning::WrongPerson => heard.wrong_person(change),
@@ -123,6 +127,16 @@ impl Heard<'_> {
         if new { self.reply(change, "opt-out-done") } else { Reply::Done }
     }
 
+    /// Who says it in words of their own may have said more: a person reads it, too.
+    fn enough(&self, change: &mut Change<'_>) -> Reply {
+        let mut new = false;
+        for w in self.people {
+            new |= optout::stop(change, &w.customer, &w.endpoint, self.said.channel, Purpose::Service, "words");
+        }
+        let read = self.free(change);
+        if new { self.reply(change, "opt-out-done") } else { read }
+    }
+
     fn start(&self, change: &mut Change<'_>) -> Reply {
         let mut new = false;
         for w in self.people {
@@ -142,7 +156,10 @@ impl Heard<'_> {
             return self.free(change);
         };
         self.keep(change, row.case, Some("wrong person"), Some(effect));
-        wrong::mark(change, effect, &row, "by a reply");
+        let (effect, row) = bundle::carrier(change, effect, &row);
+        for (effect, row) in bundle::all(change, effect, &row) {
+            wrong::mark(change, effect, &row, "by a reply");
+        }
         Reply::Done
     }
 
@@ -387,25 +404,30 @@ pub(super) fn is_after_end(change: &Change<'_>, case: CaseId) -> bool {
 /// A person has to answer. A closed case is opened again, or stays closed while its queue is asked, by the settings.
 fn ask_a_person(change: &mut Change<'_>, id: CaseId, reason: &str) {
     let Some(row) = change.get::<CaseRow>(&id) else { return };
-    let talk = change.get::<TalkRow>(&id).unwrap_or_default();
+    let talk = TalkRow { waits_since: Some(change.now), ..change.get::<TalkRow>(&id).unwrap_or_default() };
+    change.put(id, talk.clone());
     if let Some(closed_at) = row.closed_at {
         let window = change.plan(&row).map_or(crate::domain::Span::ZERO, |p| p.case.reopen);
         let soon = change.now.since(closed_at) < window;
         if soon && change.config.contact.reply_after_close == AfterClose::Reopen {
-            change.put(id, TalkRow { after_end: true, waits_since: Some(change.now), ..talk });
+            change.put(id, TalkRow { after_end: true, ..talk });
             case::open_again(change, id, reason);
         }
-    } else {
-        change.put(id, TalkRow { waits_since: Some(change.now), ..talk });
     }
     pages::page_anew(change, id);
-    goals::page_default(change, id, reason);
+    goals::page_default_about(change, id, reason, Some(pages::About::Answer));
+}
+
+/// Whether anybody can mean it: a call that rang in vain has said nothing.
+fn was_heard(row: &EffectRow) -> bool {
+    row.delivery.kind != Kind::Call || matches!(row.delivery.state, State::Delivered | State::Confirmed)
 }
 
 /// Whether a contact still waits for its answer.
 fn wants_an_answer(change: &Change<'_>, row: &EffectRow) -> bool {
-    let open = change.get::<StepRow>(&(row.case, row.step.clone())).is_some_and(|s| s.confirmed.is_none());
-    open && !survey::asks(change, row)
+    let asks = !speech::choices(change, row).is_empty() || book::asks(change, row);
+    let open = |s: StepRow| s.confirmed.is_none();
+    asks && !survey::asks(change, row) && change.get::<StepRow>(&(row.case, row.step.clone())).is_some_and(open)
 }
 
 /// The fault is there again, and its plan is run again.
