@@ -11,6 +11,7 @@ use super::{
 };
 use crate::domain::{AdapterName, At, EffectId, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
+use crate::playbook::QuietHours;
 
 /// Claims everything that this step has made due.
 pub(super) fn due(change: &mut Change<'_>) {
@@ -233,8 +234,11 @@ fn contact_gate(
     if book::is_invitation(change, id, row) {
         return Gate::Open;
     }
-    // The loader lets nobody ignore them for anything but safety.
-    let quiet = row.delivery.purpose != Purpose::Safety;
+    let quiet = match row.delivery.purpose {
+        Purpose::Safety => false,
+        Purpose::Service => plan.policy.quiet_hours == QuietHours::Respect,
+        Purpose::Info => true,
+    };
     if let Some(at) = change.config.settings.quiet_hours.free_at(change.now, &customer.tz).filter(|_| quiet) {
         return Gate::Wait(at, "quiet hours of the recipient".to_owned());
     }

@@ -97,6 +97,8 @@ pub(super) struct OutcomeRow {
     judged_by: Option<String>,
     /// How often it was said again, and differently.
     corrections: u32,
+    /// What the fields of the ticket said last.
+    in_ticket: Verdict,
 }
 
 /// An outcome for reading: pseudonymous.
@@ -228,6 +230,7 @@ pub(super) fn opened(change: &mut Change<'_>, id: CaseId, d: &Detection) {
         judged_at: None,
         judged_by: None,
         corrections: 0,
+        in_ticket: Verdict::default(),
     };
     quality::opened(change, &row);
     change.put(id, row);
@@ -296,16 +299,22 @@ pub(super) fn marked(change: &mut Change<'_>, id: CaseId, mark: u8) {
     }
 }
 
-/// Somebody says what became of a case.
-pub(super) fn judged(change: &mut Change<'_>, id: CaseId, verdict: Verdict, by: &str) -> Reply {
+/// Somebody says what became of a case; `standing`: the fields of its ticket, whatever it was that changed in it.
+pub(super) fn judged(change: &mut Change<'_>, id: CaseId, verdict: Verdict, by: &str, standing: bool) -> Reply {
     if let Some(complaint) = verdict.complaint() {
         return Reply::Refused(complaint.to_owned());
     }
-    if change.get::<OutcomeRow>(&id).is_none() {
-        return Reply::NotFound;
+    let Some(row) = change.get::<OutcomeRow>(&id) else { return Reply::NotFound };
+    // What an agent filled in weeks ago must not undo what the workshop has said since.
+    let news = if standing { verdict.clone().since(&row.in_ticket) } else { verdict.clone() };
+    if news == Verdict::default() {
+        return Reply::Done;
     }
     change.because(by, format!("outcome of case {}", id.short()));
-    take(change, id, verdict, by);
+    if standing {
+        change.put(id, OutcomeRow { in_ticket: verdict, ..row });
+    }
+    take(change, id, news, by);
     Reply::Done
 }
 

@@ -126,6 +126,22 @@ impl Verdict {
         self.cost.is_some_and(|c| !c.is_finite() || c < 0.0).then_some("cost must be a number from 0 on")
     }
 
+    /// What it says that `before` did not say.
+    #[must_use]
+    pub fn since(self, before: &Self) -> Self {
+        fn new<T: PartialEq>(now: Option<T>, before: &Option<T>) -> Option<T> {
+            now.filter(|now| before.as_ref() != Some(now))
+        }
+        Self {
+            truth: new(self.truth, &before.truth),
+            part_replaced: new(self.part_replaced, &before.part_replaced),
+            csat: new(self.csat, &before.csat),
+            first_contact_by: new(self.first_contact_by, &before.first_contact_by),
+            failed_at: new(self.failed_at, &before.failed_at),
+            cost: new(self.cost, &before.cost),
+        }
+    }
+
     /// What `later` says, and for the rest what was said before.
     #[must_use]
     pub fn corrected(self, later: Self) -> Self {

@@ -73,7 +73,7 @@ pub(super) async fn comment(
     });
     if let Some((case, verdict)) = counted(FIELD, outcome)? {
         // A case that has no outcome, or none any more, is no news for the desk.
-        app.desk.tell(Input::Judge { case, verdict, by: format!("ticket:{desk}") }).await?;
+        app.desk.tell(Input::Judge { case, verdict, by: format!("ticket:{desk}"), standing: true }).await?;
     }
     Ok(done)
 }

@@ -79,7 +79,7 @@ fn verdict(body: &[u8]) -> Result<Verdict, Problem> {
 }
 
 async fn tell(app: &App, case: CaseId, verdict: Verdict, by: String) -> Result<impl IntoResponse + use<>, Problem> {
-    match app.desk.tell(Input::Judge { case, verdict, by }).await? {
+    match app.desk.tell(Input::Judge { case, verdict, by, standing: false }).await? {
         Reply::NotFound => Err(no_such_case()),
         Reply::Refused(reason) => Err(Problem::new(StatusCode::CONFLICT, "refused", reason)),
         _ => Ok(Json(json!({ "id": case, "short": case.short(), "done": "outcome" }))),

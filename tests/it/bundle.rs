@@ -371,3 +371,17 @@ fn a_receipt_for_one_that_was_carried_says_nothing() {
     w.tell(Input::Receipt(Receipt { effect: carried, provider_ref: None, seq: None, what }));
     assert_eq!(w.log.len(), before);
 }
+
+#[test]
+fn who_asks_for_a_person_is_one_question_to_one_person() {
+    let mut w = world(&tell("service", "sms"), |_| {});
+    fails(&mut w, "car-1", "a.b");
+    fails(&mut w, "car-2", "a.b");
+    w.run(after(620));
+    write(&mut w, "call me");
+    let paged = |device: &str| {
+        case(&w, device).timeline.iter().filter(|l| l.text.contains("is paged: the customer asks to be called")).count()
+    };
+    assert_eq!(paged("car-1") + paged("car-2"), 1);
+    assert_eq!([told(&w, "car-1"), told(&w, "car-2")], ["met", "met"], "they have understood both");
+}

@@ -377,3 +377,21 @@ fn a_page_about_a_trouble_that_resolves_itself_in_a_closed_case_stops_and_says_s
     w.run(after(12 * 3_600));
     assert_eq!(pages(&w), before, "{}", w.timeline());
 }
+
+/// Somebody of ours picks up while the driver has just confirmed: they hear that they are not needed.
+#[test]
+fn a_person_who_picks_up_after_it_has_resolved_itself_hears_so() {
+    let mut w = World::new(config(|_| {}), Odds::friendly(), 1);
+    w.script = Some(Box::new(|o| matches!(o.work, Work::Call(_)).then(|| vec![(1, Answer::accepted("CA"))])));
+    brake(&mut w, 1, Change::Raised);
+    w.run(after(185));
+    let page = |o: &Order| matches!(&o.work, Work::Call(c) if c.to == "+4930111");
+    let page = w.orders.iter().find(|(_, o)| page(o)).unwrap_or_else(|| panic!("{}", w.timeline())).1.effect;
+    w.tell(Input::Said(said("1", "SM1")));
+    assert_eq!(goal(&view(&w), "driver_told_to_stop"), "met", "{}", w.timeline());
+    let said = w.tell(Input::Answered { effect: page, turn: 1, provider_ref: "CA".into() });
+    let Some(Reply::Speech(speech)) = said else { panic!("{said:?}") };
+    assert_eq!(speech.then, SpeechThen::HangUp);
+    assert!(speech.text.contains("no longer needed"), "{}", speech.text);
+    assert!(w.timeline().contains("safety-desk is not asked any more"), "{}", w.timeline());
+}

@@ -48,6 +48,7 @@ fn whoever_calls_does_not_have_to_explain() {
 
 /// A contact centre waits 50 ms at most, and a text message is not read against every number there is.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it measures")]
 fn among_a_hundred_thousand_customers_whoever_calls_is_found_at_once() {
     const MANY: usize = 100_000;
     let config = config(|c| {

@@ -52,7 +52,7 @@ fn truth(truth: Truth) -> Verdict {
 }
 
 fn judge(world: &mut World, case: CaseId, verdict: Verdict) -> Reply {
-    world.tell(Input::Judge { case, verdict, by: "api:agent".into() }).unwrap()
+    world.tell(Input::Judge { case, verdict, by: "api:agent".into(), standing: false }).unwrap()
 }
 
 fn outcome(desk: &Desk, case: CaseId) -> OutcomeView {
@@ -115,6 +115,29 @@ fn the_customer_denies_with_key_9_and_who_spoke_first_is_derived() {
     assert_eq!((found.judged_by.as_deref(), found.ended.as_deref()), (Some("customer"), Some("false_alarm")));
     judge(&mut w, case, truth(Truth::Confirmed));
     assert_eq!(outcome(&w.desk, case).verdict.truth, Some(Truth::Confirmed), "whoever has looked knows better");
+}
+
+#[test]
+fn what_stands_in_a_ticket_is_said_once_and_does_not_undo_what_came_later() {
+    let mut w = World::new(fleet(2, 1, |_| {}), Odds::friendly(), 1);
+    let case = open(&mut w, 0, 7).unwrap();
+    let ticket = |w: &mut World, verdict: Verdict| {
+        let input = Input::Judge { case, verdict, by: "ticket:helpdesk".into(), standing: true };
+        assert_eq!(w.tell(input), Some(Reply::Done));
+    };
+    let filled = Verdict { csat: Some(4), ..truth(Truth::NoFaultFound) };
+    ticket(&mut w, filled.clone());
+    judge(&mut w, case, truth(Truth::Confirmed));
+    let records = w.log.len();
+    // Somebody comments on the ticket: its fields come along as they were.
+    ticket(&mut w, filled.clone());
+    assert_eq!(w.log.len(), records, "nothing new");
+    assert_eq!(outcome(&w.desk, case).verdict.truth, Some(Truth::Confirmed));
+    // The agent changes one of them.
+    ticket(&mut w, Verdict { csat: Some(2), ..filled });
+    let now = outcome(&w.desk, case).verdict;
+    assert_eq!((now.truth, now.csat), (Some(Truth::Confirmed), Some(2)));
+    assert!(w.loaded().same_state(&w.desk));
 }
 
 #[test]
@@ -255,7 +278,7 @@ fn counts_follow_every_outcome_and_correction() {
             let failed_at = w.rng.percent(50).then(|| w.now + Span::from_mins(w.rng.between(-50, 5_000)));
             let csat = w.rng.percent(30).then(|| u8::try_from(w.rng.between(1, 5)).unwrap());
             let verdict = Verdict { failed_at, csat, ..truth(Truth::ALL[which]) };
-            w.tell(Input::Judge { case, verdict, by: "api:agent".into() });
+            w.tell(Input::Judge { case, verdict, by: "api:agent".into(), standing: false });
         }
         for rule in w.desk.rules() {
             let of_rule: Vec<OutcomeView> =

@@ -57,7 +57,9 @@ async fn a_provider_says_by_a_signed_callback_what_it_found() {
         assert!(expected.1.is_empty() || code(&body) == expected.1, "{what}: {body}");
         let told = world.desk.told();
         if status == 200 {
-            let [Input::Judge { case: of, verdict, by }] = told.as_slice() else { panic!("{what}: {told:?}") };
+            let [Input::Judge { case: of, verdict, by, standing: false }] = told.as_slice() else {
+                panic!("{what}: {told:?}")
+            };
             assert_eq!((*of, verdict, by.as_str()), (case(), &found(), "provider:tow"));
         } else {
             assert!(told.is_empty(), "{what}: {told:?}");
@@ -84,7 +86,7 @@ async fn an_agent_says_it_in_the_fields_of_the_ticket() {
     };
     let told = |world: &World| {
         let judged = |input| match input {
-            Input::Judge { case, verdict, by } => (case, verdict, by),
+            Input::Judge { case, verdict, by, standing: true } => (case, verdict, by),
             other => panic!("{other:?}"),
         };
         world.desk.told().into_iter().map(judged).collect::<Vec<_>>()
