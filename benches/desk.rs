@@ -269,6 +269,7 @@ fn brake(car: usize, at: At) -> Detection {
         received_at: at + Span::from_millis(20),
         historical: false,
         late_by: None,
+        series: None,
         latched: false,
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn of(settings: &Settings, secrets: &Secrets) -> Result<Links, Error>
     let parse = |text: Vec<u8>| Key::parse(&String::from_utf8_lossy(&text)).map_err(io::Error::other);
     let key = if file.as_os_str().is_empty() {
         let path = settings.store.dir.join(KEPT);
-        kept(&settings.store.dir, &path).and_then(parse).map_err(|error| runtime::Error::File { path, error })?
+        kept(&settings.store.dir, KEPT).and_then(parse).map_err(|error| runtime::Error::File { path, error })?
     } else {
         let what = || format!("links.secret_file {}", file.display());
         secrets.read(file).and_then(parse).map_err(|error| Error::Io { what: what(), error })?
@@ -32,9 +32,10 @@ pub(super) fn of(settings: &Settings, secrets: &Secrets) -> Result<Links, Error>
     Ok(Links { base_url: base.trim_end_matches('/').to_owned(), key })
 }
 
-/// The secret that was made at the first start.
-fn kept(store: &Path, path: &Path) -> io::Result<Vec<u8>> {
-    match fs::read(path) {
+/// The secret of this name that was made at the first start.
+pub(super) fn kept(store: &Path, name: &str) -> io::Result<Vec<u8>> {
+    let path = store.join(name);
+    match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         read => return read,
     }
@@ -42,8 +43,8 @@ fn kept(store: &Path, path: &Path) -> io::Result<Vec<u8>> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
     let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    // Whole or not at all: half a secret would sign links that the next start does not believe.
-    let fresh = store.join(format!("{KEPT}.new"));
+    // Whole or not at all: half a secret would sign what the next start does not believe.
+    let fresh = store.join(format!("{name}.new"));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     writeln!(file, "{text}")?;
     file.sync_all()?;
@@ -62,7 +63,7 @@ mod tests {
     fn a_secret_is_made_once_and_only_its_owner_reads_it() {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("store");
-        let key = || Key::parse(&String::from_utf8(kept(&store, &store.join(KEPT)).unwrap()).unwrap()).unwrap();
+        let key = || Key::parse(&String::from_utf8(kept(&store, KEPT).unwrap()).unwrap()).unwrap();
         let (first, again) = (key(), key());
         assert_eq!(first, again);
         assert_eq!(fs::metadata(store.join(KEPT)).unwrap().permissions().mode() & 0o777, 0o600);

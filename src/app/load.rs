@@ -107,6 +107,7 @@ fn settings(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     settings.store.dir = base.join(&settings.store.dir);
     settings.privacy.keys = settings.privacy.keys.map(|keys| base.join(keys));
+    settings.outcomes.dir = settings.outcomes.dir.map(|dir| base.join(dir));
     Some((settings, base))
 }
 
@@ -180,6 +181,7 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
         playbooks,
         messages,
         registry: registry.clone(),
+        directory: desk::Directory::default(),
         providers,
         queues: settings.queue.iter().map(|(name, q)| (name.clone(), q.people.clone())).collect(),
         skills: settings
@@ -220,7 +222,7 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
 /// What playbooks are held against.
 fn fleet_facts(program: &Program, registry: &Registry) -> playbook::FleetFacts {
     let mut facts = playbook::FleetFacts {
-        consents: registry.customers.values().flat_map(|c| &c.consents).map(|c| c.purpose).collect(),
+        consents: registry.customers.values().flat_map(|c| &c.consents).map(|c| c.to.clone()).collect(),
         ..playbook::FleetFacts::default()
     };
     for device in registry.devices.values() {

@@ -1,6 +1,8 @@
 //! Settings, wiring, signals: the only place that reads clock, environment and files at start.
 
+mod audit;
 mod cross;
+mod erased;
 mod kept;
 mod links;
 mod load;

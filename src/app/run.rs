@@ -9,6 +9,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::audit;
+use super::erased;
 use super::kept::keep_rules;
 use super::links;
 use super::load::{Loaded, load};
@@ -21,7 +23,7 @@ use crate::journal::Keep;
 use crate::mqtt::{self, Link};
 use crate::rules::Changes;
 use crate::runtime::{
-    AtRest, Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe, Publisher, ReloadHandle, ReloadState,
+    AtRest, Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe, Publisher, ReloadHandle, ReloadState, Topic,
 };
 use crate::source::Diagnostics;
 use crate::store::KeyFile;
@@ -94,7 +96,10 @@ pub fn environment() -> Vec<(String, String)> {
 pub fn check(path: &Path) -> Result<(Loaded, Diagnostics), Error> {
     let mut diags = Diagnostics::default();
     match load(&mut diags, path, &environment()) {
-        Some(loaded) => Ok((loaded, diags)),
+        Some(loaded) => {
+            erased::check(&mut diags, &loaded);
+            Ok((loaded, diags))
+        }
         None => Err(Error::Config(Box::new(diags))),
     }
 }
@@ -259,15 +264,17 @@ fn recover(
             .engine
             .request_births
             .then(|| Arc::new(outside.publisher.clone()) as Arc<dyn Publisher>),
-        outcomes: loaded
-            .settings
-            .outcomes
-            .topic
-            .clone()
-            .map(|topic| (Arc::new(outside.publisher.clone()) as Arc<dyn Publisher>, topic)),
+        outcomes: loaded.settings.outcomes.topic.clone().map(|name| topic(outside, name, false)),
+        nightly: loaded.settings.outcomes.dir.clone(),
+        heads: audit::of(&loaded.settings, &outside.secrets)?
+            .map(|(name, signer)| (topic(outside, name, true), signer)),
         clock: outside.clock.clone(),
     };
     Ok(tokio::task::block_in_place(|| Daemon::recover(parts))?)
+}
+
+fn topic(outside: &Outside, name: String, retain: bool) -> Topic {
+    Topic { publisher: Arc::new(outside.publisher.clone()), name, retain }
 }
 
 /// The desk of the settings file at `path`, while no daemon runs on it.

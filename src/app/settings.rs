@@ -33,6 +33,8 @@ pub struct Settings {
     pub desk: desk::Settings,
     /// What is kept of cases in truth, and what rules must reach.
     pub outcomes: desk::OutcomeSettings,
+    /// `[audit]`
+    pub audit: AuditSettings,
     /// The keys of personal data.
     pub privacy: PrivacySettings,
     /// How often people are contacted.
@@ -128,6 +130,17 @@ pub struct Queue {
     pub languages: Vec<String>,
 }
 
+/// `[audit]`: what shows later whether the desk log was cut off or written anew.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditSettings {
+    /// MQTT topic on which the signed head of the desk log is published every hour, retained;
+    /// `forewarn/<client_id>/audit` unless set, empty for none. Let somebody else keep what it says.
+    pub topic: Option<String>,
+    /// A file with the secret that it is signed with; empty: made at the first start and kept in `store.dir`.
+    pub secret_file: PathBuf,
+}
+
 /// `[privacy]`: what is stored of a person is encrypted with a key of that person's own.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -177,8 +190,8 @@ impl EngineSettings {
 }
 
 /// The sections that a settings file may have.
-const SECTIONS: [&str; 13] = [
-    "outcomes", "store", "files", "engine", "broker", "http", "links", "desk", "contact", "privacy", "costs",
+const SECTIONS: [&str; 14] = [
+    "audit", "outcomes", "store", "files", "engine", "broker", "http", "links", "desk", "contact", "privacy", "costs",
     "provider", "queue",
 ];
 
@@ -223,6 +236,7 @@ impl Settings {
         let links = sections.read(diags, &["links"]).unwrap_or_default();
         let desk = sections.read(diags, &["desk"]).unwrap_or_default();
         let outcomes: desk::OutcomeSettings = sections.read(diags, &["outcomes"]).unwrap_or_default();
+        let audit = sections.read(diags, &["audit"]).unwrap_or_default();
         let privacy = sections.read(diags, &["privacy"]).unwrap_or_default();
         let contact = sections.read(diags, &["contact"]).unwrap_or_default();
         let costs = sections.read(diags, &["costs"]).unwrap_or_default();
@@ -239,6 +253,7 @@ impl Settings {
             desk,
             contact,
             outcomes,
+            audit,
             privacy,
             costs,
             provider,

@@ -41,7 +41,8 @@ enum Command {
     /// Print what became of cases, oldest first: fault, part, versions and use of the device, truth, time to failure, cost,
     /// satisfaction. Customers and devices are keyed hashes
     Export {
-        /// `attributes` and `usage` are JSON within a column of CSV
+        /// CSV has columns for lot, firmware, year, climate, mileage and hours; `attributes` and `usage` are JSON and have
+        /// all there is
         #[arg(long, value_enum, default_value_t = Format::Csv)]
         format: Format,
         /// Only what was opened or said since then, such as 2026-11-01T00:00:00Z
@@ -87,7 +88,7 @@ pub async fn run(args: &Args, out: &mut impl Write) -> Result<(), case::Error> {
     query.extend(since.map(|at| ("since", at.to_string())));
     let mut after: Option<String> = None;
     if let Format::Csv = format {
-        unless_closed(writeln!(out, "{}", COLUMNS.join(",")))?;
+        unless_closed(write!(out, "{}", OutcomeView::csv_head()))?;
     }
     loop {
         let mut query = query.clone();
@@ -95,10 +96,8 @@ pub async fn run(args: &Args, out: &mut impl Write) -> Result<(), case::Error> {
         let page: Outcomes = client.read(&client.get(&["outcomes"], &query).await?)?;
         for outcome in &page.outcomes {
             unless_closed(match format {
-                Format::Jsonl => {
-                    serde_json::to_string(outcome).map_err(io::Error::other).and_then(|l| writeln!(out, "{l}"))
-                }
-                Format::Csv => row(outcome, out),
+                Format::Jsonl => writeln!(out, "{}", outcome.json_line()),
+                Format::Csv => write!(out, "{}", outcome.csv_line()),
             })?;
         }
         match page.outcomes.last() {
@@ -106,48 +105,6 @@ pub async fn run(args: &Args, out: &mut impl Write) -> Result<(), case::Error> {
             _ => return Ok(()),
         }
     }
-}
-
-const COLUMNS: [&str; 26] = [
-    "case",
-    "subject",
-    "unit",
-    "rule",
-    "rule_rev",
-    "fault",
-    "family",
-    "part",
-    "severity",
-    "confidence",
-    "kind",
-    "model",
-    "attributes",
-    "usage",
-    "event_at",
-    "opened_at",
-    "closed_at",
-    "ended",
-    "truth",
-    "part_replaced",
-    "csat",
-    "first_contact_by",
-    "failed_at",
-    "time_to_failure_s",
-    "cost",
-    "judged_at",
-];
-
-/// The fields by their names, as the JSON has them.
-fn row(outcome: &OutcomeView, out: &mut impl Write) -> io::Result<()> {
-    let json = serde_json::to_value(outcome).map_err(io::Error::other)?;
-    let cell = |name: &&str| match json.get(*name) {
-        None | Some(serde_json::Value::Null) => String::new(),
-        Some(serde_json::Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    };
-    let mut line = csv::Writer::from_writer(Vec::new());
-    line.write_record(COLUMNS.iter().map(cell)).map_err(io::Error::other)?;
-    out.write_all(&line.into_inner().map_err(|e| io::Error::other(e.to_string()))?)
 }
 
 fn unless_closed(written: io::Result<()>) -> Result<(), case::Error> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use crate::store::{self, Anchor, Head, Store, Verified};
+use crate::store::{self, Anchor, Head, SignedHead, Store, Verified};
 
 /// Where the daemon keeps everything, if nothing else is said.
 const DATA: &str = "/var/lib/forewarn";
@@ -27,6 +27,12 @@ enum Audit {
         /// A head printed earlier and kept elsewhere: shows records cut off the end as well
         #[arg(long, value_name = "SEQ:HASH")]
         head: Option<Head>,
+        /// Heads that the daemon has sent out (topic forewarn/<client id>/audit), one JSON object a line
+        #[arg(long, value_name = "FILE")]
+        heads: Option<PathBuf>,
+        /// The public key that must have signed them; the one of the first of them unless stated
+        #[arg(long, value_name = "BASE64", requires = "heads")]
+        key: Option<String>,
     },
     /// Print the records: number, time, who, what
     Log {
@@ -66,8 +72,13 @@ enum Command {
 pub fn audit(args: &AuditArgs, out: &mut impl Write) -> Result<(), store::Error> {
     let dir = desk(&args.data);
     match &args.command {
-        Audit::Verify { head } => {
-            let found = store::verify(&dir, *head)?;
+        Audit::Verify { head, heads, key } => {
+            let sent = heads.as_deref().map(|file| read_heads(file, key.as_deref())).transpose()?;
+            let kept = sent.iter().flat_map(|(heads, _)| heads).copied();
+            let found = store::verify(&dir, kept.chain(*head))?;
+            if let Some((heads, key)) = &sent {
+                written(writeln!(out, "{} signed heads of {key}: the chain agrees with them", heads.len()))?;
+            }
             written(report(&found, out))
         }
         Audit::Log { from } => {
@@ -106,6 +117,24 @@ pub fn store(args: &StoreArgs, out: &mut impl Write) -> Result<(), store::Error>
             written(writeln!(out, "released; it was held because: {why}"))
         }
     }
+}
+
+/// The heads in a file, whose key must have signed all of them, and that key.
+fn read_heads(file: &Path, key: Option<&str>) -> Result<(Vec<Head>, String), store::Error> {
+    let refuse = |why: String| store::Error::Heads { path: file.to_owned(), why };
+    let text = std::fs::read_to_string(file).map_err(|e| refuse(e.to_string()))?;
+    let mut wanted = key.map(str::to_owned);
+    let mut heads = Vec::new();
+    for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let at_line = |why: &str| refuse(format!("line {}: {why}", n + 1));
+        let signed: SignedHead = serde_json::from_str(line).map_err(|e| at_line(&e.to_string()))?;
+        let head = signed.verify().map_err(at_line)?;
+        if *wanted.get_or_insert_with(|| signed.key.clone()) != signed.key {
+            return Err(at_line("it is signed with another key"));
+        }
+        heads.push(head);
+    }
+    Ok((heads, wanted.ok_or_else(|| refuse("it holds no head".to_owned()))?))
 }
 
 fn desk(data: &Path) -> PathBuf {

@@ -67,6 +67,8 @@ pub async fn play(options: &Options, screen: &Screen, stop: impl Future<Output =
         app: sandbox.app.url(),
         workshop: sandbox.workshop.url(),
     };
+    // What people write back.
+    sandbox.phone.inbound(&format!("http://127.0.0.1:{}/twilio/sms", to.http));
     let space = Workspace::create(options.cars, &to, &secrets, options.keep)?;
     screen.say(&headline(options, &to, &space));
 

@@ -45,7 +45,12 @@ pub fn files(cars: usize) -> [(&'static str, String); 4] {
         if n % 10 != 9 {
             let withdrawn = if n == 30 { "2026-02-01T00:00:00Z" } else { "" };
             let source = if n.is_multiple_of(3) { "app" } else { "contract" };
-            writeln!(consents, "{owner},service,,{source},2025-0{}-15T09:00:00Z,{withdrawn}", 1 + n % 9)?;
+            let given_at = format!("2025-0{}-15T09:00:00Z", 1 + n % 9);
+            writeln!(consents, "{owner},service,,{source},{given_at},{withdrawn}")?;
+            // Half of them may also be asked how it was.
+            if matches!(n % 4, 1 | 2) {
+                writeln!(consents, "{owner},info,,{source},{given_at},{withdrawn}")?;
+            }
         }
         Ok(())
     };

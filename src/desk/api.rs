@@ -89,8 +89,10 @@ pub enum Input {
         case: CaseId,
         /// What they say.
         verdict: Verdict,
-        /// Who: `api:<token>`, `provider:<name>`.
+        /// Who: `api:<token>`, `provider:<name>`, `ticket:<desk>`.
         by: String,
+        /// The fields of a ticket, which come along whenever anything in it changes: only what is new in them is said.
+        standing: bool,
     },
     /// A customer is to be erased: `POST /api/v1/customers/{id}/erase`.
     Erase {

@@ -591,6 +591,15 @@ pub(super) fn cancel_all(change: &mut Change<'_>, id: CaseId, reason: &str) {
     }
 }
 
+/// Lets go of times that are kept or asked for; what is booked stays booked.
+pub(super) fn drop_offers(change: &mut Change<'_>, id: CaseId, reason: &str) {
+    for (step, row) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
+        if !row.state.stands() {
+            cancel_step(change, id, &step, reason);
+        }
+    }
+}
+
 fn take_back(change: &mut Change<'_>, plan: &Playbook, key: &Key, mut row: BookingRow) -> BookingRow {
     stop_polling(change, &mut row);
     if row.state == BookingState::Cancelled {

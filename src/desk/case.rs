@@ -6,12 +6,15 @@ use std::sync::Arc;
 use super::book::BookingRow;
 use super::change::Change;
 use super::facts::{Reader, context};
+use super::nameless::nameless;
 use super::rows::{
     BudgetKey, BudgetRow, CaseRow, EffectRow, EpisodeRow, FactsRow, GoalRow, GoalState, PageRow, PlanRow, StepRow,
     StepState, TicketRow,
 };
+use super::whereabouts::WhereRow;
 use super::{
-    Reply, TimelineKind, goals, hold, latch, outcome, pages, position, quality, rules, stop, storm, talk, ticket,
+    Reply, TimelineKind, bundle, course, goals, hold, latch, outcome, pages, position, quality, rules, stop, storm,
+    survey, talk, ticket,
 };
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, FaultName, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
@@ -23,6 +26,7 @@ const FLEET: &str = "fleet";
 const MAX_KNOWN_EPISODES: usize = 200_000;
 
 pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
+    let d = &nameless(change, d);
     let seen = change.get::<EpisodeRow>(&d.episode);
     if seen.as_ref().is_some_and(|e| e.seq >= d.seq) {
         return Reply::Done;
@@ -56,6 +60,9 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
                 None => episode.ignored = Some("no playbook matches".to_owned()),
             },
         }
+    }
+    if let Some(id) = episode.case {
+        course::keep(change, id, d);
     }
     latch::detected(change, d, episode.case);
     // Shadow rules may speak for years: what opened no case makes room for what is new.
@@ -227,7 +234,10 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
     for (step, _) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
         change.delete::<BookingRow>((id, step));
     }
+    survey::forget(change, id);
+    course::forget(change, id);
     open_tickets(change, id);
+    change.delete::<super::consent::RefusedRow>(id);
     talk::plan_runs_again(change, id);
     let text = format!("{}: {} again ({}); case reopened", d.device, d.title, severity_of(d));
     change.say(id, TimelineKind::Measured, text, None);
@@ -346,6 +356,7 @@ pub(super) fn acknowledged(change: &mut Change<'_>, id: CaseId, actor: &str) -> 
         Some(row) if !row.is_open() => {
             change.because(format!("api:{actor}"), "acknowledged");
             pages::acknowledge(change, id, actor);
+            talk::answered(change, id);
             change.touched.insert(id);
             Reply::Done
         }
@@ -379,8 +390,8 @@ pub(super) fn closed_by_person(change: &mut Change<'_>, id: CaseId, actor: &str,
             change.because(format!("api:{actor}"), "closed by a person");
             pages::acknowledge(change, id, actor);
             let reason: String = reason.chars().take(500).collect();
-            change.say(id, TimelineKind::Decided, format!("{actor} closes the case: {reason}"), None);
-            change.note(id, Mirror::Note, &format!("{actor} closes the case: {reason}"));
+            let words = change.quote(id, TimelineKind::Decided, format!("{actor} closes the case"), &reason);
+            change.note(id, Mirror::Note, &format!("{actor} closes the case: {words}"));
             close(change, id, "closed_by_person");
             Reply::Done
         }
@@ -445,11 +456,12 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
         change.delete::<super::rows::JobRow>(effect);
     }
     for (effect, _) in change.effects(id) {
+        bundle::forget(change, effect);
         change.delete::<super::rows::ContactRow>(effect);
         change.delete::<EffectRow>(effect);
     }
     for line in 0..row.lines {
-        change.delete::<super::TimelineEntry>((id, line));
+        change.delete::<super::rows::LineRow>((id, line));
     }
     let episodes: Vec<_> =
         change.base.rows.episodes.iter().filter(|(_, e)| e.case == Some(id) && e.ended).map(|(k, _)| *k).collect();
@@ -457,6 +469,9 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
         change.delete::<EpisodeRow>(episode);
     }
     talk::forget(change, id);
+    change.delete::<super::consent::RefusedRow>(id);
+    survey::forget(change, id);
+    course::forget(change, id);
     change.delete::<CaseRow>(id);
     change.touched.remove(&id);
     forget_around(change, id, &row);
@@ -466,6 +481,7 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
 fn forget_around(change: &mut Change<'_>, id: CaseId, row: &CaseRow) {
     if !change.base.open_by_device.contains_key(&row.device) {
         change.delete::<FactsRow>(row.device.clone());
+        change.delete::<WhereRow>(row.device.clone());
     }
     let today = change.now.as_secs().div_euclid(86_400);
     let day = |day| BudgetKey::DeviceDay(row.device.clone(), day);

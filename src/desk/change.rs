@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::rows::{CaseRow, EffectRow, EpisodeRow, JobRow, Pending, StepRow, Table};
+use super::rows::{CaseRow, EffectRow, EpisodeRow, JobRow, LineRow, Pending, StepRow, Table, Target};
+use super::seal::Sealed;
 use super::state::{State, Timer};
-use super::{Config, KeyChange, OutcomeView, Record, TimelineEntry, TimelineKind};
+use super::{Config, KeyChange, OutcomeView, Record, TimelineKind, position, talk};
 use crate::domain::{At, CaseId, DeviceId, EffectId, EpisodeId, Order, RuleId, StepId};
 use crate::playbook::{Mirror, Playbook, compile_stored};
 
@@ -103,6 +104,33 @@ impl<'a> Change<'a> {
         ids
     }
 
+    /// Messages over any way to the address of `target` that wait to be sent.
+    pub(super) fn waiting_for(&self, target: &Target) -> BTreeSet<EffectId> {
+        let Target::Customer { endpoint, .. } = target else { return BTreeSet::new() };
+        let mut ids = self.base.waiting.get(endpoint).cloned().unwrap_or_default();
+        for (id, row) in &self.pending.effects {
+            if row.as_ref().and_then(EffectRow::waits_for_person) == Some(endpoint) {
+                ids.insert(*id);
+            } else {
+                ids.remove(id);
+            }
+        }
+        ids
+    }
+
+    /// The messages that `carrier` carries.
+    pub(super) fn carried_by(&self, carrier: EffectId) -> BTreeSet<EffectId> {
+        let mut ids = self.base.carried.get(&carrier).cloned().unwrap_or_default();
+        for (id, row) in &self.pending.rides {
+            if row.as_ref().is_some_and(|ride| ride.with == carrier) {
+                ids.insert(*id);
+            } else {
+                ids.remove(id);
+            }
+        }
+        ids
+    }
+
     pub(super) fn jobs(&self, case: CaseId) -> Vec<(EffectId, JobRow)> {
         let mut ids: BTreeSet<EffectId> = self.base.jobs_by_case.get(&case).cloned().unwrap_or_default();
         ids.extend(
@@ -125,6 +153,31 @@ impl<'a> Change<'a> {
 
     /// Adds a line to the timeline.
     pub(super) fn say(&mut self, case: CaseId, kind: TimelineKind, text: impl Into<String>, effect: Option<EffectId>) {
+        self.line(case, kind, text.into(), effect, None);
+    }
+
+    /// Adds a line that ends with what a person typed, sealed with the key of whoever the device belongs to: nobody
+    /// can keep people from typing names. Gives what stands for these words in a ticket.
+    pub(super) fn quote(&mut self, case: CaseId, kind: TimelineKind, text: impl Into<String>, words: &str) -> String {
+        let Some(row) = self.get::<CaseRow>(&case).filter(|_| !words.is_empty()) else {
+            self.say(case, kind, text, None);
+            return String::new();
+        };
+        let owner = position::owner(self, &row.device);
+        let sealed = self.config.keys.seal(owner, format!("line/{case}/{}", row.lines), &words);
+        let number = row.lines;
+        self.line(case, kind, text.into(), None, Some(sealed));
+        talk::words_of_line(number)
+    }
+
+    fn line(
+        &mut self,
+        case: CaseId,
+        kind: TimelineKind,
+        text: String,
+        effect: Option<EffectId>,
+        words: Option<Sealed>,
+    ) {
         let Some(mut row) = self.get::<CaseRow>(&case) else { return };
         if row.lines >= MAX_LINES {
             return;
@@ -132,7 +185,7 @@ impl<'a> Change<'a> {
         let line = (case, row.lines);
         row.lines += 1;
         self.put(case, row);
-        self.put(line, TimelineEntry { at: self.now, kind, text: text.into(), effect });
+        self.put(line, LineRow { at: self.now, kind, text, effect, words });
         self.touched.insert(case);
     }
 

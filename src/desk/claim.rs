@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
-use super::{Provider, TimelineKind, book, caps, line, news, optout, reached, stop, storm, wrong};
+use super::{
+    Provider, TimelineKind, book, bundle, caps, consent, line, news, optout, reached, stop, storm, survey, wrong,
+};
 use crate::domain::{AdapterName, At, EffectId, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
 use crate::playbook::QuietHours;
@@ -38,7 +40,8 @@ pub(super) fn claim(change: &mut Change<'_>, ids: Vec<EffectId>) {
     for id in ids {
         let Some(row) = change.get::<EffectRow>(&id).filter(|r| r.delivery.state.is_waiting()) else { continue };
         let open = matches!(gate(change, id, &row), Gate::Open);
-        if open && let Some((at, why)) = storm::gate(change, id, &row) {
+        let mut waits = || storm::gate(change, id, &row).or_else(|| bundle::wait(change, &row));
+        if open && let Some((at, why)) = waits() {
             hold(change, id, row, at, why);
             continue;
         }
@@ -88,6 +91,7 @@ pub(super) fn hold(change: &mut Change<'_>, id: EffectId, mut row: EffectRow, at
 fn send(change: &mut Change<'_>, id: EffectId, mut row: EffectRow) {
     let Some(News::Go(ask)) = row.delivery.on(&id, change.now, &Event::Claim) else { return };
     row.waits_for = None;
+    bundle::gather(change, id, &row);
     match order::build(change, id, &row, ask) {
         Ok(order) => {
             spend(change, &row);
@@ -96,16 +100,17 @@ fn send(change: &mut Change<'_>, id: EffectId, mut row: EffectRow) {
                 super::command::note(change, &row);
             }
             reached::note(change, id, &row);
-            let (case, text) = (row.case, sent_line(&row));
             let quiet = matches!(row.delivery.kind, Kind::DispatchStatus | Kind::TicketNote | Kind::BookStatus);
-            change.put(id, row);
+            change.put(id, row.clone());
+            bundle::follow(change, id, &row);
             change.orders.push(order);
             if !quiet {
-                change.say(case, TimelineKind::Sent, text, Some(id));
+                bundle::say_sent(change, id, &row, &sent_line(&row));
             }
-            change.touched.insert(case);
+            change.touched.insert(row.case);
         }
         Err(why) => {
+            bundle::let_go(change, id);
             row.delivery.state = State::Rejected;
             row.delivery.reason = Some(why.clone());
             let (case, text) = (row.case, format!("{} {} cannot be made: {why}", row.delivery.kind.as_str(), row.step));
@@ -152,9 +157,12 @@ pub(super) fn spend(change: &mut Change<'_>, row: &EffectRow) {
 }
 
 /// Whether it may be sent, but for the limits of its provider.
-fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
+pub(super) fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
     let Some(case) = change.get::<CaseRow>(&row.case) else { return Gate::Drop("its case is gone".to_owned()) };
     if let Some(why) = obsolete(change, &case, id, row) {
+        return Gate::Drop(why);
+    }
+    if let Some(why) = consent::why_not(change, &case, row) {
         return Gate::Drop(why);
     }
     if let Some(why) = stop::holds(change, row) {
@@ -174,6 +182,9 @@ fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
 
 /// Whether what was planned is still to be done.
 fn obsolete(change: &Change<'_>, case: &CaseRow, id: EffectId, row: &EffectRow) -> Option<String> {
+    if survey::asks(change, row) {
+        return survey::why_not(change, id, row);
+    }
     let step = change.get::<StepRow>(&(row.case, row.step.clone()));
     let ended = step.is_some_and(|s| matches!(s.state, StepState::Done | StepState::Cancelled));
     if ended && row.delivery.kind.is_contact() && !book::is_invitation(change, id, row) {
@@ -223,9 +234,16 @@ fn contact_gate(
     if book::is_invitation(change, id, row) {
         return Gate::Open;
     }
-    let quiet = plan.policy.quiet_hours == QuietHours::Respect && row.delivery.purpose != Purpose::Safety;
+    let quiet = match row.delivery.purpose {
+        Purpose::Safety => false,
+        Purpose::Service => plan.policy.quiet_hours == QuietHours::Respect,
+        Purpose::Info => true,
+    };
     if let Some(at) = change.config.settings.quiet_hours.free_at(change.now, &customer.tz).filter(|_| quiet) {
         return Gate::Wait(at, "quiet hours of the recipient".to_owned());
+    }
+    if let Some((at, why)) = survey::waits(change, &customer.id, row) {
+        return Gate::Wait(at, why);
     }
     let capped = channel.and_then(|c| caps::wait(change, customer, endpoint, c, row.delivery.purpose));
     if let Some((at, why)) = capped {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::book::Workshop;
 use super::caps::{self, Cap};
+use super::directory::Directory;
 use super::link::Links;
 use super::quiet::QuietWindow;
 use super::route::Skills;
@@ -114,15 +115,26 @@ impl Default for Settings {
 pub struct Contact {
     /// `[[contact.cap]]`; those that are shipped unless any is stated.
     pub cap: Vec<Cap>,
+    /// How long a message of everyday purpose waits for others to the same person, to go with them as one. What waits anyway
+    /// (for the morning, a cap, a provider) goes as one in any case.
+    pub bundle: Span,
     /// Answers to mails come to `case+…@` this domain, whose mail is posted to `/mail/inbound`.
     pub reply_domain: Option<String>,
     /// What a message of the customer does after the case was closed, within the time in which it may be reopened.
     pub reply_after_close: AfterClose,
+    /// Nobody is asked for a mark (`do = "survey"`) more often than this.
+    pub survey_every: Span,
 }
 
 impl Default for Contact {
     fn default() -> Self {
-        Self { reply_domain: None, cap: caps::shipped(), reply_after_close: AfterClose::default() }
+        Self {
+            bundle: Span::ZERO,
+            reply_domain: None,
+            cap: caps::shipped(),
+            reply_after_close: AfterClose::default(),
+            survey_every: Span::from_hours(90 * 24),
+        }
     }
 }
 
@@ -190,6 +202,8 @@ pub struct Config {
     pub messages: Messages,
     /// Devices and customers.
     pub registry: Arc<Registry>,
+    /// Made from the registry.
+    pub directory: Directory,
     /// By name.
     pub providers: BTreeMap<AdapterName, Provider>,
     /// By name.

@@ -28,6 +28,6 @@ fn of_step(state: &State, verb: &Verb, row: &StepRow) -> Option<At> {
         Verb::WaitFor(w) => row.deadline_at.or(Some(row.started_at + w.within.span)),
         Verb::Correlate(c) => Some(row.started_at + c.window),
         // Until then times are kept; what comes after that is another appointment.
-        Verb::Human(_) | Verb::Hold(_) | Verb::Book(_) => None,
+        Verb::Human(_) | Verb::Hold(_) | Verb::Book(_) | Verb::Survey(_) => None,
     }
 }

@@ -256,8 +256,10 @@ pub(super) fn update(change: &mut Change<'_>, request: EffectId, seq: Option<u64
     job.news_at = change.now;
     let changed = job.state != Some(update.state);
     job.state = Some(update.state);
-    if job.truck.is_none() {
-        job.truck.clone_from(&update.truck);
+    if let (None, Some(truck)) = (&job.truck, &update.truck) {
+        let case = change.get::<CaseRow>(&id);
+        let owner = case.and_then(|case| position::owner(change, &case.device));
+        job.truck = Some(change.config.keys.seal(owner, format!("truck/{request}"), truck));
     }
     if is_promised(job.state) && job.accepted_at.is_none() {
         job.accepted_at = Some(change.now);
@@ -356,12 +358,17 @@ pub(super) fn cancel_step(change: &mut Change<'_>, id: CaseId, step: &StepId) {
     }
 }
 
+/// Whether its provider says that nobody comes any more.
+pub(super) fn has_ended(job: &JobRow) -> bool {
+    use JobState::{Cancelled, Declined, Done, GoneOnArrival, NoProvider, Unsuccessful};
+    matches!(job.state, Some(Done | Declined | NoProvider | GoneOnArrival | Unsuccessful | Cancelled))
+}
+
 /// Nothing more will come of the job, or a person knows that it will.
 pub(super) fn is_over(change: &Change<'_>, job: &JobRow) -> bool {
-    use JobState::{CancelRefused, Cancelled, Declined, Done, GoneOnArrival, NoProvider, Unsuccessful};
     match job.state {
-        Some(Done | Declined | NoProvider | GoneOnArrival | Unsuccessful | Cancelled) => true,
-        Some(CancelRefused) => job.unwanted,
+        _ if has_ended(job) => true,
+        Some(JobState::CancelRefused) => job.unwanted,
         // Never taken by the provider, as far as anybody will ever know.
         None => change
             .jobs(job.case)

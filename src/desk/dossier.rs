@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::Desk;
-use crate::domain::{Consent, Customer, CustomerId, Device, DeviceId};
+use crate::domain::{Agreed, Consent, Customer, CustomerId, Device, DeviceId};
 
 /// Rows of one table in one answer at most.
 const MOST_ROWS: usize = 20_000;
@@ -62,7 +62,11 @@ fn stored(id: &impl Serialize) -> Vec<u8> {
 
 fn person(customer: &Customer) -> Json {
     let consent = |c: &Consent| {
-        json!({ "purpose": c.purpose, "channel": c.channel, "source": &*c.source, "given_at": c.given_at,
+        let to = match &c.to {
+            Agreed::Contact(purpose) => json!(purpose),
+            Agreed::Named(name) => json!(&**name),
+        };
+        json!({ "purpose": to, "channel": c.channel, "source": &*c.source, "given_at": c.given_at,
             "withdrawn_at": c.withdrawn_at })
     };
     json!({

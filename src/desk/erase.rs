@@ -37,8 +37,7 @@ pub(super) fn erase(change: &mut Change<'_>, customer: &CustomerId, force: bool,
     if !change.config.registry.customers.contains_key(customer) && !change.config.keys.knows(customer) {
         return Reply::NotFound;
     }
-    let open = open_cases(change, customer);
-    let danger = open.iter().find(|id| is_safety(change, **id)).filter(|_| !force);
+    let danger = in_danger(change, customer).filter(|_| !force);
     if let Some(case) = danger {
         return Reply::Refused(format!(
             "the safety case {} is open; close it first, or force the erasure",
@@ -55,7 +54,7 @@ pub(super) fn erase(change: &mut Change<'_>, customer: &CustomerId, force: bool,
         change.delete::<OptOutRow>(key);
     }
     change.delete::<ReachedRow>(customer.clone());
-    for id in open {
+    for id in open_cases(change, customer) {
         change.say(id, super::TimelineKind::Decided, format!("{actor} has had the customer {customer} erased"), None);
     }
     Reply::Done
@@ -71,6 +70,11 @@ pub(super) fn readmit(change: &mut Change<'_>, customer: &CustomerId, actor: &st
     change.delete::<ErasedRow>(customer.clone());
     change.keys.push(KeyChange::Readmit(customer.clone()));
     Reply::Done
+}
+
+/// The open case of a customer that is about danger.
+pub(super) fn in_danger(change: &Change<'_>, customer: &CustomerId) -> Option<CaseId> {
+    open_cases(change, customer).into_iter().find(|id| is_safety(change, *id))
 }
 
 /// Open cases of devices whose people the customer belongs to.

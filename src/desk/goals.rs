@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use super::change::Change;
 use super::facts::CaseFacts;
 use super::hold::Leave;
-use super::rows::{CaseRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState};
+use super::pages::About;
+use super::rows::{CaseRow, EffectRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState, Target};
 use super::{
-    TimelineKind, book, cancel, case, command, dispatch, hold, latch, merge, pages, reach, route, sla, stop, storm,
-    talk, ticket, wait, webhook,
+    TimelineKind, book, cancel, case, command, consent, dispatch, hold, latch, merge, pages, reach, route, sla, stop,
+    storm, survey, talk, ticket, wait, webhook,
 };
 use crate::domain::{At, CaseId, DeviceId, GoalName, JobState, QueueName, Span, StepId};
 use crate::playbook::{Condition, Held, Mirror, Playbook, Reaction, Step, Verb};
@@ -34,7 +35,13 @@ pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
     };
     let mut wake = Wake::default();
     let leave = if row.is_open() { hold::leave(change, id, &plan, &mut wake) } else { Leave::NOTHING };
-    if leave != Leave::NOTHING {
+    let refused = row.is_open() && consent::watch(change, id, &plan, &mut wake);
+    let tickets = leave.only(Leave::of(["ticket"]));
+    if refused && tickets != Leave::NOTHING {
+        start_tickets(change, id, &plan);
+        drive_steps(change, id, &plan, tickets, &mut wake);
+        ticket::device_back(change, id, &plan);
+    } else if !refused && leave != Leave::NOTHING {
         cancel::watch(change, id, &plan, &mut wake);
         start_steps(change, id, &plan, leave);
         drive_steps(change, id, &plan, leave, &mut wake);
@@ -43,13 +50,25 @@ pub(super) fn advance(change: &mut Change<'_>, id: CaseId) {
     }
     storm::drive(change, id, &plan, &mut wake);
     book::upkeep(change, id, &mut wake);
-    if row.is_open() && row.backing_out.is_none() {
+    survey::upkeep(change, id);
+    if row.is_open() && row.backing_out.is_none() && !refused {
         sla::watch(change, id, &plan, &mut wake);
     }
     dispatch::upkeep(change, id, &mut wake);
     ticket::upkeep(change, id);
     pages::drive(change, id, &mut wake);
-    finish(change, id, &mut wake);
+    let asks = !refused && plan.steps.iter().any(|s| leave.allows(&plan, s) && survey::is_next(change, id, s));
+    finish(change, id, asks, &mut wake);
+}
+
+/// Without the consent of the owner, tickets wait for nothing.
+fn start_tickets(change: &mut Change<'_>, id: CaseId, plan: &Playbook) {
+    for step in plan.steps.iter().filter(|step| consent::allows(step)) {
+        let key = (id, step.id.clone());
+        if change.get::<StepRow>(&key).is_none_or(|s| s.state == StepState::Waiting) {
+            change.put(key, StepRow::new(change.now));
+        }
+    }
 }
 
 fn start_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook, leave: Leave) {
@@ -121,6 +140,7 @@ fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, row: StepRow, wake: &
         Verb::Correlate(c) => merge::drive(change, id, step, c, row, wake),
         Verb::Book(b) => book::drive(change, id, step, b, row),
         Verb::Webhook(w) => webhook::drive(change, id, step, w, row),
+        Verb::Survey(s) => survey::drive(change, id, step, s, row),
         Verb::Human(h) => {
             pages::page(change, id, &h.queue, &format!("its plan asks for a person (step {})", step.id));
             let page = change.get::<PageRow>(&(id, h.queue.clone()));
@@ -241,10 +261,15 @@ pub(super) fn react(change: &mut Change<'_>, id: CaseId, reaction: &Reaction, re
 
 /// Pages whoever the playbook or the settings name first.
 pub(super) fn page_default(change: &mut Change<'_>, id: CaseId, reason: &str) {
+    page_default_about(change, id, reason, None);
+}
+
+/// The same about something that may resolve itself.
+pub(super) fn page_default_about(change: &mut Change<'_>, id: CaseId, reason: &str, about: Option<About>) {
     let named = change.get::<CaseRow>(&id).and_then(|c| change.plan(&c)).and_then(|p| named_queue(&p));
     let queue = named.or_else(|| route::queue(change, id)).or_else(|| change.config.default_queue().cloned());
     if let Some(queue) = queue {
-        pages::page(change, id, &queue, reason);
+        pages::page_about(change, id, &queue, reason, about);
     } else {
         change.say(id, TimelineKind::Trouble, format!("nobody can be paged: {reason}"), None);
     }
@@ -266,7 +291,7 @@ pub(super) fn named_queue(plan: &Playbook) -> Option<QueueName> {
         Verb::Command(c) => c.on.values().find_map(of),
         Verb::WaitFor(w) => of(&w.otherwise),
         Verb::Book(b) => b.on.values().find_map(of),
-        Verb::Ticket(_) | Verb::Webhook(_) | Verb::Hold(_) | Verb::Correlate(_) => None,
+        Verb::Ticket(_) | Verb::Webhook(_) | Verb::Hold(_) | Verb::Correlate(_) | Verb::Survey(_) => None,
     })
 }
 
@@ -277,7 +302,8 @@ fn under_way(jobs: &[(crate::domain::EffectId, JobRow)]) -> bool {
     })
 }
 
-fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
+/// `asks`: the customer is yet to be asked for a mark.
+fn finish(change: &mut Change<'_>, id: CaseId, asks: bool, wake: &mut Wake) {
     let Some(case) = change.get::<CaseRow>(&id) else { return };
     let settings = &change.config.settings;
     if let Some(closed_at) = case.closed_at {
@@ -301,12 +327,14 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
         return set_wake(change, id, *wake);
     }
     let held = hold::is_held(change, id);
-    if let Some(at) = case.react_by_at.filter(|_| !held) {
-        if reacted(change, id) {
+    if let Some(at) = case.react_by_at {
+        // Of a case that is part of another one, people hear by that one.
+        let heard_of = hold::part_of(change, id).unwrap_or(id);
+        if reacted(change, id) || reacted(change, heard_of) {
             clear_reaction(change, id);
         } else if change.now >= at {
             clear_reaction(change, id);
-            page_default(change, id, "nobody has been told anything yet");
+            page_default_about(change, heard_of, "nobody has been told anything yet", Some(About::Silence));
         } else {
             wake.at(at);
         }
@@ -322,8 +350,12 @@ fn finish(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     let Some(case) = change.get::<CaseRow>(&id) else { return };
     let settled = case.goals.iter().all(|g| g.state.is_settled()) && !latch::holds(change, id);
     let busy = under_way(&change.jobs(id)) || book::under_way(change, id) || telling(change, id);
-    let kept = talk::waits(change, id) || storm::keeps_open(change, id);
-    if settled && !held && !kept && !busy {
+    let kept = asks || talk::waits(change, id) || storm::keeps_open(change, id);
+    if consent::is_refused(change, id) {
+        if consent::is_over(change, id, &case) && !kept && !busy {
+            case::close(change, id, consent::OUTCOME);
+        }
+    } else if settled && !held && !kept && !busy {
         case::close(change, id, "served");
     }
     // Nothing waits for ever: an open case without any other wake-up is looked at again.
@@ -341,11 +373,17 @@ fn telling(change: &Change<'_>, id: CaseId) -> bool {
     })
 }
 
+/// Whether there is a reaction that a human can read, or a person is being asked.
 fn reacted(change: &Change<'_>, id: CaseId) -> bool {
+    !change.of_case::<PageRow, _>(id, QueueName::from("")).is_empty() || is_heard_of(change, id)
+}
+
+/// Whether somebody outside has heard of it: a message to a customer or a ticket was taken.
+pub(super) fn is_heard_of(change: &Change<'_>, id: CaseId) -> bool {
     use crate::outbox::Kind;
-    change.effects(id).iter().any(|(_, e)| {
-        e.delivery.state.is_taken() && (e.delivery.kind.is_contact() || e.delivery.kind == Kind::TicketCreate)
-    })
+    let told = |e: &EffectRow| e.delivery.kind.is_contact() && matches!(e.target, Target::Customer { .. });
+    let heard = |e: &EffectRow| told(e) || e.delivery.kind == Kind::TicketCreate;
+    change.effects(id).iter().any(|(_, e)| e.delivery.state.is_taken() && heard(e))
 }
 
 fn clear_reaction(change: &mut Change<'_>, id: CaseId) {

@@ -1,10 +1,12 @@
 //! What is known beside a case: what the device and its people went through before, and how often they have called.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::rows::CaseRow;
 use super::{CaseSummary, Desk};
-use crate::domain::{At, CaseId, Channel, CustomerId};
+use crate::domain::{At, CaseId, Channel, CustomerId, DeviceId};
 
 /// Most earlier cases shown.
 const MOST: usize = 20;
@@ -27,11 +29,10 @@ impl Desk {
             registry.devices.get(&row.device).into_iter().flat_map(|d| d.parties.values()).collect();
         let consents =
             people.iter().filter_map(|c| registry.customers.get(*c)).flat_map(|c| &c.consents).map(|c| c.given_at);
-        let theirs = |other: &CaseRow| {
-            other.device == row.device
-                || registry.devices.get(&other.device).is_some_and(|d| d.parties.values().any(|c| people.contains(&c)))
-        };
-        let others = self.state.rows.cases.iter().filter(|(other, c)| *other != id && theirs(c));
+        let mut devices: BTreeSet<&DeviceId> =
+            people.iter().flat_map(|c| self.config.directory.devices(registry, c)).collect();
+        devices.insert(&row.device);
+        let others = devices.into_iter().flat_map(|d| self.state.cases_of(d)).filter(|(other, _)| *other != id);
         let mut earlier: Vec<CaseSummary> = others.map(|(other, c)| self.summary(other, c)).collect();
         earlier.sort_by_key(|c| (std::cmp::Reverse(c.opened_at), c.id));
         earlier.truncate(MOST);

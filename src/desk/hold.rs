@@ -43,6 +43,11 @@ impl Leave {
         Self(self.0 | more.0)
     }
 
+    /// Of these verbs, those only.
+    pub(super) fn only(self, those: Self) -> Self {
+        Self(self.0 & those.0)
+    }
+
     /// Tell people that they are in danger, besides what else is allowed.
     pub(super) fn and_warn(self) -> Self {
         Self(self.0 | WARN)
@@ -113,6 +118,14 @@ pub(super) fn joined(change: &mut Change<'_>, id: CaseId, d: &Detection) {
     if other && d.change == What::Raised {
         go_on(change, id, &format!("rule {} has found the fault too", d.rule));
         begin(change, id, d);
+    }
+}
+
+/// The open case that a held one is part of: its storm, or the case of its parent.
+pub(super) fn part_of(change: &Change<'_>, id: CaseId) -> Option<CaseId> {
+    match change.get::<HoldRow>(&id)?.why {
+        Why::Storm(storm) => Some(storm),
+        Why::Parent(settling) => settling.case,
     }
 }
 

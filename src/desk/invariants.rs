@@ -23,6 +23,12 @@ impl Desk {
         if in_flight != self.state.in_flight.len() {
             return Err("the index of attempts in flight is wrong".to_owned());
         }
+        for (id, ride) in &self.state.rows.rides {
+            let delivery = |id| self.state.rows.effects.get(id).map(|e| &e.delivery);
+            if delivery(id) != delivery(&ride.with) {
+                return Err(format!("I3: message {id} does not stand where {} stands, which carries it", ride.with));
+            }
+        }
         for (device, cases) in &self.state.open_by_device {
             if cases.iter().any(|id| !self.state.rows.cases.get(id).is_some_and(|c| c.is_open() && c.device == *device))
             {

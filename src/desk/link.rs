@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{Desk, Reply, book, news, optout, order, whereabouts};
+use super::{Desk, Reply, book, bundle, news, optout, order, survey, whereabouts};
 use crate::domain::{At, Link, PageKind};
 use crate::playbook::Part;
 use crate::wire::link::{self, Key};
@@ -45,6 +45,7 @@ fn view(change: &Change<'_>, link: &Link, row: &EffectRow, case: &CaseRow) -> Js
         PageKind::Choose => choose(change, row, case),
         PageKind::Unsubscribe => optout::view(change, row),
         PageKind::Where => whereabouts::view(change, link, row, case),
+        PageKind::Survey => survey::view(change, link, row),
     }
 }
 
@@ -55,6 +56,7 @@ fn act(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) -> Re
         PageKind::Choose => chosen(change, link, row, form),
         PageKind::Unsubscribe => optout::posted(change, link, row, form),
         PageKind::Where => whereabouts::posted(change, link, row, form),
+        PageKind::Survey => survey::posted(change, link, row, form),
     }
 }
 
@@ -69,6 +71,9 @@ impl Desk {
         let case = change.get::<CaseRow>(&row.case).ok_or("its case is gone")?;
         let mut facts = order::facts_for(&change, &row, &case, true);
         facts["view"] = view(&change, link, &row, &case);
+        let carried = bundle::carried(&change, link.effect);
+        let rows = std::iter::once(&row).chain(carried.iter().map(|(_, row)| row));
+        facts["items"] = if carried.is_empty() { json!([]) } else { bundle::items(&change, rows) };
         let wanted = order::locale(&change, &row);
         let rendered = self.config.messages.render(link.kind.name(), Part::Page, &wanted, &facts);
         let (locale, html) = rendered.map_err(|e| e.to_string())?;
@@ -105,12 +110,19 @@ fn answer(change: &Change<'_>, link: &Link, row: &EffectRow, case: &CaseRow) -> 
     let here = change.get::<ContactRow>(&link.effect).and_then(|c| key_of(&c.result));
     let elsewhere = change.get::<StepRow>(&(row.case, row.step.clone())).and_then(|s| s.confirmed);
     let said = here.or(elsewhere);
+    let open = counts(case, row) || others_count(change, link);
     let state = match said {
         Some(_) => "done",
-        None if counts(case, row) => "open",
+        None if open => "open",
         None => "over",
     };
-    json!({ "state": state, "answer": said.map(String::from), "open": counts(case, row) })
+    json!({ "state": state, "answer": said.map(String::from), "open": open })
+}
+
+/// Whether the answer still matters for another case that the same message was about.
+fn others_count(change: &Change<'_>, link: &Link) -> bool {
+    let mut carried = bundle::carried(change, link.effect).into_iter();
+    carried.any(|(_, row)| change.get::<CaseRow>(&row.case).is_some_and(|case| counts(&case, &row)))
 }
 
 fn key_of(result: &str) -> Option<char> {
@@ -124,12 +136,12 @@ fn answered(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) 
         Some("9") => '9',
         _ => return Reply::Refused("the form says nothing that is known".to_owned()),
     };
-    if book::asks(change, row) {
+    if book::asks(change, row) || survey::asks(change, row) {
         return Reply::Refused("this message asks for a choice".to_owned());
     }
     let Some(case) = change.get::<CaseRow>(&row.case) else { return Reply::NotFound };
     let before = change.get::<ContactRow>(&link.effect).and_then(|c| key_of(&c.result));
-    if counts(&case, row) && before != Some(digit) {
+    if (counts(&case, row) || others_count(change, link)) && before != Some(digit) {
         news::answered_with(change, link.effect, row, digit, "tap");
     }
     Reply::Done

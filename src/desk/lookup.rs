@@ -112,31 +112,27 @@ impl Desk {
     /// Who that is and how things stand with their devices.
     #[must_use]
     pub fn lookup(&self, caller: &Caller) -> Lookup {
-        let registry = &self.config.registry;
-        let mine = |c: &Customer, kind, same: &dyn Fn(&str) -> bool| {
-            c.endpoints.iter().any(|e| e.kind == kind && same(&e.address))
+        let (registry, directory) = (&self.config.registry, &self.config.directory);
+        let at = |kind, address: &str| {
+            let found = directory.at(registry, kind, address).into_iter();
+            let mut people: Vec<&Customer> = found.map(|(c, _)| c).collect();
+            people.dedup_by_key(|c| &c.id);
+            people
         };
-        let (people, only): (Vec<&Customer>, Option<&DeviceId>) = match caller {
-            Caller::Phone(number) => {
-                let digits = digits(number);
-                let same = |address: &str| self::digits(address) == digits;
-                (registry.customers.values().filter(|c| mine(c, EndpointKind::Phone, &same)).collect(), None)
-            }
-            Caller::Email(mailbox) => {
-                let same = |address: &str| address.eq_ignore_ascii_case(mailbox.trim());
-                (registry.customers.values().filter(|c| mine(c, EndpointKind::Email, &same)).collect(), None)
-            }
+        let people: Vec<&Customer> = match caller {
+            Caller::Phone(number) => at(EndpointKind::Phone, number),
+            Caller::Email(mailbox) => at(EndpointKind::Email, mailbox),
             Caller::Device(id) => {
                 let parties = registry.devices.get(id).into_iter().flat_map(|d| d.parties.values());
                 let ids: BTreeSet<&CustomerId> = parties.collect();
-                (ids.into_iter().filter_map(|c| registry.customers.get(c)).collect(), Some(id))
+                ids.into_iter().filter_map(|c| registry.customers.get(c)).collect()
             }
         };
-        let belongs = |d: &&Device| match only {
-            Some(id) => d.id == *id,
-            None => d.parties.values().any(|c| people.iter().any(|p| p.id == *c)),
+        let ids: BTreeSet<&DeviceId> = match caller {
+            Caller::Device(id) => [id].into(),
+            _ => people.iter().flat_map(|c| directory.devices(registry, &c.id)).collect(),
         };
-        let owned: Vec<&Device> = registry.devices.values().filter(belongs).collect();
+        let owned: Vec<&Device> = ids.into_iter().filter_map(|id| registry.devices.get(id)).collect();
         let mut devices: Vec<KnownDevice> = owned.iter().map(|d| self.known_device(d)).collect();
         devices.sort_by_key(|d| d.open.is_empty());
         devices.truncate(MOST);
@@ -150,7 +146,7 @@ impl Desk {
         open.sort_by(|a, b| {
             b.summary.severity.cmp(&a.summary.severity).then(b.summary.opened_at.cmp(&a.summary.opened_at))
         });
-        let closed = self.state.rows.cases.iter().filter(|(_, c)| c.device == device.id && !c.is_open());
+        let closed = self.state.cases_of(&device.id).filter(|(_, c)| !c.is_open());
         let mut earlier: Vec<CaseSummary> = closed.map(|(id, row)| self.summary(id, row)).collect();
         earlier.sort_by_key(|c| std::cmp::Reverse(c.opened_at));
         earlier.truncate(MOST);
@@ -182,7 +178,7 @@ impl Desk {
                     service: j.service.clone(),
                     state: j.state,
                     eta_at: j.eta_at,
-                    truck: j.truck.clone(),
+                    truck: j.truck.as_ref().and_then(|truck| self.config.keys.open(truck)),
                 })
                 .collect(),
             told,

@@ -12,6 +12,7 @@
 
 mod api;
 mod book;
+mod bundle;
 mod cancel;
 mod caps;
 mod case;
@@ -19,10 +20,14 @@ mod change;
 mod claim;
 mod command;
 mod config;
+mod consent;
+mod course;
 mod deadline;
+mod directory;
 mod dispatch;
 mod dossier;
 mod erase;
+mod export;
 mod facts;
 mod goals;
 mod history;
@@ -33,6 +38,7 @@ mod line;
 mod link;
 mod lookup;
 mod merge;
+mod nameless;
 mod news;
 mod notes;
 mod optout;
@@ -59,6 +65,7 @@ mod standing;
 mod state;
 mod stop;
 mod storm;
+mod survey;
 mod talk;
 mod ticket;
 mod view;
@@ -77,6 +84,7 @@ pub use api::{
 pub use book::{Hours, Workshop};
 pub use caps::{Cap, Whose};
 pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings, StormGuard};
+pub use directory::Directory;
 pub use history::History;
 pub use link::{Form, LinkPage, Links};
 pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
@@ -109,7 +117,7 @@ pub enum Error {
     #[error("a stored row of the desk is not readable")]
     Row,
     /// Written by another version of this program.
-    #[error("a stored row of the desk has version {0}; this program reads version 3")]
+    #[error("a stored row of the desk has version {0}; this program reads version 4")]
     Version(u8),
 }
 
@@ -179,6 +187,7 @@ impl Desk {
 
     fn leave_out_erased(&mut self) {
         self.config = erase::without_erased(&self.given, &self.state);
+        self.config.directory.warm(&self.config.registry);
     }
 
     /// What it works with, as it was handed in.

@@ -1,11 +1,12 @@
 //! Answers: outcomes of attempts, receipts of providers, keys of people.
 
 use super::change::Change;
+use super::pages::About;
 use super::rows::{CaseRow, ContactRow, EffectRow, StartRow, StepRow, Target};
 use super::speech::CHOICES;
 use super::{
-    Reply, TimelineKind, book, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, rules, speech,
-    ticket, wrong,
+    Reply, TimelineKind, book, bundle, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, rules,
+    speech, survey, ticket, wrong,
 };
 use crate::domain::{
     AppProgress, CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Purpose, Receipt, ReceiptKind,
@@ -100,13 +101,20 @@ fn key(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char)
     Reply::Speech(match digit {
         '2' => speech::connect(change, row),
         '9' => {
-            if open {
-                cancel::all_is_well(change, case_id, ALL_IS_WELL);
-            }
+            all_is_well(change, receipt.effect, row);
             speech::all_well(change, row)
         }
         _ => speech::thanks(change, row),
     })
+}
+
+/// All is well with everything that the message was about.
+fn all_is_well(change: &mut Change<'_>, effect: EffectId, row: &EffectRow) {
+    for (_, row) in bundle::all(change, effect, row) {
+        if change.get::<CaseRow>(&row.case).is_some_and(|c| c.is_open()) {
+            cancel::all_is_well(change, row.case, "the person called says that all is well");
+        }
+    }
 }
 
 /// The called person has picked one of the times that were read out.
@@ -128,6 +136,10 @@ fn chosen(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: ch
     if !speech::choices(change, row).iter().any(|(c, ..)| *c == digit) {
         return Reply::Refused(format!("the choice {digit} was not offered"));
     }
+    if let Some(mark) = survey::mark_of(&digit.to_string()).filter(|_| survey::asks(change, row)) {
+        survey::marked(change, receipt.effect, row, mark, "tap");
+        return Reply::Done;
+    }
     happened(change, receipt.effect, &Event::Receipt(receipt));
     if row.delivery.state != State::Confirmed {
         answered_with(change, receipt.effect, row, digit, "tap");
@@ -138,7 +150,9 @@ fn chosen(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: ch
 /// The called person wants no such calls (7), or is not who was meant (8). Neither has understood anything.
 fn not_me(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char) -> Reply {
     if digit == '8' {
-        wrong::mark(change, effect, row, "key 8");
+        for (effect, row) in bundle::all(change, effect, row) {
+            wrong::mark(change, effect, &row, "key 8");
+        }
         return Reply::Speech(speech::wrong_person(change, row));
     }
     if optout::from_effect(change, effect, row, "key 7") {
@@ -154,26 +168,40 @@ fn not_me(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: cha
     })
 }
 
-/// Why a case is undone when somebody said so.
-const ALL_IS_WELL: &str = "the person called says that all is well";
-
 /// The person tapped an answer on the page of a message or in the app (`by` tap) or wrote it (`by` reply): as good as a
 /// key in a call.
 pub(super) fn answered_with(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, by: &str) {
-    let receipt = Receipt { effect, provider_ref: None, seq: None, what: ReceiptKind::Key { digit } };
-    happened(change, effect, &Event::Receipt(&receipt));
-    confirmed(change, effect, row, digit, by);
-    change.touched.insert(row.case);
-    match (digit, speech::queue_of(change, row)) {
-        ('2', Some(queue)) => pages::page(change, row.case, &queue, "the customer asks to be called"),
-        ('2', None) => goals::page_default(change, row.case, "the customer asks to be called"),
-        ('9', _) => cancel::all_is_well(change, row.case, ALL_IS_WELL),
+    let (effect, row) = &bundle::carrier(change, effect, row);
+    let receipt = Receipt { effect: *effect, provider_ref: None, seq: None, what: ReceiptKind::Key { digit } };
+    happened(change, *effect, &Event::Receipt(&receipt));
+    confirmed(change, *effect, row, digit, by);
+    match digit {
+        '2' => wants_a_call(change, *effect, row),
+        '9' => all_is_well(change, *effect, row),
         _ => {}
     }
 }
 
-/// Somebody has answered with `digit`: by a `key` of the phone, a `tap` on a page or a `reply`.
+/// One person of ours is asked, who sees the other cases of the customer beside this one.
+fn wants_a_call(change: &mut Change<'_>, effect: EffectId, row: &EffectRow) {
+    let is_open = |row: &EffectRow| change.get::<CaseRow>(&row.case).is_some_and(|c| c.is_open());
+    let open = bundle::all(change, effect, row).into_iter().map(|(_, row)| row).find(is_open);
+    let row = open.as_ref().unwrap_or(row);
+    match speech::queue_of(change, row) {
+        Some(queue) => pages::page(change, row.case, &queue, "the customer asks to be called"),
+        None => goals::page_default(change, row.case, "the customer asks to be called"),
+    }
+}
+
+/// Somebody has answered with `digit`: by a `key` of the phone, a `tap` on a page or a `reply`. It counts for every case
+/// that the message was about.
 fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, by: &str) {
+    for (effect, row) in bundle::all(change, effect, row) {
+        confirmed_in(change, effect, &row, digit, by);
+    }
+}
+
+fn confirmed_in(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: char, by: &str) {
     let text = format!("the {} was answered with {by} {digit}", row.delivery.kind.as_str());
     change.say(row.case, TimelineKind::Answered, text, Some(effect));
     let whom = notes::whom(change, row);
@@ -192,6 +220,7 @@ fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, digit: 
         c.result = format!("human_confirmed({digit})");
         c.confirmed_by = Some(by.to_owned());
     });
+    change.touched.insert(row.case);
 }
 
 /// Brings the contact row of an effect up to date, if it is a contact with a customer.
@@ -213,26 +242,36 @@ pub(super) fn contact(change: &mut Change<'_>, effect: EffectId, row: &EffectRow
 
 /// Steps the machine of an effect and draws the consequences.
 pub(super) fn happened(change: &mut Change<'_>, id: EffectId, event: &Event<'_>) -> Option<News> {
-    let mut row = change.get::<EffectRow>(&id)?;
+    // What another message carries has no news of its own.
+    let mut row = change.get::<EffectRow>(&id).filter(|_| !bundle::is_carried(change, id))?;
     let before = row.delivery.state;
     let news = row.delivery.on(&id, change.now, event)?;
     change.put(id, row.clone());
+    if news == News::Go(Ask::Reconcile) {
+        claim::ask(change, id, &row);
+    }
+    let carried = bundle::follow(change, id, &row);
+    for (id, row) in std::iter::once((id, row)).chain(carried) {
+        consequences(change, id, &row, before, news, event);
+    }
+    Some(news)
+}
+
+fn consequences(change: &mut Change<'_>, id: EffectId, row: &EffectRow, before: State, news: News, event: &Event<'_>) {
     if !before.is_taken() && row.delivery.state.is_taken() {
-        note_sent(change, &row);
+        note_sent(change, row);
     }
     change.touched.insert(row.case);
     match news {
-        News::Go(Ask::Reconcile) => claim::ask(change, id, &row),
         // A restart makes attempts unknown; nothing is sent from here.
-        News::Go(Ask::Send) | News::Noted => {}
-        News::Taken => taken(change, id, &row),
-        News::Lost => lost(change, id, &row, event),
-        News::InDoubt => trouble(change, row.case, id, &doubt_line(&row)),
-        News::StillInDoubt => still_in_doubt(change, id, &row),
-        News::Delivered | News::Confirmed | News::Ended => answered(change, id, &row, event),
+        News::Go(_) | News::Noted => {}
+        News::Taken => taken(change, id, row),
+        News::Lost => lost(change, id, row, event),
+        News::InDoubt => trouble(change, row.case, id, &doubt_line(row)),
+        News::StillInDoubt => still_in_doubt(change, id, row),
+        News::Delivered | News::Confirmed | News::Ended => answered(change, id, row, event),
     }
-    result(change, id, &row, event);
-    Some(news)
+    result(change, id, row, event);
 }
 
 fn doubt_line(row: &EffectRow) -> String {
@@ -299,7 +338,7 @@ fn lost(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<'_
         let text = format!("{} refuses to cancel: {reason}", row.adapter);
         change.say(row.case, TimelineKind::Trouble, text.clone(), Some(id));
         job_ended(change, row, JobState::CancelRefused);
-        return goals::page_default(change, row.case, &text);
+        return goals::page_default_about(change, row.case, &text, Some(About::Effect(id)));
     }
     let page = matches!(row.target, Target::Person { .. });
     let text = format!("{} of step {}: {reason}", d.kind.as_str(), row.step);
@@ -315,7 +354,9 @@ fn lost(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<'_
     // A dead letter is a person's business, not a table nobody reads. (Pages are repeated by their queue.)
     let article = matches!(d.kind, Kind::TicketNote | Kind::TicketClose | Kind::TicketCreate);
     let next = matches!(d.kind, Kind::DispatchRequest | Kind::BookSearch | Kind::BookHold | Kind::BookCreate);
-    if !page && (d.state == State::Dead || article) && !next {
+    // What is only good to know is not worth a person's time.
+    let idle = d.purpose == Purpose::Info;
+    if !page && !idle && (d.state == State::Dead || article) && !next {
         goals::page_default(change, row.case, &text);
     }
 }
@@ -326,7 +367,7 @@ fn still_in_doubt(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
     // Contacts go on by their ladder; an order is never repeated blindly: a person has to look.
     // A hold ends by itself.
     if !row.delivery.kind.is_contact() && row.delivery.kind != Kind::BookHold {
-        goals::page_default(change, row.case, &text);
+        goals::page_default_about(change, row.case, &text, Some(About::Effect(id)));
     }
 }
 

@@ -7,10 +7,10 @@ use serde_json::{Value as Json, json};
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow, JobRow, PageRow, Target};
-use super::{Person, book, speech, talk};
+use super::{Person, book, bundle, course, speech, survey, talk};
 use crate::domain::{
-    AppWork, CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind,
-    Purpose, SmsWork, Span, TicketWork, WebhookWork, Work,
+    AppWork, CallWork, Chart, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind,
+    PageKind, Purpose, SmsWork, Span, TicketWork, WebhookWork, Work,
 };
 use crate::outbox::{Ask, Kind};
 use crate::playbook::{Part, Verb};
@@ -21,7 +21,8 @@ use crate::playbook::{Part, Verb};
 /// For people: why it cannot be made (a text needs a fact that the case does not have, an address is gone).
 pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask) -> Result<Order, String> {
     let case = change.get::<CaseRow>(&row.case).ok_or("its case is gone")?;
-    let maker = Maker { change, id, row, case: &case };
+    let carried = bundle::carried(change, id).into_iter().map(|(_, row)| row).collect();
+    let maker = Maker { change, id, row, case: &case, carried };
     let work = match row.delivery.kind {
         Kind::Call => Work::Call(CallWork { to: maker.address()?, ring: row.delivery.ring }),
         Kind::Sms => maker.sms()?,
@@ -70,13 +71,14 @@ pub(super) fn person<'a>(change: &Change<'a>, row: &EffectRow) -> Option<&'a Per
     }
 }
 
+/// Who reads what is sent to the target of `row`.
+fn reader<'a>(change: &Change<'a>, row: &EffectRow) -> Reader<'a> {
+    customer(change, row).map_or(Reader::Staff { zone: "UTC" }, Reader::Customer)
+}
+
 /// What a text to the target of `row` may say.
 pub(super) fn facts_for(change: &Change<'_>, row: &EffectRow, case: &CaseRow, written: bool) -> Json {
-    let reader = match customer(change, row) {
-        Some(customer) => Reader::Customer(customer),
-        None => Reader::Staff { zone: "UTC" },
-    };
-    let mut facts = context(change, row.case, case, &reader, written);
+    let mut facts = context(change, row.case, case, &reader(change, row), written);
     if let Target::Person { queue, .. } = &row.target {
         let page = change.get::<PageRow>(&(row.case, queue.clone()));
         facts["page"] = json!({ "queue": queue.as_str(), "reason": page.map(|p| p.reason).unwrap_or_default() });
@@ -95,6 +97,8 @@ struct Maker<'a, 'b> {
     id: EffectId,
     row: &'a EffectRow,
     case: &'a CaseRow,
+    /// What the same message tells of other cases.
+    carried: Vec<EffectRow>,
 }
 
 /// Names and texts of what a mail has attached, and how important it is.
@@ -113,6 +117,9 @@ impl Maker<'_, '_> {
     }
 
     fn script(&self) -> Result<&str, String> {
+        if !self.carried.is_empty() {
+            return Ok(bundle::SCRIPT);
+        }
         self.row.script.as_ref().map(|s| s.as_str()).ok_or_else(|| "it has no text".to_owned())
     }
 
@@ -127,6 +134,9 @@ impl Maker<'_, '_> {
         let mut facts = facts_for(self.change, self.row, self.case, written);
         if let (Some(_), Some(links)) = (customer(self.change, self.row), super::link::links(self.change, self.id)) {
             facts["link"] = links;
+        }
+        if !self.carried.is_empty() {
+            facts["items"] = bundle::items(self.change, std::iter::once(self.row).chain(&self.carried));
         }
         facts
     }
@@ -145,6 +155,8 @@ impl Maker<'_, '_> {
         if let Some((url, words)) = &unsubscribe {
             facts["opt_out"] = json!({ "url": url, "text": words });
         }
+        let drawn = self.chart();
+        facts["chart"] = drawn.as_ref().map_or(Json::Null, |(_, said)| said.clone());
         let (_, subject) = self.render(Part::Subject, &facts)?;
         let (locale, mut text) = self.render(Part::Text, &facts)?;
         if let Some((url, words)) = &unsubscribe {
@@ -160,6 +172,8 @@ impl Maker<'_, '_> {
             to_name,
             to: self.address()?,
             subject,
+            // A picture that the text does not show would be an attachment without a word.
+            chart: drawn.map(|(chart, _)| chart).filter(|chart| html.contains(&format!("cid:{}", chart.id))),
             text,
             html,
             locale,
@@ -171,13 +185,31 @@ impl Maker<'_, '_> {
         }))
     }
 
-    /// What the step's mails have attached, in the language of the reader, and how important they are.
+    /// How the fault came.
+    fn chart(&self) -> Option<(Chart, Json)> {
+        let (reader, locale) = (reader(self.change, self.row), locale(self.change, self.row));
+        course::chart(self.change, self.id, self.row.case, self.case, &reader, &locale)
+    }
+
+    /// What the mails of its steps have attached, in the language of the reader, and how important they are.
     fn extras(&self, facts: &Json) -> Result<Extras, String> {
-        let plan = self.change.plan(self.case);
-        let Some(Verb::Reach(reach)) = plan.as_ref().and_then(|p| p.step(&self.row.step)).map(|s| &s.verb) else {
+        let (mut attachments, mut importance) = self.extras_of(self.row, self.case, facts)?;
+        for row in &self.carried {
+            let case = self.change.get::<CaseRow>(&row.case).ok_or("its case is gone")?;
+            let more = self.extras_of(row, &case, &facts_for(self.change, row, &case, true))?;
+            let new: Vec<_> = more.0.into_iter().filter(|a| !attachments.contains(a)).collect();
+            attachments.extend(new);
+            importance = importance.or(more.1);
+        }
+        Ok((attachments, importance))
+    }
+
+    fn extras_of(&self, row: &EffectRow, case: &CaseRow, facts: &Json) -> Result<Extras, String> {
+        let plan = self.change.plan(case);
+        let Some(Verb::Reach(reach)) = plan.as_ref().and_then(|p| p.step(&row.step)).map(|s| &s.verb) else {
             return Ok((Vec::new(), None));
         };
-        let wanted = locale(self.change, self.row);
+        let wanted = locale(self.change, row);
         let mut attachments = Vec::new();
         for template in &reach.attach {
             let name = |locale: &str| {
@@ -204,7 +236,7 @@ impl Maker<'_, '_> {
     fn unsubscribe(&self) -> Option<(String, String)> {
         customer(self.change, self.row).filter(|_| self.row.delivery.purpose != Purpose::Safety)?;
         let links = super::link::links(self.change, self.id)?;
-        let url = links[crate::domain::PageKind::Unsubscribe.name()].as_str()?.to_owned();
+        let url = links[PageKind::Unsubscribe.name()].as_str()?.to_owned();
         let words = speech::short(self.change, "opt-out-hint", Part::Text, &locale(self.change, self.row)).1;
         Some((url, words.trim().to_owned()))
     }
@@ -217,7 +249,8 @@ impl Maker<'_, '_> {
             let rendered = self.change.config.messages.render(script, Part::App, &locale, &json!({}));
             (key, rendered.map_or_else(|_| label.to_owned(), |(_, text)| text))
         };
-        let page = facts["link"]["answer"].as_str().or(facts["case"]["url"].as_str());
+        let page = if survey::asks(self.change, self.row) { PageKind::Survey } else { PageKind::Answer };
+        let page = facts["link"][page.name()].as_str().or(facts["case"]["url"].as_str());
         let choices = speech::choices(self.change, self.row).iter().map(label).collect();
         Ok(Work::App(AppWork {
             user: self.address()?,

@@ -6,6 +6,8 @@
 //! attributes that the settings name are taken over, and never plate or chassis number.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,12 +16,14 @@ use super::facts::family;
 use super::rows::{CaseRow, EffectRow, FactsRow, Target};
 use super::talk::{From, MessageRow};
 use super::{Desk, Reply, TimelineKind, position, quality, recurring};
-use crate::domain::{At, CaseId, Detection, FaultName, FirstContact, RuleId, Severity, Span, Truth, Verdict};
+use crate::domain::{At, Author, CaseId, Detection, FaultName, FirstContact, RuleId, Severity, Span, Truth, Verdict};
 
 /// Rows kept at most, whatever the settings say; the oldest make room.
 const MOST: usize = 200_000;
 /// Rows over their time that one opening removes.
 const SWEEP: usize = 4;
+/// The attribute that the last position stands for where the registry does not say it.
+const CLIMATE: &str = "climate";
 /// Attributes that say who somebody is.
 pub const PERSONAL: [&str; 4] = ["plate", "vin", "serial", "name"];
 
@@ -39,6 +43,8 @@ pub struct Settings {
     pub min_precision: f64,
     /// MQTT topic on which every outcome and every correction is published as JSON; none unless set.
     pub topic: Option<String>,
+    /// A directory, relative to the settings file, in which all outcomes are every day; none unless set.
+    pub dir: Option<PathBuf>,
     /// Another floor for single rules.
     pub rule: BTreeMap<RuleId, Floor>,
 }
@@ -54,12 +60,13 @@ pub struct Floor {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            attributes: ["firmware", "lot", "year", "region"].map(str::to_owned).to_vec(),
+            attributes: ["firmware", "lot", "year", "region", CLIMATE].map(str::to_owned).to_vec(),
             usage: ["odometer", "hours"].map(str::to_owned).to_vec(),
             keep: Span::from_hours(24 * 365 * 3),
             min_outcomes: 20,
             min_precision: 0.2,
             topic: None,
+            dir: None,
             rule: BTreeMap::new(),
         }
     }
@@ -90,6 +97,8 @@ pub(super) struct OutcomeRow {
     judged_by: Option<String>,
     /// How often it was said again, and differently.
     corrections: u32,
+    /// What the fields of the ticket said last.
+    in_ticket: Verdict,
 }
 
 /// An outcome for reading: pseudonymous.
@@ -188,11 +197,14 @@ pub(super) fn opened(change: &mut Change<'_>, id: CaseId, d: &Detection) {
     let Some(device) = change.config.registry.devices.get(&d.device) else { return };
     sweep(change);
     let settings = &change.config.outcomes;
-    let attribute = |name: &String| {
-        let value = device.attrs.get(name.as_str()).filter(|_| !PERSONAL.contains(&name.as_str()))?;
-        Some((name.clone(), value.to_string()))
-    };
     let facts = change.get::<FactsRow>(&d.device).unwrap_or_default();
+    let attribute = |name: &String| {
+        let stated = device.attrs.get(name.as_str()).map(ToString::to_string).filter(|v| !v.is_empty());
+        let value = stated.filter(|_| !PERSONAL.contains(&name.as_str()));
+        let lat = || position::of(change, &facts).map(|(lat, _)| lat);
+        let value = value.or_else(|| (name == CLIMATE).then(lat).flatten().map(|lat| climate(lat).to_owned()))?;
+        Some((name.clone(), value))
+    };
     let usage = |name: &String| Some((name.clone(), facts.values.get(name)?.as_num()?));
     let owner = position::owner(change, &d.device);
     let keys = &change.config.keys;
@@ -218,9 +230,20 @@ pub(super) fn opened(change: &mut Change<'_>, id: CaseId, d: &Detection) {
         judged_at: None,
         judged_by: None,
         corrections: 0,
+        in_ticket: Verdict::default(),
     };
     quality::opened(change, &row);
     change.put(id, row);
+}
+
+/// The climate at a latitude, as coarsely as schoolbooks have it: where somebody is must not be told from it.
+fn climate(lat: f64) -> &'static str {
+    match lat.abs() {
+        l if l < 23.5 => "tropical",
+        l if l < 40.0 => "subtropical",
+        l if l < 60.0 => "temperate",
+        _ => "cold",
+    }
 }
 
 /// What is too old, or too much, makes room.
@@ -252,7 +275,8 @@ fn first_contact(change: &Change<'_>, id: CaseId) -> Option<FirstContact> {
     });
     let ours = ours.filter_map(|(_, e)| e.delivery.first_sent_at).min();
     let messages = change.of_case::<MessageRow, _>(id, 0);
-    let theirs = messages.iter().filter(|(_, m)| matches!(m.from, From::Customer { .. })).map(|(_, m)| m.at).min();
+    let by_them = |m: &MessageRow| matches!(m.from, From::Customer { .. } | From::Desk(Author::Customer));
+    let theirs = messages.iter().filter(|(_, m)| by_them(m)).map(|(_, m)| m.at).min();
     match (ours, theirs) {
         (Some(ours), Some(theirs)) if theirs < ours => Some(FirstContact::Customer),
         (None, Some(_)) => Some(FirstContact::Customer),
@@ -268,16 +292,29 @@ pub(super) fn denied(change: &mut Change<'_>, id: CaseId) {
     }
 }
 
-/// Somebody says what became of a case.
-pub(super) fn judged(change: &mut Change<'_>, id: CaseId, verdict: Verdict, by: &str) -> Reply {
+/// The customer says how content they are.
+pub(super) fn marked(change: &mut Change<'_>, id: CaseId, mark: u8) {
+    if change.get::<OutcomeRow>(&id).is_some() {
+        take(change, id, Verdict { csat: Some(mark), ..Verdict::default() }, "customer");
+    }
+}
+
+/// Somebody says what became of a case; `standing`: the fields of its ticket, whatever it was that changed in it.
+pub(super) fn judged(change: &mut Change<'_>, id: CaseId, verdict: Verdict, by: &str, standing: bool) -> Reply {
     if let Some(complaint) = verdict.complaint() {
         return Reply::Refused(complaint.to_owned());
     }
-    if change.get::<OutcomeRow>(&id).is_none() {
-        return Reply::NotFound;
+    let Some(row) = change.get::<OutcomeRow>(&id) else { return Reply::NotFound };
+    // What an agent filled in weeks ago must not undo what the workshop has said since.
+    let news = if standing { verdict.clone().since(&row.in_ticket) } else { verdict.clone() };
+    if news == Verdict::default() {
+        return Reply::Done;
     }
     change.because(by, format!("outcome of case {}", id.short()));
-    take(change, id, verdict, by);
+    if standing {
+        change.put(id, OutcomeRow { in_ticket: verdict, ..row });
+    }
+    take(change, id, news, by);
     Reply::Done
 }
 
@@ -294,11 +331,17 @@ fn take(change: &mut Change<'_>, id: CaseId, verdict: Verdict, by: &str) {
     row.judged_at = Some(change.now);
     row.judged_by = Some(by.to_owned());
     change.put(id, row.clone());
-    let truth = row.verdict.truth.map_or("not yet known", Truth::as_str);
-    change.say(id, TimelineKind::Answered, format!("outcome by {by}: {truth}"), None);
+    change.say(id, TimelineKind::Answered, format!("outcome by {by}: {}", told(&row.verdict)), None);
     recurring::judged(change, id, &before, &row);
     quality::judged(change, id, &before, &row);
     change.outcomes.push(row.view(id));
+}
+
+/// What is known, in a few words.
+fn told(verdict: &Verdict) -> String {
+    let truth = verdict.truth.map_or_else(|| "truth not yet known".to_owned(), |t| t.to_string());
+    let mark = verdict.csat.map(|mark| format!("mark {mark} of 5"));
+    [Some(truth), mark].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 impl Desk {
@@ -306,8 +349,13 @@ impl Desk {
     #[must_use]
     pub fn outcomes(&self, since: At, after: Option<CaseId>, limit: usize) -> Vec<OutcomeView> {
         let rows = &self.state.rows.outcomes;
-        let from = after.and_then(|id| rows.get(&id).map(|row| (row.opened_at, id)));
-        let all = self.state.outcomes_by_time.iter().filter(|at| from.is_none_or(|from| **at > from));
+        let from = match after.map(|id| rows.get(&id).map(|row| (row.opened_at, id))) {
+            None => Bound::Unbounded,
+            Some(Some(last)) => Bound::Excluded(last),
+            // It has made room meanwhile: beginning anew would tell everything twice.
+            Some(None) => return Vec::new(),
+        };
+        let all = self.state.outcomes_by_time.range((from, Bound::Unbounded));
         let all = all.filter_map(|(_, id)| rows.get(id).map(|row| (*id, row)));
         let new = all.filter(|(_, row)| row.judged_at.unwrap_or(row.opened_at) >= since || row.opened_at >= since);
         new.take(limit).map(|(id, row)| row.view(id)).collect()

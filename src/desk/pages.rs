@@ -1,32 +1,78 @@
 //! Paging people of a queue, one after the other, until somebody takes the case.
 
+use serde::{Deserialize, Serialize};
+
 use super::change::Change;
-use super::goals::Wake;
+use super::goals::{self, Wake};
 use super::plan::Effect;
-use super::rows::{EffectRow, PageRow, Target};
-use super::{PAGE_SCRIPT, Person, TimelineKind, route};
-use crate::domain::{AdapterName, CaseId, QueueName, ScriptId, Span, StepId};
+use super::rows::{EffectRow, JobRow, PageRow, StepRow, StepState, Target};
+use super::{PAGE_SCRIPT, Person, TimelineKind, dispatch, route, talk};
+use crate::domain::{AdapterName, CaseId, EffectId, QueueName, ScriptId, Span, StepId};
 use crate::outbox::{Event, Kind};
 use crate::playbook::{Mirror, ProviderKind};
 
 /// Reasons for one page, in bytes; more would not be heard out.
 const MAX_REASON: usize = 400;
+/// Troubles of one page that are watched; further ones are for a person to end.
+const MAX_ABOUT: usize = 8;
+
+/// A trouble that may resolve itself while people are being asked about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum About {
+    /// Nobody knows what became of this, or it was refused.
+    Effect(EffectId),
+    /// Nobody has confirmed this step.
+    Step(StepId),
+    /// The customer waits for an answer.
+    Answer,
+    /// Nobody has heard of the case.
+    Silence,
+}
+
+impl About {
+    /// Whether nobody need be asked about it any more.
+    fn is_resolved(&self, change: &Change<'_>, id: CaseId) -> bool {
+        match self {
+            Self::Effect(effect) => change.get::<EffectRow>(effect).is_none_or(|e| {
+                let job = e.parent.and_then(|request| change.get::<JobRow>(&request));
+                e.delivery.state.is_taken() || job.is_some_and(|job| dispatch::has_ended(&job))
+            }),
+            Self::Step(step) => change.get::<StepRow>(&(id, step.clone())).is_none_or(|s| s.state == StepState::Done),
+            Self::Answer => !talk::waits(change, id),
+            Self::Silence => goals::is_heard_of(change, id),
+        }
+    }
+}
 
 /// Pages `queue`, unless that is being done already or somebody has the case.
 pub(super) fn page(change: &mut Change<'_>, id: CaseId, queue: &QueueName, reason: &str) {
+    page_about(change, id, queue, reason, None);
+}
+
+/// Pages `queue` about something that may resolve itself.
+pub(super) fn page_about(change: &mut Change<'_>, id: CaseId, queue: &QueueName, reason: &str, about: Option<About>) {
     let key = (id, queue.clone());
     if let Some(mut row) = change.get::<PageRow>(&key) {
+        let before = row.clone();
+        row.note(about);
         // Whoever is asked already hears of this, too.
-        if !row.reason.contains(reason) && row.reason.len() < MAX_REASON {
+        let new = !row.reason.contains(reason) && row.reason.len() < MAX_REASON;
+        if new {
             row.reason = format!("{}; {reason}", row.reason);
+        }
+        if row != before {
             change.put(key, row);
+        }
+        if new {
             change.say(id, TimelineKind::Decided, format!("{queue} is told, too: {reason}"), None);
             change.note(id, Mirror::Note, &format!("The {queue} is told, too: {reason}."));
         }
         return;
     }
-    let row = PageRow {
+    let mut row = PageRow {
         reason: reason.to_owned(),
+        about: Vec::new(),
+        firm: false,
         started_at: change.now,
         person: 0,
         round: 0,
@@ -35,9 +81,40 @@ pub(super) fn page(change: &mut Change<'_>, id: CaseId, queue: &QueueName, reaso
         next_at: Some(change.now),
         acked_by: None,
     };
+    row.note(about);
     change.put((id, queue.clone()), row);
     change.say(id, TimelineKind::Decided, format!("{queue} is paged: {reason}"), None);
     change.note(id, Mirror::Note, &format!("The {queue} is being asked to help: {reason}."));
+}
+
+impl PageRow {
+    fn note(&mut self, about: Option<About>) {
+        match about {
+            None => self.firm = true,
+            Some(about) if self.about.contains(&about) => {}
+            Some(about) if self.about.len() < MAX_ABOUT => self.about.push(about),
+            Some(_) => self.firm = true,
+        }
+    }
+
+    /// Whether all that people are asked about has resolved itself.
+    fn is_idle(&self, change: &Change<'_>, id: CaseId) -> bool {
+        !self.firm && self.about.iter().all(|about| about.is_resolved(change, id))
+    }
+}
+
+/// What people were asked about has resolved itself: nobody else is asked, and they are told so who were.
+fn stop(change: &mut Change<'_>, id: CaseId, queue: &QueueName) {
+    change.delete::<PageRow>((id, queue.clone()));
+    for (effect, mut e) in change.effects(id) {
+        let theirs = matches!(&e.target, Target::Person { queue: own, .. } if own == queue);
+        if theirs && e.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
+            change.put(effect, e);
+        }
+    }
+    let text = format!("{queue} is not asked any more: what it was paged for has resolved itself");
+    change.say(id, TimelineKind::Decided, text, None);
+    change.note(id, Mirror::Note, &format!("The {queue} need not help any more: it has resolved itself."));
 }
 
 /// Somebody has the case, or it is over: nobody else is paged.
@@ -80,6 +157,10 @@ pub(super) fn waits(change: &Change<'_>, id: CaseId) -> bool {
 pub(super) fn drive(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) {
     for (queue, mut row) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
         if row.acked_by.is_some() {
+            continue;
+        }
+        if row.is_idle(change, id) {
+            stop(change, id, &queue);
             continue;
         }
         let before = row.clone();

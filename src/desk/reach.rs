@@ -5,6 +5,7 @@
 
 use super::change::Change;
 use super::goals::{self, Wake};
+use super::pages::About;
 use super::plan::Effect;
 use super::rows::{AdhocReach, EffectRow, RungRow, RungState, StepRow, StepState, Target};
 use super::storm::{self, Ways};
@@ -124,6 +125,12 @@ fn proof(change: &Change<'_>, id: CaseId, step: &StepId, reach: &Reach, row: &St
     if let Some(key) = row.confirmed {
         return Some(format!("key {key}"));
     }
+    // Who is to be reached is one of ours, and one of ours has taken the case.
+    if reach.who.iter().any(|role| role.starts_with("oncall:"))
+        && let Some(owner) = change.get::<super::rows::CaseRow>(&id).and_then(|c| c.human_owner)
+    {
+        return Some(format!("person: {owner}"));
+    }
     let shows = |e: &EffectRow| match (reach.until, e.delivery.kind) {
         (Until::HumanConfirmed | Until::AnsweredChoice, _) => e.delivery.state == State::Confirmed,
         // Nothing better than "taken" is known of a mail.
@@ -167,7 +174,8 @@ fn late(change: &mut Change<'_>, id: CaseId, step: &StepId, row: &mut StepRow, w
         return wake.at(at);
     }
     row.late = true;
-    goals::page_default(change, id, &format!("nobody has confirmed (step {step})"));
+    let reason = format!("nobody has confirmed (step {step})");
+    goals::page_default_about(change, id, &reason, Some(About::Step(step.clone())));
 }
 
 fn give_up(change: &mut Change<'_>, id: CaseId, step: &StepId, goal: Option<&GoalName>, mut row: StepRow) {
@@ -228,7 +236,8 @@ impl Run<'_> {
             }
             RungState::Working => match &rung.via {
                 Via::Human(queue) => {
-                    pages::page(change, self.id, queue, &format!("nobody has confirmed yet (step {})", self.step));
+                    let reason = format!("nobody has confirmed yet (step {})", self.step);
+                    pages::page_about(change, self.id, queue, &reason, Some(About::Step(self.step.clone())));
                     row.state = RungState::Holding;
                     true
                 }

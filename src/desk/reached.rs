@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::rows::{EffectRow, Target};
+use super::survey;
 use crate::domain::{At, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Span};
 use crate::outbox::{Limit, Window};
 
@@ -21,6 +22,8 @@ pub(super) struct ReachedRow {
     /// Oldest first.
     pub(super) recent: Vec<Reached>,
     replies: Window,
+    /// When they were last asked for a mark, and by which message.
+    pub(super) survey: Option<(At, EffectId)>,
 }
 
 /// A contact that was sent.
@@ -34,7 +37,7 @@ pub(super) struct Reached {
     pub(super) purpose: Purpose,
 }
 
-/// A contact is being sent.
+/// A contact is being sent. One about several cases is one.
 pub(super) fn note(change: &mut Change<'_>, effect: EffectId, row: &EffectRow) {
     let (Target::Customer { customer, endpoint }, Some(channel)) = (&row.target, row.delivery.kind.channel()) else {
         return;
@@ -47,6 +50,9 @@ pub(super) fn note(change: &mut Change<'_>, effect: EffectId, row: &EffectRow) {
     }
     let purpose = row.delivery.purpose;
     reached.recent.push(Reached { at: now, case: row.case, effect, channel, endpoint: endpoint.clone(), purpose });
+    if survey::asks(change, row) {
+        reached.survey = Some((now, effect));
+    }
     change.put(customer.clone(), reached);
 }
 

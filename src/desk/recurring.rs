@@ -47,9 +47,7 @@ pub(super) fn judged(change: &mut Change<'_>, id: CaseId, before: &OutcomeRow, a
         count(change, id, signature, by);
     }
     if by > 0 {
-        for (fault, name, value) in signatures(after).into_iter().filter(|s| !s.1.is_empty()) {
-            judge(change, id, after, &fault, &name, &value);
-        }
+        judge(change, id, after);
     }
 }
 
@@ -76,40 +74,91 @@ fn count(change: &mut Change<'_>, id: CaseId, signature: Signature, by: i32) {
     change.put(signature, row);
 }
 
-fn judge(change: &mut Change<'_>, id: CaseId, row: &OutcomeRow, fault: &FaultName, name: &str, value: &str) {
-    let key = (fault.clone(), name.to_owned(), value.to_owned());
-    let Some(mut mark) = change.get::<MarkRow>(&key).filter(|m| m.confirmed >= ENOUGH && m.told_at.is_none()) else {
-        return;
-    };
+/// A pattern that is not told yet.
+struct Pattern {
+    signature: Signature,
+    mark: MarkRow,
+    /// So many times as often as elsewhere.
+    times: f64,
+    /// With and without the value: confirmed, and devices.
+    counts: [u32; 4],
+}
+
+impl Pattern {
+    fn what(&self) -> String {
+        format!("{} {}", self.signature.1, self.signature.2)
+    }
+}
+
+/// A batch is of one lot, one year and one firmware: whatever has the same cases is the same problem, told once, by what
+/// sets it off most.
+fn judge(change: &mut Change<'_>, id: CaseId, row: &OutcomeRow) {
+    let of_attributes = signatures(row).into_iter().filter(|s| !s.1.is_empty());
+    let mut found: Vec<Pattern> = of_attributes.filter_map(|s| pattern(change, row, s)).collect();
+    found.sort_by(|a, b| b.times.total_cmp(&a.times).then_with(|| a.signature.cmp(&b.signature)));
+    let new: Vec<bool> = found.iter().map(|p| !is_told(change, p)).collect();
+    for p in &found {
+        change.put(p.signature.clone(), MarkRow { told_at: Some(change.now), ..p.mark.clone() });
+    }
+    let mut told: Vec<&Pattern> = Vec::new();
+    for (p, _) in found.iter().zip(new).filter(|(_, new)| *new) {
+        if !told.iter().any(|other| same_cases(&p.mark, &other.mark)) {
+            tell(change, id, p, &found);
+            told.push(p);
+        }
+    }
+}
+
+fn pattern(change: &Change<'_>, row: &OutcomeRow, signature: Signature) -> Option<Pattern> {
+    let mark = change.get::<MarkRow>(&signature).filter(|m| m.confirmed >= ENOUGH && m.told_at.is_none())?;
+    let (fault, name, value) = &signature;
     let all = change.get::<MarkRow>(&(fault.clone(), String::new(), row.kind.clone())).map_or(0, |m| m.confirmed);
     let kin = change.config.registry.devices.values().filter(|d| *d.kind == *row.kind);
     let (with, without) = kin.fold((0_u32, 0_u32), |(with, without), device| {
-        if device.attrs.get(name).is_some_and(|v| **v == *value) { (with + 1, without) } else { (with, without + 1) }
+        let has = device.attrs.get(name.as_str()).is_some_and(|v| **v == *value.as_str());
+        if has { (with + 1, without) } else { (with, without + 1) }
     });
     if with == 0 || without == 0 {
-        return;
+        return None;
     }
-    let rate = f64::from(mark.confirmed) / f64::from(with);
     let elsewhere = all.saturating_sub(mark.confirmed);
     let baseline = f64::from(elsewhere.max(1)) / f64::from(without);
-    if rate <= TIMES * baseline {
-        return;
-    }
-    mark.told_at = Some(change.now);
-    let cases: Vec<String> = mark.cases.iter().map(|case| case.short()).collect();
+    let times = f64::from(mark.confirmed) / f64::from(with) / baseline;
+    let counts = [mark.confirmed, with, elsewhere, without];
+    (times > TIMES).then_some(Pattern { signature, mark, times, counts })
+}
+
+fn same_cases(a: &MarkRow, b: &MarkRow) -> bool {
+    2 * a.cases.iter().filter(|case| b.cases.contains(case)).count() >= a.cases.len()
+}
+
+/// Whether people were told of these cases before, under another attribute.
+fn is_told(change: &Change<'_>, p: &Pattern) -> bool {
+    let lowest = (p.signature.0.clone(), String::new(), String::new());
+    let of_fault = change.base.rows.marks.range(lowest..).take_while(|(key, _)| key.0 == p.signature.0);
+    let told = of_fault.filter(|(key, mark)| **key != p.signature && mark.told_at.is_some());
+    told.into_iter().any(|(_, mark)| same_cases(&p.mark, mark))
+}
+
+fn tell(change: &mut Change<'_>, id: CaseId, p: &Pattern, found: &[Pattern]) {
+    let cases: Vec<String> = p.mark.cases.iter().map(|case| case.short()).collect();
+    let [confirmed, with, elsewhere, without] = p.counts;
+    let (fault, what) = (&p.signature.0, p.what());
     let why = format!(
-        "recurring fault: {fault} was confirmed in {} of {with} devices with {name} {value}, {:.1} times as often as elsewhere \
+        "recurring fault: {fault} was confirmed in {confirmed} of {with} devices with {what}, {:.1} times as often as elsewhere \
          ({elsewhere} of {without})",
-        mark.confirmed,
-        rate / baseline
+        p.times
     );
-    change.put(key, mark);
     change.say(id, TimelineKind::Decided, why.clone(), None);
-    let finding = Finding {
-        fault: "desk.recurring_fault",
-        about: format!("{fault} with {name} {value}"),
-        title: why,
-        evidence: vec![("cases", cases.join(" "))],
-    };
-    report::tell(change, id, finding);
+    let others = found.iter().filter(|o| o.signature != p.signature && same_cases(&p.mark, &o.mark)).map(Pattern::what);
+    let others: Vec<String> = others.collect();
+    let mut evidence = vec![("cases", cases.join(" "))];
+    if !others.is_empty() {
+        evidence.push(("as well", others.join(", ")));
+    }
+    report::tell(
+        change,
+        id,
+        Finding { fault: "desk.recurring_fault", about: format!("{fault} with {what}"), title: why, evidence },
+    );
 }

@@ -78,6 +78,7 @@ fn detection(change: &Change<'_>, finding: &Finding<'_>) -> Detection {
         received_at: now,
         historical: false,
         late_by: None,
+        series: None,
         latched: false,
     }
 }

@@ -1,21 +1,28 @@
 //! The rows of the desk's state, as they are stored: a byte with the version, then postcard.
 //!
 //! Rows name roles, customers and endpoints by id, never people and addresses. What has to be kept of a person all the
-//! same is [`Sealed`] with that person's key.
+//! same is [`Sealed`] with that person's key: where they are, the request for a truck and which one comes, what they write
+//! and what our people type. In the clear stand ids, words of ours, times, marks, what was measured (without plates and
+//! places, see [`super::nameless`]), what providers answer (without names and addresses, which the dispatcher takes out),
+//! and who of our own people did what: that is what an audit is for.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::TimelineEntry;
+use super::TimelineKind;
 use super::book::BookingRow;
+use super::bundle::RideRow;
 use super::command::CommandsRow;
+use super::consent::RefusedRow;
+use super::course::CourseRow;
 use super::erase::ErasedRow;
 use super::line::PlaceRow;
 use super::merge::GroupRow;
 use super::optout::OptOutRow;
 use super::outcome::OutcomeRow;
+use super::pages::About;
 use super::quality::TallyRow;
 use super::reached::ReachedRow;
 use super::recurring::{MarkRow, Signature};
@@ -23,6 +30,7 @@ use super::rules::RuleRow;
 use super::seal::Sealed;
 use super::stop::SwitchRow;
 use super::storm::{ChildRow, PaceRow, RateRow, StormRow};
+use super::survey::SurveyRow;
 use super::talk::{MessageRow, TalkRow};
 use super::whereabouts::WhereRow;
 use super::wrong::WrongRow;
@@ -226,6 +234,16 @@ pub(super) struct EffectRow {
     pub(super) parent: Option<EffectId>,
 }
 
+impl EffectRow {
+    /// The address that it waits to be sent to, if it is a message to a customer.
+    pub(super) fn waits_for_person(&self) -> Option<&EndpointId> {
+        match &self.target {
+            Target::Customer { endpoint, .. } => Some(endpoint).filter(|_| self.delivery.state.is_waiting()),
+            _ => None,
+        }
+    }
+}
+
 /// Whom a message goes to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Target {
@@ -260,7 +278,8 @@ pub(super) struct JobRow {
     pub(super) eta_at: Option<At>,
     /// Every time it was promised, first to last.
     pub(super) promised: Vec<At>,
-    pub(super) truck: Option<String>,
+    /// Plate of the truck or name of its driver, as the provider says.
+    pub(super) truck: Option<Sealed>,
     pub(super) asked_at: At,
     pub(super) accepted_at: Option<At>,
     pub(super) news_at: At,
@@ -296,6 +315,10 @@ pub(super) struct TicketRow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PageRow {
     pub(super) reason: String,
+    /// The troubles among its reasons that may resolve themselves.
+    pub(super) about: Vec<About>,
+    /// Another reason is among them: only a person ends the page.
+    pub(super) firm: bool,
     pub(super) started_at: At,
     pub(super) person: u32,
     pub(super) round: u32,
@@ -412,6 +435,18 @@ pub(super) struct Settling {
     pub(super) merged: bool,
 }
 
+/// A line of the timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct LineRow {
+    pub(super) at: At,
+    pub(super) kind: TimelineKind,
+    /// Names roles and ids, not people and numbers.
+    pub(super) text: String,
+    pub(super) effect: Option<EffectId>,
+    /// What somebody typed, behind the text.
+    pub(super) words: Option<Sealed>,
+}
+
 /// When the daemon was started last; there is one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StartRow {
@@ -505,7 +540,7 @@ tables! {
     episodes: EpisodeId => EpisodeRow, b'd';
     facts: DeviceId => FactsRow, b'f';
     budgets: BudgetKey => BudgetRow, b'b';
-    timeline: (CaseId, u32) => TimelineEntry, b'l';
+    timeline: (CaseId, u32) => LineRow, b'l';
     plans: SourceHash => PlanRow, b'p';
     latches: EpisodeId => LatchRow, b'x';
     holds: CaseId => HoldRow, b'o';
@@ -523,21 +558,28 @@ tables! {
     commands: Option<DeviceId> => CommandsRow, b'y';
     whereabouts: DeviceId => WhereRow, b'P';
     places: EffectId => PlaceRow, b'L';
+    rides: EffectId => RideRow, b'G';
+    refusals: CaseId => RefusedRow, b'A';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
     bookings: (CaseId, StepId) => BookingRow, b'B';
+    surveys: (CaseId, StepId) => SurveyRow, b'V';
     erased: CustomerId => ErasedRow, b'X';
     outcomes: CaseId => OutcomeRow, b'U';
     tallies: (RuleId, u64) => TallyRow, b'Y';
     marks: Signature => MarkRow, b'Z';
+    courses: CaseId => CourseRow, b'C';
 }
 
 impl Rows {
     /// Everything that is sealed.
     pub(super) fn sealed(&self) -> Vec<&Sealed> {
         let positions = self.facts.values().filter_map(|f| f.position.as_ref());
-        let words = self.messages.values().map(|m| &m.body);
-        self.jobs.values().map(|j| &j.body).chain(words).chain(positions).collect()
+        let messages = self.messages.values().map(|m| &m.body);
+        let typed = self.timeline.values().filter_map(|line| line.words.as_ref());
+        let reasons = self.switches.values().filter_map(|switch| switch.reason.as_ref());
+        let jobs = self.jobs.values().flat_map(|j| std::iter::once(&j.body).chain(&j.truck));
+        jobs.chain(messages).chain(typed).chain(reasons).chain(positions).collect()
     }
 }
 
@@ -550,7 +592,7 @@ fn as_json(key: &impl Serialize, row: &impl Serialize) -> Json {
 pub(super) const CASE_TAG: u8 = <CaseRow as Table>::TAG;
 
 /// The layout of rows; the first byte of each.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 fn encode_key<T: Table>(key: &T::Key) -> Vec<u8> {
     encode(T::TAG, key)

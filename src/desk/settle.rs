@@ -28,7 +28,7 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Ack { case, actor } => case::acknowledged(change, case, &actor),
         Input::Close { case, actor, reason } => case::closed_by_person(change, case, &actor, &reason),
         Input::Release { rule, actor } => storm::release_rule(change, &rule, &actor),
-        Input::Judge { case, verdict, by } => outcome::judged(change, case, verdict, &by),
+        Input::Judge { case, verdict, by, standing } => outcome::judged(change, case, verdict, &by, standing),
         Input::Erase { customer, force, actor } => erase::erase(change, &customer, force, &actor),
         Input::Readmit { customer, actor } => erase::readmit(change, &customer, &actor),
         Input::Said(said) => talk::heard(change, &said),

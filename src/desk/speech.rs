@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, news, notes, order, pages, reach};
+use super::{
+    PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, book, bundle, news, notes, order, pages, reach, survey,
+};
 use crate::domain::{CallProgress, EffectId, Purpose, QueueName, Receipt, ReceiptKind};
 use crate::outbox::{Event, Kind, State};
 use crate::playbook::{Mirror, Part, Until, Verb, Via};
@@ -14,10 +16,11 @@ use crate::playbook::{Mirror, Part, Until, Verb, Via};
 const LAST_TURN: u32 = 3;
 
 /// The texts without facts: what a call needs besides its own, and the answers to words like STOP.
-pub(super) const SCRIPTS: [(&str, &str); 11] = [
+pub(super) const SCRIPTS: [(&str, &str); 12] = [
     ("call-thanks", "Thank you. Goodbye."),
     ("call-connect", "We are connecting you. Please hold the line."),
     ("call-all-well", "Thank you. We are taking everything back. Goodbye."),
+    ("call-confirmed", "This has been answered already. There is nothing left for you to do. Goodbye."),
     ("call-over", "This call is no longer needed. Goodbye."),
     ("call-goodbye", "We could not hear a key. Goodbye."),
     ("call-wrong-person", "Thank you. We will not call you about this again. Goodbye."),
@@ -51,11 +54,9 @@ pub(super) fn answered(change: &mut Change<'_>, effect: EffectId, turn: u32, pro
 
 /// What to say now.
 pub(super) fn present(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, turn: u32) -> Speech {
-    let page = matches!(row.target, Target::Person { .. });
-    let Some(case) = change.get::<CaseRow>(&row.case) else { return over(change, row) };
-    // A person may be asked about a closed case, too: somebody has written.
-    let asked = page && pages::is_asked(change, row);
-    if (!case.is_open() || case.backing_out.is_some()) && (!row.compensation || page) && !asked {
+    let mut rows = bundle::all(change, effect, row);
+    rows.retain(|(_, row)| is_wanted(change, row));
+    if rows.is_empty() {
         return over(change, row);
     }
     if row.delivery.state == State::Confirmed {
@@ -66,29 +67,63 @@ pub(super) fn present(change: &mut Change<'_>, effect: EffectId, row: &EffectRow
             _ => thanks(change, row),
         };
     }
+    // The line rang while the answer came by another way.
+    rows.retain(|(_, row)| !is_confirmed(change, row));
+    let Some((first, own)) = rows.first().cloned() else {
+        return said(change, row, "call-confirmed", SpeechThen::HangUp);
+    };
     if turn >= LAST_TURN {
         return said(change, row, "call-goodbye", SpeechThen::HangUp);
     }
-    let script = row.script.as_ref().map_or(PAGE_SCRIPT, |s| s.as_str());
-    let facts = order::facts_for(change, row, &case, false);
+    let Some(case) = change.get::<CaseRow>(&own.case) else { return over(change, row) };
+    let page = matches!(row.target, Target::Person { .. });
+    let script = match &own.script {
+        _ if rows.len() > 1 => bundle::SCRIPT,
+        Some(script) => script.as_str(),
+        None => PAGE_SCRIPT,
+    };
+    let mut facts = order::facts_for(change, &own, &case, false);
+    if rows.len() > 1 {
+        facts["items"] = bundle::items(change, rows.iter().map(|(_, row)| row));
+    }
     let locale = order::locale(change, row);
-    let then = if page || wants_a_key(change, row, &case) { SpeechThen::Listen } else { SpeechThen::HangUp };
+    let then = if page || wants_a_key(change, &own, &case) { SpeechThen::Listen } else { SpeechThen::HangUp };
     match change.config.messages.render(script, Part::Voice, &locale, &facts) {
         Ok((locale, mut text)) => {
             // Whoever may do without such calls is told how, in each of them.
             if !page && then == SpeechThen::Listen && row.delivery.purpose != Purpose::Safety {
                 text = format!("{text} {}", short(change, "opt-out-hint", Part::Voice, &locale).1);
             }
-            commit(change, effect, row, turn, script, &locale, &facts);
+            for (effect, row) in &rows {
+                commit(change, *effect, row, turn, script, &locale);
+            }
             Speech { locale, text, then }
         }
         Err(e) => {
             let text = format!("the text {script}.voice.txt cannot be spoken: {e}");
-            news::trouble(change, row.case, effect, &text);
-            super::goals::page_default(change, row.case, &text);
+            news::trouble(change, own.case, first, &text);
+            super::goals::page_default(change, own.case, &text);
             over(change, row)
         }
     }
+}
+
+/// Whether anybody still has to hear it. A person of ours may be asked about a closed case, too: somebody has written; and
+/// need not be asked about an open one any more.
+fn is_wanted(change: &Change<'_>, row: &EffectRow) -> bool {
+    let Some(case) = change.get::<CaseRow>(&row.case) else { return false };
+    let page = matches!(row.target, Target::Person { .. });
+    let open = case.is_open() && case.backing_out.is_none();
+    if page {
+        return pages::is_asked(change, row) || (open && row.delivery.state == State::Confirmed);
+    }
+    open || row.compensation
+}
+
+/// Whether somebody has already answered what the step says, over whatever way.
+fn is_confirmed(change: &Change<'_>, row: &EffectRow) -> bool {
+    change.get::<StepRow>(&(row.case, row.step.clone())).is_some_and(|s| s.confirmed.is_some())
+        || (book::asks(change, row) && book::said(change, row.case).is_some())
 }
 
 /// What may be answered to a message in the app: nothing, unless the step waits for an answer.
@@ -100,7 +135,11 @@ pub(super) fn choices(change: &Change<'_>, row: &EffectRow) -> &'static [(char, 
         (None, Some(Verb::Reach(reach))) => Some(reach.until),
         _ => None,
     };
-    if until == Some(Until::HumanConfirmed) { &CHOICES } else { &[] }
+    match until {
+        Some(Until::HumanConfirmed) => &CHOICES,
+        None if survey::asks(change, row) => &survey::MARKS,
+        _ => &[],
+    }
 }
 
 /// Announcements end; everything else asks for a key.
@@ -114,15 +153,9 @@ fn wants_a_key(change: &Change<'_>, row: &EffectRow, case: &CaseRow) -> bool {
 }
 
 /// Writes down what is about to be spoken: script and facts, not the text.
-fn commit(
-    change: &mut Change<'_>,
-    effect: EffectId,
-    row: &EffectRow,
-    turn: u32,
-    script: &str,
-    locale: &str,
-    facts: &serde_json::Value,
-) {
+fn commit(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, turn: u32, script: &str, locale: &str) {
+    let Some(case) = change.get::<CaseRow>(&row.case) else { return };
+    let facts = order::facts_for(change, row, &case, false);
     let mut spoken = BTreeMap::new();
     for (name, value) in [
         ("dispatch.state", &facts["dispatch"]["state"]),

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::bundle::RideRow;
 use super::line::{PlaceRow, Rank};
 use super::outcome::OutcomeRow;
 use super::rows::{AnyRow, CaseRow, EffectRow, EpisodeRow, HoldRow, JobRow, Rows};
 use super::storm::{ChildRow, Progress};
 use super::{Error, Record};
-use crate::domain::{AdapterName, At, CaseId, CustomerId, DeviceId, EffectId, EpisodeId};
+use crate::domain::{AdapterName, At, CaseId, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId};
 use crate::playbook::{Playbook, SourceHash, compile_stored};
 
 /// How urgent a child of a storm is, when it was opened, and its case.
@@ -28,6 +29,8 @@ pub(super) struct State {
     /// The cases of a key by when they were opened, so that the newest is found in whatever order rows come in.
     pub(super) by_key: BTreeMap<String, BTreeSet<(At, CaseId)>>,
     pub(super) open_by_device: BTreeMap<DeviceId, BTreeSet<CaseId>>,
+    /// Closed ones among them.
+    by_device: BTreeMap<DeviceId, BTreeSet<CaseId>>,
     pub(super) effects_by_case: BTreeMap<CaseId, BTreeSet<EffectId>>,
     pub(super) jobs_by_case: BTreeMap<CaseId, BTreeSet<EffectId>>,
     /// The episodes of a case that have not ended.
@@ -44,6 +47,10 @@ pub(super) struct State {
     pub(super) in_flight: BTreeSet<EffectId>,
     /// What waits for each provider to take one more, the first first.
     pub(super) lines: BTreeMap<AdapterName, BTreeSet<(Rank, EffectId)>>,
+    /// Messages to customers that wait to be sent, by address.
+    pub(super) waiting: BTreeMap<EndpointId, BTreeSet<EffectId>>,
+    /// The messages that another one carries.
+    pub(super) carried: BTreeMap<EffectId, BTreeSet<EffectId>>,
     pub(super) outcomes_by_time: BTreeSet<(At, CaseId)>,
     pub(super) plans: BTreeMap<SourceHash, Arc<Playbook>>,
 }
@@ -56,6 +63,12 @@ impl State {
     /// The newest case of a key.
     pub(super) fn newest(&self, key: &str) -> Option<CaseId> {
         self.by_key.get(key)?.last().map(|(_, id)| *id)
+    }
+
+    /// The cases of a device, open and closed.
+    pub(super) fn cases_of(&self, device: &DeviceId) -> impl Iterator<Item = (&CaseId, &CaseRow)> {
+        let ids = self.by_device.get(device).into_iter().flatten();
+        ids.filter_map(|id| Some((id, self.rows.cases.get(id)?)))
     }
 
     pub(super) fn put(&mut self, key: &[u8], row: Option<&[u8]>) -> Result<(), Error> {
@@ -91,17 +104,21 @@ impl State {
             AnyRow::outcomes(id, row) => self.put_outcome(id, row),
             AnyRow::tallies(key, row) => set(&mut self.rows.tallies, key, row),
             AnyRow::marks(key, row) => set(&mut self.rows.marks, key, row),
+            AnyRow::courses(key, row) => set(&mut self.rows.courses, key, row),
             AnyRow::erased(id, row) => set(&mut self.rows.erased, id, row),
             AnyRow::messages(key, row) => set(&mut self.rows.messages, key, row),
             AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),
             AnyRow::optouts(key, row) => set(&mut self.rows.optouts, key, row),
             AnyRow::reached(key, row) => set(&mut self.rows.reached, key, row),
             AnyRow::places(id, row) => self.put_place(id, row),
+            AnyRow::rides(id, row) => self.put_ride(id, row),
+            AnyRow::refusals(id, row) => set(&mut self.rows.refusals, id, row),
             AnyRow::whereabouts(key, row) => set(&mut self.rows.whereabouts, key, row),
             AnyRow::wrongs(key, row) => set(&mut self.rows.wrongs, key, row),
             AnyRow::commands(key, row) => set(&mut self.rows.commands, key, row),
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
             AnyRow::bookings(key, row) => set(&mut self.rows.bookings, key, row),
+            AnyRow::surveys(key, row) => set(&mut self.rows.surveys, key, row),
             AnyRow::rules(key, row) => set(&mut self.rows.rules, key, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
         }
@@ -113,10 +130,12 @@ impl State {
             self.timers.extend_remove(old.wake_at, Timer::Case(id));
             remove_from(&mut self.by_key, &old.key, &(old.opened_at, id));
             remove_from(&mut self.open_by_device, &old.device, &id);
+            remove_from(&mut self.by_device, &old.device, &id);
         }
         if let Some(new) = &row {
             self.timers.extend(new.wake_at.map(|at| (at, Timer::Case(id))));
             self.by_key.entry(new.key.clone()).or_default().insert((new.opened_at, id));
+            self.by_device.entry(new.device.clone()).or_default().insert(id);
             if new.is_open() {
                 self.open_by_device.entry(new.device.clone()).or_default().insert(id);
             }
@@ -129,12 +148,18 @@ impl State {
             self.timers.extend_remove(old.delivery.wake_at(), Timer::Effect(id));
             remove_from(&mut self.effects_by_case, &old.case, &id);
             self.in_flight.remove(&id);
+            if let Some(endpoint) = old.waits_for_person() {
+                remove_from(&mut self.waiting, endpoint, &id);
+            }
         }
         if let Some(new) = &row {
             self.timers.extend(new.delivery.wake_at().map(|at| (at, Timer::Effect(id))));
             self.effects_by_case.entry(new.case).or_default().insert(id);
             if new.delivery.state.is_in_flight() {
                 self.in_flight.insert(id);
+            }
+            if let Some(endpoint) = new.waits_for_person() {
+                self.waiting.entry(endpoint.clone()).or_default().insert(id);
             }
         }
         set(&mut self.rows.effects, id, row);
@@ -189,6 +214,16 @@ impl State {
             self.lines.entry(new.adapter.clone()).or_default().insert((new.rank.clone(), id));
         }
         set(&mut self.rows.places, id, row);
+    }
+
+    fn put_ride(&mut self, id: EffectId, row: Option<RideRow>) {
+        if let Some(old) = self.rows.rides.get(&id) {
+            remove_from(&mut self.carried, &old.with, &id);
+        }
+        if let Some(new) = &row {
+            self.carried.entry(new.with).or_default().insert(id);
+        }
+        set(&mut self.rows.rides, id, row);
     }
 
     fn put_outcome(&mut self, id: CaseId, row: Option<OutcomeRow>) {

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow};
+use super::seal::Sealed;
 use super::storm::{self, ChildRow};
-use super::{Desk, Reply, SwitchView, TimelineKind};
+use super::{Desk, Reply, SwitchView, TimelineKind, position};
 use crate::domain::{At, CaseId, Purpose, Span, Stop};
 use crate::playbook::Hold;
 
@@ -25,7 +26,8 @@ pub(super) struct SwitchRow {
     pub(super) topic: Option<String>,
     pub(super) stop: Stop,
     pub(super) by: String,
-    pub(super) reason: String,
+    /// What whoever turned it typed.
+    pub(super) reason: Option<Sealed>,
     pub(super) at: At,
     /// What the topic said last.
     pub(super) told: Option<Stop>,
@@ -41,8 +43,8 @@ pub(super) fn turned(change: &mut Change<'_>, case: Option<CaseId>, stop: Stop, 
         }
     }
     change.because(format!("api:{actor}"), format!("the stop switch is {}", stop.as_str()));
-    let reason = reason.chars().take(MAX_REASON).collect();
-    turn(change, case, stop, actor.to_owned(), reason, change.now);
+    let reason: String = reason.chars().take(MAX_REASON).collect();
+    turn(change, case, stop, actor.to_owned(), &reason, change.now);
     Reply::Done
 }
 
@@ -55,7 +57,7 @@ pub(super) fn message(change: &mut Change<'_>, topic: &str, stop: Stop, at: At, 
     }
     change.because(format!("topic:{topic}"), format!("the stop switch is {}", stop.as_str()));
     change.put(case, SwitchRow { told: Some(stop), ..row });
-    turn(change, case, stop, format!("a message on {topic}"), String::new(), at);
+    turn(change, case, stop, format!("a message on {topic}"), "", at);
     Reply::Done
 }
 
@@ -68,13 +70,17 @@ fn named(change: &Change<'_>, topic: &str) -> Option<Option<CaseId>> {
     change.base.rows.switches.iter().find(|(_, row)| of(row)).map(|(case, _)| *case)
 }
 
-fn turn(change: &mut Change<'_>, case: Option<CaseId>, stop: Stop, by: String, reason: String, at: At) {
+fn turn(change: &mut Change<'_>, case: Option<CaseId>, stop: Stop, by: String, reason: &str, at: At) {
     let row = change.get::<SwitchRow>(&case).unwrap_or_default();
+    let of = case.and_then(|id| change.get::<CaseRow>(&id));
+    let owner = of.and_then(|row| position::owner(change, &row.device));
+    let place = case.map_or_else(|| "switch".to_owned(), |id| format!("switch/{id}"));
+    let sealed = (!reason.is_empty()).then(|| change.config.keys.seal(owner, format!("{place}/{at}"), &reason));
     if let Some(id) = case {
         change.touched.insert(id);
-        let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        change.say(id, TimelineKind::Decided, format!("{by} turns the stop switch {}{why}", stop.as_str()), None);
+        change.quote(id, TimelineKind::Decided, format!("{by} turns the stop switch {}", stop.as_str()), reason);
     }
+    let reason = sealed;
     change.put(case, SwitchRow { stop, by, reason, at, ..row });
 }
 
@@ -133,7 +139,7 @@ impl Desk {
             topic: row.topic.clone().or_else(|| case.is_none().then(|| self.config.stop_topic.to_string())),
             stop: row.stop,
             by: row.by.clone(),
-            reason: row.reason.clone(),
+            reason: row.reason.as_ref().and_then(|sealed| self.config.keys.open(sealed)).unwrap_or_default(),
             at: row.at,
         };
         self.state.rows.switches.iter().map(view).collect()

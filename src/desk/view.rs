@@ -2,8 +2,8 @@
 
 use std::ops::Bound;
 
-use super::rows::{CaseRow, GoalState, JobRow};
-use super::{CaseSummary, CaseView, Desk, EffectView, GoalView, deadline, goals};
+use super::rows::{CaseRow, GoalState, JobRow, LineRow};
+use super::{CaseSummary, CaseView, Desk, EffectView, GoalView, TimelineEntry, deadline, goals, talk};
 use crate::domain::{CaseId, EffectId};
 use crate::playbook::Playbook;
 
@@ -21,7 +21,7 @@ impl Desk {
     #[must_use]
     pub fn show(&self, id: &CaseId) -> Option<CaseView> {
         let row = self.state.rows.cases.get(id)?;
-        let timeline = self.state.rows.timeline.range((*id, 0)..=(*id, u32::MAX)).map(|(_, line)| line.clone());
+        let timeline = self.state.rows.timeline.range((*id, 0)..=(*id, u32::MAX)).map(|(_, line)| self.entry(line));
         let plan = self.plan_of(row);
         let goals = row.goals.iter().map(|g| GoalView {
             name: g.name.to_string(),
@@ -42,6 +42,13 @@ impl Desk {
             conversation: self.conversation(id),
             timeline: timeline.collect(),
         })
+    }
+
+    fn entry(&self, line: &LineRow) -> TimelineEntry {
+        let words =
+            line.words.as_ref().map(|sealed| self.config.keys.open(sealed).unwrap_or_else(|| talk::ERASED.to_owned()));
+        let text = words.map_or_else(|| line.text.clone(), |words: String| format!("{}: {words}", line.text));
+        TimelineEntry { at: line.at, kind: line.kind, text, effect: line.effect }
     }
 
     /// The case that an effect belongs to.

@@ -28,6 +28,9 @@ impl Desk {
         if let Some(why) = self.waits_for(id) {
             add("the case".to_owned(), why, self.held_until(id));
         }
+        if let Some(refused) = self.state.rows.refusals.get(id).filter(|_| row.is_open()) {
+            add("the case".to_owned(), format!("the ticket desk: {}", refused.why), None);
+        }
         if let Some(since) = self.state.rows.talks.get(id).and_then(|t| t.waits_since) {
             add("the customer".to_owned(), format!("the answer of a person, since {since}"), None);
         }
@@ -45,6 +48,7 @@ impl Desk {
             add(format!("the {queue}"), "somebody who takes the case".to_owned(), page.next_at);
         }
         if row.is_open()
+            && !self.state.rows.refusals.contains_key(id)
             && let Some(plan) = self.plan_of(row)
         {
             self.waiting_steps(id, plan, &mut add);

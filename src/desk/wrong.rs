@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
-use super::rows::{CaseRow, EffectRow, GoalState, StepRow, StepState, Target};
+use super::rows::{CaseRow, EffectRow, GoalState, RungState, StepRow, StepState, Target};
 use super::{TimelineKind, goals, news};
 use crate::domain::{At, CaseId, DeviceId, EffectId, EndpointId};
 use crate::playbook::Mirror;
@@ -54,6 +54,10 @@ fn take_up_again(change: &mut Change<'_>, case: CaseId, row: &EffectRow) {
     let Some(mut step) = change.get::<StepRow>(&key).filter(|s| open && s.state == StepState::Done) else { return };
     step.state = StepState::Running;
     step.confirmed = None;
+    // People of ours, who were told that it has resolved itself, are asked again.
+    for rung in step.rungs.iter_mut().filter(|r| r.state == RungState::Holding && r.effect.is_none()) {
+        rung.state = RungState::Waiting;
+    }
     change.put(key, step);
     let plan = change.get::<CaseRow>(&case).and_then(|c| change.plan(&c));
     if let Some(goal) = plan.as_ref().and_then(|p| p.step(&row.step)).and_then(|s| s.goal.as_ref()) {

@@ -39,6 +39,8 @@ pages! {
     Unsubscribe = b'u', "unsubscribe";
     /// Send where the device is.
     Where = b'w', "where";
+    /// Say how content one is, 1 to 5.
+    Survey = b's', "survey";
 }
 
 impl PageKind {

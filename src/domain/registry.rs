@@ -96,12 +96,17 @@ impl Customer {
     #[must_use]
     pub fn consents_to(&self, purpose: Purpose, kind: EndpointKind, now: At) -> bool {
         purpose == Purpose::Safety
-            || self.consents.iter().any(|c| {
-                c.purpose == purpose
-                    && c.channel.is_none_or(|k| k == kind)
-                    && c.given_at <= now
-                    && c.withdrawn_at.is_none_or(|w| now < w)
-            })
+            || self
+                .consents
+                .iter()
+                .any(|c| c.to == Agreed::Contact(purpose) && c.channel.is_none_or(|k| k == kind) && c.holds(now))
+    }
+
+    /// The consent to `name` (`predictive_maintenance`) that holds at `now`.
+    #[must_use]
+    pub fn agreement(&self, name: &str, now: At) -> Option<&Consent> {
+        let named = |c: &&Consent| matches!(&c.to, Agreed::Named(own) if **own == *name);
+        self.consents.iter().filter(named).find(|c| c.holds(now))
     }
 }
 
@@ -130,11 +135,20 @@ pub struct Endpoint {
     pub opted_out: bool,
 }
 
-/// A permission to contact for a purpose.
+/// What somebody has agreed to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Agreed {
+    /// To be contacted for a purpose.
+    Contact(Purpose),
+    /// To something that a playbook asks for by name: `predictive_maintenance`.
+    Named(Arc<str>),
+}
+
+/// A permission.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Consent {
-    /// For what.
-    pub purpose: Purpose,
+    /// To what.
+    pub to: Agreed,
     /// Over what; `None` means every channel.
     pub channel: Option<EndpointKind>,
     /// Where it was given (`contract 2024-03`, `app`).
@@ -143,4 +157,10 @@ pub struct Consent {
     pub given_at: At,
     /// Until when, if it was taken back.
     pub withdrawn_at: Option<At>,
+}
+
+impl Consent {
+    fn holds(&self, now: At) -> bool {
+        self.given_at <= now && self.withdrawn_at.is_none_or(|w| now < w)
+    }
 }

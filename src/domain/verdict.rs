@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::At;
+use super::{At, redact};
 
 /// Whether there was a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -117,10 +117,29 @@ impl Verdict {
         if part.is_some_and(|p| p.trim().is_empty() || p.chars().count() > 100 || p.chars().any(char::is_control)) {
             return Some("part_replaced must be 1 to 100 characters on one line");
         }
+        if part.is_some_and(|part| redact::names_somebody(part)) {
+            return Some("part_replaced is the name of a part: no mailbox and no phone number");
+        }
         if self.csat.is_some_and(|c| !(1..=5).contains(&c)) {
             return Some("csat must be 1 to 5");
         }
         self.cost.is_some_and(|c| !c.is_finite() || c < 0.0).then_some("cost must be a number from 0 on")
+    }
+
+    /// What it says that `before` did not say.
+    #[must_use]
+    pub fn since(self, before: &Self) -> Self {
+        fn new<T: PartialEq>(now: Option<T>, before: &Option<T>) -> Option<T> {
+            now.filter(|now| before.as_ref() != Some(now))
+        }
+        Self {
+            truth: new(self.truth, &before.truth),
+            part_replaced: new(self.part_replaced, &before.part_replaced),
+            csat: new(self.csat, &before.csat),
+            first_contact_by: new(self.first_contact_by, &before.first_contact_by),
+            failed_at: new(self.failed_at, &before.failed_at),
+            cost: new(self.cost, &before.cost),
+        }
     }
 
     /// What `later` says, and for the rest what was said before.

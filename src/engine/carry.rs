@@ -278,6 +278,7 @@ fn removed(
         received_at: At::from_micros(life.received_at),
         historical: false,
         late_by: None,
+        series: None,
         latched: head.latched,
     }
 }

@@ -42,13 +42,13 @@ pub(super) fn bad_signature(app: &App, kind: &'static str, why: &dyn std::fmt::D
         .hint("sign the URL as it was given to you, with the shared secret")
 }
 
-/// Whether one of these providers signed this (Standard Webhooks) within the replay window.
-pub(super) fn verify(
+/// Which of these providers signed this (Standard Webhooks) within the replay window.
+pub(super) fn verify<'a>(
     app: &App,
-    secrets: &[(AdapterName, webhook::Secret)],
+    secrets: &'a [(AdapterName, webhook::Secret)],
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<(), wire::Error> {
+) -> Result<&'a AdapterName, wire::Error> {
     let get = |name: &'static str| headers.get(name).and_then(|v| v.to_str().ok()).ok_or(wire::Error::Missing(name));
     let signed = webhook::Headers {
         id: get(webhook::ID)?,
@@ -57,8 +57,8 @@ pub(super) fn verify(
     };
     let now = (app.clock)();
     let mut result = Err(wire::Error::Signature);
-    for (_, secret) in secrets {
-        result = webhook::verify(secret, signed, body, now);
+    for (name, secret) in secrets {
+        result = webhook::verify(secret, signed, body, now).map(|()| name);
         if result.is_ok() {
             break;
         }

@@ -1,4 +1,5 @@
-//! What people write by mail and in the ticket desk: `POST /mail/inbound` and `POST /zammad/{provider}`.
+//! What people write by mail and in the ticket desk: `POST /mail/inbound` and `POST /zammad/{provider}`; and what an agent says
+//! in fields of the ticket became of its case.
 //!
 //! Both are answered with success once they are durable, and also when nobody knows the sender: a provider who repeats
 //! would learn nothing new, and nobody learns whom we know.
@@ -21,11 +22,12 @@ use super::problem::Problem;
 use super::router::WholeBody;
 use super::server::App;
 use crate::desk::Input;
-use crate::domain::Said;
+use crate::domain::{AdapterName, Said};
 use crate::wire::{inbound, zammad};
 
 const MAIL: &str = "mail";
 const DESK: &str = "ticket_comment";
+const FIELD: &str = "ticket_outcome";
 
 type Body = Result<WholeBody, Problem>;
 
@@ -61,11 +63,27 @@ pub(super) async fn comment(
     headers: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
-    let said = read_comment(&app, provider.map(|Path(p)| p).unwrap_or_default(), &headers, body);
-    tell(&app, counted(DESK, said)?).await
+    let told = read_trigger(&app, provider.map(|Path(p)| p).unwrap_or_default(), &headers, body);
+    let (desk, told) = counted(DESK, told)?;
+    let done = tell(&app, told.said).await?;
+    // What somebody wrote is not lost because a field is wrong.
+    let outcome = told.outcome.map_err(|e| {
+        Problem::bad_request("bad_outcome", format!("a field of the ticket: {e}"))
+            .hint("case_truth is confirmed, no_fault_found, customer_denied or unknown; case_csat is 1 to 5")
+    });
+    if let Some((case, verdict)) = counted(FIELD, outcome)? {
+        // A case that has no outcome, or none any more, is no news for the desk.
+        app.desk.tell(Input::Judge { case, verdict, by: format!("ticket:{desk}"), standing: true }).await?;
+    }
+    Ok(done)
 }
 
-fn read_comment(app: &App, provider: String, headers: &HeaderMap, body: Body) -> Result<Option<Said>, Problem> {
+fn read_trigger(
+    app: &App,
+    provider: String,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(AdapterName, zammad::Told), Problem> {
     let WholeBody(body) = body?;
     let signature = headers.get(zammad::SIGNATURE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let desk =
@@ -73,10 +91,11 @@ fn read_comment(app: &App, provider: String, headers: &HeaderMap, body: Body) ->
             name.as_str() == provider && zammad::verify(secret.expose_secret(), &body, signature)
         });
     let Some((desk, _)) = desk else { return Err(bad_signature(app, DESK, &"the signature does not match")) };
-    zammad::comment(desk, &body).map_err(|e| {
-        Problem::bad_request("bad_body", format!("not a trigger with ticket and article: {e}"))
-            .hint("the trigger must send ticket and article")
-    })
+    let told = zammad::trigger(desk, &body).map_err(|e| {
+        Problem::bad_request("bad_body", format!("not a trigger of a ticket: {e}"))
+            .hint("the trigger must send the default payload: ticket and article")
+    })?;
+    Ok((desk.clone(), told))
 }
 
 async fn tell(app: &App, said: Option<Said>) -> Result<impl IntoResponse + use<>, Problem> {

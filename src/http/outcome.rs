@@ -57,9 +57,10 @@ pub(super) async fn callback(
 ) -> Result<impl IntoResponse, Problem> {
     let take = async {
         let WholeBody(body) = body?;
-        verify(&app, &app.callbacks.dispatch, &headers, &body).map_err(|why| bad_signature(&app, KIND, &why))?;
+        let known = verify(&app, &app.callbacks.dispatch, &headers, &body);
+        let by = format!("provider:{}", known.map_err(|why| bad_signature(&app, KIND, &why))?);
         let Path(case) = id.map_err(|_| no_such_case())?;
-        tell(&app, case, verdict(&body)?, "provider".to_owned()).await
+        tell(&app, case, verdict(&body)?, by).await
     };
     counted(KIND, take.await)
 }
@@ -78,7 +79,7 @@ fn verdict(body: &[u8]) -> Result<Verdict, Problem> {
 }
 
 async fn tell(app: &App, case: CaseId, verdict: Verdict, by: String) -> Result<impl IntoResponse + use<>, Problem> {
-    match app.desk.tell(Input::Judge { case, verdict, by }).await? {
+    match app.desk.tell(Input::Judge { case, verdict, by, standing: false }).await? {
         Reply::NotFound => Err(no_such_case()),
         Reply::Refused(reason) => Err(Problem::new(StatusCode::CONFLICT, "refused", reason)),
         _ => Ok(Json(json!({ "id": case, "short": case.short(), "done": "outcome" }))),

@@ -10,7 +10,7 @@ use super::names::Audience;
 use super::types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, Sla, SourceHash};
 use super::verb::{self, condition, template};
 use super::{Messages, Template};
-use crate::domain::{AdapterName, FaultName, GoalName, PlaybookId, Purpose, QueueName, Role, Severity, Span};
+use crate::domain::{AdapterName, Agreed, FaultName, GoalName, PlaybookId, Purpose, QueueName, Role, Severity, Span};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Table, Text, did_you_mean};
 
 /// What a configured provider can do.
@@ -58,7 +58,7 @@ pub struct FleetFacts {
     /// By kind of device, what is known of it as `device.x`: columns of the registry and facts of its models.
     pub kinds: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// What anybody has agreed to.
-    pub consents: BTreeSet<Purpose>,
+    pub consents: BTreeSet<Agreed>,
 }
 
 /// A name in the file that must exist somewhere else; looked up after the whole file has been read.
@@ -89,6 +89,8 @@ pub(super) struct Notes {
     pub(super) tiers: Vec<Text>,
     pub(super) policy: Option<crate::source::Place>,
     pub(super) purpose: Option<Text>,
+    /// What the owner must have agreed to.
+    pub(super) consents: Vec<Text>,
     /// Names that conditions use.
     pub(super) conditions: Vec<(Arc<str>, crate::source::Place)>,
     /// What mails have attached.
@@ -131,6 +133,10 @@ pub fn compile_stored(source: &str) -> Option<Playbook> {
     (!diags.has_errors()).then_some(book)
 }
 
+/// Mistakes within a value (a command that is not allowed, a template, a condition, a name in them): something stands in for
+/// it, and the plan around it is whole, so that what is wrong with that is told as well.
+const STANDS: [&str; 4] = ["P011", "P012", "P013", "P014"];
+
 fn read(diags: &mut Diagnostics, file: FileId, surroundings: Option<&Surroundings>) -> Option<Playbook> {
     let doc = Doc::parse(diags, "P001", file);
     let root = doc.root();
@@ -150,7 +156,7 @@ fn read(diags: &mut Diagnostics, file: FileId, surroundings: Option<&Surrounding
     let case = section(&root, diags, "case").and_then(|t| read_case(diags, t, &mut notes));
     let policy = section(&root, diags, "policy").and_then(|t| read_policy(diags, t, &mut notes));
     root.need(diags, "step");
-    let before = diags.counts().0;
+    let before = diags.list().len();
     let steps: Vec<_> =
         root.tables(diags, "step").into_iter().filter_map(|t| verb::read(diags, t, &mut notes)).collect();
     let cancels: Vec<_> =
@@ -162,7 +168,7 @@ fn read(diags: &mut Diagnostics, file: FileId, surroundings: Option<&Surrounding
         diags.push(finding.at(place, "nothing would come of it"));
     }
     let storm = storm.then(|| Box::new(told));
-    let complete = diags.counts().0 == before;
+    let complete = diags.list()[before..].iter().all(|d| STANDS.contains(&d.code));
     root.finish(diags);
     let source = diags.text(file).clone();
     let book = Playbook {
@@ -226,7 +232,7 @@ fn read_match(diags: &mut Diagnostics, t: Table<'_>) -> Option<Match> {
 
 fn read_case(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<CaseSpec> {
     let key = match t.text(diags, "key") {
-        Some(text) => template(diags, &text, Audience::Field),
+        Some(text) => template(diags, &text, Audience::Field).inspect(|key| refuse_names(diags, &text, key)),
         None => Template::parse("{{ device.id }}/{{ fault.family }}").ok(),
     };
     let reopen = t.parsed::<Span>(diags, "reopen", "a duration such as 72h");
@@ -250,6 +256,16 @@ fn read_case(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option
         sla: sla.unwrap_or_default(),
         goals,
     })
+}
+
+/// A key stands in the log for ever.
+fn refuse_names(diags: &mut Diagnostics, text: &Text, key: &Template) {
+    const LEADING: [&str; 4] = ["device.plate", "device.vin", "device.serial", "device.name"];
+    if let Some(name) = key.names().iter().find(|name| LEADING.contains(&name.as_str())) {
+        let finding = Diagnostic::error("P039", format!("the key of a case cannot have `{name}`"));
+        diags
+            .push(finding.at(text.place.clone(), "it is stored and cannot be erased").hint("`device.id` says as much"));
+    }
 }
 
 fn read_policy(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Policy> {
@@ -279,7 +295,7 @@ fn read_policy(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Opti
                     .at(q.place, "wakes people up")
                     .hint("write quiet_hours = \"respect\", or purpose = \"safety\" if life or health is in danger"),
             );
-            None
+            Some(QuietHours::Ignore)
         }
         other => {
             diags.push(
@@ -304,6 +320,8 @@ fn read_policy(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Opti
         }
     });
     let redact = t.texts(diags, "redact").into_iter().map(|r| r.value).collect();
+    notes.consents = t.texts(diags, "consent");
+    let consent = notes.consents.iter().map(|c| c.value.clone()).collect();
     t.finish(diags);
     Some(Policy {
         purpose: purpose?,
@@ -316,6 +334,7 @@ fn read_policy(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Opti
             per: Span::from_hours(24),
         }),
         redact,
+        consent,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The texts people hear and read: `<locale>/<script>.<part>`, with a fall-back from `de-AT` over `de` to `en`; what they
 //! share in `layout/`; `<locale>/faults.toml`, faults in plain words; `instructions/<name>.<locale>.md`, what mails have
-//! attached.
+//! attached. `<locale>/<script>.item.txt` is what a script says as a part of `<locale>/several.<part>`, when one person is
+//! told of several cases at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -47,10 +48,12 @@ pub enum Part {
     App,
     /// A page that a person opens by a one-time link.
     Page,
+    /// A sentence or two: what the script says when it is one of several in one message.
+    Item,
 }
 
 impl Part {
-    const ALL: [(Self, &str); 8] = [
+    const ALL: [(Self, &str); 9] = [
         (Self::Voice, "voice.txt"),
         (Self::Sms, "sms.txt"),
         (Self::Subject, "email.subject.txt"),
@@ -59,6 +62,7 @@ impl Part {
         (Self::AppTitle, "app.title.txt"),
         (Self::App, "app.txt"),
         (Self::Page, "page.html"),
+        (Self::Item, "item.txt"),
     ];
 
     /// The end of its file name.
@@ -175,6 +179,17 @@ impl Messages {
         facts
     }
 
+    /// The words for a fault for somebody who speaks `wanted`.
+    pub(super) fn fault_words(&self, fault: &str, wanted: &str) -> Option<&words::Word> {
+        self.words.find(fault, wanted)
+    }
+
+    /// Whether mails about `fault` can show how it came.
+    #[must_use]
+    pub fn draws(&self, fault: &str) -> bool {
+        self.words.draws(fault)
+    }
+
     /// Whether there is such a file to attach.
     #[must_use]
     pub fn has_instruction(&self, name: &str) -> bool {
@@ -238,7 +253,7 @@ impl Messages {
         let text = template.render(minijinja::context! { locale => locale, ..values(&facts) })?;
         let text = match part {
             // Speech and one-line texts: line breaks of the file are not line breaks of the message.
-            Part::Voice | Part::Subject | Part::Sms | Part::AppTitle | Part::App => {
+            Part::Voice | Part::Subject | Part::Sms | Part::AppTitle | Part::App | Part::Item => {
                 text.split_whitespace().collect::<Vec<_>>().join(" ")
             }
             Part::Text | Part::Html | Part::Page => text,
@@ -301,19 +316,21 @@ fn check_links(diags: &mut Diagnostics, file: FileId, known: &BTreeMap<Arc<str>,
 fn warn_gaps(diags: &mut Diagnostics, files: &[FileId], known: &BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<Part>>>) {
     let locales: BTreeSet<&Arc<str>> = known.values().flat_map(BTreeMap::keys).collect();
     for (script, texts) in known {
-        let Some(full) = texts.get(FALLBACK) else { continue };
-        for locale in locales.iter().filter(|l| !l.contains(['-', '_'])) {
-            let has = texts.get(&***locale);
-            for part in full.iter().filter(|p| has.is_none_or(|h| !h.contains(p))) {
-                let name = format!("{script}.{}", part.suffix());
-                let origin = files.iter().find(|f| diags.path(**f).ends_with(&format!("{FALLBACK}/{name}"))).copied();
-                let finding = Diagnostic::warning("P023", format!("`{locale}/{name}` is missing"));
-                let finding = finding.hint(format!("whoever speaks `{locale}` gets this one in `{FALLBACK}`"));
-                diags.push(match origin {
-                    Some(file) => finding.at(Place { file, span: 0..0 }, "translate this"),
-                    None => finding,
-                });
+        for part in texts.get(FALLBACK).into_iter().flatten() {
+            let lacks =
+                |l: &&&Arc<str>| !l.contains(['-', '_']) && texts.get(&***l).is_none_or(|has| !has.contains(part));
+            let lacking: Vec<String> = locales.iter().filter(lacks).map(|l| format!("`{l}`")).collect();
+            if lacking.is_empty() {
+                continue;
             }
+            let name = format!("{script}.{}", part.suffix());
+            let origin = files.iter().find(|f| diags.path(**f).ends_with(&format!("{FALLBACK}/{name}"))).copied();
+            let finding = Diagnostic::warning("P023", format!("`{name}` is missing in {}", lacking.join(", ")));
+            let finding = finding.hint(format!("whoever speaks that gets this one in `{FALLBACK}`"));
+            diags.push(match origin {
+                Some(file) => finding.at(Place { file, span: 0..0 }, "translate this"),
+                None => finding,
+            });
         }
     }
 }

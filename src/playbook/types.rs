@@ -153,6 +153,8 @@ pub struct Policy {
     pub contact_max: ContactMax,
     /// Facts that must not be in e-mail, SMS and tickets (`device.position`).
     pub redact: Vec<Arc<str>>,
+    /// What the owner of the device must have agreed to; without it, only the ticket desk works at the case.
+    pub consent: Vec<Arc<str>>,
 }
 
 /// The most contacts of one case with customers within `per`; `None`: no limit.

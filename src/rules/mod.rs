@@ -8,6 +8,7 @@
 //! changes  what a reload changes: rules, and the state behind them
 //! cost     what rules cost: bytes of state, and time by estimate
 //! info     what can be asked of compiled rules as a whole
+//! chart    what mails show of how a fault came: `[rule.chart]`
 //! limits   schedules, gates and limits of rules
 //! baseline what is usual, by regime: `[rule.baseline.NAME]`
 //! fleet    what `forewarn fit` has learned: `config/baselines/*.toml`
@@ -26,6 +27,7 @@
 mod baseline;
 mod call;
 mod changes;
+mod chart;
 mod check;
 mod cost;
 pub mod expr;
@@ -55,6 +57,7 @@ pub use load::{load, load_with};
 pub use program::{BUCKETS, Program};
 
 pub(crate) use baseline::{Amount, Baseline, FleetBin, Origin, nearest, regime};
+pub(crate) use chart::Chart;
 pub(crate) use check::MAX_STACK;
 pub(crate) use limits::{BAR_WORDS, Bars, Hindrance};
 pub(crate) use program::{

@@ -448,6 +448,7 @@ pub(crate) struct RuleProgram {
     pub(crate) sequence: Option<SequenceProgram>,
     pub(crate) evidence: Vec<(String, Vec<Ins>, Shown, Option<u16>)>,
     pub(crate) title: Vec<Piece>,
+    pub(crate) chart: Option<super::chart::Chart>,
     pub(crate) gap: Gap,
     pub(crate) on_backfill: OnBackfill,
     /// Microseconds.

@@ -4,6 +4,7 @@ use crate::domain::{Mode, Severity, Span};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Text};
 
 use super::baseline::{self, RawBaseline};
+use super::chart::{self, RawChart};
 use super::expr::{Expr, parse};
 use super::limits::{self, RawLimits};
 use super::program::MAX_LEVELS;
@@ -43,6 +44,7 @@ pub(super) struct RawRule {
     pub(super) carry_resets: bool,
     pub(super) stale_after: Span,
     pub(super) title: Option<Text>,
+    pub(super) chart: Option<RawChart>,
     pub(super) limits: RawLimits,
 }
 
@@ -121,6 +123,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         carry_resets: false,
         stale_after: Span::from_hours(1),
         title,
+        chart: chart::read(diags, &table),
         limits: limits::read(diags, &table),
     };
     if let Some(data) = table.table(diags, "data") {

@@ -21,8 +21,9 @@ use super::covered::Covered;
 use super::desk_thread::{DeskThread, destroy_erased, warn_of_erased, with_keys};
 use super::dispatcher::{self, Channels};
 use super::entry::Entry;
-use super::feedback::Feedback;
+use super::feedback::{Feedback, Heads, Topic};
 use super::ingest::{Ingest, Router};
+use super::nightly::Nightly;
 use super::ports::{Clock, DeskHandle, DeskQuestion, EngineHandle, Publisher, Source};
 use super::quarantine::Quarantine;
 use super::reload::{Reload, Reloaded, refill};
@@ -33,7 +34,7 @@ use crate::desk::{self, Desk};
 use crate::domain::{At, DeviceId, RuleId, Span};
 use crate::engine::Engine;
 use crate::journal::{self, History, Journal, Keep, Pos};
-use crate::store::{self, KeyFile, Store};
+use crate::store::{self, KeyFile, Signer, Store};
 
 /// How long attempts in flight may take to get their outcome at a stop.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -65,8 +66,12 @@ pub struct Parts {
     pub keep: Keep,
     /// Over which Sparkplug nodes are asked for a birth; `None`: they are not asked.
     pub births: Option<Arc<dyn Publisher>>,
-    /// Over which, and to which topic, outcomes are published.
-    pub outcomes: Option<(Arc<dyn Publisher>, String)>,
+    /// Where outcomes are published.
+    pub outcomes: Option<Topic>,
+    /// Where all outcomes are written to every day.
+    pub nightly: Option<PathBuf>,
+    /// Where the head of the desk log is published, and who signs it.
+    pub heads: Option<(Topic, Signer)>,
     /// The clock.
     pub clock: Clock,
 }
@@ -151,6 +156,8 @@ impl Daemon {
             keep,
             births,
             outcomes,
+            nightly,
+            heads,
             clock,
         } = parts;
         let threads = threads.clamp(1, SHARDS);
@@ -221,6 +228,8 @@ impl Daemon {
             desk,
             keys,
             outcomes: Feedback::start(outcomes),
+            nightly: nightly.map(Nightly::new),
+            heads: Heads::start(heads),
             store,
             shared: shared.clone(),
             questions,

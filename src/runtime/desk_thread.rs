@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::feedback::{Feedback, tell_quality};
+use super::feedback::{Feedback, Heads, tell_quality};
+use super::nightly::Nightly;
 use super::ports::{Clock, DeskQuestion};
 use super::shard::FromShard;
 use super::shared::Shared;
@@ -26,13 +27,15 @@ const BATCH: usize = 128;
 const SYNC_EVERY: Span = Span::from_secs(30);
 /// So many exports are kept.
 const EXPORTS: usize = 3;
-/// A checksummed export of the state is written this often.
+/// A checksummed export of the state is written, and the head of the log sent out, this often.
 const EXPORT_EVERY: Span = Span::from_hours(1);
 
 pub(super) struct DeskThread {
     pub(super) desk: Desk,
     pub(super) keys: KeyFile,
     pub(super) outcomes: Feedback,
+    pub(super) heads: Heads,
+    pub(super) nightly: Option<Nightly>,
     pub(super) store: Store,
     pub(super) shared: Arc<Shared>,
     pub(super) questions: mpsc::Receiver<DeskQuestion>,
@@ -110,6 +113,7 @@ impl DeskThread {
         self.shared.watched.update(|w| *w = watched);
         tell_quality(&self.desk);
         let mut open = self.tell_all([Input::Started]).await;
+        self.heads.tell(self.store.head(), synced_at);
         while open && !self.shared.failed() {
             let mut round = Round::default();
             open = self.gather(&mut round).await;
@@ -119,6 +123,9 @@ impl DeskThread {
             let now = (self.clock)();
             self.shared.beat("desk", now);
             self.show_stop();
+            if let Some(nightly) = &mut self.nightly {
+                nightly.go_on(&self.desk, now);
+            }
             if now - synced_at >= SYNC_EVERY {
                 synced_at = now;
                 match self.store.checkpoint() {
@@ -129,6 +136,7 @@ impl DeskThread {
             }
             if now - exported_at >= EXPORT_EVERY {
                 exported_at = now;
+                self.heads.tell(self.store.head(), now);
                 self.sweep_keys();
                 if let Err(error) = self.store.export(EXPORTS) {
                     tracing::warn!(%error, "the hourly export failed");
@@ -321,7 +329,7 @@ impl DeskThread {
             tell_quality(&self.desk);
         }
         for outcome in std::mem::take(&mut round.outcomes) {
-            self.outcomes.tell(outcome);
+            self.outcomes.tell(&outcome);
         }
         for (reply, key) in std::mem::take(&mut round.keys) {
             if let Err(error) = self.change_key(&key) {

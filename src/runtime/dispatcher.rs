@@ -61,6 +61,7 @@ pub(super) async fn run(
 /// One attempt.
 async fn make(order: Order, line: Option<Line>, desk: DeskHandle) {
     let (effect, attempt, kind) = (order.effect, order.attempt, work_name(&order));
+    let private = order.work.private();
     let span = tracing::info_span!("attempt", %effect, attempt, kind, adapter = %order.adapter);
     let outcome = match line {
         // Its own task, so that a panic in a channel is an unknown outcome and not a lost one.
@@ -77,6 +78,8 @@ async fn make(order: Order, line: Option<Line>, desk: DeskHandle) {
         None => Outcome::Rejected { reason: format!("no provider '{}' is configured", order.adapter) },
     };
     crash_point(kind, "after-send");
+    // Before anybody writes it down.
+    let outcome = outcome.without(&private);
     span.in_scope(|| match &outcome {
         Outcome::Accepted { provider_ref } => tracing::info!(provider_ref, "accepted"),
         Outcome::NotFound => tracing::info!("not found at the provider"),

@@ -1,36 +1,49 @@
-//! What is told to product engineering as it becomes known: every outcome and every correction on an MQTT topic, and the
-//! figures of rules for whoever scrapes them.
+//! What is told to others as it becomes known: every outcome and every correction to product engineering, and the signed
+//! head of the desk log to whoever keeps it, on MQTT topics; and the figures of rules for whoever scrapes them.
 //!
-//! The topic is news and no ledger: what cannot be published for long is dropped and counted, because the rows are all
-//! there for `forewarn outcomes export`. A consumer keys by `case` and takes the last word.
+//! A topic is news and no ledger: what cannot be published for long is dropped and counted, because the rows are all
+//! there for `forewarn outcomes export`, and the next head vouches for everything before it. A consumer of outcomes keys
+//! by `case` and takes the last word.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::ports::Publisher;
-use crate::desk::{Desk, OutcomeView};
-use crate::domain::Outcome;
+use crate::desk::Desk;
+use crate::domain::{At, Outcome};
+use crate::store::{Head, Signer};
 
-/// Outcomes that may wait for the broker.
+/// Messages that may wait for the broker.
 const QUEUE: usize = 1_024;
 /// Attempts for one of them, and the pause after the first; it doubles.
 const ATTEMPTS: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The way to the topic; cheap when there is none.
-pub(super) struct Feedback(Option<mpsc::Sender<OutcomeView>>);
+/// A topic of ours, and over what to get there.
+pub struct Topic {
+    /// The broker.
+    pub publisher: Arc<dyn Publisher>,
+    /// Its name.
+    pub name: String,
+    /// Whether the broker hands the last message to whoever subscribes later.
+    pub retain: bool,
+}
+
+/// The way to a topic; cheap when there is none.
+pub(super) struct Feedback(Option<mpsc::Sender<Bytes>>);
 
 impl Feedback {
     /// Must be called within a tokio runtime.
-    pub(super) fn start(to: Option<(Arc<dyn Publisher>, String)>) -> Self {
-        Self(to.map(|(publisher, topic)| {
-            let (sender, mut queue) = mpsc::channel::<OutcomeView>(QUEUE);
+    pub(super) fn start(to: Option<Topic>) -> Self {
+        Self(to.map(|topic| {
+            let (sender, mut queue) = mpsc::channel::<Bytes>(QUEUE);
             tokio::spawn(async move {
-                while let Some(outcome) = queue.recv().await {
-                    publish(&*publisher, &topic, &outcome).await;
+                while let Some(payload) = queue.recv().await {
+                    publish(&topic, payload).await;
                 }
             });
             sender
@@ -38,20 +51,20 @@ impl Feedback {
     }
 
     /// Never waits.
-    pub(super) fn tell(&self, outcome: OutcomeView) {
+    pub(super) fn tell(&self, news: &impl Serialize) {
         if let Some(sender) = &self.0
-            && sender.try_send(outcome).is_err()
+            && serde_json::to_vec(news).ok().and_then(|payload| sender.try_send(payload.into()).ok()).is_none()
         {
             dropped();
         }
     }
 }
 
-async fn publish(publisher: &dyn Publisher, topic: &str, outcome: &OutcomeView) {
-    let Ok(payload) = serde_json::to_vec(outcome).map(Bytes::from) else { return };
+async fn publish(topic: &Topic, payload: Bytes) {
     for attempt in 0..ATTEMPTS {
-        // The same outcome twice is the same last word.
-        if let Outcome::Accepted { .. } = publisher.publish(topic.to_owned(), payload.clone(), None, false).await {
+        // The same twice is the same last word.
+        let done = topic.publisher.publish(topic.name.clone(), payload.clone(), None, topic.retain).await;
+        if let Outcome::Accepted { .. } = done {
             return;
         }
         tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await;
@@ -61,7 +74,23 @@ async fn publish(publisher: &dyn Publisher, topic: &str, outcome: &OutcomeView) 
 
 fn dropped() {
     metrics::counter!("forewarn_outcomes_unpublished_total").increment(1);
-    tracing::warn!("an outcome could not be published; forewarn outcomes export has it");
+    tracing::warn!("an outcome or a head of the audit could not be published; both are there to be asked for");
+}
+
+/// The head of the desk log, signed, for whoever keeps it.
+pub(super) struct Heads(Option<(Feedback, Signer)>);
+
+impl Heads {
+    /// Must be called within a tokio runtime.
+    pub(super) fn start(to: Option<(Topic, Signer)>) -> Self {
+        Self(to.map(|(topic, signer)| (Feedback::start(Some(topic)), signer)))
+    }
+
+    pub(super) fn tell(&self, head: Head, now: At) {
+        if let Some((feedback, signer)) = &self.0 {
+            feedback.tell(&signer.sign(head, now));
+        }
+    }
 }
 
 /// Figures of the newest version of each rule.

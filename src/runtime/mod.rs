@@ -9,6 +9,7 @@ mod dispatcher;
 mod entry;
 mod feedback;
 mod ingest;
+mod nightly;
 mod ports;
 pub mod quarantine;
 mod reload;
@@ -19,6 +20,7 @@ pub use at_rest::AtRest;
 pub use daemon::{Daemon, Error, Parts, Probe, Recovered};
 pub use dispatcher::{Channels, Line};
 pub use entry::{BadEntry, Entry};
+pub use feedback::Topic;
 pub use ports::{
     Busy, Channel, Clock, DeskHandle, DeskQuestion, EngineHandle, EngineQuestion, Incoming, Publisher, ReloadHandle,
     ReloadState, Source,

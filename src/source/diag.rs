@@ -139,6 +139,12 @@ impl Diagnostics {
         self.files.iter().map(|(path, text)| (path.as_str(), text))
     }
 
+    /// The file of this name, wherever it is.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<FileId> {
+        self.files.iter().position(|(path, _)| Path::new(path).ends_with(name)).map(FileId)
+    }
+
     /// The path of a file.
     #[must_use]
     pub fn path(&self, file: FileId) -> &str {

@@ -105,6 +105,15 @@ impl KeyFile {
         Ok(file)
     }
 
+    /// Who was erased, and when, as the file at `path` says: for that it need not be opened.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    pub fn erased_in(path: &Path) -> io::Result<BTreeMap<CustomerId, At>> {
+        let stored: Result<Stored, _> = serde_json::from_slice(&fs::read(path)?);
+        stored.map(|stored| stored.erased).map_err(|_| io::Error::other("it is damaged"))
+    }
+
     /// Makes keys for the customers that have none and were not erased.
     ///
     /// # Errors

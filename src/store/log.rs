@@ -5,6 +5,7 @@
 //! can write the file can also compute a new chain to its end: that shows against an export, or against a [`Head`] that
 //! was kept elsewhere.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Error, Head, export, open};
@@ -109,16 +110,21 @@ pub enum Anchor {
 }
 
 /// Reads the whole desk log in `dir` (a store's directory) and checks its chain against itself, against the exports
-/// and against `kept`, a head that was kept elsewhere. Finds every edited, deleted, inserted or moved record; records cut
-/// off the end show only against an export or `kept`.
-pub fn verify(dir: &Path, kept: Option<Head>) -> Result<Verified, Error> {
-    let mut vouched = Vec::new();
+/// and against `kept`, heads that were kept elsewhere. Finds every edited, deleted, inserted or moved record; records cut
+/// off the end, or all written anew from some record on, show only against an export or `kept`.
+pub fn verify(dir: &Path, kept: impl IntoIterator<Item = Head>) -> Result<Verified, Error> {
+    let mut vouched: BTreeMap<u64, Vec<(Head, String)>> = BTreeMap::new();
+    let (mut exports, mut last_export, mut last_kept) = (0, 0, 0);
     for (_, path) in export::list(&open::exports_dir(dir))? {
-        vouched.push((export::check(&path)?, path.display().to_string()));
+        let head = export::check(&path)?;
+        vouched.entry(head.seq).or_default().push((head, path.display().to_string()));
+        (exports, last_export) = (exports + 1, last_export.max(head.seq));
     }
-    vouched.extend(kept.map(|head| (head, "the head kept elsewhere".to_owned())));
-    let exports = vouched.len() - usize::from(kept.is_some());
-    let vouches_for = |seq| vouched.iter().find(move |(head, _)| head.seq == seq);
+    for head in kept {
+        last_kept = last_kept.max(head.seq);
+        vouched.entry(head.seq).or_default().push((head, "a head kept elsewhere".to_owned()));
+    }
+    let vouches_for = |seq| vouched.get(&seq).and_then(|all| all.first());
 
     let mut found = Verified { records: 0, first: None, head: genesis(), anchor: Anchor::Genesis, exports };
     let mut reader = Reader::open(&open::log_dir(dir), Pos::START)?;
@@ -137,16 +143,18 @@ pub fn verify(dir: &Path, kept: Option<Head>) -> Result<Verified, Error> {
         if entry.before != found.head.hash {
             return broken("it does not follow the record before it".into());
         }
-        if let Some((_, by)) = vouched.iter().find(|(head, _)| head.seq == pos.0 && *head != entry.head) {
+        let of_place = vouched.get(&pos.0).into_iter().flatten();
+        if let Some((_, by)) = of_place.into_iter().find(|(head, _)| *head != entry.head) {
             return broken(format!("its chain hash is not the one in {by}"));
         }
         found.head = entry.head;
         found.first = found.first.or(Some(pos.0));
         found.records += 1;
     }
-    match vouched.iter().find(|(head, _)| head.seq > found.head.seq) {
+    let newest = vouched.range(found.head.seq + 1..).next_back().and_then(|(_, all)| all.first());
+    match newest {
         // A log trimmed to nothing ends where its newest export does.
-        Some((head, _)) if found.first.is_none() && kept.is_none_or(|kept| kept.seq <= head.seq) => {
+        Some((head, _)) if found.first.is_none() && exports > 0 && last_kept <= last_export => {
             Ok(Verified { head: *head, anchor: Anchor::Export, ..found })
         }
         Some((head, by)) => {

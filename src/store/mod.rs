@@ -20,6 +20,7 @@
 //! does not join the log is set aside and built anew from the newest usable export and the log.
 
 mod export;
+mod heads;
 mod keys;
 mod log;
 mod open;
@@ -32,6 +33,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use heads::{SignedHead, Signer};
 pub use keys::KeyFile;
 pub use log::{Anchor, Verified, records, verify};
 pub use open::{Base, OpenReport, Rebuilt};
@@ -94,6 +96,14 @@ pub enum Error {
         seq: u64,
         /// In what way.
         what: String,
+    },
+    /// Heads that were kept elsewhere cannot be believed.
+    #[error("{path}: {why}")]
+    Heads {
+        /// Their file.
+        path: PathBuf,
+        /// Why.
+        why: String,
     },
     /// The log begins too late, and no export reaches up to it.
     #[error(

@@ -10,10 +10,10 @@ use forewarn::desk::{
     SpeechThen, Watch, Workshop,
 };
 use forewarn::domain::{
-    AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, Change, Consent, Customer, Detection,
-    Device, DispatchWork, EffectId, Endpoint, EndpointKind, EpisodeId, FaultName, JobState, JobUpdate, Level, Mode,
-    Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry, Severity, Slot, SmsProgress, Span, TicketWork,
-    Value, Work,
+    Agreed, AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, Change, Consent, Customer,
+    Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind, EpisodeId, FaultName, JobState, JobUpdate,
+    Level, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry, Severity, Slot, SmsProgress, Span,
+    TicketWork, Value, Work,
 };
 use forewarn::playbook::{Messages, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
@@ -213,11 +213,7 @@ pub(crate) fn start() -> At {
 /// The shipped playbooks and texts, with providers and people of a test.
 pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     let mut diags = Diagnostics::default();
-    let messages: Vec<FileId> = ["layout", "instructions", "en", "de", "pl", "ru", "uk"]
-        .iter()
-        .flat_map(|l| add_files(&mut diags, &format!("config/messages/{l}")))
-        .collect();
-    let messages = Messages::load(&mut diags, &messages);
+    let messages = messages(&mut diags, &[]);
     let provider = |kind| Provider {
         kind,
         per_second: None,
@@ -230,6 +226,7 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     let mut config = Config {
         messages,
         registry: Arc::new(registry()),
+        directory: Default::default(),
         providers: [
             ("mail", ProviderKind::Smtp),
             ("helpdesk", ProviderKind::Ticket),
@@ -278,6 +275,16 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     Arc::new(config)
 }
 
+/// The shipped texts and these, by path.
+pub(crate) fn messages(diags: &mut Diagnostics, more: &[(&str, &str)]) -> Messages {
+    let mut files: Vec<FileId> = ["layout", "instructions", "en", "de", "pl", "ru", "uk"]
+        .iter()
+        .flat_map(|l| add_files(diags, &format!("config/messages/{l}")))
+        .collect();
+    files.extend(more.iter().map(|(path, text)| diags.add_file(*path, *text)));
+    Messages::load(diags, &files)
+}
+
 fn surroundings(config: &Config) -> Surroundings {
     Surroundings {
         queues: config.queues.keys().cloned().collect(),
@@ -305,8 +312,13 @@ pub(crate) fn add_files(diags: &mut Diagnostics, dir: &str) -> Vec<FileId> {
 }
 
 fn registry() -> Registry {
-    let consent =
-        |purpose| Consent { purpose, channel: None, source: "contract".into(), given_at: At::MIN, withdrawn_at: None };
+    let consent = |purpose| Consent {
+        to: Agreed::Contact(purpose),
+        channel: None,
+        source: "contract".into(),
+        given_at: At::MIN,
+        withdrawn_at: None,
+    };
     let endpoint =
         |id: &str, kind, address: &str| Endpoint { id: id.into(), kind, address: address.into(), opted_out: false };
     let jane = Customer {
@@ -367,6 +379,7 @@ pub(crate) fn detection(fault: &str, severity: Severity, n: u8, seq: u32, change
         received_at: at,
         historical: false,
         late_by: None,
+        series: None,
         latched: false,
     }
 }

@@ -6,5 +6,7 @@ mod callbacks;
 mod command;
 mod limits;
 mod links;
+mod outcomes;
+mod talk;
 mod voice;
 mod world;

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use forewarn::desk::{CaseView, Input};
+use forewarn::desk::{CaseView, Input, Reply, SpeechThen};
 use forewarn::domain::{
-    At, CallProgress, Change, Detection, DispatchWork, JobState, JobUpdate, Order, Outcome, ReceiptKind, Severity,
-    Span, Value, Work,
+    At, CallProgress, Change, Channel, Detection, DispatchWork, JobState, JobUpdate, Order, OrderKind, Outcome,
+    Receipt, ReceiptKind, Said, Sender, Severity, Span, Value, Work,
 };
 
 use super::desk_world::{Answer, DEVICE, Odds, World, config, config_with, detection};
@@ -252,4 +252,146 @@ fn nothing_waits_for_an_instant_that_has_passed() {
             }
         }
     }
+}
+
+/// The line rings while the customer answers by another way: what is said is true when it is heard.
+#[test]
+fn a_call_that_is_answered_after_the_answer_came_otherwise_says_so_in_every_language() {
+    for (locale, words) in [
+        ("de-AT", "schon beantwortet"),
+        ("en-US", "already been answered"),
+        ("pl", "już do nas dotarła"),
+        ("ru", "уже ответили"),
+        ("uk", "вже відповіли"),
+    ] {
+        let mut w = World::new(
+            config(|c| {
+                let mut registry = (*c.registry).clone();
+                registry.customers.get_mut("c-1").unwrap().locale = locale.into();
+                c.registry = std::sync::Arc::new(registry);
+            }),
+            Odds::friendly(),
+            1,
+        );
+        w.script = Some(Box::new(|o| {
+            matches!(o.work, Work::Call(_) | Work::App(_)).then(|| vec![(1, Answer::accepted("CA"))])
+        }));
+        brake(&mut w, 1, Change::Raised);
+        w.run(after(4));
+        let find =
+            |w: &World, which: fn(&Work) -> bool| w.orders.iter().find(|(_, o)| which(&o.work)).unwrap().1.effect;
+        let (call, push) = (find(&w, |o| matches!(o, Work::Call(_))), find(&w, |o| matches!(o, Work::App(_))));
+        let answer = |w: &mut World, turn| {
+            let said = w.tell(Input::Answered { effect: call, turn, provider_ref: "CA".into() });
+            let Some(Reply::Speech(speech)) = said else { panic!("{said:?}") };
+            speech
+        };
+        let first = answer(&mut w, 1);
+        assert_eq!(first.then, SpeechThen::Listen, "the warning itself");
+        let what = ReceiptKind::Key { digit: '1' };
+        w.tell(Input::Receipt(Receipt { effect: push, provider_ref: None, seq: None, what }));
+        let second = answer(&mut w, 2);
+        assert_eq!(second.then, SpeechThen::HangUp);
+        assert!(second.text.contains(words) && second.text != first.text, "{locale}: {}", second.text);
+    }
+}
+
+#[test]
+fn a_person_who_is_paged_because_nobody_confirmed_is_left_alone_once_somebody_has() {
+    let ladder = "{ via = \"sms\", at = \"0s\" }, { via = \"human\", at = \"1m\", queue = \"service-desk\" }";
+    let steps = format!(
+        "{}[[step]]\nid = \"ticket\"\ndo = \"ticket\"\ndesk = \"helpdesk\"\nmirror = [\"note\"]\n",
+        tell(ladder)
+    );
+    let book = book("service", "", "\"told\"", &steps);
+    let mut w = World::new(config_with(&book, |_| {}), Odds::friendly(), 1);
+    super::policy::raise(&mut w, 1);
+    w.run(after(90));
+    let pages = |w: &World| sent(w).iter().filter(|(_, to)| to == "mail service@example.com").count();
+    assert_eq!(pages(&w), 1);
+    let case = view(&w).summary.id;
+    w.tell(Input::Said(said("please hurry", "SM1")));
+    w.tell(Input::Said(said("1", "SM2")));
+    w.run(after(95));
+    assert!(!w.timeline().contains("is not asked any more"), "the customer waits for an answer\n{}", w.timeline());
+    // The answer is given in the ticket.
+    let ticket = view(&w).effects.iter().find(|e| e.kind == "ticket").unwrap().provider_ref.clone().unwrap();
+    let author = forewarn::domain::Author::Agent;
+    w.tell(Input::Said(Said {
+        channel: Channel::Ticket,
+        external_id: "A1".into(),
+        from: Sender::Desk { desk: "helpdesk".into(), ticket, author },
+        case: None,
+        text: "We are on our way.".into(),
+        answered: true,
+    }));
+    w.run(after(7_200));
+    assert_eq!(pages(&w), 1, "no second round\n{}", w.timeline());
+    assert_eq!(w.desk.show(&case).unwrap().summary.outcome.as_deref(), Some("served"), "{}", w.timeline());
+}
+
+fn said(text: &str, id: &str) -> Said {
+    Said {
+        channel: Channel::Sms,
+        external_id: id.into(),
+        from: Sender::Phone("+43111".into()),
+        case: None,
+        text: text.into(),
+        answered: false,
+    }
+}
+
+/// A ticket of which nobody knows: people are asked about it, although its case is closed, until it turns up.
+#[test]
+fn a_page_about_a_trouble_that_resolves_itself_in_a_closed_case_stops_and_says_so() {
+    let steps = format!(
+        "{}[[step]]\nid = \"ticket\"\ndo = \"ticket\"\ndesk = \"helpdesk\"\n",
+        tell("{ via = \"sms\", at = \"0s\" }, { via = \"human\", at = \"5h\", queue = \"service-desk\" }")
+    );
+    let mut w = World::new(config_with(&book("service", "", "\"told\"", &steps), |_| {}), Odds::friendly(), 1);
+    let mut asked = 0;
+    w.script = Some(Box::new(move |o: &Order| match (&o.work, o.kind) {
+        (Work::Ticket(_), OrderKind::Send) => Some(vec![(1, Answer::unknown())]),
+        // The desk can be searched again after half an hour.
+        (Work::Ticket(_), OrderKind::Reconcile) => {
+            asked += 1;
+            Some(vec![(1, if asked < 4 { Answer::unknown() } else { Answer::accepted("T-9") })])
+        }
+        _ => None,
+    }));
+    super::policy::raise(&mut w, 1);
+    w.run(after(10));
+    w.tell(Input::Said(said("1", "SM1")));
+    let pages = |w: &World| {
+        sent(w).iter().filter(|(_, to)| to.starts_with("mail service") || to.starts_with("call +49")).count()
+    };
+    w.run(after(300));
+    assert!(view(&w).summary.closed_at.is_some() && pages(&w) > 0, "{}", w.timeline());
+    w.run(after(6 * 3_600));
+    assert!(
+        w.timeline().contains("is not asked any more: what it was paged for has resolved itself"),
+        "{}",
+        w.timeline()
+    );
+    let before = pages(&w);
+    w.run(after(12 * 3_600));
+    assert_eq!(pages(&w), before, "{}", w.timeline());
+}
+
+/// Somebody of ours picks up while the driver has just confirmed: they hear that they are not needed.
+#[test]
+fn a_person_who_picks_up_after_it_has_resolved_itself_hears_so() {
+    let mut w = World::new(config(|_| {}), Odds::friendly(), 1);
+    w.script = Some(Box::new(|o| matches!(o.work, Work::Call(_)).then(|| vec![(1, Answer::accepted("CA"))])));
+    brake(&mut w, 1, Change::Raised);
+    w.run(after(185));
+    let page = |o: &Order| matches!(&o.work, Work::Call(c) if c.to == "+4930111");
+    let page = w.orders.iter().find(|(_, o)| page(o)).unwrap_or_else(|| panic!("{}", w.timeline())).1.effect;
+    w.tell(Input::Said(said("1", "SM1")));
+    assert_eq!(goal(&view(&w), "driver_told_to_stop"), "met", "{}", w.timeline());
+    let said = w.tell(Input::Answered { effect: page, turn: 1, provider_ref: "CA".into() });
+    let Some(Reply::Speech(speech)) = said else { panic!("{said:?}") };
+    assert_eq!(speech.then, SpeechThen::HangUp);
+    assert!(speech.text.contains("no longer needed"), "{}", speech.text);
+    assert!(w.timeline().contains("safety-desk is not asked any more"), "{}", w.timeline());
 }

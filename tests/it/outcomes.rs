@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use forewarn::desk::{Config, Desk, Input, OutcomeView, Reply, RuleQuality};
 use forewarn::domain::{
-    At, CaseId, Change, Device, DeviceId, EpisodeId, FirstContact, Severity, Span, TicketWork, Truth, Verdict, Work,
+    At, Author, CaseId, Change, Channel, Device, DeviceId, EpisodeId, FirstContact, Said, Sender, Severity, Span,
+    TicketWork, Truth, Verdict, Work,
 };
 
 use super::desk_world::{DEVICE, Odds, World, brake, config, config_with, detection, start};
@@ -51,7 +52,7 @@ fn truth(truth: Truth) -> Verdict {
 }
 
 fn judge(world: &mut World, case: CaseId, verdict: Verdict) -> Reply {
-    world.tell(Input::Judge { case, verdict, by: "api:agent".into() }).unwrap()
+    world.tell(Input::Judge { case, verdict, by: "api:agent".into(), standing: false }).unwrap()
 }
 
 fn outcome(desk: &Desk, case: CaseId) -> OutcomeView {
@@ -68,7 +69,8 @@ fn an_outcome_is_taken_completed_and_corrected_and_every_word_is_on_record() {
     let case = open(&mut w, 0, 7).unwrap();
     let first = outcome(&w.desk, case);
     assert_eq!((first.family.as_str(), first.part.as_str(), first.confidence), ("a", "b", 1.0));
-    assert_eq!(first.attributes, BTreeMap::from([("firmware".to_owned(), "1".to_owned())]));
+    let attributes = [("climate", "temperate"), ("firmware", "1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    assert_eq!(first.attributes, BTreeMap::from(attributes));
     assert_eq!(first.verdict, Verdict::default());
 
     assert_eq!(judge(&mut w, CaseId::of(&[b"none"]), truth(Truth::Confirmed)), Reply::NotFound);
@@ -113,6 +115,70 @@ fn the_customer_denies_with_key_9_and_who_spoke_first_is_derived() {
     assert_eq!((found.judged_by.as_deref(), found.ended.as_deref()), (Some("customer"), Some("false_alarm")));
     judge(&mut w, case, truth(Truth::Confirmed));
     assert_eq!(outcome(&w.desk, case).verdict.truth, Some(Truth::Confirmed), "whoever has looked knows better");
+}
+
+#[test]
+fn what_stands_in_a_ticket_is_said_once_and_does_not_undo_what_came_later() {
+    let mut w = World::new(fleet(2, 1, |_| {}), Odds::friendly(), 1);
+    let case = open(&mut w, 0, 7).unwrap();
+    let ticket = |w: &mut World, verdict: Verdict| {
+        let input = Input::Judge { case, verdict, by: "ticket:helpdesk".into(), standing: true };
+        assert_eq!(w.tell(input), Some(Reply::Done));
+    };
+    let filled = Verdict { csat: Some(4), ..truth(Truth::NoFaultFound) };
+    ticket(&mut w, filled.clone());
+    judge(&mut w, case, truth(Truth::Confirmed));
+    let records = w.log.len();
+    // Somebody comments on the ticket: its fields come along as they were.
+    ticket(&mut w, filled.clone());
+    assert_eq!(w.log.len(), records, "nothing new");
+    assert_eq!(outcome(&w.desk, case).verdict.truth, Some(Truth::Confirmed));
+    // The agent changes one of them.
+    ticket(&mut w, Verdict { csat: Some(2), ..filled });
+    let now = outcome(&w.desk, case).verdict;
+    assert_eq!((now.truth, now.csat), (Some(Truth::Confirmed), Some(2)));
+    assert!(w.loaded().same_state(&w.desk));
+}
+
+#[test]
+fn whoever_wrote_before_we_did_has_made_the_first_contact() {
+    let tell = "[[step]]\nid = \"tell\"\ndo = \"reach\"\nwho = [\"driver\"]\nuntil = \"accepted\"\nscript = \"brake-stop-now\"\n\
+        ladder = [{ via = \"sms\", at = \"10m\" }, { via = \"human\", at = \"2h\", queue = \"service-desk\" }]\n";
+    let book = format!("{BOOK}{tell}goal = \"told\"\n").replace("\"ticket_open\"]", "\"ticket_open\", \"told\"]");
+    let sms = |text: &str| Said {
+        channel: Channel::Sms,
+        external_id: text.into(),
+        from: Sender::Phone("+43111".into()),
+        case: None,
+        text: text.into(),
+        answered: true,
+    };
+    for (what, wrote_at, ticket, expected) in [
+        ("nobody", None, false, Some(FirstContact::Us)),
+        ("after us", Some(900), false, Some(FirstContact::Us)),
+        ("before us", Some(60), false, Some(FirstContact::Customer)),
+        ("before us, in the ticket", Some(60), true, Some(FirstContact::Customer)),
+    ] {
+        let mut w = World::new(config_with(&book, |_| {}), Odds::friendly(), 1);
+        w.tell(Input::Detection(Box::new(detection("a.b", Severity::Major, 0, 1, Change::Raised, w.now))));
+        if let Some(secs) = wrote_at {
+            w.run(start() + Span::from_secs(secs));
+            let of = w.orders.iter().find_map(|(_, o)| matches!(o.work, Work::Ticket(_)).then_some(o.effect)).unwrap();
+            let desk = Sender::Desk { desk: "helpdesk".into(), ticket: format!("T-{of}"), author: Author::Customer };
+            let said = sms("My car says that something is wrong");
+            let said = if ticket { Said { channel: Channel::Ticket, from: desk, ..said } } else { said };
+            assert_eq!(w.tell(Input::Said(said)), Some(Reply::Done), "{what}");
+        }
+        w.run(start() + Span::from_mins(30));
+        let case = w.desk.list(true, 1)[0].id;
+        w.tell(Input::Close { case, actor: "kim".into(), reason: "done".into() });
+        assert_eq!(outcome(&w.desk, case).verdict.first_contact_by, expected, "{what}: {}", w.timeline());
+    }
+    let mut w = World::new(config_with(BOOK, |_| {}), Odds::friendly(), 1);
+    w.tell(Input::Detection(Box::new(detection("a.b", Severity::Major, 0, 1, Change::Raised, w.now))));
+    w.run(start() + Span::from_mins(30));
+    let case = w.desk.list(true, 1)[0].id;
+    assert_eq!(outcome(&w.desk, case).verdict.first_contact_by, None, "nobody was in touch with anybody");
 }
 
 #[test]
@@ -212,7 +278,7 @@ fn counts_follow_every_outcome_and_correction() {
             let failed_at = w.rng.percent(50).then(|| w.now + Span::from_mins(w.rng.between(-50, 5_000)));
             let csat = w.rng.percent(30).then(|| u8::try_from(w.rng.between(1, 5)).unwrap());
             let verdict = Verdict { failed_at, csat, ..truth(Truth::ALL[which]) };
-            w.tell(Input::Judge { case, verdict, by: "api:agent".into() });
+            w.tell(Input::Judge { case, verdict, by: "api:agent".into(), standing: false });
         }
         for rule in w.desk.rules() {
             let of_rule: Vec<OutcomeView> =
@@ -259,6 +325,30 @@ fn a_fault_that_recurs_with_one_firmware_is_told_once() {
             assert_eq!(problems(&w), before, "once");
         }
     }
+}
+
+#[test]
+fn the_same_cases_are_one_problem_whatever_they_have_in_common() {
+    let config = fleet(120, 60, |config| {
+        let mut registry = (*config.registry).clone();
+        for (n, device) in registry.devices.values_mut().enumerate() {
+            let old = device.attrs["firmware"].as_ref() == "1";
+            device.attrs.insert("lot".into(), if old { "L7" } else { "L8" }.into());
+            // Every third car of the lot is of the north, where nothing else is.
+            device.attrs.insert("region".into(), if old && n % 3 == 0 { "north" } else { "south" }.into());
+        }
+        config.registry = registry.into();
+    });
+    let mut w = World::new(config, Odds::friendly(), 1);
+    for n in 0..60 {
+        let case = open(&mut w, n, 1).unwrap();
+        judge(&mut w, case, truth(Truth::Confirmed));
+    }
+    let told: Vec<String> =
+        w.desk.list(true, 999).iter().flat_map(|c| w.desk.show(&c.id).unwrap().timeline).map(|l| l.text).collect();
+    let told: Vec<&String> = told.iter().filter(|line| line.starts_with("recurring fault:")).collect();
+    assert_eq!(told.len(), 1, "firmware and lot are the same sixty cars: {told:?}");
+    assert!(told[0].contains("20 of 60 devices with firmware 1"), "{told:?}");
 }
 
 #[test]
@@ -322,12 +412,22 @@ fn forewarn(world: &super::world::World, line: &str) -> String {
     text
 }
 
+/// What was published, the last word of each kind.
+fn heard(ears: &mut super::world::Ears) -> Vec<serde_json::Value> {
+    let all = ears.hear(std::time::Duration::from_secs(1));
+    all.iter().map(|(_, payload)| serde_json::from_slice(payload).unwrap()).collect()
+}
+
+fn rows(csv: &str) -> Vec<BTreeMap<String, String>> {
+    csv::Reader::from_reader(csv.as_bytes()).deserialize().map(Result::unwrap).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn people_say_what_became_of_a_case_and_engineers_read_it() {
+async fn people_and_providers_say_what_became_of_a_case_and_engineers_hear_and_read_it() {
     let mut world = super::world::World::build(1).await;
-    let settings = world.space.settings();
-    let text = std::fs::read_to_string(&settings).unwrap();
-    std::fs::write(&settings, text.replace("scopes = [\"read\"]", "scopes = [\"read\", \"act\"]")).unwrap();
+    world.set("scopes = [\"read\"]", "scopes = [\"read\", \"act\"]");
+    world.set("[outcomes]\n", "[outcomes]\ntopic = \"forewarn/outcomes\"\ndir = \"outcomes\"\n");
+    let mut ears = super::world::Ears::open(&world, "engineers", "forewarn/outcomes");
     world.start("");
     world.ready().await;
     let fleet = super::world::Fleet::connect(&world);
@@ -337,27 +437,69 @@ async fn people_say_what_became_of_a_case_and_engineers_read_it() {
     fleet.say(&car, true, 55.0).await;
     let cases = world.all_served(&[car], "brake.circuit_loss", std::time::Duration::from_secs(60)).await;
     let id = &cases[0].id;
+    assert_eq!(heard(&mut ears).len(), 0, "nobody has said anything yet");
     let said = forewarn(
         &world,
         &format!("case outcome {} --truth confirmed --part-replaced hose --csat 5 --cost 120.5", &id[..8]),
     );
     assert!(said.contains("taken"), "{said}");
+    let news = heard(&mut ears);
+    let [ref first] = news[..] else { panic!("{news:?}") };
+    assert_eq!((first["case"].as_str(), first["truth"].as_str()), (Some(id.as_str()), Some("confirmed")));
+
+    // The tow company corrects it: it saw when the circuit failed.
+    let body = r#"{"truth":"confirmed","failed_at":"2036-11-22T08:00:00Z"}"#;
+    let secret = forewarn::wire::webhook::Secret::parse(&world.secrets().tow).unwrap();
+    let now = forewarn::app::clock()();
+    let signature = forewarn::wire::webhook::sign(&secret, "m-1", now, body.as_bytes());
+    let request = reqwest::Client::new().post(format!("{}/outcome/{id}", world.url())).header("webhook-id", "m-1");
+    let request = request.header("webhook-timestamp", now.as_secs()).header("webhook-signature", signature);
+    assert_eq!(request.body(body).send().await.unwrap().status().as_u16(), 200, "{}", world.log());
+    let news = heard(&mut ears);
+    let [ref last] = news[..] else { panic!("{news:?}") };
+    assert_eq!((last["corrections"].as_u64(), last["judged_by"].as_str()), (Some(1), Some("provider:tow")));
+    assert!(last["time_to_failure_s"].as_f64().unwrap() > 86_400.0, "{last}");
+    // What section 7 of the design asks for.
+    assert_eq!((last["family"].as_str(), last["part"].as_str()), (Some("brake"), Some("circuit_loss")));
+    let (attributes, usage) = (&last["attributes"], &last["usage"]);
+    assert_eq!(
+        (attributes["year"].as_str(), attributes["climate"].as_str()),
+        (Some("2018"), Some("temperate")),
+        "{last}"
+    );
+    assert_eq!((usage["odometer"].as_f64(), last["confidence"].as_f64()), (Some(41_200.0), Some(0.97)), "{last}");
+    assert_eq!((last["csat"].as_u64(), last["cost"].as_f64()), (Some(5), Some(120.5)), "said before, and still so");
+
     let csv = forewarn(&world, "outcomes export");
-    let mut reader = csv::Reader::from_reader(csv.as_bytes());
-    let rows: Vec<BTreeMap<String, String>> = reader.deserialize().map(Result::unwrap).collect();
-    assert_eq!(rows.len(), 1, "{csv}");
-    let cell = |name: &str| rows[0][name].as_str();
+    let table = rows(&csv);
+    assert_eq!(table.len(), 1, "{csv}");
+    let cell = |name: &str| table[0][name].as_str();
     assert_eq!((cell("case"), cell("truth"), cell("part_replaced")), (id.as_str(), "confirmed", "hose"));
     assert_eq!((cell("csat"), cell("cost"), cell("first_contact_by"), cell("family")), ("5", "120.5", "us", "brake"));
+    assert_eq!((cell("year"), cell("climate"), cell("mileage"), cell("lot")), ("2018", "temperate", "41200.0", ""));
     let lines = forewarn(&world, "outcomes export --format jsonl --since 2020-01-01T00:00:00Z");
     let json: serde_json::Value = serde_json::from_str(&lines).unwrap();
-    assert_eq!(json["truth"], "confirmed");
+    assert_eq!(json, *last, "the same by every way out");
     for personal in ["Jana", "c-0001", "car-0001", "M-FW"] {
         assert!(!csv.contains(personal) && !lines.contains(personal), "{personal}");
     }
     let table = forewarn(&world, "rules");
     assert!(table.contains("100 %") && table.contains("may act"), "{table}");
     let shown = forewarn(&world, &format!("case show {id}"));
-    assert!(shown.contains("outcome by api:demo: confirmed"), "{shown}");
+    assert!(shown.contains("outcome by api:demo: confirmed, mark 5 of 5"), "{shown}");
+
+    // Every day, and at a start, all of them anew.
+    let daily = world.space.dir().join("config/outcomes");
+    let read = |name: &str| std::fs::read_to_string(daily.join(name)).unwrap_or_default();
+    assert!(rows(&read("outcomes.csv")).is_empty() && read("outcomes.csv").starts_with("case,"), "at the first start");
+    assert_eq!(world.stop(), Some(0), "{}", world.log());
+    world.start("");
+    world.ready().await;
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while rows(&read("outcomes.csv")).is_empty() {
+        assert!(std::time::Instant::now() < until, "{}", world.log());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!((read("outcomes.csv"), read("outcomes.jsonl")), (csv, lines));
     assert_eq!(world.stop(), Some(0), "{}", world.log());
 }

@@ -781,3 +781,104 @@ fn one_customer_with_many_cars_does_not_keep_the_others_waiting() {
     order.sort();
     assert_eq!(order, ["car-1", "car-2", "car-3", "car-4", "car-5", "car-6"], "and no slot is lost");
 }
+
+fn by_mail(world: &mut World, from: &str, case: Option<CaseId>, text: &str, id: &str) -> Reply {
+    let said = Said {
+        channel: Channel::Email,
+        external_id: id.into(),
+        from: Sender::Email(from.into()),
+        case,
+        text: text.into(),
+        answered: true,
+    };
+    world.tell(Input::Said(said)).unwrap()
+}
+
+#[test]
+fn a_mail_that_asks_for_no_more_in_words_of_its_own_is_heeded_and_read_by_a_person() {
+    let mut w = world_with(&mail_book("service"), |c| second_car(c, "car-2"));
+    w.run(after(60));
+    by_mail(&mut w, "Jane@Example.com", None, "Hello,\nplease stop sending me these mails. Regards, Jane", "m1");
+    let outs = w.desk.opt_outs();
+    assert_eq!((outs[0].channel, outs[0].by.as_str(), outs[0].purpose), (Channel::Email, "words", Purpose::Service));
+    assert!(w.timeline().contains("is paged: the driver has written"), "{}", w.timeline());
+    on(&mut w, "car-2", 2);
+    w.run(after(600));
+    let mails = sent(&w).iter().filter(|(_, to)| to == "mail jane@example.com").count();
+    assert_eq!(mails, 1, "none after it\n{}", w.timeline());
+    // A sentence that merely has the word in it is no opt-out.
+    let mut w = world_with(&mail_book("service"), |_| {});
+    by_mail(&mut w, "jane@example.com", None, "The car does not stop when I brake", "m1");
+    assert!(w.desk.opt_outs().is_empty() && w.timeline().contains("is paged"), "{}", w.timeline());
+}
+
+#[test]
+fn a_mail_to_the_reply_address_belongs_to_its_case() {
+    let mut w = world_with(&mail_book("service"), |c| {
+        second_car(c, "car-2");
+        c.contact.reply_domain = Some("reply.example.com".into());
+    });
+    w.run(after(60));
+    on(&mut w, "car-2", 2);
+    w.run(after(120));
+    let of = |w: &World, device: &str| w.desk.list(true, 9).into_iter().find(|c| c.device == device).unwrap().id;
+    let address = w.orders.iter().find_map(|(_, o)| match &o.work {
+        Work::Mail(m) if o.case == of(&w, "car-1") => m.reply_to.clone(),
+        _ => None,
+    });
+    let case = forewarn::wire::reply::case_of(&super::desk_world::link_key(), &address.unwrap());
+    assert_eq!(case, Some(of(&w, "car-1")), "not the newest, but the one that was answered");
+    by_mail(&mut w, "jane@example.com", case, "1", "m1");
+    let told = |w: &World, device: &str| goal(&w.desk.show(&of(w, device)).unwrap(), "told").to_owned();
+    assert_eq!((told(&w, "car-1"), told(&w, "car-2")), ("met".into(), "open".into()), "{}", w.timeline());
+}
+
+/// Section 5: recorded calls to American landlines, three in thirty days, with a way out in each; 08:00 to 21:00 there.
+#[test]
+fn american_numbers_get_three_recorded_calls_in_thirty_days_by_day_as_shipped() {
+    let mut w = World::new(
+        config_with(&book("service", "", "\"told\"", &tell(CALL).replace("attempts = 2", "attempts = 1")), |c| {
+            (2..=6).for_each(|n| second_car(c, &format!("car-{n}")));
+            let mut registry = (*c.registry).clone();
+            let jane = registry.customers.get_mut("c-1").unwrap();
+            jane.tz = "America/New_York".into();
+            jane.locale = "en-US".into();
+            jane.endpoints[0].address = "+12025550142".into();
+            registry.devices.values_mut().for_each(|d| drop(d.parties.remove("fleet")));
+            c.registry = Arc::new(registry);
+        }),
+        Odds::friendly(),
+        1,
+    );
+    let mut spoken = Vec::new();
+    for day in 0..6_u8 {
+        // Ten in the morning, UTC, is five at night there.
+        w.run(start() + Span::from_hours(24 * i64::from(day)));
+        on(&mut w, &format!("car-{}", day + 1), day);
+        let calls = |w: &World| sent(w).iter().filter(|(_, to)| to == "call +12025550142").count();
+        let (before, now) = (calls(&w), w.now);
+        w.run(now + Span::from_hours(2));
+        assert_eq!(calls(&w), before, "nobody is called at night");
+        w.run(now + Span::from_hours(8));
+        spoken = w.speeches.iter().map(|(_, text)| text.clone()).collect();
+    }
+    let calls = sent(&w).iter().filter(|(_, to)| to == "call +12025550142").count();
+    assert_eq!(calls, 3, "{}", w.timeline());
+    assert!(spoken.len() >= 3 && spoken.iter().all(|s| !s.contains("brake") || s.contains("press 7")), "{spoken:?}");
+    let waits: Vec<_> = w.desk.list(false, 9).iter().flat_map(|c| w.desk.show(&c.id).unwrap().waits).collect();
+    assert!(waits.iter().any(|x| x.why.contains("the cap of 3 contacts by call in 30d")), "{waits:?}");
+}
+
+/// A call that rang in vain has asked nobody anything.
+#[test]
+fn a_word_does_not_confirm_a_call_that_was_not_heard() {
+    let odds = Odds { call_unanswered: 100, ..Odds::friendly() };
+    let ladder = "{ via = \"call\", at = \"0s\" }, { via = \"human\", at = \"2h\", queue = \"service-desk\" }";
+    let book = book("service", "", "\"told\"", &tell(ladder)).replace("[\"driver\", \"fleet\"]", "[\"driver\"]");
+    let mut w = World::new(config_with(&book, |_| {}), odds, 1);
+    raise(&mut w, 1);
+    w.run(after(20));
+    write(&mut w, "+43111", "ok", "SM1");
+    let case = view(&w);
+    assert_eq!(goal(&case, "told"), "open", "{}", w.timeline());
+}

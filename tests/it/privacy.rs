@@ -1,15 +1,21 @@
 //! Nothing personal is stored in the clear, and what is sealed still does its work.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use forewarn::desk::{Caller, Desk, Input, Keyring, Reply};
-use forewarn::domain::{Change, DispatchWork, Job, Outcome, Span, Work};
+use forewarn::desk::{Act, Caller, Config, Desk, Input, Keyring, Reply};
+use forewarn::domain::{
+    Author, Change, Channel, Consent, Device, DispatchWork, EpisodeId, Evidence, Job, Link, Outcome, PageKind, Purpose,
+    Said, Sender, Severity, Span, Stop, Value, Work,
+};
 use forewarn::store::{self, Store};
+use forewarn::wire::{twilio, zammad};
 use serde_json::Value as Json;
 
-use super::desk_world::{Answer, Odds, World as Play, brake, config, start};
+use super::desk_world::{Answer, DEVICE, Odds, World as Play, brake, config, config_with, detection, link_key, start};
 use super::world::{Fleet, World};
 
 /// Every file below `dir` whose path contains none of `except`.
@@ -64,6 +70,8 @@ fn found(files: &[(String, Vec<u8>)], needles: &[Vec<u8>]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_whole_case_leaves_no_name_number_address_or_position_in_store_export_or_log() {
     let mut world = World::build(1).await;
+    world.set("[provider.mail]\n", "[provider.mail]\ninbound_password = \"an inbound password\"\n");
+    world.set("[provider.helpdesk]\n", "[provider.helpdesk]\nwebhook_token = \"a hook token\"\n");
     world.start("");
     world.ready().await;
     let fleet = Fleet::connect(&world);
@@ -71,11 +79,20 @@ async fn a_whole_case_leaves_no_name_number_address_or_position_in_store_export_
     fleet.say(&car, true, 60.0).await;
     tokio::time::sleep(Duration::from_millis(2)).await;
     fleet.say(&car, true, 55.0).await;
-    world.all_served(&[car], "brake.circuit_loss", Duration::from_secs(60)).await;
+    let cases = world.all_served(&[car], "brake.circuit_loss", Duration::from_secs(60)).await;
+    write_by_every_way(&world, &cases[0].id).await;
+    let shown: Json = world.get(&format!("/api/v1/cases/{}", cases[0].id)).await.unwrap();
+    assert_eq!(
+        shown["conversation"].as_array().unwrap().iter().filter(|m| m["direction"] != "out").count(),
+        3,
+        "{shown:#}"
+    );
     assert_eq!(world.stop(), Some(0), "{}", world.log());
 
     let (home, kept) = (world.space.dir(), world.space.dir().join("store"));
-    let needles: Vec<Vec<u8>> = personal(&home.join("config/registry")).into_iter().map(String::into_bytes).collect();
+    let mut needles: Vec<Vec<u8>> =
+        personal(&home.join("config/registry")).into_iter().map(String::into_bytes).collect();
+    needles.extend([TYPED, COMMENT, "mid-unverkennbar"].map(|text| text.as_bytes().to_vec()));
     // The keys are what they are; everything else, the journal of telemetry included, knows no people.
     let mut all = Vec::new();
     files(&kept, &["keys.json"], &mut all);
@@ -103,6 +120,44 @@ async fn a_whole_case_leaves_no_name_number_address_or_position_in_store_export_
     assert_eq!(found(&all, &positions), [""; 0]);
     let keys = fs::read(kept.join("keys.json")).unwrap();
     assert!(memchr::memmem::find(&keys, b"customers").is_some());
+}
+
+/// By text message, by mail, and in the ticket: free words, and fields that an agent has filled in.
+async fn write_by_every_way(world: &World, case: &str) {
+    let client = reqwest::Client::new();
+    let sent = |request: reqwest::RequestBuilder| async {
+        let answer = request.send().await.unwrap();
+        let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+        assert_eq!(status, 200, "{text}\n{}", world.log());
+    };
+    let (number, mailbox) = ("+12025550101", "owen.walker.2@example.com");
+    let form = format!("MessageSid=SM1&From=%2B{}&To=%2B4930&Body={}", &number[1..], TYPED.replace(' ', "+"));
+    let url = format!("{}/twilio/sms", world.url());
+    let signature = twilio::sign(&world.secrets().phone, &url, &twilio::parse_form(form.as_bytes()));
+    let request = client.post(&url).header("content-type", "application/x-www-form-urlencoded");
+    sent(request.header(twilio::HEADER, signature).body(form)).await;
+
+    let mail = serde_json::json!({ "From": mailbox, "To": "service@example.com", "MessageID": "<mid-unverkennbar@zoe>", "TextBody": TYPED });
+    let request =
+        client.post(format!("{}/mail/inbound", world.url())).basic_auth("forewarn", Some("an inbound password"));
+    sent(request.body(mail.to_string())).await;
+
+    let ticket = world.desk.accepted().into_iter().find(|t| t.case_ref.as_deref() == Some(case)).unwrap();
+    let trigger = serde_json::json!({
+        "ticket": { "id": ticket.id, "case_ref": case, "case_truth": "confirmed", "case_part_replaced": "hose" },
+        "article": { "id": 99, "body": COMMENT, "sender": "Agent", "internal": true },
+    });
+    let trigger = trigger.to_string();
+    let signature = zammad::sign("a hook token", trigger.as_bytes());
+    sent(client.post(format!("{}/zammad/helpdesk", world.url())).header(zammad::SIGNATURE, signature).body(trigger))
+        .await;
+    let outcomes: Json = world.get("/api/v1/outcomes").await.unwrap();
+    let outcome = &outcomes["outcomes"][0];
+    assert_eq!(
+        (outcome["truth"].as_str(), outcome["judged_by"].as_str()),
+        (Some("confirmed"), Some("ticket:helpdesk")),
+        "{outcomes:#}"
+    );
 }
 
 /// What a command of the program prints, and its exit code.
@@ -159,6 +214,12 @@ async fn an_erasure_outlasts_restarts_and_old_exports_and_the_audit_stays_intact
     assert!(erased(&exported(&world, &online)));
     assert!(world.log().contains("still stands in the registry"), "{}", world.log());
     assert_eq!(world.stop(), Some(0));
+    let (said, code) = forewarn(&world, &["check", "--config", settings.to_str().unwrap()]);
+    assert_eq!(code, 0, "a warning: {said}");
+    assert!(
+        said.contains("S121") && said.contains("customers.csv:2:1") && said.contains("c-0001 was erased at"),
+        "{said}"
+    );
     let (said, code) = forewarn(&world, &[&["audit", "verify"][..], &at].concat());
     assert!(code == 0 && said.contains("intact"), "{said}");
     assert!(forewarn(&world, &[&["audit", "log"][..], &at].concat()).0.contains("erased the customer c-0001"));
@@ -359,4 +420,262 @@ fn erasures_between_crashes_and_restarts_leave_the_same_state() {
             assert_eq!(replayed.erased_in_registry().len() == 1, erased, "seed {seed}");
         }
     }
+}
+
+/// Words that stand nowhere by chance.
+const NAME: &str = "Zoe Unverkennbar";
+const PHONE: &str = "+4915550199001";
+const MAIL: &str = "zoe.unverkennbar@example.com";
+const PLATE: &str = "ZU-VK 4711";
+const VIN: &str = "ZZZUNVERKENNBAR01";
+const TYPED: &str = "Zedernweg 77 hinter der Muehle";
+const CLOSING: &str = "Frau Unverkennbar hat angerufen";
+const STOPPING: &str = "Herr Zedernweg will das nicht";
+const COMMENT: &str = "Die Kundin wohnt am Zedernweg";
+const PLACE: (f64, f64) = (48.777_123, 9.180_456);
+/// What the tow company of the world calls its truck.
+const TRUCK: &str = "TOW 7";
+
+fn needles() -> Vec<Vec<u8>> {
+    let texts = [NAME, PHONE, MAIL, PLATE, VIN, TYPED, CLOSING, STOPPING, COMMENT, TRUCK, "Unverkennbar", "Zedernweg"];
+    let numbers = [PLACE.0, PLACE.1].into_iter();
+    let places = numbers.flat_map(|n| [n.to_le_bytes().to_vec(), format!("{n:.4}").into_bytes()]);
+    texts.iter().map(|t| t.as_bytes().to_vec()).chain(places).collect()
+}
+
+/// A correction, a message in the app and a survey, which no shipped playbook has together.
+const REST: &str = r#"
+schema = "playbook/1"
+id = "rest"
+version = 1
+[match]
+fault = ["a.b"]
+[case]
+goals = ["corrected", "told"]
+[policy]
+purpose = "service"
+[[step]]
+id = "fix"
+do = "command"
+topic = "fleet/{{ device.id }}/cmd"
+payload = '{"id":"{{ action.id }}","op":"soft_reset","for":"{{ device.plate }}"}'
+allow = ["soft_reset"]
+reply = { topic = "fleet/{{ device.id }}/cmd/ack", match = "id", within = "30s" }
+goal = "corrected"
+[[step]]
+id = "tell"
+do = "reach"
+who = ["driver"]
+goal = "told"
+until = "delivered"
+script = "brake-stop-now"
+ladder = [{ via = "app_push", at = "0s" }, { via = "human", at = "2h", queue = "service-desk" }]
+[[step]]
+id = "ask"
+do = "survey"
+after = ["tell", "fix"]
+scale = "1-5"
+via = ["sms"]
+"#;
+
+/// The shipped playbooks and that one; Jane is somebody whom one recognises, with a second car that says where it is.
+fn unmistakable() -> Arc<Config> {
+    let mut config = (*config(|_| {})).clone();
+    config.playbooks.extend(config_with(REST, |_| {}).playbooks.clone());
+    config.settings.storm_guard.min = 1_000;
+    let mut registry = (*config.registry).clone();
+    let jane = registry.customers.get_mut("c-1").unwrap();
+    jane.name = NAME.into();
+    jane.endpoints[0].address = PHONE.into();
+    jane.endpoints[1].address = MAIL.into();
+    jane.consents.push(Consent { to: forewarn::domain::Agreed::Contact(Purpose::Info), ..jane.consents[0].clone() });
+    let car = registry.devices.get_mut(DEVICE).unwrap();
+    car.attrs.extend([("plate".into(), PLATE.into()), ("vin".into(), VIN.into())]);
+    let second = Device { id: "car-2".into(), ..car.clone() };
+    registry.devices.insert(second.id.clone(), second);
+    config.registry = registry.into();
+    Arc::new(config)
+}
+
+/// A detection whose rule has put the plate into its title and the place into its evidence.
+fn talkative(fault: &str, device: &str, severity: Severity, n: u8, at: forewarn::domain::At) -> Input {
+    let mut d = detection(fault, severity, n, 1, Change::Raised, at);
+    d.device = device.into();
+    d.episode = EpisodeId::of(&[device.as_bytes(), fault.as_bytes(), &[n]]);
+    d.title = format!("{PLATE} at {} km/h", 80);
+    let said = |name: &str, value| Evidence { name: name.into(), value, unit: String::new() };
+    d.evidence =
+        vec![said("lat", Value::from(PLACE.0)), said("whose", Value::from(PLATE)), said("speed", Value::from(80.0))];
+    d.facts.extend([("lat".to_owned(), Value::from(PLACE.0)), ("lon".to_owned(), Value::from(PLACE.1))]);
+    Input::Detection(Box::new(d))
+}
+
+fn writes(channel: Channel, from: Sender, id: &str, text: &str) -> Input {
+    Input::Said(Said { channel, external_id: id.into(), from, case: None, text: text.into(), answered: true })
+}
+
+/// The link of a kind in the messages so far, newest last.
+fn link(play: &Play, kind: PageKind) -> Option<Link> {
+    let texts = play.orders.iter().filter_map(|(_, o)| match &o.work {
+        Work::Sms(sms) => Some(sms.body.clone()),
+        Work::Mail(mail) => Some(mail.text.clone()),
+        _ => None,
+    });
+    let tokens = texts.flat_map(|t| t.split("https://fw.example/l/").skip(1).map(str::to_owned).collect::<Vec<_>>());
+    let links = tokens.filter_map(|t| link_key().verify(t.split_whitespace().next()?));
+    links.filter(|l| l.kind == kind).last()
+}
+
+/// Every verb, and every way in for words: all of it works, and none of it can be read in a row or a record.
+fn everything_happens() -> Play {
+    let mut play = Play::new(unmistakable(), Odds { slips: 0, ..Odds::friendly() }, 1);
+    let post = |play: &mut Play, kind, fields: &[(&str, &str)]| {
+        let Some(link) = link(play, kind) else { panic!("no {kind:?}: {}", play.timeline()) };
+        let form: BTreeMap<String, String> = fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        play.tell(Input::Link { link, form });
+    };
+    // A car that does not say where it is: the driver types words, and then a place.
+    let Input::Detection(mut lost) = talkative("brake.circuit_loss", "car-2", Severity::Critical, 1, play.now) else {
+        panic!()
+    };
+    lost.facts.clear();
+    play.tell(Input::Detection(lost));
+    play.run(start() + Span::from_secs(15));
+    post(&mut play, PageKind::Where, &[("place", TYPED)]);
+    post(&mut play, PageKind::Where, &[("lat", "48.777123"), ("lon", "9.180456"), ("accuracy", "20")]);
+    play.run(start() + Span::from_mins(5));
+    let phone = || Sender::Phone(PHONE.into());
+    play.tell(writes(Channel::Sms, phone(), "SM1", &format!("Ich bin {NAME}, {TYPED}")));
+    play.tell(writes(Channel::Email, Sender::Email(MAIL.into()), "mail/1", TYPED));
+    play.tell(Input::Called { from: phone(), id: "call-1".into(), actor: "desk".into() });
+    let ticket = play.desk.list(false, 1)[0].id;
+    let of = play.orders.iter().find_map(|(_, o)| matches!(o.work, Work::Ticket(_)).then_some(o.effect)).unwrap();
+    for author in [Author::Customer, Author::Agent, Author::Internal] {
+        let from = Sender::Desk { desk: "helpdesk".into(), ticket: format!("T-{of}"), author };
+        play.tell(writes(Channel::Ticket, from, &format!("helpdesk/{author:?}"), COMMENT));
+    }
+    let act = Act::Stop { stop: Stop::On, reason: STOPPING.into() };
+    play.tell(Input::Act { case: Some(ticket), actor: "kim".into(), act });
+    play.tell(Input::Act {
+        case: None,
+        actor: "kim".into(),
+        act: Act::Stop { stop: Stop::On, reason: STOPPING.into() },
+    });
+    play.tell(Input::Act {
+        case: None,
+        actor: "kim".into(),
+        act: Act::Stop { stop: Stop::Off, reason: STOPPING.into() },
+    });
+    play.tell(Input::Close { case: ticket, actor: "kim".into(), reason: CLOSING.into() });
+    // The other verbs.
+    play.tell(talkative("brake.pad_wear", DEVICE, Severity::Warning, 2, play.now));
+    play.tell(talkative("a.b", DEVICE, Severity::Major, 3, play.now));
+    play.tell(talkative("brake.circuit_loss", DEVICE, Severity::Critical, 4, play.now));
+    play.run(start() + Span::from_hours(1));
+    post(&mut play, PageKind::Choose, &[("choice", "1")]);
+    play.tell(writes(Channel::Sms, phone(), "SM2", "5"));
+    let values = [("lat", PLACE.0), ("lon", PLACE.1), ("speed", 0.0)].map(|(k, v)| (k.to_owned(), Value::from(v)));
+    play.tell(Input::Facts { device: DEVICE.into(), event_at: play.now, values: values.into() });
+    play.run(start() + Span::from_hours(30));
+    play
+}
+
+#[test]
+fn whatever_is_done_and_said_leaves_nothing_of_a_person_in_rows_and_records() {
+    let play = everything_happens();
+    let kinds: BTreeSet<String> =
+        play.orders.iter().map(|(_, o)| format!("{:?}", o.work).split('(').next().unwrap().to_owned()).collect();
+    let all = ["App", "Book", "Call", "Command", "Dispatch", "Mail", "Sms", "Ticket", "Webhook"].map(str::to_owned);
+    assert_eq!(kinds, BTreeSet::from(all), "every way out was used: {}", play.timeline());
+
+    let mut places = Vec::new();
+    for (n, record) in play.log.iter().enumerate() {
+        places.push((
+            format!("record {n}: {} {}", record.actor, record.what),
+            format!("{} {}", record.actor, record.what).into_bytes(),
+        ));
+        for (key, row) in &record.changes {
+            places.push((
+                format!("row {:?} of record {n}", char::from(key[0])),
+                [key.clone(), row.clone().unwrap_or_default()].concat(),
+            ));
+        }
+    }
+    assert_eq!(found(&places, &needles()), [""; 0]);
+    let outcomes: String =
+        play.desk.outcomes(forewarn::domain::At::MIN, None, 99).iter().map(|o| o.json_line()).collect();
+    assert_eq!(found(&[("the export".into(), outcomes.into_bytes())], &needles()), [""; 0]);
+}
+
+#[test]
+fn whoever_may_read_a_case_reads_what_was_said_until_the_customer_is_erased() {
+    let mut play = everything_happens();
+    let shown = |play: &Play| -> String {
+        let cases =
+            play.desk.list(true, 99).into_iter().map(|c| serde_json::to_string(&play.desk.show(&c.id)).unwrap());
+        cases.collect::<String>() + &play.desk.dossier(&"c-1".into()).unwrap()["stored"].to_string()
+    };
+    let before = shown(&play);
+    for text in [TYPED, CLOSING, STOPPING, COMMENT, TRUCK, "48.777123", NAME, PHONE] {
+        assert!(before.contains(text), "{text}");
+    }
+    let articles = play.orders.iter().filter(|(_, o)| matches!(o.work, Work::Ticket(_)));
+    let articles: String = articles.map(|(_, o)| format!("{:?}", o.work)).collect();
+    for text in [TYPED, CLOSING] {
+        assert!(articles.contains(text), "an agent reads it in the ticket: {text}");
+    }
+    assert_eq!(
+        play.tell(Input::Erase { customer: "c-1".into(), force: true, actor: "officer".into() }),
+        Some(Reply::Done)
+    );
+    let after = shown(&play);
+    for text in [TYPED, CLOSING, STOPPING, COMMENT, "48.777123", NAME, PHONE, TRUCK] {
+        assert!(!after.contains(text), "{text} can still be read");
+    }
+    assert!(after.contains("(erased)"), "{after}");
+}
+
+#[test]
+fn the_dossier_has_appointments_surveys_and_conversations() {
+    let play = everything_happens();
+    let dossier = play.desk.dossier(&"c-1".into()).unwrap();
+    for table in [
+        "cases",
+        "bookings",
+        "surveys",
+        "messages",
+        "talks",
+        "contacts",
+        "jobs",
+        "facts",
+        "whereabouts",
+        "outcomes",
+        "timeline",
+    ] {
+        let rows = dossier["stored"][table].as_array();
+        assert!(
+            rows.is_some_and(|rows| !rows.is_empty()),
+            "{table}: {:?}",
+            dossier["stored"].as_object().unwrap().keys()
+        );
+    }
+    let words: Vec<&Json> =
+        dossier["stored"]["messages"].as_array().unwrap().iter().map(|m| &m["row"]["body"]).collect();
+    assert!(words.iter().any(|w| w.as_str().is_some_and(|w| w.contains(TYPED))), "{words:?}");
+}
+
+#[test]
+fn a_closed_case_and_everything_that_was_said_in_it_ends_with_its_retention() {
+    let mut play = everything_happens();
+    for case in play.desk.list(false, 99) {
+        play.tell(Input::Close { case: case.id, actor: "kim".into(), reason: "retention".into() });
+    }
+    let kept = play.desk.outcomes(forewarn::domain::At::MIN, None, 99).len();
+    play.run_long(play.now + Span::from_hours(31 * 24), 200_000);
+    assert!(play.desk.list(true, 99).is_empty(), "{:?}", play.desk.list(true, 99));
+    let left: BTreeSet<char> = play.stored().map(|key| char::from(key[0])).collect();
+    for tag in "cseajthflMNVBPo".chars() {
+        assert!(!left.contains(&tag), "rows {tag:?} of forgotten cases: {left:?}");
+    }
+    assert_eq!(play.desk.outcomes(forewarn::domain::At::MIN, None, 99).len(), kept, "pseudonymous, and kept for years");
 }

@@ -173,6 +173,8 @@ fn daemon(
         keep: Keep::ALL,
         births: births.map(|births| births as Arc<dyn Publisher>),
         outcomes: None,
+        nightly: None,
+        heads: None,
         clock: time.clock(),
     };
     let (mut daemon, recovered) = Daemon::recover(parts).unwrap();

@@ -72,3 +72,56 @@ fn an_imported_state_is_held_until_a_person_releases_it() {
         assert!(shown.contains(said) && code == expected, "{args:?}: {code}\n{shown}");
     }
 }
+
+/// The head goes out when the daemon starts and every hour; a log that is put back to an older state does not fit it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_signed_head_that_others_keep_shows_a_log_that_was_put_back() {
+    let mut world = super::world::World::build(1).await;
+    let mut ears = super::world::Ears::open(&world, "keeper", "forewarn/+/audit");
+    let data = world.space.dir().join("store");
+    let mut kept = Vec::new();
+    for round in 0..2_u8 {
+        world.start("");
+        world.ready().await;
+        let heard = ears.hear(std::time::Duration::from_secs(2));
+        assert!(!heard.is_empty(), "{}", world.log());
+        kept.extend(heard.into_iter().map(|(_, payload)| String::from_utf8(payload).unwrap()));
+        assert_eq!(world.stop(), Some(0), "{}", world.log());
+        if round == 0 {
+            copy(&data.join("desk"), &data.join("put-back"));
+        }
+    }
+    let heads = world.space.dir().join("heads.jsonl");
+    fs::write(&heads, kept.join("\n")).unwrap();
+    let verify = |more: &[&str]| {
+        let args = ["audit", "verify", "--data", data.to_str().unwrap(), "--heads", heads.to_str().unwrap()];
+        run(world.space.dir(), &[&args[..], more].concat())
+    };
+    let (shown, code) = verify(&[]);
+    assert!(code == 0 && shown.contains("the chain agrees with them"), "{shown}");
+    let key = shown.split(" signed heads of ").nth(1).unwrap().split(':').next().unwrap().to_owned();
+    assert_eq!(verify(&["--key", &key]).1, 0);
+    let (shown, code) = verify(&["--key", "AAAA"]);
+    assert!(code == 74 && shown.contains("signed with another key"), "{shown}");
+
+    fs::remove_dir_all(data.join("desk")).unwrap();
+    fs::rename(data.join("put-back"), data.join("desk")).unwrap();
+    let (shown, code) = verify(&[]);
+    assert!(code == 74 && shown.contains("a head kept elsewhere"), "{shown}");
+
+    fs::write(&heads, kept.join("\n").replacen("\"head\":\"", "\"head\":\"1", 1)).unwrap();
+    let (shown, code) = verify(&[]);
+    assert!(code == 74 && shown.contains("its signature does not fit"), "{shown}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for path in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}

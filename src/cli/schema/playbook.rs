@@ -60,6 +60,11 @@ const POLICY: &[Key] = &[
         "How often one case may contact people",
     ),
     key("redact", Several(&Text), "Facts that must not be in mails, text messages and tickets"),
+    key(
+        "consent",
+        Several(&Text),
+        "What the owner must have agreed to in consents.csv; without it only the ticket desk works at the case",
+    ),
 ];
 
 const COMMON: &[Key] = &[
@@ -232,6 +237,18 @@ const WEBHOOK: &[Key] = &[
     need("body", Text, "JSON, once it is filled in"),
 ];
 
+const SURVEY: &[Key] = &[
+    need("scale", Word(&["1-5"]), "The marks"),
+    need(
+        "via",
+        Several(&Word(&["app_push", "email", "sms"])),
+        "Ways, in the order in which they are tried: one message is enough",
+    ),
+    key("who", Several(&Text), "Roles of the device, in this order; owner, then driver unless stated"),
+    key("script", Text, "Which text; survey unless stated"),
+    key("expires", Duration, "An answer counts for this long; 14d unless stated"),
+];
+
 const HUMAN: &[Key] = &[need("queue", Text, "Who takes over")];
 
 pub(super) const KEYS: &[Key] = &[
@@ -258,6 +275,7 @@ pub(super) const KEYS: &[Key] = &[
                 ("correlate", CORRELATE),
                 ("book", BOOK),
                 ("webhook", WEBHOOK),
+                ("survey", SURVEY),
             ],
         )),
         "What is done; steps without `after` start at once",

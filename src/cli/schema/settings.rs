@@ -35,7 +35,17 @@ const OUTCOMES: &[Key] = &[
         "A rule that confirms less than this, with 95 % confidence, is put into shadow; 0: none is",
     ),
     key("topic", Text, "MQTT topic on which outcomes are published; none unless set"),
+    key(
+        "dir",
+        Text,
+        "A directory in which all outcomes are every day, as outcomes.csv and outcomes.jsonl; none unless set",
+    ),
     key("rule", Map(&Table(&[need("min_precision", Number, "As above")])), "Another floor for single rules"),
+];
+
+const AUDIT: &[Key] = &[
+    key("topic", Text, "MQTT topic on which the signed head of the desk log is published every hour; \"\": none"),
+    key("secret_file", Text, "What it is signed with; made and kept in store.dir unless set"),
 ];
 
 const PRIVACY: &[Key] = &[
@@ -107,12 +117,14 @@ const DESK: &[Key] = &[
 ];
 
 const CONTACT: &[Key] = &[
+    key("bundle", Duration, "So long an everyday message waits for others to the same person, to go as one; 0s"),
     key("reply_domain", Text, "Answers to mails come to case+…@ this domain; its mail is posted to /mail/inbound"),
     key(
         "reply_after_close",
         Word(&["reopen", "person"]),
         "What a message of the customer does after the case was closed: opens it again, or only asks a person",
     ),
+    key("survey_every", Duration, "Nobody is asked for a mark more often than this; 90d unless stated"),
     key(
         "cap",
         Tables(&[
@@ -276,6 +288,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("desk", Table(DESK), "The service desk"),
     key("outcomes", Table(OUTCOMES), "What became of cases in truth, and what rules must reach"),
+    key("audit", Table(AUDIT), "What shows later whether the desk log was cut off or written anew"),
     key("privacy", Table(PRIVACY), "What is stored of a person is encrypted with a key of that person's own"),
     key("contact", Table(CONTACT), "How people are contacted, beyond what each playbook says"),
     key("costs", Table(COSTS), "What failures cost, for the savings of a backtest; any unit"),

@@ -92,6 +92,7 @@ const PLAYBOOK: &[Key] = &[
             key("said", Text, "In some call, text message or mail"),
             key("phase", Text, "The phase of the case"),
             key("outcome", Text, "How it ended"),
+            key("csat", Count, "The mark that the customer gave, 1 to 5"),
             key("held", Text, "A part of what the case waits for at that time; empty for nothing"),
             key("cases", Count, "How many were opened by the end"),
             key("device", Text, "Whose case"),

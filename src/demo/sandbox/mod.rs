@@ -29,7 +29,7 @@ pub(in crate::demo) use web::http_client;
 
 pub use app::{AppBackend, AppFault, AppMessage, AppUser};
 pub use desk::{Article, DeskFault, Ticket, TicketDesk};
-pub use phone::{Call, Delivery, Driver, PhoneFault, PhoneNetwork, PhoneSettings, Text};
+pub use phone::{Call, Delivery, Driver, PhoneFault, PhoneNetwork, PhoneSettings, Text, Written};
 pub use smtp::{Mail, MailFault, MailServer};
 pub use teller::Callbacks;
 pub use tow::{Crew, TowCompany, TowFault, TowJob, TowSettings};

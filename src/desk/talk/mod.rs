@@ -17,11 +17,14 @@ use self::whose::Whom;
 use self::words::Meaning;
 use super::change::Change;
 use super::config::AfterClose;
-use super::rows::{CaseRow, EffectRow, Target};
+use super::rows::{CaseRow, EffectRow, LineRow, StepRow, Target};
 use super::seal::Sealed;
 use super::speech;
-use super::{Reply, TimelineKind, case, goals, news, notes, optout, pages, reached, wrong};
+use super::{
+    Reply, TimelineKind, book, bundle, case, goals, news, notes, optout, pages, position, reached, survey, wrong,
+};
 use crate::domain::{At, Author, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Said, Sender};
+use crate::outbox::{Kind, State};
 use crate::playbook::Mirror;
 
 /// The most messages of one case; more would be a loop between two machines.
@@ -85,9 +88,13 @@ pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
         return Reply::Done;
     }
     let heard = Heard { said, people: &people, cases: &cases };
+    if heard.mark(change) {
+        return Reply::Done;
+    }
     match words::read(&said.text) {
         Meaning::Key('1') if words::is_yes(&said.text) && heard.is_out(change) => heard.start(change),
         Meaning::Stop => heard.stop(change),
+        Meaning::Enough => heard.enough(change),
         Meaning::Start => heard.start(change),
         Meaning::Help => heard.help(change),
         Meaning::WrongPerson => heard.wrong_person(change),
@@ -120,6 +127,16 @@ impl Heard<'_> {
         if new { self.reply(change, "opt-out-done") } else { Reply::Done }
     }
 
+    /// Who says it in words of their own may have said more: a person reads it, too.
+    fn enough(&self, change: &mut Change<'_>) -> Reply {
+        let mut new = false;
+        for w in self.people {
+            new |= optout::stop(change, &w.customer, &w.endpoint, self.said.channel, Purpose::Service, "words");
+        }
+        let read = self.free(change);
+        if new { self.reply(change, "opt-out-done") } else { read }
+    }
+
     fn start(&self, change: &mut Change<'_>) -> Reply {
         let mut new = false;
         for w in self.people {
@@ -139,8 +156,25 @@ impl Heard<'_> {
             return self.free(change);
         };
         self.keep(change, row.case, Some("wrong person"), Some(effect));
-        wrong::mark(change, effect, &row, "by a reply");
+        let (effect, row) = bundle::carrier(change, effect, &row);
+        for (effect, row) in bundle::all(change, effect, &row) {
+            wrong::mark(change, effect, &row, "by a reply");
+        }
         Reply::Done
+    }
+
+    /// The answer to a survey, if that was the last thing they were asked over this line, and nothing else is waited for.
+    fn mark(&self, change: &mut Change<'_>) -> bool {
+        let Some(mark) = survey::mark_of(&self.said.text) else { return false };
+        if whose::is_awaited(change, self.people, self.cases) {
+            return false;
+        }
+        let asked = whose::newest(change, self.people, self.said.channel, self.cases);
+        let Some((effect, row)) = asked.filter(|(effect, row)| survey::is_open(change, *effect, row)) else {
+            return false;
+        };
+        self.keep(change, row.case, Some(&format!("mark {mark}")), Some(effect));
+        survey::marked(change, effect, &row, mark, "reply")
     }
 
     /// A key of a call, written.
@@ -228,9 +262,11 @@ fn keep(
     if talk.count >= MOST_MESSAGES {
         return false;
     }
+    let of_case = change.get::<CaseRow>(&case).and_then(|row| position::owner(change, &row.device));
     let owner = match &from {
         From::Customer { customer, .. } => Some(customer),
-        From::Desk(_) => None,
+        // What is said about somebody is theirs, too.
+        From::Desk(_) => of_case,
     };
     let words: String = said.text.chars().take(MOST_CHARS).collect();
     let body = change.config.keys.seal(owner, format!("message/{case}/{}", talk.count), &words);
@@ -250,24 +286,36 @@ fn keep(
     true
 }
 
-/// Stands in a line for the words of a message, which are filled in when the line is sent: rows hold no words of people.
-const WORDS_OF: (&str, char) = ("\u{2983}message ", '\u{2984}');
+/// Around what stands in a text for the words of somebody, which are filled in when the text is sent: rows hold no words
+/// of people.
+const WORDS_OF: (char, char) = ('\u{2983}', '\u{2984}');
+/// What is said for words that cannot be read any more.
+pub(super) const ERASED: &str = "(erased)";
 
 /// What stands for the words of the newest message of a case.
 fn last_words(change: &Change<'_>, case: CaseId) -> String {
     let newest = change.get::<TalkRow>(&case).map_or(0, |t| t.count.saturating_sub(1));
-    format!("{}{newest}{}", WORDS_OF.0, WORDS_OF.1)
+    format!("{}message {newest}{}", WORDS_OF.0, WORDS_OF.1)
 }
 
-/// The text with the words of the messages that it names.
+/// What stands for the words of a line of the timeline.
+pub(super) fn words_of_line(number: u32) -> String {
+    format!("{}line {number}{}", WORDS_OF.0, WORDS_OF.1)
+}
+
+/// The text with the words of the messages and lines that it names.
 pub(super) fn fill_in(change: &Change<'_>, case: CaseId, text: &str) -> String {
     let mut parts = text.split(WORDS_OF.0);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (number, rest) = part.split_once(WORDS_OF.1).unwrap_or((part, ""));
-        let row = number.parse().ok().and_then(|n: u32| change.get::<MessageRow>(&(case, n)));
-        let words: Option<String> = row.and_then(|row| change.config.keys.open(&row.body));
-        out.push_str(words.as_deref().unwrap_or("(erased)"));
+        let (name, rest) = part.split_once(WORDS_OF.1).unwrap_or((part, ""));
+        let sealed = match name.split_once(' ').and_then(|(of, n)| Some((of, n.parse::<u32>().ok()?))) {
+            Some(("message", n)) => change.get::<MessageRow>(&(case, n)).map(|row| row.body),
+            Some(("line", n)) => change.get::<LineRow>(&(case, n)).and_then(|row| row.words),
+            _ => None,
+        };
+        let words: Option<String> = sealed.and_then(|sealed| change.config.keys.open(&sealed));
+        out.push_str(words.as_deref().unwrap_or(ERASED));
         out.push_str(rest);
     }
     out
@@ -356,24 +404,30 @@ pub(super) fn is_after_end(change: &Change<'_>, case: CaseId) -> bool {
 /// A person has to answer. A closed case is opened again, or stays closed while its queue is asked, by the settings.
 fn ask_a_person(change: &mut Change<'_>, id: CaseId, reason: &str) {
     let Some(row) = change.get::<CaseRow>(&id) else { return };
-    let talk = change.get::<TalkRow>(&id).unwrap_or_default();
+    let talk = TalkRow { waits_since: Some(change.now), ..change.get::<TalkRow>(&id).unwrap_or_default() };
+    change.put(id, talk.clone());
     if let Some(closed_at) = row.closed_at {
         let window = change.plan(&row).map_or(crate::domain::Span::ZERO, |p| p.case.reopen);
         let soon = change.now.since(closed_at) < window;
         if soon && change.config.contact.reply_after_close == AfterClose::Reopen {
-            change.put(id, TalkRow { after_end: true, waits_since: Some(change.now), ..talk });
+            change.put(id, TalkRow { after_end: true, ..talk });
             case::open_again(change, id, reason);
         }
-    } else {
-        change.put(id, TalkRow { waits_since: Some(change.now), ..talk });
     }
     pages::page_anew(change, id);
-    goals::page_default(change, id, reason);
+    goals::page_default_about(change, id, reason, Some(pages::About::Answer));
+}
+
+/// Whether anybody can mean it: a call that rang in vain has said nothing.
+fn was_heard(row: &EffectRow) -> bool {
+    row.delivery.kind != Kind::Call || matches!(row.delivery.state, State::Delivered | State::Confirmed)
 }
 
 /// Whether a contact still waits for its answer.
 fn wants_an_answer(change: &Change<'_>, row: &EffectRow) -> bool {
-    change.get::<super::rows::StepRow>(&(row.case, row.step.clone())).is_some_and(|s| s.confirmed.is_none())
+    let asks = !speech::choices(change, row).is_empty() || book::asks(change, row);
+    let open = |s: StepRow| s.confirmed.is_none();
+    asks && !survey::asks(change, row) && change.get::<StepRow>(&(row.case, row.step.clone())).is_some_and(open)
 }
 
 /// The fault is there again, and its plan is run again.

@@ -1,10 +1,12 @@
 //! Who has written, and which case they mean.
 
+use std::collections::BTreeSet;
+
+use super::super::bundle;
 use super::super::change::Change;
-use super::super::lookup::digits;
 use super::super::reached::{self, Reached};
-use super::super::rows::{CaseRow, EffectRow, TicketRow};
-use super::wants_an_answer;
+use super::super::rows::{CaseRow, EffectRow, StepRow, TicketRow};
+use super::{wants_an_answer, was_heard};
 use crate::domain::{AdapterName, At, CaseId, Channel, CustomerId, EffectId, EndpointId, EndpointKind, Sender};
 
 /// Somebody of the registry, by the address that they wrote from.
@@ -14,27 +16,15 @@ pub(super) struct Whom {
     pub(super) endpoint: EndpointId,
 }
 
-/// Whether an address of the registry is the one that was written from.
-type Same = Box<dyn Fn(&str) -> bool>;
-
 /// Everybody who has this address.
 pub(super) fn senders(change: &Change<'_>, from: &Sender) -> Vec<Whom> {
-    let (kind, same): (_, Same) = match from {
-        Sender::Phone(number) => {
-            let wanted = digits(number);
-            (EndpointKind::Phone, Box::new(move |a| !wanted.is_empty() && digits(a) == wanted))
-        }
-        Sender::Email(mailbox) => {
-            let wanted = mailbox.trim().to_owned();
-            (EndpointKind::Email, Box::new(move |a| a.eq_ignore_ascii_case(&wanted)))
-        }
+    let (kind, address) = match from {
+        Sender::Phone(number) => (EndpointKind::Phone, number),
+        Sender::Email(mailbox) => (EndpointKind::Email, mailbox),
         Sender::Desk { .. } => return Vec::new(),
     };
-    let all = change.config.registry.customers.values();
-    let mine = all.flat_map(|c| c.endpoints.iter().map(move |e| (c, e)));
-    mine.filter(|(_, e)| e.kind == kind && same(&e.address))
-        .map(|(c, e)| Whom { customer: c.id.clone(), endpoint: e.id.clone() })
-        .collect()
+    let found = change.config.directory.at(&change.config.registry, kind, address).into_iter();
+    found.map(|(c, e)| Whom { customer: c.id.clone(), endpoint: e.id.clone() }).collect()
 }
 
 /// What they can mean: the case that the address stands for; the open cases that they were contacted about, the newest
@@ -63,18 +53,24 @@ pub(super) fn cases(change: &Change<'_>, people: &[Whom], named: Option<CaseId>)
     found
 }
 
+/// Their contacts; one about several cases once for each of them.
 fn contacts(change: &Change<'_>, people: &[Whom]) -> Vec<Reached> {
-    people.iter().flat_map(|w| reached::of(change, &w.customer).recent).collect()
+    let recent = people.iter().flat_map(|w| reached::of(change, &w.customer).recent);
+    let all = recent.flat_map(|r| {
+        let also = bundle::carried(change, r.effect).into_iter();
+        let also: Vec<Reached> = also.map(|(effect, row)| Reached { case: row.case, effect, ..r.clone() }).collect();
+        std::iter::once(r).chain(also)
+    });
+    all.collect()
 }
 
 /// They were not contacted yet: they write first.
 fn of_their_devices(change: &Change<'_>, people: &[Whom]) -> Vec<CaseId> {
-    let devices = change.base.open_by_device.iter();
-    let theirs = devices.filter(|(device, _)| {
-        let parties = change.config.registry.devices.get(*device).map(|d| &d.parties);
-        parties.is_some_and(|p| p.values().any(|c| people.iter().any(|w| w.customer == *c)))
-    });
-    theirs.flat_map(|(_, cases)| cases.iter().copied()).collect()
+    let directory = &change.config.directory;
+    let devices = people.iter().flat_map(|w| directory.devices(&change.config.registry, &w.customer));
+    let cases: BTreeSet<CaseId> =
+        devices.filter_map(|d| change.base.open_by_device.get(d)).flatten().copied().collect();
+    cases.into_iter().collect()
 }
 
 /// The contact that they answer: of these cases the newest that asked for an answer, else the newest; over the channel
@@ -88,11 +84,33 @@ pub(super) fn last_contact(
     let all = contacts(change, people);
     let of_cases = all.iter().filter(|r| cases.contains(&r.case));
     let rows = of_cases.filter_map(|r| change.get::<EffectRow>(&r.effect).map(|row| (r, row)));
+    let rows = rows.filter(|(_, row)| was_heard(row));
     let best = rows.max_by_key(|(r, row)| {
         let here = people.iter().any(|w| w.endpoint == r.endpoint) && r.channel == channel;
         (wants_an_answer(change, row), here, r.at, r.effect)
     });
     best.map(|(r, row)| (r.effect, row))
+}
+
+/// The newest contact of these cases, over the channel that they write on if there is one.
+pub(super) fn newest(
+    change: &Change<'_>,
+    people: &[Whom],
+    channel: Channel,
+    cases: &[CaseId],
+) -> Option<(EffectId, EffectRow)> {
+    let of_cases = contacts(change, people).into_iter().filter(|r| cases.contains(&r.case));
+    let newest = of_cases.max_by_key(|r| (r.channel == channel, r.at, r.effect))?;
+    change.get::<EffectRow>(&newest.effect).map(|row| (newest.effect, row))
+}
+
+/// Whether a step of these cases still waits for what they say to a contact.
+pub(super) fn is_awaited(change: &Change<'_>, people: &[Whom], cases: &[CaseId]) -> bool {
+    let of_cases = contacts(change, people).into_iter().filter(|r| cases.contains(&r.case));
+    let steps = of_cases.filter_map(|r| change.get::<EffectRow>(&r.effect)).map(|row| (row.case, row.step));
+    steps
+        .into_iter()
+        .any(|step| change.get::<StepRow>(&step).is_some_and(|s| s.state.is_live() && s.confirmed.is_none()))
 }
 
 /// The cases of a ticket.

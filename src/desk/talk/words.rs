@@ -1,5 +1,5 @@
 //! The words that are understood without a person: in every language that we speak, whole messages only. A sentence that
-//! merely contains "stop" is for a person to read.
+//! merely contains "stop" is for a person to read; one that asks for no more messages is, too, and is heeded at once.
 
 /// What a message means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(super) enum Meaning {
     Key(char),
     /// No.
     No,
+    /// A sentence that asks for no more messages: heeded, and for a person.
+    Enough,
     /// Anything else: for a person.
     Free,
 }
@@ -132,13 +134,69 @@ const WORDS: &[(Meaning, &[&str])] = &[
     (Meaning::No, &["no", "n", "nein", "нет", "ні", "nie"]),
 ];
 
+/// What people write who want no more messages and do not know the word for it.
+const ENOUGH: &[&str] = &[
+    "stop calling",
+    "stop contacting",
+    "stop emailing",
+    "stop mailing",
+    "stop messaging",
+    "stop sending",
+    "stop texting",
+    "stop these",
+    "stop writing",
+    "unsubscribe me",
+    "opt me out",
+    "remove me from",
+    "no more calls",
+    "no more emails",
+    "no more mails",
+    "no more messages",
+    "no more texts",
+    "do not contact me",
+    "don't contact me",
+    "do not call me again",
+    "don't call me again",
+    "keine anrufe mehr",
+    "keine mails mehr",
+    "keine e-mails mehr",
+    "keine nachrichten mehr",
+    "keine sms mehr",
+    "rufen sie mich nicht mehr an",
+    "schreiben sie mir nicht mehr",
+    "melden sie mich ab",
+    "больше не пишите",
+    "больше не звоните",
+    "не пишите мне",
+    "не звоните мне",
+    "отпишите меня",
+    "більше не пишіть",
+    "більше не телефонуйте",
+    "не пишіть мені",
+    "не телефонуйте мені",
+    "відпишіть мене",
+    "proszę nie dzwonić",
+    "proszę nie pisać",
+    "proszę mnie wypisać",
+    "nie dzwońcie",
+    "nie piszcie",
+];
+
 /// What `text` means.
 pub(super) fn read(text: &str) -> Meaning {
     let plain =
         |c: char| c.is_whitespace() || c.is_ascii_punctuation() || matches!(c, '„' | '“' | '”' | '«' | '»' | '…');
     let words: Vec<String> = text.trim_matches(plain).split_whitespace().map(str::to_lowercase).collect();
     let text = words.join(" ");
-    WORDS.iter().find(|(_, list)| list.contains(&text.as_str())).map_or(Meaning::Free, |(meaning, _)| *meaning)
+    let word = WORDS.iter().find(|(_, list)| list.contains(&text.as_str()));
+    word.map_or_else(|| if asks_for_no_more(&text) { Meaning::Enough } else { Meaning::Free }, |(meaning, _)| *meaning)
+}
+
+fn asks_for_no_more(text: &str) -> bool {
+    // No phrase goes over the end of a sentence.
+    let text = text.replace(['.', ',', '!', '?', ';', ':', '"', '(', ')'], " | ").replace('’', "'");
+    let text = format!(" {} ", text.split_whitespace().collect::<Vec<_>>().join(" "));
+    ENOUGH.iter().any(|phrase| text.contains(&format!(" {phrase} ")))
 }
 
 /// Whether it says yes in a word, which carriers also take for "messages again".
@@ -167,6 +225,13 @@ mod tests {
             ("Alles  in Ordnung", Meaning::Key('9')),
             ("nie", Meaning::No),
             ("I cannot stop here, there is no shoulder", Meaning::Free),
+            ("The car will not stop! These mails are no help.", Meaning::Free),
+            ("Please stop sending me these mails.", Meaning::Enough),
+            ("Don’t contact me, please", Meaning::Enough),
+            ("Bitte keine Mails mehr, danke", Meaning::Enough),
+            ("Пожалуйста, больше не пишите!", Meaning::Enough),
+            ("Будь ласка, більше не пишіть", Meaning::Enough),
+            ("Proszę nie dzwonić", Meaning::Enough),
             ("12", Meaning::Free),
             ("", Meaning::Free),
         ] {

@@ -3,6 +3,7 @@
 mod apart;
 mod bars;
 mod baseline;
+mod chart;
 mod clock;
 mod codes;
 mod components;

@@ -135,6 +135,7 @@ enum Expect {
     Phase(At, Arc<str>),
     Held(At, Arc<str>),
     Ended(Arc<str>),
+    Mark(u8),
     Cases(usize),
 }
 
@@ -313,6 +314,12 @@ fn expect(diags: &mut Diagnostics, table: Table<'_>, test: &PlaybookTest) -> Vec
     if let Some(text) = table.text(diags, "outcome") {
         list.push(Item { value: Expect::Ended(text.value), place: text.place });
     }
+    if let Some(mark) = table.count(diags, "csat") {
+        match u8::try_from(mark.value).ok().filter(|m| (1..=5).contains(m)) {
+            Some(value) => list.push(Item { value: Expect::Mark(value), place: mark.place }),
+            None => diags.push(Diagnostic::error(CODE, "a mark is 1 to 5").at(mark.place, "")),
+        }
+    }
     if let Some(count) = table.count(diags, "cases") {
         list.push(Item { value: Expect::Cases(count.value as usize), place: count.place });
     }
@@ -404,6 +411,11 @@ fn unmet(test: &PlaybookTest, expect: &Expect, seen: &Seen, played: &Played) -> 
         Expect::Cases(count) => {
             let was = played.opened;
             (was != *count).then(|| (format!("{count} cases were to be opened, and were {was}"), was.to_string()))
+        }
+        Expect::Mark(mark) => {
+            let was = seen.csat.map_or_else(|| "none".to_owned(), |was| was.to_string());
+            (seen.csat != Some(*mark))
+                .then(|| (format!("the customer was to give the mark {mark}, and gave {was}"), was))
         }
         Expect::Ended(outcome) => {
             let was = seen.outcome.as_deref().unwrap_or("still open");

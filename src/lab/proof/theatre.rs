@@ -54,7 +54,7 @@ pub(super) enum Workshop {
 }
 
 /// What a person may tap on the page of a message.
-const TAPS: [&str; 6] = ["1", "2", "3", "9", "call", "none"];
+const TAPS: [&str; 8] = ["1", "2", "3", "4", "5", "9", "call", "none"];
 
 /// What `text` means for a channel; `None`: nothing.
 pub(super) fn answer(channel: &str, text: &str) -> Option<Answer> {
@@ -143,6 +143,8 @@ pub(super) struct Seen {
     /// Since when it was held, for what; empty: it was not.
     pub(super) holds: Vec<(At, String)>,
     pub(super) outcome: Option<String>,
+    /// The mark that the customer has given.
+    pub(super) csat: Option<u8>,
     /// Its timeline.
     pub(super) story: String,
 }
@@ -266,6 +268,7 @@ impl Stage<'_> {
             historical: false,
             latched: false,
             late_by: None,
+            series: None,
         }))
     }
 
@@ -466,7 +469,7 @@ impl Stage<'_> {
 
     /// The person opens the link ten minutes later and answers.
     fn link(&mut self, effect: EffectId, what: &str) {
-        let forms = [(PageKind::Choose, "choice"), (PageKind::Answer, "answer")];
+        let forms = [(PageKind::Choose, "choice"), (PageKind::Answer, "answer"), (PageKind::Survey, "mark")];
         for (kind, field) in forms {
             let form = BTreeMap::from([(field.to_owned(), what.to_owned())]);
             self.later(600, Input::Link { link: Link { effect, kind }, form });
@@ -524,7 +527,9 @@ impl Stage<'_> {
     }
 
     fn tell_stories(&mut self) {
+        let outcomes = self.desk.outcomes(At::MIN, None, usize::MAX);
         for seen in self.played.cases.values_mut() {
+            seen.csat = outcomes.iter().find(|o| Some(o.case) == seen.case).and_then(|o| o.verdict.csat);
             let Some(view) = seen.case.and_then(|case| self.desk.show(&case)) else { continue };
             let out = &mut seen.story;
             for line in &view.timeline {

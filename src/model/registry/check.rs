@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::{EndpointKind, Purpose};
+use crate::domain::{Agreed, EndpointKind, Purpose};
 use crate::source::did_you_mean;
 
 /// Why a field is refused: a sentence and what to do.
@@ -100,10 +100,11 @@ pub(super) fn endpoint_kind(word: &str) -> Result<EndpointKind, Refusal> {
     one_of(word, "kind of endpoint", &known)
 }
 
-/// `safety`, `service` or `info`.
-pub(super) fn purpose(word: &str) -> Result<Purpose, Refusal> {
+/// `safety`, `service` or `info`, or a name that playbooks ask for: `predictive_maintenance`.
+pub(super) fn agreed(word: &str) -> Result<Agreed, Refusal> {
     let known = [("safety", Purpose::Safety), ("service", Purpose::Service), ("info", Purpose::Info)];
-    one_of(word, "purpose", &known)
+    let named = word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if named { Ok(Agreed::Named(word.into())) } else { one_of(word, "purpose", &known).map(Agreed::Contact) }
 }
 
 /// `true` or `false`; empty is `false`.

@@ -109,7 +109,7 @@ pub(super) fn consents(diags: &mut Diagnostics, file: FileId, customers: &mut Cu
             let [customer, purpose, channel, source, given_at, withdrawn_at] = columns.map(|column| row.get(column));
             let mut field = Field { sheet, diags, row, good: true };
             field.check(columns[0], "G004", known_customer(customer, customers));
-            let purpose = field.check(columns[1], "G008", check::purpose(purpose));
+            let to = field.check(columns[1], "G008", check::agreed(purpose));
             let channel = Some(channel).filter(|word| !word.is_empty()).map(check::endpoint_kind).transpose();
             let channel = field.check(columns[2], "G008", channel);
             field.check(columns[3], "G003", not_empty(source, "source (where it was given)"));
@@ -123,13 +123,13 @@ pub(super) fn consents(diags: &mut Diagnostics, file: FileId, customers: &mut Cu
                 field.check::<()>(columns[5], "G011", Err(problem));
             }
             let good = field.good;
-            if let (true, Some(purpose), Some(channel), Some(given_at), Some(withdrawn_at)) =
-                (good, purpose, channel, given_at, withdrawn_at)
+            if let (true, Some(to), Some(channel), Some(given_at), Some(withdrawn_at)) =
+                (good, to, channel, given_at, withdrawn_at)
                 && let Some(customer) = customers.get_mut(customer)
             {
                 push(
                     &mut customer.consents,
-                    Consent { purpose, channel, source: sources.get(source), given_at, withdrawn_at },
+                    Consent { to, channel, source: sources.get(source), given_at, withdrawn_at },
                 );
             }
         },

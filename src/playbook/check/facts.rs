@@ -55,6 +55,7 @@ pub(super) fn texts_have_readers(diags: &mut Diagnostics, view: &View<'_>) {
         let ticket = part == Part::Text && tickets.contains(&*script.value);
         let wrong = match family {
             "page" => "only people of a queue are paged",
+            "items" => "only the frame `several` speaks of more than one case",
             "customer" | "link" if ticket => "a ticket is read by nobody in particular",
             _ => continue,
         };

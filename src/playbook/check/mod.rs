@@ -70,6 +70,8 @@ const WHOLE: &[Check] = &[
     people::ways_exist,
     people::rungs_can_be_used,
     people::somebody_consented,
+    people::agreements_can_be_missing,
+    people::somebody_may_be_asked,
     time::waits_can_come_true,
     time::answers_come_in_time,
     facts::texts_have_readers,

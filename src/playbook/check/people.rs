@@ -1,10 +1,10 @@
 //! Ladders: whether they can prove what they are for, and whether each rung can be used.
 
 use super::View;
-use crate::domain::Purpose;
+use crate::domain::{Agreed, Purpose};
 use crate::playbook::load::ProviderKind;
 use crate::playbook::{Reach, Reaction, Step, Until, Verb, Via};
-use crate::source::{Diagnostic, Diagnostics};
+use crate::source::{Diagnostic, Diagnostics, did_you_mean};
 
 fn reaches<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a Step, &'a Reach)> {
     view.book.steps.iter().filter_map(|s| match &s.verb {
@@ -18,13 +18,17 @@ fn has_human(reach: &Reach) -> bool {
 }
 
 pub(super) fn safety_ends_with_a_person(diags: &mut Diagnostics, view: &View<'_>) {
-    if view.book.policy.purpose != Purpose::Safety {
-        return;
-    }
-    for (step, _) in reaches(view).filter(|(s, reach)| s.goal.is_some() && !has_human(reach)) {
+    let purpose = view.book.policy.purpose;
+    // A step that is about danger in an everyday playbook is there for nothing else; in a safety playbook those that have to
+    // reach somebody have a goal.
+    let bound = |s: &Step| s.purpose.is_some() || s.goal.is_some();
+    for (step, _) in reaches(view).filter(|(s, reach)| s.warns(purpose) && bound(s) && !has_human(reach)) {
         let finding = Diagnostic::error("P009", format!("the safety step `{}` has no human rung", step.id));
         let finding = view.at_step(finding, &step.id, "nobody is asked when nobody answers");
         diags.push(finding.hint("end the ladder with { via = \"human\", at = \"3m\", queue = \"…\" }"));
+    }
+    if purpose != Purpose::Safety {
+        return;
     }
     let ends = |s: &Step| {
         matches!(&s.verb, Verb::Human(_))
@@ -49,22 +53,32 @@ pub(super) fn ladders_can_prove(diags: &mut Diagnostics, view: &View<'_>) {
     }
 }
 
-/// A rung without a provider is skipped in silence when it is due.
+/// The ways by which steps tell or ask customers something.
+fn ways<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a Step, &'a Via)> {
+    let of = |step: &'a Step| -> Vec<&'a Via> {
+        match &step.verb {
+            Verb::Reach(reach) => reach.ladder.iter().map(|rung| &rung.via).collect(),
+            Verb::Survey(survey) => survey.via.iter().collect(),
+            _ => Vec::new(),
+        }
+    };
+    view.book.steps.iter().flat_map(move |step| of(step).into_iter().map(move |via| (step, via)))
+}
+
+/// A way without a provider is skipped in silence when it is due.
 pub(super) fn ways_exist(diags: &mut Diagnostics, view: &View<'_>) {
     let Some(around) = view.around.filter(|a| !a.providers.is_empty()) else { return };
-    for (step, reach) in reaches(view) {
-        for rung in &reach.ladder {
-            let (name, kind) = match rung.via {
-                Via::Call => ("call", ProviderKind::Voice),
-                Via::Sms => ("sms", ProviderKind::Sms),
-                Via::Email => ("email", ProviderKind::Smtp),
-                Via::AppPush => ("app_push", ProviderKind::App),
-                Via::Human(_) => continue,
-            };
-            if !around.providers.values().any(|k| *k == kind) {
-                let message = format!("a rung of `{}` goes over {name}, and no provider can do that", step.id);
-                diags.push(view.at_step(Diagnostic::warning("P037", message), &step.id, "this rung is skipped"));
-            }
+    for (step, via) in ways(view) {
+        let (name, kind) = match via {
+            Via::Call => ("call", ProviderKind::Voice),
+            Via::Sms => ("sms", ProviderKind::Sms),
+            Via::Email => ("email", ProviderKind::Smtp),
+            Via::AppPush => ("app_push", ProviderKind::App),
+            Via::Human(_) => continue,
+        };
+        if !around.providers.values().any(|k| *k == kind) {
+            let message = format!("a rung of `{}` goes over {name}, and no provider can do that", step.id);
+            diags.push(view.at_step(Diagnostic::warning("P037", message), &step.id, "this rung is skipped"));
         }
     }
 }
@@ -105,9 +119,49 @@ pub(super) fn somebody_consented(diags: &mut Diagnostics, view: &View<'_>) {
     let purpose = view.book.policy.purpose;
     let everyday = reaches(view).find(|(step, _)| !step.warns(purpose));
     let (Some(text), Some(_)) = (&view.notes.purpose, everyday) else { return };
-    if !fleet.consents.is_empty() && !fleet.consents.contains(&purpose) {
+    if !fleet.consents.is_empty() && !fleet.consents.contains(&Agreed::Contact(purpose)) {
         let message = format!("nobody in consents.csv has agreed to the purpose '{}'", text.value);
         let finding = Diagnostic::warning("P035", message).at(text.place.clone(), "so nobody may be told");
-        diags.push(finding.hint("customers of the registry agree to a purpose in consents.csv"));
+        diags.push(finding.hint(AGREE));
+    }
+}
+
+const AGREE: &str = "customers of the registry agree to a purpose in consents.csv";
+
+/// A survey that nobody is asked, because nobody has agreed to be.
+pub(super) fn somebody_may_be_asked(diags: &mut Diagnostics, view: &View<'_>) {
+    let nobody =
+        view.fleet().is_some_and(|f| !f.consents.is_empty() && !f.consents.contains(&Agreed::Contact(Purpose::Info)));
+    for step in view.book.steps.iter().filter(|s| nobody && matches!(s.verb, Verb::Survey(_))) {
+        let finding = Diagnostic::warning("P035", "nobody in consents.csv has agreed to the purpose 'info'");
+        diags.push(view.at_step(finding, &step.id, "so nobody is asked").hint(AGREE));
+    }
+}
+
+/// What needs an agreement must have somewhere to go without it.
+pub(super) fn agreements_can_be_missing(diags: &mut Diagnostics, view: &View<'_>) {
+    let Some(first) = view.notes.consents.first() else { return };
+    if view.book.policy.purpose == Purpose::Safety {
+        let finding = Diagnostic::error("P038", "a warning of danger asks nobody for a consent");
+        diags.push(finding.at(first.place.clone(), "people would not be warned").hint("leave out `consent`"));
+    } else if !view.book.steps.iter().any(|s| matches!(s.verb, Verb::Ticket(_)) && !s.only_called) {
+        let finding =
+            Diagnostic::error("P038", "without the consent the case goes to the ticket desk, and no step does");
+        let finding = finding.at(first.place.clone(), "this may be missing");
+        diags.push(finding.hint("add a step with `do = \"ticket\"`"));
+    }
+    let Some(fleet) = view.fleet().filter(|f| !f.consents.is_empty()) else { return };
+    for name in view.notes.consents.iter().filter(|n| !fleet.consents.contains(&Agreed::Named(n.value.clone()))) {
+        let message = format!("nobody in consents.csv has agreed to '{}'", name.value);
+        let near = did_you_mean(&name.value, fleet.consents.iter().filter_map(named));
+        let finding = Diagnostic::warning("P035", message).at(name.place.clone(), "so every case is a ticket only");
+        diags.push(finding.maybe_hint(near.map(|n| format!("did you mean '{n}'?"))));
+    }
+}
+
+fn named(agreed: &Agreed) -> Option<&str> {
+    match agreed {
+        Agreed::Named(name) => Some(name),
+        Agreed::Contact(_) => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::Purpose;
+use crate::domain::{Agreed, Purpose};
 use crate::playbook::{FleetFacts, Messages, ProviderKind, Surroundings, load};
 use crate::source::Diagnostics;
 
@@ -77,7 +77,7 @@ fn findings(playbook: &str, voice: &str, mail: &str) -> String {
         fleet: Some(FleetFacts {
             roles: ["driver".into()].into(),
             kinds: [("car".into(), names.into())].into(),
-            consents: [Purpose::Service].into(),
+            consents: [Agreed::Contact(Purpose::Service)].into(),
         }),
     };
     let file = diags.add_file("p.toml", playbook);
@@ -108,6 +108,13 @@ fn every_mistake_is_told_with_its_place() {
         ("within = \"30m\" }", "within = \"10m\" }", "P034", "it has to hold for 10m first"),
         ("within = \"30s\"", "within = \"5m\"", "P034", "the command is void after 2m"),
         ("purpose = \"service\"", "purpose = \"info\"", "P035", "so nobody may be told"),
+        (
+            "purpose = \"service\"",
+            "purpose = \"service\"\nconsent = [\"data_use\"]",
+            "P035",
+            "has agreed to 'data_use'",
+        ),
+        ("purpose = \"service\"", "purpose = \"safety\"\nconsent = [\"data_use\"]", "P038", "would not be warned"),
         ("who = [\"driver\"]", "who = [\"drivr\"]", "P036", "did you mean `driver`?"),
         ("who = [\"driver\"]", "who = [\"oncall:desk\"]", "", ""),
         ("who = [\"driver\"]", "who = [\"oncall:dsk\"]", "P006", "did you mean `desk`?"),
@@ -122,6 +129,40 @@ fn every_mistake_is_told_with_its_place() {
         let fits = if code.is_empty() { shown.is_empty() } else { shown.contains(code) && shown.contains(part) };
         assert!(fits && (code.is_empty() || shown.contains("p.toml:")), "{from} -> {to}: {code} {part}\n{shown}");
     }
+}
+
+#[test]
+fn a_warning_of_danger_in_an_everyday_playbook_ends_with_a_person_too() {
+    let policy = "do = \"reach\"\npolicy = { purpose = \"safety\", quiet_hours = \"ignore\" }";
+    let alone = GOOD.replacen("do = \"reach\"", policy, 1);
+    let shown = findings(&alone, "x", "Hello");
+    assert!(shown.contains("P009") && shown.contains("nobody is asked when nobody answers"), "{shown}");
+    let human = "{ via = \"email\", at = \"1m\" }, { via = \"human\", at = \"3m\", queue = \"desk\" }";
+    assert_eq!(findings(&alone.replace("{ via = \"email\", at = \"1m\" }", human), "x", "Hello"), "");
+}
+
+#[test]
+fn a_mistake_within_a_value_hides_none_in_the_plan() {
+    for (from, to, code) in [
+        ("\"op\":\"reset\"", "\"op\":\"explode\"", "P011"),
+        ("{{ device.plate }}", "{{ device.plate", "P012"),
+        ("fault.cleared for 10m", "fault.cleared fro 10m", "P013"),
+        ("device.speed == 0", "dispach.state == 'done'", "P014"),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let text = GOOD.replacen(from, to, 1).replace("goto:visit", "human:desk");
+        let shown = findings(&text, "x", "Hello");
+        assert!(shown.contains(code) && shown.contains("nobody starts the step `visit`"), "{from}\n{shown}");
+    }
+}
+
+#[test]
+fn a_consent_that_may_be_missing_needs_a_ticket_desk() {
+    let asks = GOOD.replace("purpose = \"service\"", "purpose = \"service\"\nconsent = [\"data_use\"]");
+    assert!(!findings(&asks, "x", "x").contains("P038"), "there is a ticket step");
+    let none = asks.split_once("[[step]]\nid = \"ticket\"").unwrap().0;
+    let shown = findings(none, "x", "x");
+    assert!(shown.contains("P038") && shown.contains("add a step with `do = \"ticket\"`"), "{shown}");
 }
 
 #[test]

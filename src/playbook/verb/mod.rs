@@ -8,6 +8,7 @@ mod hold;
 mod human;
 mod reach;
 mod reaction;
+mod survey;
 mod ticket;
 mod wait;
 mod webhook;
@@ -21,6 +22,7 @@ pub use human::Human;
 pub use reach::{Reach, Rung, Until, Via};
 pub use reaction::Reaction;
 pub(super) use reaction::reaction;
+pub use survey::Survey;
 pub use ticket::{Mirror, Ticket};
 pub use wait::WaitFor;
 pub use webhook::Webhook;
@@ -75,6 +77,8 @@ pub enum Verb {
     Hold(Hold),
     /// Look whether others have the same cause.
     Correlate(Correlate),
+    /// Ask for a mark.
+    Survey(Survey),
 }
 
 impl Step {
@@ -87,8 +91,19 @@ impl Step {
 
 impl Verb {
     /// All verbs as written in files.
-    pub const NAMES: &[&str] =
-        &["reach", "dispatch", "ticket", "command", "wait_for", "human", "hold", "correlate", "book", "webhook"];
+    pub const NAMES: &[&str] = &[
+        "reach",
+        "dispatch",
+        "ticket",
+        "command",
+        "wait_for",
+        "human",
+        "hold",
+        "correlate",
+        "book",
+        "webhook",
+        "survey",
+    ];
 
     /// As written in files.
     #[must_use]
@@ -102,6 +117,7 @@ impl Verb {
             Self::Human(_) => "human",
             Self::Hold(_) => "hold",
             Self::Correlate(_) => "correlate",
+            Self::Survey(_) => "survey",
             Self::Book(_) => "book",
             Self::Webhook(_) => "webhook",
         }
@@ -121,7 +137,8 @@ impl Verb {
             | Self::Human(_)
             | Self::Webhook(_)
             | Self::Hold(_)
-            | Self::Correlate(_) => Vec::new(),
+            | Self::Correlate(_)
+            | Self::Survey(_) => Vec::new(),
         }
     }
 }
@@ -153,6 +170,7 @@ pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> 
         Some("correlate") => correlate::read(diags, &t).map(Verb::Correlate),
         Some("book") => book::read(diags, &t, notes).map(|b| Verb::Book(Box::new(b))),
         Some("webhook") => webhook::read(diags, &t, notes).map(Verb::Webhook),
+        Some("survey") => survey::read(diags, &t, notes).map(Verb::Survey),
         Some(other) => {
             let place = verb_name.as_ref().map(|v| v.place.clone())?;
             let near = did_you_mean(other, Verb::NAMES.iter().copied());
@@ -167,6 +185,7 @@ pub(super) fn read(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> 
         None => return None,
     };
     t.finish(diags);
+    let purpose = if matches!(verb, Some(Verb::Survey(_))) { Some(Purpose::Info) } else { purpose };
     Some(Step {
         id: StepId::from(&*id?.value),
         after: after.iter().map(|s| StepId::from(&*s.value)).collect(),
@@ -193,14 +212,14 @@ fn purpose(diags: &mut Diagnostics, t: &Table<'_>) -> Option<Purpose> {
     safety.map(|_| Purpose::Safety)
 }
 
-/// Parses a condition, pointing at what is wrong inside of it.
+/// Parses a condition, pointing at what is wrong inside of it; another one stands in for one that cannot be read.
 pub(super) fn condition(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) -> Option<Condition> {
     let parsed = match Condition::parse(&text.value) {
         Ok(c) => c,
         Err(e) => {
             let place = text.inner(diags, e.span.clone());
             diags.push(Diagnostic::error("P013", e.message).at(place, "in this condition"));
-            return None;
+            return Condition::parse("true").ok();
         }
     };
     for (name, span) in parsed.names() {
@@ -273,14 +292,14 @@ fn known_name(name: &str) -> bool {
     NAMES.contains(&name) || name.strip_prefix("device.").is_some_and(|rest| !rest.is_empty())
 }
 
-/// Parses a template, pointing at what is wrong inside of it.
+/// Parses a template, pointing at what is wrong inside of it; an empty one stands in for one that cannot be read.
 pub(super) fn template(diags: &mut Diagnostics, text: &Text, audience: Audience) -> Option<Template> {
     let parsed = match Template::parse(&text.value) {
         Ok(t) => t,
         Err(e) => {
             let place = e.span.map_or_else(|| text.place.clone(), |s| text.inner(diags, s));
             diags.push(Diagnostic::error("P012", e.message).at(place, "in this template"));
-            return None;
+            return Template::parse("").ok();
         }
     };
     for name in parsed.names() {

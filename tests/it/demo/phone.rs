@@ -283,3 +283,33 @@ async fn phone_delivers_texts() {
     assert_eq!(list["messages"].as_array().unwrap().len(), 2);
     assert_eq!(post(&network, "Messages", &form[..2]).await.unwrap().0, 400, "without a body");
 }
+
+#[tokio::test]
+async fn phone_people_write_back_and_get_an_answer() {
+    let desk = Receiver::start(|seen, _| {
+        let words = match seen.form("Body").as_deref() {
+            Some("STOP") => "<Response><Message>No more &amp; bye</Message></Response>",
+            Some(_) => "<Response></Response>",
+            None => "",
+        };
+        (StatusCode::OK, words.to_owned())
+    })
+    .await;
+    let network = network().await;
+    network.inbound(&format!("{}/twilio/sms", desk.url));
+    network.replies([Some("STOP".to_owned()), None]);
+    let form = [("To", "+493023125007"), ("From", "+493023125999"), ("Body", "Bitte halten Sie an.")];
+    for _ in 0..2 {
+        assert_eq!(post(&network, "Messages", &form).await.unwrap().0, 201);
+    }
+    eventually("answered", || network.written().iter().any(|w| w.status.is_some())).await;
+    network.write("+493023125008", "+493023125999", "Who are you?").await;
+    let written = network.written();
+    let told: Vec<_> = written.iter().map(|w| (w.from.as_str(), w.body.as_str(), w.answer.as_deref())).collect();
+    assert_eq!(
+        told,
+        [("+493023125007", "STOP", Some("No more & bye")), ("+493023125008", "Who are you?", None)],
+        "the second text message is read and not answered"
+    );
+    assert!(desk.seen().iter().all(|s| genuine(&desk, s) && s.form("To").as_deref() == Some("+493023125999")));
+}

@@ -2,6 +2,7 @@
 
 use forewarn::cli::case::{Args, Command, Error, Style, answer};
 use forewarn::desk::{Input, Reply};
+use forewarn::domain::Purpose;
 use jiff::tz::TimeZone;
 
 use super::world::{CASES, Options, World};
@@ -105,4 +106,35 @@ async fn failures_say_what_to_do() {
     let busy = World::with(Options { desk: false, ..Options::default() }).await;
     let error = ask(&busy, "read", show("bbbb")).await.unwrap_err();
     assert_eq!(error.to_string(), "too much to do just now; nothing was taken in");
+}
+
+/// A limiter that nobody can see looks like a fault.
+#[tokio::test]
+async fn what_waits_is_on_the_terminal() {
+    let world = World::new().await;
+    let case = ask(&world, "read", show("aaaa1")).await.unwrap();
+    for part in [
+        "sms (step tell)",
+        "the cap of 12 contacts in 7d of a customer",
+        "2026-11-21 23:26:40 UTC",
+        "somebody who takes the case",
+    ] {
+        assert!(case.contains(part), "no {part} in {case}");
+    }
+}
+
+#[tokio::test]
+async fn opt_outs_on_the_terminal() {
+    let world = World::new().await;
+    let list = ask(&world, "read", Command::OptOuts).await.unwrap();
+    assert!(list.contains("c-1") && list.contains("e-1") && list.contains("word"), "{list}");
+    let (endpoint, channel) = ("e-1".to_owned(), "sms".to_owned());
+    let out = Command::OptOut { endpoint: endpoint.clone(), channel: channel.clone(), purpose: "info".to_owned() };
+    assert_eq!(ask(&world, "act", out).await.unwrap(), "e-1 is not contacted by sms any more.\n");
+    ask(&world, "act", Command::OptIn { endpoint, channel }).await.unwrap();
+    let told = world.desk.told();
+    assert!(
+        matches!(&told[..], [Input::OptOut { purpose: Some(Purpose::Info), .. }, Input::OptOut { purpose: None, .. }]),
+        "{told:?}"
+    );
 }

@@ -6,10 +6,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use forewarn::desk::{
-    Caller, CaseSummary, CaseView, EffectView, GoalView, History, Input, Lookup, Reply, Speech, SpeechThen,
-    TimelineEntry, TimelineKind,
+    Caller, CaseSummary, CaseView, EffectView, GoalView, History, Input, Lookup, OptOutView, Reply, Speech, SpeechThen,
+    TimelineEntry, TimelineKind, WaitView,
 };
-use forewarn::domain::{At, CaseId, EffectId, Severity};
+use forewarn::domain::{At, CaseId, Channel, EffectId, Purpose, Severity};
 use forewarn::engine::Engine;
 use forewarn::http::{
     self, CallbackSecrets, Deps, Health, Limits, MetricsAccess, PleaseWait, Scope, Settings, TokenSettings,
@@ -139,7 +139,7 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
             DeskQuestion::Show(id, answer) => {
                 drop(answer.send(cases.iter().find(|c| c.summary.id == id).cloned().map(Box::new)));
             }
-            DeskQuestion::OptOuts(answer) => drop(answer.send(Vec::new())),
+            DeskQuestion::OptOuts(answer) => drop(answer.send(vec![opt_out()])),
             DeskQuestion::Page(link, answer) => drop(answer.send(Ok(super::links::shown(link)))),
             DeskQuestion::Switches(answer) => drop(answer.send(Vec::new())),
             DeskQuestion::Lookup(caller, answer) => {
@@ -160,6 +160,28 @@ fn run_desk(desk: &Desk, mut questions: tokio::sync::mpsc::Receiver<DeskQuestion
                 let _ = answer.send(found);
             }
         }
+    }
+}
+
+fn waits() -> Vec<WaitView> {
+    let why = "the cap of 12 contacts in 7d of a customer".to_owned();
+    let until_at = Some(At::from_secs(NOW_S + 3_600));
+    let person = "somebody who takes the case".to_owned();
+    vec![
+        WaitView { what: "sms (step tell)".to_owned(), why, until_at },
+        WaitView { what: "the service-desk".to_owned(), why: person, until_at: None },
+    ]
+}
+
+fn opt_out() -> OptOutView {
+    OptOutView {
+        customer: "c-1".into(),
+        endpoint: "e-1".into(),
+        channel: Channel::Sms,
+        purpose: Purpose::Service,
+        at: At::from_secs(NOW_S - 60),
+        by: "word".to_owned(),
+        lifted_at: None,
     }
 }
 
@@ -205,7 +227,7 @@ fn case(id: &str) -> CaseView {
             not_before_at: Some(At::from_secs(NOW_S + 60)),
             possible_duplicate: false,
         }],
-        waits: Vec::new(),
+        waits: if id.to_string() == CASES[0] { waits() } else { Vec::new() },
         history: History::default(),
         conversation: Vec::new(),
         timeline: vec![TimelineEntry {

@@ -12,9 +12,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::super::lock;
 use super::super::web::{Refusal, Scissors};
-use super::super::{Sighting, lock};
-use super::{Call, Callback, Network, PhoneFault, Text, call, e164};
+use super::{Call, Callback, Network, PhoneFault, Text, call, e164, text};
 use crate::domain::At;
 use crate::wire::twilio::{Form, parse_form};
 
@@ -245,42 +245,10 @@ async fn create_text(
             };
             let answer = (StatusCode::CREATED, Json(text_shape(&account, &text))).into_response();
             texts.push(text.clone());
-            deliver(&network, text, status);
+            text::deliver(&network, text, status);
             answer
         })
         .await
-}
-
-/// The life of a text message.
-fn deliver(network: &Arc<Network>, text: Text, callback: Option<Callback>) {
-    let shared = network.clone();
-    let lost = network.undelivered.next().is_some();
-    lock(&network.tasks).spawn(async move {
-        let mut before: Option<Form> = None;
-        for status in ["sent", if lost { "undelivered" } else { "delivered" }] {
-            tokio::time::sleep(shared.settings.ring).await;
-            if let Some(t) = lock(&shared.texts).iter_mut().find(|t| t.sid == text.sid) {
-                status.clone_into(&mut t.status);
-            }
-            if status == "delivered" {
-                shared.stage.sightings.saw(Sighting::Sms { to: text.to.clone(), body: text.body.clone() });
-            }
-            let Some(callback) = &callback else { continue };
-            let news: Form = [
-                ("MessageSid", text.sid.as_str()),
-                ("MessageStatus", status),
-                ("To", &text.to),
-                ("From", &text.from),
-                ("AccountSid", &shared.settings.account_sid),
-            ]
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .into();
-            for form in shared.copies(&news, before.as_ref()) {
-                shared.report(callback, &form).await;
-            }
-            before = Some(news);
-        }
-    });
 }
 
 /// `To`, `From`, `Status`, `StartTime>`, `StartTime<`, `PageSize`, for messages `DateSent>`: what lists are filtered by.

@@ -1,8 +1,9 @@
 //! A phone network in the Twilio shape: places calls, asks by signed requests what to say, lets a scripted person
-//! listen and press keys, and reports the progress. Text messages too.
+//! listen and press keys, and reports the progress. Text messages too, both ways.
 
 mod api;
 mod call;
+mod text;
 mod twiml;
 
 use std::sync::{Arc, Mutex};
@@ -133,6 +134,21 @@ pub struct Text {
     pub created_at: At,
 }
 
+/// A text message that a person wrote to one of our numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// `SM…`.
+    pub sid: String,
+    /// The person's number.
+    pub from: String,
+    /// The words.
+    pub body: String,
+    /// What the address of our number said to it; `None` until it did.
+    pub status: Option<u16>,
+    /// What the person got back in the same breath.
+    pub answer: Option<String>,
+}
+
 #[derive(Debug)]
 struct Network {
     settings: PhoneSettings,
@@ -141,6 +157,11 @@ struct Network {
     faults: Script<PhoneFault>,
     drivers: Script<Driver>,
     undelivered: Script<()>,
+    /// What people write back to the next text messages.
+    replies: Script<Option<String>>,
+    /// Where what people write to our numbers goes.
+    inbound: Mutex<Option<String>>,
+    written: Mutex<Vec<Written>>,
     delivery: Mutex<Delivery>,
     calls: Mutex<Vec<Call>>,
     texts: Mutex<Vec<Text>>,
@@ -168,6 +189,9 @@ impl PhoneNetwork {
             faults: Script::default(),
             drivers: Script::default(),
             undelivered: Script::default(),
+            replies: Script::default(),
+            inbound: Mutex::default(),
+            written: Mutex::default(),
             delivery: Mutex::default(),
             calls: Mutex::default(),
             texts: Mutex::default(),
@@ -195,6 +219,28 @@ impl PhoneNetwork {
     /// The next so many text messages are not delivered.
     pub fn lose_texts(&self, count: usize) {
         self.network.undelivered.add(std::iter::repeat_n((), count));
+    }
+
+    /// Where what people write to our numbers is posted from now on, as it is set up for each number at the provider.
+    pub fn inbound(&self, url: &str) {
+        *lock(&self.network.inbound) = Some(url.to_owned());
+    }
+
+    /// What people write back to the next text messages, one entry for each; then nothing. Needs
+    /// [`Self::inbound`].
+    pub fn replies(&self, replies: impl IntoIterator<Item = Option<String>>) {
+        self.network.replies.add(replies);
+    }
+
+    /// A person writes on their own, to the number `to`.
+    pub async fn write(&self, from: &str, to: &str, body: &str) {
+        text::write(&self.network, from, to, body).await;
+    }
+
+    /// Everything that people have written, in order, with what they got back.
+    #[must_use]
+    pub fn written(&self) -> Vec<Written> {
+        lock(&self.network.written).clone()
     }
 
     /// How status callbacks travel from now on.

@@ -24,6 +24,17 @@ pub(super) fn parse(text: &str) -> Result<Vec<Verb>, String> {
     verbs(root, false)
 }
 
+/// The words that a document sends back to whoever has written, if any.
+pub(super) fn message(text: &str) -> Result<Option<String>, String> {
+    let document = Document::parse(text).map_err(|e| e.to_string())?;
+    let root = document.root_element();
+    if root.tag_name().name() != "Response" {
+        return Err(format!("<{}> instead of <Response>", root.tag_name().name()));
+    }
+    let message = root.children().find(|node| node.tag_name().name() == "Message");
+    Ok(message.map(self::text))
+}
+
 fn verbs(parent: Node<'_, '_>, gathered: bool) -> Result<Vec<Verb>, String> {
     parent.children().filter(Node::is_element).map(|node| verb(node, gathered)).collect()
 }
