@@ -171,6 +171,11 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
     let surroundings = Surroundings {
         queues: settings.queue.keys().cloned().collect(),
         providers: settings.provider.iter().map(|(name, p)| (name.clone(), kind_of(p))).collect(),
+        per_second: settings
+            .provider
+            .iter()
+            .filter_map(|(name, p)| Some((name.clone(), p.limits().per_second?)))
+            .collect(),
         messages: messages.clone(),
         fleet: Some(fleet_facts(&program, &registry)),
     };

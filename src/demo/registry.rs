@@ -8,9 +8,12 @@ use std::fmt::Write;
 
 use super::fleet::car_id;
 
-/// Two air handlers, looked after by the owner of the first car and by the one of the second.
-const UNITS: &str = "hvac-0001,hvac,hvac,,,,,,,c-0001,,c-0001,Europe/Berlin\n\
-                     hvac-0002,hvac,hvac,,,,,,,c-0002,,c-0002,America/New_York\n";
+/// Two air handlers, looked after by the owner of the first car and by the one of the second; and two lifts of one
+/// building, behind one gateway, with somebody at the door and a rescue service.
+const UNITS: &str = "hvac-0001,hvac,hvac,,,,,,,c-0001,,c-0001,,,,Europe/Berlin\n\
+                     hvac-0002,hvac,hvac,,,,,,,c-0002,,c-0002,,,,America/New_York\n\
+                     lift-0001,lift,elevator,,,,,,,c-0003,,c-0003,c-0003,c-0004,gw-0001,Europe/Berlin\n\
+                     lift-0002,lift,elevator,,,,,,,c-0003,,c-0003,c-0003,c-0004,gw-0001,Europe/Berlin\n";
 
 /// The cars of the shipped registry.
 pub const SHIPPED: usize = 60;
@@ -18,8 +21,9 @@ pub const SHIPPED: usize = 60;
 /// File names of the registry with their texts, for `cars` cars.
 #[must_use]
 pub fn files(cars: usize) -> [(&'static str, String); 4] {
-    let mut devices =
-        "id,model,kind,plate,vin,make,colour,year,propulsion,owner,driver,facility_manager,tz\n".to_owned();
+    let mut devices = "id,model,kind,plate,vin,make,colour,year,propulsion,owner,driver,facility_manager,\
+                       building_security,rescue_service,gateway,tz\n"
+        .to_owned();
     let mut customers = "id,name,locale,tz\n".to_owned();
     let mut endpoints = "id,customer,kind,address,opted_out\n".to_owned();
     let mut consents = "customer,purpose,channel,source,given_at,withdrawn_at\n".to_owned();
@@ -28,7 +32,7 @@ pub fn files(cars: usize) -> [(&'static str, String); 4] {
         let (id, owner, driver) = (car_id(n), customer_id(n), customer_id(car.driver(cars)));
         let (plate, vin, make, colour, tz) = (car.plate(), car.vin(), car.make(), car.colour(), car.tz());
         let (year, propulsion) = (2018 + n * 5 % 8, ["petrol", "diesel", "bev", "hybrid"][n % 4]);
-        writeln!(devices, "{id},car,car,{plate},{vin},{make},{colour},{year},{propulsion},{owner},{driver},,{tz}")?;
+        writeln!(devices, "{id},car,car,{plate},{vin},{make},{colour},{year},{propulsion},{owner},{driver},,,,,{tz}")?;
         writeln!(customers, "{owner},{},{},{tz}", car.name(), car.locale())?;
         // A few have one way to be reached only, and one asked not to be called.
         if n % 17 != 11 {

@@ -242,7 +242,7 @@ mod tests {
         assert!(!text.contains("_file = \"/") && !text.contains(&secrets.api), "{text}");
         assert_eq!(root["provider"]["tow"]["kind"].as_str(), Some("dispatch"), "the rest is as shipped");
         let devices = fs::read_to_string(space.dir().join("config/registry/devices.csv")).unwrap();
-        assert_eq!(devices.lines().count(), 103, "the heading, and two air handlers");
+        assert_eq!(devices.lines().count(), 105, "the heading, two air handlers and two lifts");
         let dir = space.dir().to_owned();
         drop(space);
         assert!(!dir.exists());

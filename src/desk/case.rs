@@ -21,7 +21,7 @@ use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
 
 /// What stands for the device in a case that is not about one.
-const FLEET: &str = "fleet";
+pub const FLEET: &str = "fleet";
 /// The most episodes remembered.
 const MAX_KNOWN_EPISODES: usize = 200_000;
 

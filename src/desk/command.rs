@@ -121,6 +121,7 @@ fn failed(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Command, mut row
             change.put((id, step.id.clone()), row);
             change.touched.insert(id);
         }
+        Some(Reaction::Proceed) => goals::done(change, id, &step.id, row, None, what),
         reaction => {
             row.state = StepState::Failed;
             change.put((id, step.id.clone()), row);

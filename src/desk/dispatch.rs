@@ -155,18 +155,19 @@ fn start(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut row
     change.note(id, Mirror::Dispatch, &format!("Asked {provider} for this service: {}.", d.service));
 }
 
-/// One costly action a device and day: failing over to another provider within one case is the same action.
+/// One costly action a device and day: failing over to another provider is the same action, a case that was opened again is
+/// not.
 fn take_budget(change: &mut Change<'_>, id: CaseId, case: &CaseRow) -> bool {
     let day = change.now.as_secs().div_euclid(86_400);
     let key = BudgetKey::DeviceDay(case.device.clone(), day);
     let mut row = change.get::<BudgetRow>(&key).unwrap_or_default();
-    if row.case == Some(id) {
+    if row.case == Some((id, case.run)) {
         return true;
     }
     if row.hour.used >= change.config.settings.costly_per_device_day {
         return false;
     }
-    row.case = Some(id);
+    row.case = Some((id, case.run));
     row.hour = Window { since_at: change.now, used: row.hour.used + 1 };
     change.put(key, row);
     true

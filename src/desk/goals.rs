@@ -80,9 +80,13 @@ fn start_steps(change: &mut Change<'_>, id: CaseId, plan: &Playbook, leave: Leav
         if case.backing_out.is_some() || !waiting || (step.only_called && known.is_none()) {
             continue;
         }
-        let ended_well =
-            |s: &StepId| change.get::<StepRow>(&(id, s.clone())).is_some_and(|r| r.state == StepState::Done);
-        if known.is_none() && !step.after.iter().all(ended_well) {
+        let over = |s: &StepId| {
+            let ended_well = change.get::<StepRow>(&(id, s.clone())).is_some_and(|r| r.state == StepState::Done);
+            // Who may be in danger does not wait for a device that nobody asks while its case is held.
+            let command = plan.step(s).filter(|s| matches!(s.verb, Verb::Command(_)));
+            ended_well || command.is_some_and(|s| !leave.allows(plan, s))
+        };
+        if known.is_none() && !step.after.iter().all(over) {
             continue;
         }
         let mut row = known.unwrap_or_else(|| StepRow { state: StepState::Waiting, ..StepRow::new(change.now) });
@@ -255,7 +259,8 @@ pub(super) fn react(change: &mut Change<'_>, id: CaseId, reaction: &Reaction, re
         | Reaction::Tell(_)
         | Reaction::Again(_)
         | Reaction::AgainStep(_)
-        | Reaction::Reinvite => {}
+        | Reaction::Reinvite
+        | Reaction::Proceed => {}
     }
 }
 

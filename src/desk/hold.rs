@@ -26,8 +26,9 @@ const EXPLAINED: &str = "explained_by_parent";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Leave(u32);
 
-/// The bit that is no verb.
+/// Bits that are no verbs.
 const WARN: u32 = 1 << 31;
+const ANNOUNCE: u32 = 1 << 30;
 
 impl Leave {
     pub(super) const ALL: Self = Self(u32::MAX);
@@ -51,6 +52,11 @@ impl Leave {
     /// Tell people that they are in danger, besides what else is allowed.
     pub(super) fn and_warn(self) -> Self {
         Self(self.0 | WARN)
+    }
+
+    /// Tell people what is no step of the plan, besides what else is allowed.
+    pub(super) fn and_announce(self) -> Self {
+        Self(self.0 | ANNOUNCE)
     }
 
     pub(super) fn allows(self, plan: &Playbook, step: &Step) -> bool {
@@ -92,7 +98,9 @@ pub(super) fn stands(change: &Change<'_>, device: &DeviceId) -> bool {
 /// A case was opened: may it act?
 pub(super) fn begin(change: &mut Change<'_>, id: CaseId, d: &Detection) {
     let Some(parent) = parent_of(change, d) else {
-        storm::admit(change, id, &d.rule);
+        if !merge::joins(change, id) {
+            storm::admit(change, id, &d.rule);
+        }
         return;
     };
     let text = format!("held for {SETTLING}: its parent {parent} may be the cause");

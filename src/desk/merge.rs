@@ -25,15 +25,7 @@ pub(super) struct GroupRow {
 /// `correlate`: looks at those that share something with the device, until the window is over.
 pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Correlate, row: StepRow, wake: &mut Wake) {
     let Some(case) = change.get::<CaseRow>(&id) else { return };
-    let device = change.config.registry.devices.get(&case.device);
-    let shared: Vec<(&str, String)> =
-        c.by.iter()
-            .filter_map(|by| {
-                Some((&**by, device?.attribute(by).filter(|v| !v.is_empty() && **v != *case.device.as_str())?))
-            })
-            .map(|(by, value)| (by, value.to_owned()))
-            .collect();
-    for (by, value) in shared {
+    for (by, value) in shared(change, &case, c) {
         if group(change, id, &case, step, c, by, &value) {
             return;
         }
@@ -46,6 +38,34 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, c: &Correl
     change.put((id, step.id.clone()), row);
 }
 
+/// What the device shares with others, attribute and value.
+fn shared<'c>(change: &Change<'_>, case: &CaseRow, c: &'c Correlate) -> Vec<(&'c str, String)> {
+    let device = change.config.registry.devices.get(&case.device);
+    let of = |by: &'c str| Some((by, device?.attribute(by)?.to_owned()));
+    let with_others = |value: &str| !value.is_empty() && value != case.device.as_str();
+    c.by.iter().filter_map(|by| of(by)).filter(|(_, value)| with_others(value)).collect()
+}
+
+fn key_of(case: &CaseRow, step: &Step, by: &str, value: &str) -> (String, String) {
+    (format!("{}/{}/{by}", case.playbook, step.id), value.to_owned())
+}
+
+/// A case is opened whose common cause has a case already: it is part of that one from the start, and no storm counts it.
+pub(super) fn joins(change: &mut Change<'_>, id: CaseId) -> bool {
+    let Some(case) = change.get::<CaseRow>(&id) else { return false };
+    let (Some(plan), case) = (change.plan(&case), &case) else { return false };
+    let groups = plan.steps.iter().filter_map(|step| match &step.verb {
+        Verb::Correlate(c) => Some(shared(change, case, c).into_iter().map(move |(by, v)| key_of(case, step, by, &v))),
+        _ => None,
+    });
+    let parents: Vec<CaseId> = groups
+        .flatten()
+        .filter_map(|key| change.get::<GroupRow>(&key)?.parent)
+        .filter(|parent| *parent != id)
+        .collect();
+    parents.into_iter().any(|parent| into(change, id, parent).is_ok())
+}
+
 /// Whether the case is now part of another one.
 fn group(
     change: &mut Change<'_>,
@@ -56,7 +76,7 @@ fn group(
     by: &str,
     value: &str,
 ) -> bool {
-    let key = (format!("{}/{}/{by}", case.playbook, step.id), value.to_owned());
+    let key = key_of(case, step, by, value);
     let mut group = change.get::<GroupRow>(&key).unwrap_or_default();
     let open = |change: &Change<'_>, id: CaseId| change.get::<CaseRow>(&id).is_some_and(|c| c.is_open());
     if let Some(parent) = group.parent.filter(|parent| open(change, *parent)) {

@@ -83,6 +83,7 @@ pub use api::{
 };
 pub use book::{Hours, Workshop};
 pub use caps::{Cap, Whose};
+pub use case::FLEET;
 pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings, StormGuard};
 pub use directory::Directory;
 pub use history::History;

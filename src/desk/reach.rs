@@ -184,7 +184,9 @@ fn give_up(change: &mut Change<'_>, id: CaseId, step: &StepId, goal: Option<&Goa
     change.put((id, step.clone()), row);
     let text = format!("nobody could be reached (step {step})");
     change.say(id, TimelineKind::Trouble, text.clone(), None);
-    if goal.is_some() || announcement {
+    // A storm counts whom it has not reached: nobody is asked about each of them.
+    let alone = storm::ways(change, id).is_none();
+    if alone && (goal.is_some() || announcement) {
         goals::page_default(change, id, &text);
     }
 }

@@ -376,8 +376,8 @@ pub(super) struct BudgetRow {
     pub(super) hour: Window,
     /// As many as the money of a day pays for.
     pub(super) day: Window,
-    /// The case that used up the day.
-    pub(super) case: Option<CaseId>,
+    /// The case that used up the day, and which opening of it.
+    pub(super) case: Option<(CaseId, u32)>,
 }
 
 /// The text of a playbook that a case was opened with.

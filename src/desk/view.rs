@@ -1,9 +1,10 @@
 //! Cases for reading.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use super::rows::{CaseRow, GoalState, JobRow, LineRow};
-use super::{CaseSummary, CaseView, Desk, EffectView, GoalView, TimelineEntry, deadline, goals, talk};
+use super::rows::{AnyRow, CaseRow, GoalState, JobRow, LineRow};
+use super::{CaseSummary, CaseView, Desk, EffectView, GoalView, Record, TimelineEntry, deadline, goals, talk};
 use crate::domain::{CaseId, EffectId};
 use crate::playbook::Playbook;
 
@@ -42,6 +43,19 @@ impl Desk {
             conversation: self.conversation(id),
             timeline: timeline.collect(),
         })
+    }
+
+    /// The cases of which an applied record changes what a view shows.
+    #[must_use]
+    pub fn changed(&self, record: &Record) -> BTreeSet<CaseId> {
+        let of = |key: &[u8]| match AnyRow::decode(key, None).ok()? {
+            AnyRow::cases(id, _) | AnyRow::holds(id, _) => Some(id),
+            AnyRow::steps((id, _), _) => Some(id),
+            AnyRow::timeline((id, _), _) => Some(id),
+            AnyRow::effects(effect, _) | AnyRow::jobs(effect, _) => self.case_of(&effect),
+            _ => None,
+        };
+        record.changes.iter().filter_map(|(key, _)| of(key)).collect()
     }
 
     fn entry(&self, line: &LineRow) -> TimelineEntry {

@@ -32,6 +32,14 @@ impl Stop {
     }
 }
 
+impl std::str::FromStr for Stop {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = [Self::Off, Self::On, Self::All].into_iter().find(|stop| stop.as_str() == text);
+        found.ok_or_else(|| format!("'{text}' is not on, all or off"))
+    }
+}
+
 /// What the desk looks at before the case of a rule may do anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Guards {

@@ -9,9 +9,9 @@ use super::check::check;
 use super::names::Audience;
 use super::types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, Sla, SourceHash};
 use super::verb::{self, condition, template};
-use super::{Messages, Template};
+use super::{Messages, Rate, Template, Via};
 use crate::domain::{AdapterName, Agreed, FaultName, GoalName, PlaybookId, Purpose, QueueName, Role, Severity, Span};
-use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Table, Text, did_you_mean};
+use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Place, Table, Text, did_you_mean};
 
 /// What a configured provider can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,6 +44,8 @@ pub struct Surroundings {
     pub queues: BTreeSet<QueueName>,
     /// Providers of the settings.
     pub providers: BTreeMap<AdapterName, ProviderKind>,
+    /// Attempts a second that they take, where the settings say it.
+    pub per_second: BTreeMap<AdapterName, u32>,
     /// The texts.
     pub messages: Messages,
     /// The rules and the registry; `None` where they are not known.
@@ -87,12 +89,14 @@ pub(super) struct Notes {
     pub(super) step_ids: Vec<Text>,
     pub(super) goals: Vec<Text>,
     pub(super) tiers: Vec<Text>,
-    pub(super) policy: Option<crate::source::Place>,
+    /// What tiers allow themselves, and where that stands.
+    pub(super) budgets: Vec<(Via, Rate, Place)>,
+    pub(super) policy: Option<Place>,
     pub(super) purpose: Option<Text>,
     /// What the owner must have agreed to.
     pub(super) consents: Vec<Text>,
     /// Names that conditions use.
-    pub(super) conditions: Vec<(Arc<str>, crate::source::Place)>,
+    pub(super) conditions: Vec<(Arc<str>, Place)>,
     /// What mails have attached.
     pub(super) attachments: Vec<(Text, Template)>,
 }
@@ -110,7 +114,7 @@ pub fn load(diags: &mut Diagnostics, files: &[FileId], surroundings: &Surroundin
         let before = diags.counts().0;
         let Some(book) = read(diags, *file, Some(surroundings)) else { continue };
         if let Some(other) = books.iter().find(|b| b.id == book.id) {
-            let place = crate::source::Place { file: *file, span: 0..0 };
+            let place = Place { file: *file, span: 0..0 };
             diags.push(
                 Diagnostic::error("P017", format!("there are two playbooks `{}`", other.id))
                     .at(place, "the second one"),

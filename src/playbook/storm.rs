@@ -31,7 +31,7 @@ pub struct Storm {
     pub pause: Vec<Arc<str>>,
     /// Children in danger keep their call, in the order of their tier.
     pub keep_safety: bool,
-    /// Columns of the registry (and `rule.version`) in which the cause is looked for.
+    /// Columns of the registry, and `rule.version`, in which the cause is looked for.
     pub explain_by: Vec<Arc<str>>,
     /// When it is rather our own doing.
     pub our_fault_if: Vec<OurFault>,
@@ -93,6 +93,11 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// Whether it is more than so many a second.
+    pub(super) fn exceeds(self, per_second: u32) -> bool {
+        i64::from(self.max).saturating_mul(1_000_000) > i64::from(per_second).saturating_mul(self.per.as_micros())
+    }
+
     /// How long so many take.
     #[must_use]
     pub fn share(&self, n: u32) -> Span {
@@ -222,7 +227,7 @@ fn tier(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Tier
     let ways = t.texts(diags, "via");
     let via: Vec<Via> = ways.iter().filter_map(|text| way(diags, text)).collect();
     let gate = gate(diags, &t, notes);
-    let budget = budget(diags, &t);
+    let budget = budget(diags, &t, notes);
     let digest = t.text(diags, "digest").inspect(|d| {
         if !d.value.starts_with("one message per customer") {
             let finding = Diagnostic::error("P050", format!("`digest` is '{}'", d.value));
@@ -325,13 +330,16 @@ fn stop_if(diags: &mut Diagnostics, text: &Text) -> Option<Condition> {
     }
 }
 
-fn budget(diags: &mut Diagnostics, t: &Table<'_>) -> Vec<(Via, Rate)> {
+fn budget(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Vec<(Via, Rate)> {
     let Some(table) = t.table(diags, "budget") else { return Vec::new() };
     let mut found = Vec::new();
     for (name, via) in Via::WAYS {
         let Some(text) = table.text(diags, name) else { continue };
         match rate(&text.value) {
-            Some(rate) => found.push((via.clone(), rate)),
+            Some(rate) => {
+                found.push((via.clone(), rate));
+                notes.budgets.push((via.clone(), rate, text.place));
+            }
             None => {
                 let finding = Diagnostic::error("P050", format!("'{}' is not a rate", text.value));
                 diags.push(finding.at(text.place, "such as 8/s or 100/m"));

@@ -53,7 +53,7 @@ fn surroundings(diags: &mut Diagnostics) -> Surroundings {
         ]
         .into(),
         messages: Messages::load(diags, &[voice]),
-        fleet: None,
+        ..Surroundings::default()
     }
 }
 

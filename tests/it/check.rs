@@ -62,7 +62,7 @@ fault = "brake.circuit_loss"
 severity = "minor"
 when = "speed > 50[km/h] && speed < 10[km/h]"
 [rule.gate]
-parent = "device.gateway"
+parent = "device.uplink"
 [rule.limits]
 fleet_breaker = { max = 10, per = "1h", by = "pltae" }
 "#;

@@ -285,12 +285,12 @@ pub(crate) fn messages(diags: &mut Diagnostics, more: &[(&str, &str)]) -> Messag
     Messages::load(diags, &files)
 }
 
-fn surroundings(config: &Config) -> Surroundings {
+pub(crate) fn surroundings(config: &Config) -> Surroundings {
     Surroundings {
         queues: config.queues.keys().cloned().collect(),
         providers: config.providers.iter().map(|(n, p)| (n.clone(), p.kind)).collect(),
         messages: config.messages.clone(),
-        fleet: None,
+        ..Surroundings::default()
     }
 }
 

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use forewarn::desk::{CaseView, Config, Desk, Input, Reply};
+use forewarn::desk::{CaseView, Config, Input, Reply};
 use forewarn::domain::{
     At, Breaker, Change, Detection, DeviceId, DispatchWork, EpisodeId, Guards, Mode, Order, OrderKind, Span, Value,
     Work,
 };
 
+use super::desk_look::said;
 use super::desk_world::{DEVICE, Odds, World, brake, config, start};
 
 /// The shipped playbooks, cars `car-1`, `car-2`… behind the gateway `gw`, and what the rule asks of the desk.
@@ -61,39 +62,16 @@ fn after(minutes: i64) -> At {
     start() + Span::from_mins(minutes)
 }
 
-fn cases(world: &World) -> Vec<CaseView> {
-    world.desk.list(true, 1_000).iter().map(|c| world.desk.show(&c.id).unwrap()).collect()
-}
-
-fn case_of(world: &World, device: &str) -> CaseView {
-    cases(world).into_iter().find(|c| c.summary.device == device).unwrap()
-}
-
 /// How often anybody was asked for a truck, by device.
 fn trucks(world: &World) -> BTreeMap<DeviceId, usize> {
     let mut trucks = BTreeMap::new();
     let asked =
         |o: &&(At, Order)| o.1.kind == OrderKind::Send && matches!(o.1.work, Work::Dispatch(DispatchWork::Request(_)));
     for (_, order) in world.orders.iter().filter(asked) {
-        let case = cases(world).into_iter().find(|c| c.effects.iter().any(|e| e.id == order.effect)).unwrap();
+        let case = world.cases().into_iter().find(|c| c.effects.iter().any(|e| e.id == order.effect)).unwrap();
         *trucks.entry(case.summary.device.as_str().into()).or_default() += 1;
     }
     trucks
-}
-
-fn said(view: &CaseView, text: &str) -> bool {
-    view.timeline.iter().any(|line| line.text.contains(text))
-}
-
-fn restart(world: &mut World) {
-    let loaded = world.loaded();
-    assert!(loaded.same_state(&world.desk), "rows and state tell different stories");
-    world.desk = loaded;
-    world.tell(Input::Started);
-}
-
-fn sound(desk: &Desk) {
-    desk.check_invariants().unwrap();
 }
 
 /// 60 cars at once, with a restart after some of them.
@@ -102,17 +80,17 @@ fn storm(cars: u32, seed: u64) -> World {
     for n in 1..=cars {
         tell(&mut world, &format!("car-{n}"), 1, Change::Raised);
         if n % 17 == 0 {
-            restart(&mut world);
+            world.restart();
         }
     }
     world.run(after(5));
-    sound(&world.desk);
+    world.sound();
     world
 }
 
 /// Every case of a car is served, and the storm is over.
 fn all_served(world: &World) {
-    for case in cases(world) {
+    for case in world.cases() {
         let expected = if case.summary.device == "fleet" { "released" } else { "served" };
         assert_eq!(case.summary.outcome.as_deref(), Some(expected), "{case:#?}");
     }
@@ -126,7 +104,7 @@ fn release(world: &mut World) -> Reply {
 fn breaker_lets_so_many_act_and_holds_the_rest_for_a_person() {
     let mut world = storm(60, 1);
     assert_eq!(trucks(&world).len(), 25, "exactly so many act");
-    let held: Vec<CaseView> = cases(&world).into_iter().filter(|c| c.waits_for.is_some()).collect();
+    let held: Vec<CaseView> = world.cases().into_iter().filter(|c| c.waits_for.is_some()).collect();
     assert_eq!(held.len(), 35);
     for case in &held {
         assert!(said(
@@ -137,17 +115,17 @@ fn breaker_lets_so_many_act_and_holds_the_rest_for_a_person() {
         assert!(case.effects.is_empty(), "nothing is sent: {case:?}");
     }
     assert!(held.iter().all(|c| !said(c, "is paged")), "nobody is asked about each of them");
-    let storm = case_of(&world, "fleet");
+    let storm = world.case_of("fleet");
     assert_eq!(storm.timeline.iter().filter(|l| l.text.contains("is paged")).count(), 1, "one person is asked, once");
     assert!(storm.human_owner.is_some(), "and has taken it:\n{:?}", storm.timeline);
 
-    restart(&mut world);
+    world.restart();
     world.run(after(8));
     assert_eq!(trucks(&world).len(), 25, "time alone changes nothing");
     assert_eq!(release(&mut world), Reply::Done);
-    restart(&mut world);
+    world.restart();
     world.run(after(180));
-    sound(&world.desk);
+    world.sound();
     let trucks = trucks(&world);
     assert_eq!(trucks.len(), 60, "the others go on");
     assert!(trucks.values().all(|n| *n == 1), "no truck is sent twice: {trucks:?}");
@@ -162,25 +140,25 @@ fn breaker_counts_groups_apart_and_only_what_is_recent() {
         tell(&mut world, &format!("car-{n}"), 1, Change::Raised);
     }
     tell(&mut world, "gw", 1, Change::Raised);
-    assert_eq!(case_of(&world, "gw").waits_for, None, "another model");
+    assert_eq!(world.case_of("gw").waits_for, None, "another model");
     world.run(after(10));
     for n in 26..=40 {
         tell(&mut world, &format!("car-{n}"), 1, Change::Raised);
-        assert_eq!(case_of(&world, &format!("car-{n}")).waits_for, None, "ten minutes later");
+        assert_eq!(world.case_of(&format!("car-{n}")).waits_for, None, "ten minutes later");
     }
-    sound(&world.desk);
+    world.sound();
 }
 
 #[test]
 fn breaker_what_clears_while_held_is_over_and_what_comes_back_is_held_again() {
     let mut world = storm(30, 1);
-    let waiting = |w: &World| cases(w).iter().filter(|c| c.waits_for.is_some()).count();
+    let waiting = |w: &World| w.cases().iter().filter(|c| c.waits_for.is_some()).count();
     for n in 27..=30 {
         tell(&mut world, &format!("car-{n}"), 2, Change::Cleared);
     }
     world.run(after(6));
     assert_eq!(waiting(&world), 1);
-    let over = case_of(&world, "car-30");
+    let over = world.case_of("car-30");
     assert_eq!(over.summary.outcome.as_deref(), Some("cleared_while_held"));
     assert!(over.effects.is_empty(), "nobody is told that nothing happened: {over:?}");
 
@@ -193,19 +171,19 @@ fn breaker_what_clears_while_held_is_over_and_what_comes_back_is_held_again() {
     world.run(after(9));
     let trucks = trucks(&world);
     assert!(trucks.len() == 27 && trucks.contains_key("car-30"), "{trucks:?}");
-    sound(&world.desk);
+    world.sound();
 }
 
 #[test]
 fn breaker_that_holds_nothing_any_more_is_over() {
     let mut world = storm(28, 1);
     for left in [2, 1, 0] {
-        let held: Vec<CaseView> = cases(&world).into_iter().filter(|c| c.waits_for.is_some()).collect();
+        let held: Vec<CaseView> = world.cases().into_iter().filter(|c| c.waits_for.is_some()).collect();
         assert_eq!(held.len(), left + 1);
         world.tell(Input::Close { case: held[0].summary.id, actor: "kim".into(), reason: "seen".into() });
-        sound(&world.desk);
+        world.sound();
     }
-    assert_eq!(case_of(&world, "fleet").summary.outcome.as_deref(), Some("over"));
+    assert_eq!(world.case_of("fleet").summary.outcome.as_deref(), Some("over"));
     assert!(matches!(release(&mut world), Reply::Refused(_)));
     assert_eq!(trucks(&world).len(), 25);
 }
@@ -218,13 +196,13 @@ fn guard_holds_the_cases_of_every_rule_and_closing_the_storm_lets_them_go() {
     }
     world.run(after(5));
     assert_eq!(trucks(&world).len(), 20, "as the settings say");
-    let storm = case_of(&world, "fleet").summary;
+    let storm = world.case_of("fleet").summary;
     assert_eq!(storm.title, "more than 20 cases of rule rule within 10m");
     world.tell(Input::Close { case: storm.id, actor: "kim".into(), reason: "all true".into() });
     world.run(after(180));
     assert_eq!(trucks(&world).len(), 30);
     all_served(&world);
-    sound(&world.desk);
+    world.sound();
 }
 
 #[test]
@@ -240,7 +218,7 @@ fn breaker_does_not_hold_what_another_rule_has_found() {
     world.tell(Input::Detection(Box::new(other)));
     world.run(after(8));
     assert!(trucks(&world).contains_key("car-27") && !trucks(&world).contains_key("car-26"));
-    sound(&world.desk);
+    world.sound();
 }
 
 #[test]
@@ -249,35 +227,33 @@ fn parent_first_explains_the_child_until_it_is_served() {
     tell(&mut world, "gw", 1, Change::Raised);
     world.run(after(1));
     tell(&mut world, "car-1", 1, Change::Raised);
-    let child = case_of(&world, "car-1");
-    let gateway = case_of(&world, "gw").summary;
+    let child = world.case_of("car-1");
+    let gateway = world.case_of("gw").summary;
     assert!(child.waits_for.as_ref().unwrap().contains(&gateway.short), "{child:?}");
     assert!(said(&child, &format!("explained by case {} of its parent gw", gateway.short)));
     world.run(after(30));
-    restart(&mut world);
+    world.restart();
     assert_eq!(trucks(&world).keys().map(DeviceId::as_str).collect::<Vec<_>>(), ["gw"]);
     tell(&mut world, "car-1", 2, Change::Cleared);
     world.run(after(31));
-    let child = case_of(&world, "car-1");
+    let child = world.case_of("car-1");
     assert_eq!(child.summary.outcome.as_deref(), Some("explained_by_parent"));
     assert!(child.effects.is_empty(), "{child:?}");
-    sound(&world.desk);
+    world.sound();
 }
 
 #[test]
 fn parent_child_first_waits_for_news_of_its_parent() {
     let mut world = World::new(fleet(2, parent()), Odds::friendly(), 1);
     tell(&mut world, "car-1", 1, Change::Raised);
-    assert!(
-        case_of(&world, "car-1").waits_for.unwrap().starts_with("news of its parent gw, until 2026-11-20T10:02:00")
-    );
+    assert!(world.case_of("car-1").waits_for.unwrap().starts_with("news of its parent gw, until 2026-11-20T10:02:00"));
     world.run(after(1));
-    restart(&mut world);
+    world.restart();
     tell(&mut world, "gw", 1, Change::Raised);
     world.run(after(10));
-    assert!(said(&case_of(&world, "car-1"), "explained by case"));
+    assert!(said(&world.case_of("car-1"), "explained by case"));
     assert_eq!(trucks(&world).len(), 1);
-    sound(&world.desk);
+    world.sound();
 }
 
 #[test]
@@ -290,9 +266,9 @@ fn parent_without_a_fault_holds_the_child_for_two_minutes_only() {
     tell(&mut world, "car-2", 2, Change::Cleared);
     world.run(after(3));
     assert!(trucks(&world).contains_key("car-1"));
-    let over = case_of(&world, "car-2");
+    let over = world.case_of("car-2");
     assert_eq!((over.summary.outcome.as_deref(), over.effects.len()), (Some("cleared_while_held"), 0));
-    sound(&world.desk);
+    world.sound();
 }
 
 #[test]
@@ -302,17 +278,17 @@ fn parent_clears_first_and_the_child_goes_on() {
         tell(&mut world, device, 1, Change::Raised);
     }
     world.run(after(3));
-    let gateway = case_of(&world, "gw").summary.id;
+    let gateway = world.case_of("gw").summary.id;
     world.tell(Input::Close { case: gateway, actor: "kim".into(), reason: "restarted".into() });
     world.run(after(4));
     tell(&mut world, "car-2", 2, Change::Cleared);
     world.run(start() + Span::from_secs(299));
     assert_eq!(trucks(&world).len(), 1, "the child has the same time again");
     world.run(after(8));
-    assert!(said(&case_of(&world, "car-1"), "its parent gw has no such fault: the case goes on"));
-    assert!(trucks(&world).contains_key("car-1"), "{:#?}", case_of(&world, "car-1"));
-    assert_eq!(case_of(&world, "car-2").summary.outcome.as_deref(), Some("explained_by_parent"));
-    sound(&world.desk);
+    assert!(said(&world.case_of("car-1"), "its parent gw has no such fault: the case goes on"));
+    assert!(trucks(&world).contains_key("car-1"), "{:#?}", world.case_of("car-1"));
+    assert_eq!(world.case_of("car-2").summary.outcome.as_deref(), Some("explained_by_parent"));
+    world.sound();
 }
 
 #[test]
@@ -332,12 +308,12 @@ fn parent_of_each_other_do_not_wait_for_each_other() {
     tell(&mut world, "car-2", 1, Change::Raised);
     world.run(after(5));
     assert_eq!(trucks(&world).len(), 1, "one of the two acts");
-    sound(&world.desk);
+    world.sound();
 }
 
 /// What the drivers of the cars were told or asked for, by device.
 fn steps_of(world: &World, device: &str) -> BTreeSet<String> {
-    case_of(world, device).effects.iter().map(|e| e.step.to_string()).collect()
+    world.case_of(device).effects.iter().map(|e| e.step.to_string()).collect()
 }
 
 /// A case that waits for its parent gateway, which has failed before.
@@ -356,11 +332,11 @@ fn held_people_in_danger_are_told_unless_the_device_stands() {
         let mut world = behind_gateway(speed);
         let steps = steps_of(&world, "car-1");
         assert_eq!(steps.iter().map(String::as_str).collect::<Vec<_>>(), told, "{speed:?}");
-        assert!(case_of(&world, "car-1").waits_for.is_some(), "{speed:?}: it is held all the same");
-        restart(&mut world);
+        assert!(world.case_of("car-1").waits_for.is_some(), "{speed:?}: it is held all the same");
+        world.restart();
         world.run(after(30));
         assert_eq!(trucks(&world).len(), 1, "{speed:?}: the truck waits");
-        sound(&world.desk);
+        world.sound();
     }
 }
 
@@ -382,10 +358,10 @@ fn held_a_device_that_starts_to_move_is_warned_of() {
     let facts = moves(&world, 0.0);
     world.tell(facts);
     world.run(after(5));
-    let case = case_of(&world, "car-1");
+    let case = world.case_of("car-1");
     let told = case.goals.iter().find(|g| g.name.as_str() == "driver_told_to_stop").unwrap();
     assert_eq!(told.state, "met", "what was begun is ended: {case:#?}");
-    sound(&world.desk);
+    world.sound();
 }
 
 #[test]
@@ -396,11 +372,11 @@ fn held_what_was_said_in_vain_is_taken_back() {
     world.run(after(1));
     tell_at(&mut world, "car-1", 2, Change::Cleared, Some(80.0));
     world.run(after(20));
-    let case = case_of(&world, "car-1");
+    let case = world.case_of("car-1");
     assert_eq!(case.summary.outcome.as_deref(), Some("false_alarm"), "{case:#?}");
     assert!(steps_of(&world, "car-1").iter().any(|s| s.starts_with("undo")), "{case:#?}");
     assert_eq!(trucks(&world).len(), 1, "only the gateway has asked for one");
-    sound(&world.desk);
+    world.sound();
 }
 
 #[test]
@@ -420,7 +396,7 @@ fn held_a_breaker_holds_trucks_and_tickets_of_cars_that_move_and_no_warning() {
     world.run(after(180));
     assert_eq!(trucks(&world).len(), 30);
     all_served(&world);
-    sound(&world.desk);
+    world.sound();
 }
 
 #[test]
@@ -445,9 +421,9 @@ fn guards_hold_in_a_hostile_world() {
             world.later(Span::from_mins(minutes), Input::Release { rule: "rule".into(), actor: "kim".into() });
         }
         world.run(after(600));
-        sound(&world.desk);
-        assert!(cases(&world).iter().any(|c| said(c, "held until a person releases it")), "seed {seed}");
-        assert!(cases(&world).iter().all(|c| c.waits_for.is_none()), "seed {seed}");
+        world.sound();
+        assert!(world.cases().iter().any(|c| said(c, "held until a person releases it")), "seed {seed}");
+        assert!(world.cases().iter().all(|c| c.waits_for.is_none()), "seed {seed}");
     }
 }
 
@@ -460,7 +436,7 @@ fn standing(world: &World, device: &str, episode: Option<&str>) -> String {
 #[test]
 fn standing_says_what_is_held_why_and_until_when() {
     let mut world = storm(27, 1);
-    let short = |world: &World, device: &str| case_of(world, device).summary.short;
+    let short = |world: &World, device: &str| world.case_of(device).summary.short;
     let why = "more than 25 cases of rule rule within 10m (model = car)";
     let release = "forewarn case release-rule rule";
     assert_eq!(

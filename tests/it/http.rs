@@ -4,6 +4,7 @@
 mod api;
 mod callbacks;
 mod command;
+mod decisions;
 mod limits;
 mod links;
 mod outcomes;

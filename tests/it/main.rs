@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod abuse;
 mod app_push;
 mod backtest;
 mod broker;
@@ -17,6 +18,7 @@ mod crash_mail;
 mod crash_matrix;
 mod demo;
 mod demo_whole;
+mod desk_look;
 mod desk_world;
 mod durability;
 mod examples;
@@ -26,6 +28,7 @@ mod fleet_world;
 mod formats;
 mod formats_live;
 mod guards;
+mod halt;
 mod http;
 mod hvac;
 mod latch;

@@ -736,7 +736,7 @@ fn danger_goes_first_then_priority_then_age() {
             queues: c.queues.keys().cloned().collect(),
             providers: c.providers.iter().map(|(n, p)| (n.clone(), p.kind)).collect(),
             messages: c.messages.clone(),
-            fleet: None,
+            ..Default::default()
         };
         let mut diags = forewarn::source::Diagnostics::default();
         let files: Vec<_> = books.iter().map(|b| diags.add_file("book.toml", b.as_str())).collect();

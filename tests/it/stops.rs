@@ -19,8 +19,7 @@ fn break_down(world: &mut World) {
 }
 
 fn turn(world: &mut World, case: Option<CaseId>, stop: Stop) -> Reply {
-    let act = Act::Stop { stop, reason: "a drill".into() };
-    world.tell(Input::Act { case, actor: "kim".into(), act }).unwrap()
+    world.act(case, Act::Stop { stop, reason: "a drill".into() })
 }
 
 fn message(world: &mut World, stop: Stop, retained: bool) -> Reply {
@@ -48,19 +47,12 @@ fn the_case(world: &World) -> CaseView {
     world.desk.show(&world.desk.list(true, 1)[0].id).unwrap()
 }
 
-fn restart(world: &mut World) {
-    let loaded = world.loaded();
-    assert!(loaded.same_state(&world.desk), "rows and state tell different stories");
-    world.desk = loaded;
-    world.tell(Input::Started);
-}
-
 #[test]
 fn stop_on_lets_people_in_danger_be_told_and_nothing_else() {
     let mut world = World::new(config(|_| {}), Odds::friendly(), 1);
     assert_eq!(turn(&mut world, None, Stop::On), Reply::Done);
     break_down(&mut world);
-    restart(&mut world);
+    world.restart();
     world.run(after(1));
     let told: BTreeSet<&str> = ["app_push", "call", "sms"].into();
     assert!(sent(&world).is_subset(&told) && sent(&world).contains("call"), "{:?}", sent(&world));
@@ -72,7 +64,7 @@ fn stop_on_lets_people_in_danger_be_told_and_nothing_else() {
     world.run(after(120));
     assert!(sent(&world).contains("dispatch") && sent(&world).contains("ticket"));
     assert_eq!(the_case(&world).summary.outcome.as_deref(), Some("served"), "nothing was lost");
-    world.desk.check_invariants().unwrap();
+    world.sound();
 }
 
 #[test]
@@ -123,7 +115,7 @@ fn stop_switches_are_told_to_whoever_asks_why_nothing_happens() {
     let id = the_case(&world).summary.id;
     assert_eq!(standing(&world, true)[1..], [all_but], "of the case that is");
     turn(&mut world, Some(id), Stop::All);
-    restart(&mut world);
+    world.restart();
     let own = format!(
         "The stop switch of case {} is all, turned by kim at 2026-11-20T10:00:00Z (\"a drill\"): everything waits.",
         id.short()
@@ -153,7 +145,7 @@ fn stop_by_a_retained_message_counts_once_and_a_person_has_the_last_word() {
     let old = world.now;
     message(&mut world, Stop::On, false);
     assert_eq!(world.desk.stopped(), Stop::On);
-    restart(&mut world);
+    world.restart();
     assert_eq!(world.desk.stopped(), Stop::On, "survives");
 
     world.run(after(2));

@@ -403,6 +403,7 @@ fn findings(book: &str, consents: &[Purpose]) -> String {
             kinds: [("car".into(), [Arc::from("plate")].into())].into(),
             consents: consents.iter().copied().map(forewarn::domain::Agreed::Contact).collect(),
         }),
+        ..Surroundings::default()
     };
     let mut diags = Diagnostics::default();
     let file = diags.add_file("p.toml", book);

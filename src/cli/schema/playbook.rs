@@ -176,7 +176,7 @@ const HOLD: &[Key] = &[need("switch", Text, "The topic: storm/{{ case.id }}/halt
 const STORM: &[Key] = &[
     key("pause_children", Several(&Text), "Verbs of the children's own plans that wait; all unless stated"),
     key("keep_children", Several(&Word(&["safety"])), "Children in danger keep their call"),
-    key("explain_by", Several(&Text), "Columns of the registry in which the cause is looked for"),
+    key("explain_by", Several(&Text), "Columns of the registry, and rule.version, in which the cause is looked for"),
     key("our_fault_if", Several(&Text), "rule.version changed < 24h, broker.reconnect_wave, backend.deploy < 2h"),
 ];
 

@@ -1,6 +1,6 @@
 //! `tests/*.toml`.
 
-use super::Shape::{Any, Count, Duration, Either, Map, Number, Open, Several, Tables, Text};
+use super::Shape::{Any, Count, Duration, Either, Map, Number, Open, Several, Tables, Text, Word};
 use super::{Key, key, need};
 
 const EXPECT: &[Key] = &[
@@ -33,6 +33,18 @@ const ALSO: &[Key] = &[
     key("copies", Count, "So many of them: id-1, id-2, …"),
     key("model", Text, "Its model, if it is another one"),
     key("like", Text, "The device of the registry that it is otherwise like"),
+    key("params", Map(&Any), "Its own parameters"),
+];
+
+/// In a test whose fault is given they say facts, in one with a rule they send.
+const OTHERS: &[Key] = &[
+    need("id", Text, "Its id"),
+    key("copies", Count, "So many of them: id-1, id-2, …"),
+    key("like", Text, "The device of the registry that it is otherwise like"),
+    key("facts", Map(&Text), "What it says: speed = \"80x3, 0x60\""),
+    key("cleared", Text, "Its fault ends: +30m"),
+    key("series", Map(&Text), "What it sends, in a test with `rule`"),
+    key("model", Text, "Its model, if it is another one"),
     key("params", Map(&Any), "Its own parameters"),
 ];
 
@@ -69,13 +81,16 @@ const PLAYBOOK: &[Key] = &[
     key("rule", Text, "Instead of `fault`: the rule that finds it in what is sent"),
     key("model", Text, "If the rule watches several"),
     key("series", Map(&Text), "What is sent: 900x60 · 90+2x11 · _x4 · nan"),
-    key("also", Open(ALSO), "Further devices; what else is said is what the registry would say"),
+    key("also", Open(OTHERS), "Further devices with the fault; what else is said is what the registry would say"),
     key("late", Tables(LATE), "What arrives late"),
     key(
         "act",
         Tables(&[
             need("at", Text, "When: +30m"),
-            key("release", Text, "The rule whose held cases may go on"),
+            key("release", Text, "The rule whose held cases may go on; \"fleet\": those of the storm"),
+            key("approve", Text, "The tier of the storm that may be told"),
+            key("stop", Word(&["on", "all", "off"]), "The stop switch of everything, or of the case of `device`"),
+            key("device", Text, "Whose stop switch; \"fleet\": that of the storm"),
             key("close", Text, "The device whose case is closed"),
         ]),
         "What people do",
@@ -95,7 +110,8 @@ const PLAYBOOK: &[Key] = &[
             key("csat", Count, "The mark that the customer gave, 1 to 5"),
             key("held", Text, "A part of what the case waits for at that time; empty for nothing"),
             key("cases", Count, "How many were opened by the end"),
-            key("device", Text, "Whose case"),
+            key("in_all", Map(&Count), "In how many cases one went out by then: sms = 44"),
+            key("device", Text, "Whose case; \"fleet\": that of the storm"),
         ]),
         "What must be so",
     ),

@@ -7,17 +7,22 @@
 //! be below one in a thousand, at least half of the affected must have the value, and twice the share of the fleet. Of
 //! several the one with the smallest bound is the cause. The bound errs on the side of silence.
 //!
-//! It is looked for at the start and each time the storm has doubled, so that the work in all is in proportion to its
-//! size.
+//! `rule.version` is no attribute of a device: all are watched by the same one. It is named when nothing else stands out
+//! and the version of the rule is so new that no more than a thousandth of the time in which we learn what is usual has
+//! passed with it.
+//!
+//! The cause is looked for at the start and each time the storm has doubled, so that the work in all is in proportion to
+//! its size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::TimelineKind;
 use super::super::change::Change;
 use super::super::rows::{CaseRow, HoldRow};
 use super::super::rules::RuleRow;
+use super::rate::MEMORY;
 use super::rows::{Cause, StormRow, edit};
-use crate::domain::{CaseId, Device};
+use crate::domain::{At, CaseId, Device, RuleId};
 use crate::playbook::{OurFault, Playbook};
 
 /// Fewer say nothing.
@@ -27,11 +32,16 @@ const MOST_VALUES: usize = 3;
 const LEAST_SHARE: f64 = 0.5;
 const LEAST_LIFT: f64 = 2.0;
 const CHANCE: f64 = 1e-3;
+/// Not a column: the version of the rule that has found them.
+const RULE_VERSION: &str = "rule.version";
 
 pub(super) fn look(change: &mut Change<'_>, id: CaseId, plan: &Playbook) {
     let Some(row) = change.get::<StormRow>(&id) else { return };
-    let Some(storm) = plan.storm.as_ref().filter(|_| row.count >= LEAST && row.count >= 2 * row.judged) else { return };
-    let cause = search(change, id, &storm.explain_by);
+    let known = change.base.children.get(&id).map_or(0, BTreeSet::len);
+    let known = u32::try_from(known).unwrap_or(u32::MAX);
+    let Some(storm) = plan.storm.as_ref().filter(|_| known >= LEAST && known >= 2 * row.judged) else { return };
+    let by_version = storm.explain_by.iter().any(|name| **name == *RULE_VERSION);
+    let cause = search(change, id, &storm.explain_by).or_else(|| new_version(change, id, &row).filter(|_| by_version));
     let fault = storm.our_fault_if.iter().find_map(|sign| ours(change, id, &row, *sign));
     if let Some(cause) = cause.as_ref().filter(|c| row.cause.as_ref().is_none_or(|old| old.text != c.text)) {
         change.say(
@@ -47,7 +57,7 @@ pub(super) fn look(change: &mut Change<'_>, id: CaseId, plan: &Playbook) {
         change.say(id, TimelineKind::Trouble, text, None);
     }
     edit(change, id, |row| {
-        row.judged = row.count;
+        row.judged = known;
         row.cause = cause.or(row.cause.take());
         row.our_fault = row.our_fault.take().or(fault);
     });
@@ -68,8 +78,11 @@ fn search(change: &Change<'_>, id: CaseId, explain_by: &[std::sync::Arc<str>]) -
     if affected.is_empty() || fleet <= affected.len() {
         return None;
     }
-    let candidates: Vec<(&str, &str, usize)> =
-        explain_by.iter().flat_map(|name| most_frequent(&affected, name)).collect();
+    let candidates: Vec<(&str, &str, usize)> = explain_by
+        .iter()
+        .filter(|name| ***name != *RULE_VERSION)
+        .flat_map(|name| most_frequent(&affected, name))
+        .collect();
     let tests = candidates.len();
     let best = candidates.into_iter().filter_map(|(name, value, k)| {
         let with = registry.devices.values().filter(|d| attribute(d, name) == Some(value)).count();
@@ -81,9 +94,22 @@ fn search(change: &Change<'_>, id: CaseId, explain_by: &[std::sync::Arc<str>]) -
     Some(Cause { text: format!("{name} = {value}"), share })
 }
 
-/// A column of the registry; `part.supplier_lot` is the column `supplier_lot`.
+/// The version of the rule, if it is as new as that.
+fn new_version(change: &Change<'_>, id: CaseId, row: &StormRow) -> Option<Cause> {
+    let (rule, changed_at) = rule(change, id)?;
+    let since = row.started_at.since(changed_at);
+    let known = since.as_secs_f64() < CHANCE * MEMORY.as_secs_f64();
+    known.then(|| Cause {
+        text: format!("{RULE_VERSION} of {rule}"),
+        share: format!("changed {since} before the first"),
+    })
+}
+
+/// A column of the registry. `part.supplier_lot` and `broker.node` are the columns `supplier_lot` and `node`, unless
+/// there is one of the whole name.
 fn attribute<'d>(device: &'d Device, name: &str) -> Option<&'d str> {
-    device.attribute(name.strip_prefix("part.").unwrap_or(name)).filter(|value| !value.is_empty())
+    let of = |name: &str| device.attribute(name).filter(|value| !value.is_empty());
+    of(name).or_else(|| of(name.split_once('.')?.1))
 }
 
 fn most_frequent<'a>(affected: &[&'a Device], name: &'a str) -> Vec<(&'a str, &'a str, usize)> {
@@ -113,10 +139,9 @@ fn chance(k: usize, n: usize, with: usize, fleet: usize) -> Option<f64> {
 fn ours(change: &Change<'_>, id: CaseId, row: &StormRow, sign: OurFault) -> Option<String> {
     match sign {
         OurFault::RuleChanged(limit) => {
-            let first = children(change, id).find_map(|child| change.get::<HoldRow>(&child))?;
-            let changed_at = change.get::<RuleRow>(&first.rule)?.changed_at?;
-            (row.started_at.since(changed_at) < limit)
-                .then(|| format!("rule {} was changed {} before", first.rule, row.started_at.since(changed_at)))
+            let (rule, changed_at) = rule(change, id)?;
+            let since = row.started_at.since(changed_at);
+            (since < limit).then(|| format!("rule {rule} was changed {since} before"))
         }
         OurFault::ReconnectWave => (row.late * 2 > row.count)
             .then(|| format!("{} of {} news were old when they came: a connection came back", row.late, row.count)),
@@ -126,6 +151,15 @@ fn ours(change: &Change<'_>, id: CaseId, row: &StormRow, sign: OurFault) -> Opti
                 .then(|| format!("this program was started {} before", row.started_at.since(started_at)))
         }
     }
+}
+
+/// The rule that has found the children, and when its version was changed.
+fn rule(change: &Change<'_>, id: CaseId) -> Option<(RuleId, At)> {
+    children(change, id).find_map(|child| {
+        let rule = change.get::<HoldRow>(&child)?.rule;
+        let changed_at = change.get::<RuleRow>(&rule)?.changed_at?;
+        Some((rule, changed_at))
+    })
 }
 
 /// How late news may be before they count as old.

@@ -1,10 +1,11 @@
 //! Storms: many new cases at once, which may have one cause, or be a mistake of ours.
 //!
 //! Whatever is about to act is counted ([`rate`]): for the playbooks that are about storms, and for each rule, whose own
-//! `fleet_breaker` or the guard of the settings says how many are too many. When they are, one case is opened for the
-//! storm and the others become its children ([`family`]): open, recorded, and held. From then on the storm decides who is
-//! told, in which order and how fast ([`tiers`]), looks for what the children have in common ([`cause`]), and lets them go
-//! when a person says so. The storm of a guard has no tiers: it asks a person and waits.
+//! `fleet_breaker` or the guard of the settings says how many are too many ([`find`]). When they are, one case is opened
+//! for the storm and the others become its children ([`family`]): open, recorded, and held. From then on the storm decides
+//! who is told and in which order ([`tiers`]), how fast ([`pace`]), and what came of it ([`told`]); it looks for what the
+//! children have in common ([`cause`]), and lets them go when a person says so ([`release`]). The storm of a guard has no
+//! tiers: it asks a person and waits.
 //!
 //! Nothing here looks at all children when one of them moves: the counts are kept in the row of the storm, who comes
 //! next is the first of an index, the cause is looked for each time the storm has doubled.
@@ -12,16 +13,24 @@
 mod cause;
 mod facts;
 mod family;
+mod find;
+mod pace;
 mod rate;
+mod release;
 mod rows;
 mod tiers;
+mod told;
 mod trucks;
 
 pub(super) use facts::{context, count, fact, gated};
-pub(super) use family::{Ways, admit, holds, is_of_rule, leave, left, release, release_rule, ways};
+pub(super) use family::{Ways, holds, is_of_rule, leave, left, ways};
+pub(super) use find::admit;
+pub(super) use pace::{PaceRow, full_until, gate, spend};
 pub(super) use rate::RateRow;
-pub(super) use rows::{ChildRow, PaceRow, Progress, StormRow};
-pub(super) use tiers::{approve, full_until, gate, look, spend};
+pub(super) use release::{release, release_rule};
+pub(super) use rows::{ChildRow, Progress, StormRow};
+pub(super) use tiers::approve;
+pub(super) use told::look;
 pub(super) use trucks::reserve;
 
 use super::change::Change;
@@ -44,12 +53,12 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: 
         if over {
             return case::close(change, id, "released");
         }
-        family::let_go(change, id, MOST_RELEASED);
+        release::let_go(change, id, MOST_RELEASED);
         return wake.at(change.now + RELEASE_PAUSE);
     }
     let quiet_at = row.joined_at + plan.matches.storm.as_ref().map_or(Span::ZERO, |s| s.window);
     if over && (change.now >= quiet_at || row.is_guard()) {
-        family::forget_rate(change, &row);
+        find::forget_rate(change, &row);
         return case::close(change, id, "over");
     }
     wake.at(Some(quiet_at).filter(|_| over));
@@ -106,7 +115,7 @@ pub(super) fn keeps_open(change: &Change<'_>, id: CaseId) -> bool {
 impl Desk {
     /// Why a further case of a rule would be held by the guard of the rule, for people.
     pub(super) fn held_by_guard(&self, rule: &RuleId, group: &str) -> Option<&str> {
-        let rate = self.state.rows.rates.get(&(family::rate_of(rule), group.to_owned()))?;
+        let rate = self.state.rows.rates.get(&(find::rate_of(rule), group.to_owned()))?;
         Some(self.state.rows.storms.get(&rate.storm?)?.why.as_str())
     }
 

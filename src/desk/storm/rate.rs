@@ -7,7 +7,7 @@ use crate::domain::{At, CaseId, Span};
 /// A window is counted to a twentieth of its length.
 const SLOTS: i64 = 20;
 /// What is usual is a mean whose past fades with this time constant.
-const MEMORY: Span = Span::from_hours(7 * 24);
+pub(super) const MEMORY: Span = Span::from_hours(7 * 24);
 
 /// Counts of one kind of case; the key says which.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

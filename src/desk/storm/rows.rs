@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::super::change::Change;
 use crate::domain::{At, CaseId, CustomerId, RuleId, ScriptId, Span};
-use crate::playbook::Rate;
 
 /// New children may still come so long after the last one: before, nothing counts as complete.
-const SETTLING: Span = Span::from_secs(30);
+pub(super) const SETTLING: Span = Span::from_secs(30);
+/// A child that no tier takes waits for a person.
+pub(super) const NO_TIER: u8 = u8::MAX;
 
 /// A storm; the key is its case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub(in crate::desk) struct StormRow {
     /// Whose news were old when they came.
     pub(super) late: u32,
     pub(super) joined_at: At,
-    /// `count` when the cause was looked for last.
+    /// How many children were looked at when the cause was looked for last.
     pub(super) judged: u32,
     pub(super) cause: Option<Cause>,
     /// Why it may be our own doing.
@@ -70,16 +71,63 @@ pub(super) struct TierRow {
     pub(super) in_doubt: u32,
     /// Let through so far.
     pub(super) admitted: u32,
-    /// When the first child came.
-    pub(super) opened_at: Option<At>,
+    /// Of a tier that is spread, once it may be told.
+    pub(super) spread: Option<SpreadRow>,
     pub(super) joined_at: At,
     /// When a person was asked to approve it.
     pub(super) asked_at: Option<At>,
     pub(super) approved_by: Option<String>,
     pub(super) stopped: Option<String>,
+    /// A person has agreed to it although it was stopped: its figures do not stop it again.
+    pub(super) overruled: bool,
+}
+
+/// How far a tier that is told evenly has come.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct SpreadRow {
+    /// When all are to have been told.
+    pub(super) until_at: At,
+    /// The last message …
+    pub(super) last_at: At,
+    /// … and how many children it was about.
+    pub(super) about: u32,
+}
+
+impl SpreadRow {
+    /// When the next message is due: each has its share of the time that was left when it went out, so that they are even
+    /// whoever joins or leaves, and a halt makes up for nothing in a burst.
+    pub(super) fn next_at(&self, waiting: u32) -> At {
+        let left = self.until_at.since(self.last_at).max(Span::ZERO).as_micros();
+        let all = i64::from(self.about) + i64::from(waiting);
+        self.last_at + Span::from_micros(left / all.max(1) * i64::from(self.about))
+    }
 }
 
 impl TierRow {
+    /// How many children are that far.
+    fn at(&mut self, progress: Progress) -> Option<&mut u32> {
+        match progress {
+            Progress::Waiting => Some(&mut self.waiting),
+            Progress::Telling => Some(&mut self.telling),
+            Progress::Told => Some(&mut self.told),
+            Progress::AllWell => Some(&mut self.all_well),
+            Progress::Unreached => Some(&mut self.unreached),
+            Progress::Released => None,
+        }
+    }
+
+    /// A child comes from one to the other. What came of it stays counted when it is released.
+    fn count(&mut self, from: Progress, to: Progress) {
+        let result = !matches!(from, Progress::Waiting | Progress::Telling);
+        if let Some(n) = self.at(from).filter(|_| !(result && to == Progress::Released)) {
+            *n = n.saturating_sub(1);
+        }
+        self.admitted += u32::from((from, to) == (Progress::Waiting, Progress::Telling));
+        if let Some(n) = self.at(to) {
+            *n += 1;
+        }
+    }
+
     /// Everybody in it has been told or could not be reached.
     pub(super) fn is_done(&self, now: At) -> bool {
         self.waiting == 0 && self.telling == 0 && now >= self.quiet_at()
@@ -103,6 +151,8 @@ pub(in crate::desk) struct ChildRow {
     pub(in crate::desk) customer: Option<CustomerId>,
     pub(in crate::desk) progress: Progress,
     pub(super) in_doubt: bool,
+    /// The ticket of the storm says that somebody has answered.
+    pub(super) linked: bool,
     /// It may have a truck.
     pub(super) truck: bool,
     /// The child whose message is about this one, too.
@@ -119,42 +169,6 @@ pub(in crate::desk) enum Progress {
     Unreached,
     /// The storm is over for it.
     Released,
-}
-
-/// When a tier last did something of one kind.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub(in crate::desk) struct PaceRow {
-    /// So many at once, oldest first.
-    done: Vec<(At, u32)>,
-    /// The next turn that nobody has.
-    next_at: At,
-}
-
-impl PaceRow {
-    /// How many more are allowed now; and if none, when one is.
-    pub(super) fn room(&self, now: At, rate: Rate) -> Result<u32, At> {
-        let recent = self.done.iter().filter(|(at, _)| now.since(*at) < rate.per);
-        let used: u32 = recent.clone().map(|(_, n)| n).sum();
-        match rate.max.checked_sub(used).filter(|room| *room > 0) {
-            Some(room) => Ok(room),
-            None => Err(recent.map(|(at, _)| *at + rate.per).min().unwrap_or(now + rate.per)),
-        }
-    }
-
-    pub(super) fn take(&mut self, now: At, rate: Rate) {
-        self.done.retain(|(at, _)| now.since(*at) < rate.per);
-        match self.done.last_mut().filter(|(at, _)| *at == now) {
-            Some((_, n)) => *n += 1,
-            None => self.done.push((now, 1)),
-        }
-    }
-
-    /// A turn of one's own, not before `from`: whoever waits for it looks once, not all of them every time.
-    pub(super) fn turn(&mut self, from: At, rate: Rate) -> At {
-        let at = self.next_at.max(from);
-        self.next_at = at + rate.share(1);
-        at
-    }
 }
 
 /// Edits the row of a storm.
@@ -174,32 +188,10 @@ pub(super) fn edit_tier(change: &mut Change<'_>, storm: CaseId, tier: u8, then: 
     });
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pace_never_lets_more_through_in_any_stretch() {
-        let rate = Rate { max: 3, per: Span::from_secs(1) };
-        let mut pace = PaceRow::default();
-        let mut sent: Vec<At> = Vec::new();
-        let mut now = At::from_micros(0);
-        for step in 0..400 {
-            now = now + Span::from_millis(i64::from(step % 7) * 37);
-            match pace.room(now, rate) {
-                Ok(_) => {
-                    pace.take(now, rate);
-                    sent.push(now);
-                }
-                Err(at) => {
-                    assert!(at > now && at <= now + rate.per);
-                    assert!(pace.room(at, rate).is_ok(), "the time that is named is true");
-                }
-            }
-        }
-        assert!(sent.len() > 60);
-        for window in sent.windows(4) {
-            assert!(window[3].since(window[0]) >= rate.per, "{window:?}");
-        }
-    }
+/// Brings a child on, and the counts of its tier with it.
+pub(super) fn brings(change: &mut Change<'_>, id: CaseId, child: ChildRow, to: Progress) -> ChildRow {
+    edit_tier(change, child.storm, child.tier, |t| t.count(child.progress, to));
+    let child = ChildRow { progress: to, ..child };
+    change.put(id, child.clone());
+    child
 }

@@ -14,6 +14,10 @@
 //! until    = "+2h"                         # the end of the test
 //! every    = "1m"                          # one value of each series of facts
 //! facts    = { speed = "80x3, 0x60", lat = "48.2x63", lon = "16.4x63" }
+//! [[playbook_test.also]]                   # others with the same fault, each with `cleared` and `facts` of its own
+//! like     = "car-0042"
+//! id       = "car"
+//! copies   = 40                            # car-1 … car-40
 //! [playbook_test.world]                    # what comes of each: in turn, the last again and again
 //! call     = ["no answer", "key 1"]        # also busy, voicemail
 //! dispatch = "eta 24m"                     # also declined, silent
@@ -29,8 +33,9 @@
 //! held    = "release-rule"                 # at `at`: a part of what the case waits for; "" for nothing
 //! outcome = "served"
 //! cases   = 1                              # opened by the end
-//! device  = "van-1"                        # whose case; that of the test's device unless stated
-//! ```
+//! in_all  = { sms = 44 }                   # in so many cases one went out by `at`, or by the end
+//! device  = "van-1"                        # whose case; that of the test's device unless stated. The case of a storm
+//! ```                                      # is that of "fleet", and that of a common cause has its name
 //!
 //! A test that names a rule starts from what is sent, and has `model`, `every`, `device`, `series`, `also` and `late` of a
 //! rule test instead of `fault`, `severity`, `cleared` and `facts`. All rules watch, and what they find goes to the desk
@@ -49,7 +54,10 @@
 //! series = { pack_temp_max = "61x60" }
 //! [[playbook_test.act]]                    # what people do
 //! at = "+30m"
-//! release = "hv-thermal"                   # the held cases of a rule; or close = "van-3": the case of a device
+//! release = "hv-thermal"                   # the held cases of a rule, or of the storm: "fleet"
+//! # approve = "2-standing-and-dangerous"   # a tier of the storm
+//! # stop = "on"                            # all, off: the stop switch of everything, or of `device = "fleet"`
+//! # close = "van-3"                        # the case of a device
 //! ```
 
 use std::collections::BTreeMap;
@@ -57,10 +65,11 @@ use std::sync::Arc;
 
 use super::read::{Reader, instant, span_of};
 use super::series::{Cell, series};
-use super::telemetry::Telemetry;
+use super::telemetry::{Telemetry, copies};
 use super::theatre::{Played, Seen};
 use super::{Failure, Outcome, Subject, theatre};
-use crate::domain::{At, Device, DeviceId, FaultName, RuleId, Severity, Span};
+use crate::desk::FLEET;
+use crate::domain::{At, Device, DeviceId, FaultName, RuleId, Severity, Span, Stop};
 use crate::source::{Diagnostic, Diagnostics, Item, Place, Table, Text, did_you_mean};
 
 pub(super) const CODE: &str = "T001";
@@ -95,22 +104,35 @@ pub(super) enum Origin {
     Sent(Telemetry),
 }
 
-/// A fault, and what its device says.
+/// A fault, and the devices that have it.
 #[derive(Debug)]
 pub(super) struct Given {
-    pub(super) device: Device,
     pub(super) severity: Severity,
     pub(super) lead: Option<(Span, Span)>,
-    pub(super) cleared_at: Option<At>,
     pub(super) every: Span,
+    /// The first is the one that the test is about.
+    pub(super) devices: Vec<Struck>,
+}
+
+/// A device with the fault, and what it says.
+#[derive(Debug)]
+pub(super) struct Struck {
+    pub(super) device: Device,
+    pub(super) cleared_at: Option<At>,
     pub(super) facts: Vec<(Arc<str>, Vec<Cell>)>,
 }
 
 /// What a person does.
 #[derive(Debug, Clone)]
 pub(super) enum Deed {
-    /// Lets the held cases of a rule go on.
+    /// The held cases of a rule go on.
     Release(RuleId),
+    /// The children of the storm go on.
+    End,
+    /// A tier of the storm may be told.
+    Approve(Arc<str>),
+    /// Turns a stop switch: that of the case of a device, or that of everything.
+    Stop(Option<DeviceId>, Stop),
     /// Closes the case of a device.
     Close(DeviceId),
 }
@@ -119,10 +141,17 @@ impl PlaybookTest {
     /// Its devices; the first is the one that it is about.
     pub(super) fn devices(&self) -> impl Iterator<Item = &Device> {
         let (given, sent) = match &self.origin {
-            Origin::Given(given) => (Some(&given.device), None),
+            Origin::Given(given) => (Some(&given.devices), None),
             Origin::Sent(sent) => (None, Some(&sent.devices)),
         };
-        given.into_iter().chain(sent.into_iter().flatten().map(|sender| &sender.device))
+        let sent = sent.into_iter().flatten().map(|sender| &sender.device);
+        given.into_iter().flatten().map(|struck| &struck.device).chain(sent)
+    }
+
+    /// Whose cases there may be: its devices, what they share, and the fleet.
+    fn subjects(&self) -> impl Iterator<Item = &str> {
+        let devices = self.devices().map(|device| device.id.as_str());
+        devices.chain([FLEET]).chain(self.devices().flat_map(|device| device.attrs.values()).map(|value| &**value))
     }
 }
 
@@ -137,6 +166,7 @@ enum Expect {
     Ended(Arc<str>),
     Mark(u8),
     Cases(usize),
+    InAll(At, Text, usize),
 }
 
 /// Reads the playbook tests of a file.
@@ -209,8 +239,24 @@ fn given(diags: &mut Diagnostics, table: &Table<'_>, subject: &Subject, start: A
     table.need(diags, "severity");
     let severity = table.parsed::<Severity>(diags, "severity", "minor, warning, major or critical");
     let lead = table.parsed::<Lead>(diags, "lead", "two durations such as 5d..30d").map(|l| (l.value.0, l.value.1));
-    let cleared_at = time(diags, table, "cleared", start);
     let every = span_of(diags, table, "every").unwrap_or(Span::from_mins(1));
+    let (cleared_at, said) = (time(diags, table, "cleared", start), facts(diags, table));
+    let mut devices: Vec<Struck> =
+        device.map(|device| Struck { device, cleared_at, facts: said }).into_iter().collect();
+    for also in table.tables(diags, "also") {
+        also.need(diags, "id");
+        let described = Reader { diags: &mut *diags, subject }.described(&also, None);
+        let (cleared_at, said) = (time(diags, &also, "cleared", start), facts(diags, &also));
+        let copies = copies(diags, &also, described);
+        also.finish(diags);
+        devices.extend(copies.map(|device| Struck { device, cleared_at, facts: said.clone() }));
+    }
+    let given = Given { severity: severity?.value, lead, every, devices };
+    (!given.devices.is_empty()).then_some((FaultName::from(&*fault?.value), Origin::Given(given)))
+}
+
+/// What a device says, one value of each at a time.
+fn facts(diags: &mut Diagnostics, table: &Table<'_>) -> Vec<(Arc<str>, Vec<Cell>)> {
     let mut facts = Vec::new();
     if let Some(lines) = table.table(diags, "facts") {
         for key in lines.keys().collect::<Vec<_>>() {
@@ -222,8 +268,7 @@ fn given(diags: &mut Diagnostics, table: &Table<'_>, subject: &Subject, start: A
         }
         lines.finish(diags);
     }
-    let given = Given { device: device?, severity: severity?.value, lead, cleared_at, every, facts };
-    Some((FaultName::from(&*fault?.value), Origin::Given(given)))
+    facts
 }
 
 /// The rules find it in what is sent.
@@ -240,15 +285,23 @@ fn deed(diags: &mut Diagnostics, table: Table<'_>, subject: &Subject, start: At)
     let at = time(diags, &table, "at", start);
     let release = table.text(diags, "release");
     let close = table.text(diags, "close").map(|device| Deed::Close(DeviceId::from(&*device.value)));
-    let rules = || subject.program.rules().iter().map(|rule| rule.id.as_str());
+    let approve = table.text(diags, "approve").map(|tier| Deed::Approve(tier.value));
+    let device = table.text(diags, "device").map(|device| DeviceId::from(&*device.value));
+    let stop = table.parsed::<Stop>(diags, "stop", "on, all or off").map(|stop| Deed::Stop(device, stop.value));
+    let rules = || subject.program.rules().iter().map(|rule| rule.id.as_str()).chain([FLEET]);
     if let Some(rule) = release.as_ref().filter(|rule| !rules().any(|known| known == &*rule.value)) {
         let near = did_you_mean(&rule.value, rules()).map(|n| format!("did you mean `{n}`?"));
         let finding = Diagnostic::error("T002", format!("there is no rule '{}'", rule.value));
         diags.push(finding.at(rule.place.clone(), "").maybe_hint(near));
     }
-    let deed = release.map(|rule| Deed::Release(RuleId::from(&*rule.value))).or(close);
+    let release = release.map(|rule| match &*rule.value {
+        FLEET => Deed::End,
+        rule => Deed::Release(RuleId::from(rule)),
+    });
+    let deed = release.or(close).or(approve).or(stop);
     if deed.is_none() {
-        diags.push(Diagnostic::error(CODE, "nothing is done").at(table.place(), "say `release` or `close`"));
+        let finding = Diagnostic::error(CODE, "nothing is done");
+        diags.push(finding.at(table.place(), "say `release`, `approve`, `stop` or `close`"));
     }
     table.finish(diags);
     Some((at?, deed?))
@@ -267,7 +320,7 @@ fn time(diags: &mut Diagnostics, table: &Table<'_>, key: &str, start: At) -> Opt
 fn expect(diags: &mut Diagnostics, table: Table<'_>, test: &PlaybookTest) -> Vec<(DeviceId, Item<Expect>)> {
     let start = test.start;
     let at = time(diags, &table, "at", start).unwrap_or(test.until);
-    let ids = || test.devices().map(|device| device.id.as_str());
+    let ids = || test.subjects();
     let named = table.text(diags, "device");
     if let Some(id) = named.as_ref().filter(|id| !ids().any(|known| known == &*id.value)) {
         let near = did_you_mean(&id.value, ids()).map(|n| format!("did you mean `{n}`?"));
@@ -322,6 +375,15 @@ fn expect(diags: &mut Diagnostics, table: Table<'_>, test: &PlaybookTest) -> Vec
     }
     if let Some(count) = table.count(diags, "cases") {
         list.push(Item { value: Expect::Cases(count.value as usize), place: count.place });
+    }
+    if let Some(counts) = table.table(diags, "in_all") {
+        for key in counts.keys().collect::<Vec<_>>() {
+            let Some(count) = counts.count(diags, &key.value) else { continue };
+            if known_channel(diags, &key, &key.value) {
+                list.push(Item { value: Expect::InAll(at, key, count.value as usize), place: count.place });
+            }
+        }
+        counts.finish(diags);
     }
     table.finish(diags);
     list.into_iter().filter_map(|item| Some((device.clone()?, item))).collect()
@@ -409,8 +471,15 @@ fn unmet(test: &PlaybookTest, expect: &Expect, seen: &Seen, played: &Played) -> 
             (!fits).then(|| (message, was.to_owned()))
         }
         Expect::Cases(count) => {
-            let was = played.opened;
+            let was = played.opened.len();
             (was != *count).then(|| (format!("{count} cases were to be opened, and were {was}"), was.to_string()))
+        }
+        Expect::InAll(at, channel, count) => {
+            let sent = |seen: &&Seen| seen.sent.iter().any(|(t, c)| t <= at && *c == channel.value);
+            let was = played.cases.values().filter(sent).count();
+            let message =
+                format!("in {count} cases a {} was to go out by {}, and in {was} one did", channel.value, after(*at));
+            (was != *count).then(|| (message, was.to_string()))
         }
         Expect::Mark(mark) => {
             let was = seen.csat.map_or_else(|| "none".to_owned(), |was| was.to_string());

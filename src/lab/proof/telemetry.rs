@@ -10,7 +10,7 @@ use super::series::{Cell, UNUSABLE, series};
 use crate::decode;
 use crate::domain::{At, Device, DeviceId, Span};
 use crate::model::{Binding, Message, Model, Models, PathStep, Signal, SignalType};
-use crate::source::{Diagnostic, Table, Text, did_you_mean};
+use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
 
 /// Devices that one line may stand for.
 const MAX_COPIES: u32 = 200;
@@ -107,16 +107,9 @@ impl<'a> Reader<'a> {
             let model = about.map_or(0, |about| about.model_ix);
             let device = self.described(&also, about);
             let series = self.series(&also, about);
-            let copies = also.count(self.diags, "copies").map(|n| n.value.min(MAX_COPIES));
+            let copies = copies(self.diags, &also, device);
             also.finish(self.diags);
-            let Some(copies) = copies else {
-                senders.push(Sender { model, device, series });
-                continue;
-            };
-            senders.extend((1..=copies).map(|n| {
-                let id = format!("{}-{n}", device.id).as_str().into();
-                Sender { model, device: Device { id, ..device.clone() }, series: series.clone() }
-            }));
+            senders.extend(copies.map(|device| Sender { model, device, series: series.clone() }));
         }
         senders
     }
@@ -152,11 +145,11 @@ impl<'a> Reader<'a> {
 
     /// A device as its table says: every key that has no meaning of its own is an attribute. `like` is what it is
     /// otherwise.
-    fn described(&mut self, table: &Table<'_>, about: Option<&About<'_>>) -> Device {
+    pub(super) fn described(&mut self, table: &Table<'_>, about: Option<&About<'_>>) -> Device {
         let mut described = self.registered(table, "like").unwrap_or_else(|| device("device", about));
         for key in table
             .keys()
-            .filter(|k| !["series", "params", "like", "copies", "model"].contains(&&*k.value))
+            .filter(|k| !["series", "params", "like", "copies", "model", "facts", "cleared"].contains(&&*k.value))
             .collect::<Vec<_>>()
         {
             let Some(text) = table.text(self.diags, &key.value) else { continue };
@@ -251,6 +244,20 @@ impl<'a> Reader<'a> {
         table.finish(self.diags);
         Some(Late { from, to, by: by? })
     }
+}
+
+/// The devices that a table stands for: one, or `copies` of it.
+pub(super) fn copies(
+    diags: &mut Diagnostics,
+    table: &Table<'_>,
+    device: Device,
+) -> impl Iterator<Item = Device> + use<> {
+    let copies = table.count(diags, "copies").map(|n| n.value.min(MAX_COPIES));
+    let ids: Vec<DeviceId> = match copies {
+        None => vec![device.id.clone()],
+        Some(copies) => (1..=copies).map(|n| format!("{}-{n}", device.id).as_str().into()).collect(),
+    };
+    ids.into_iter().map(move |id| Device { id, ..device.clone() })
 }
 
 /// The series of what the broker says of the device: whether it is there.

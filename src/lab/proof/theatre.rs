@@ -1,6 +1,6 @@
 //! The desk on a stage: its orders are carried out by a world that answers as the test says, in virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use serde_json::Value as Json;
 
 use super::Subject;
 use super::fleet::Fleet;
-use super::playbook::{Deed, Given, Origin, PlaybookTest};
-use crate::desk::{Config, Desk, Input, Keyring, Links, Reply, SpeechThen};
+use super::playbook::{Deed, Given, Origin, PlaybookTest, Struck};
+use crate::desk::{Act, Config, Desk, FLEET, Input, Keyring, Links, Record, Reply, SpeechThen};
 use crate::domain::{
     AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, CaseId, Change, Detection, DeviceId,
     DispatchWork, EffectId, EpisodeId, JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome, PageKind,
@@ -126,7 +126,7 @@ pub(super) struct Played {
     /// The case of each device; of several, that of the fault which the test is about.
     pub(super) cases: BTreeMap<DeviceId, Seen>,
     /// Cases that were opened.
-    pub(super) opened: usize,
+    pub(super) opened: BTreeSet<CaseId>,
     /// Speeches and texts.
     pub(super) said: Vec<String>,
 }
@@ -135,6 +135,7 @@ pub(super) struct Played {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) case: Option<CaseId>,
+    pub(super) opened_at: At,
     /// When what went out.
     pub(super) sent: Vec<(At, Arc<str>)>,
     /// State of each goal, and since when.
@@ -195,7 +196,7 @@ pub(super) fn play(test: &PlaybookTest, subject: &Subject) -> Played {
         played: Played::default(),
     };
     if let Origin::Given(given) = &test.origin {
-        stage.fill(given);
+        given.devices.iter().for_each(|struck| stage.fill(given, struck));
     }
     for (at, deed) in &test.deeds {
         stage.push(*at, Next::Deed(deed.clone()));
@@ -224,37 +225,45 @@ fn with_devices(config: &Config, test: &PlaybookTest) -> Config {
 
 impl Stage<'_> {
     /// The fault, its end, and the facts in between.
-    fn fill(&mut self, given: &Given) {
-        let rows = given.facts.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
+    fn fill(&mut self, given: &Given, struck: &Struck) {
+        let rows = struck.facts.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
         let values = |row: usize| -> BTreeMap<String, Value> {
-            let cells = given.facts.iter().filter_map(|(name, cells)| Some((name, cells.get(row)?.as_ref()?)));
+            let cells = struck.facts.iter().filter_map(|(name, cells)| Some((name, cells.get(row)?.as_ref()?)));
             cells.map(|(name, json)| (name.to_string(), value(json))).collect()
         };
         let first = values(0);
         let start = self.test.start;
-        let mut inputs = vec![(start, self.detection(given, Change::Raised, 1, start, first))];
-        if let Some(at) = given.cleared_at {
-            inputs.push((at, self.detection(given, Change::Cleared, 2, at, BTreeMap::new())));
+        let device = &struck.device.id;
+        let mut inputs = vec![(start, self.detection(given, device, Change::Raised, start, first))];
+        if let Some(at) = struck.cleared_at {
+            inputs.push((at, self.detection(given, device, Change::Cleared, at, BTreeMap::new())));
         }
         for row in 1..rows {
             let at = start + given.every.times(i64::try_from(row).unwrap_or(i64::MAX));
-            inputs.push((at, Input::Facts { device: given.device.id.clone(), event_at: at, values: values(row) }));
+            inputs.push((at, Input::Facts { device: device.clone(), event_at: at, values: values(row) }));
         }
         for (at, input) in inputs {
             self.push(at, Next::Tell(input));
         }
     }
 
-    fn detection(&self, given: &Given, change: Change, seq: u32, at: At, facts: BTreeMap<String, Value>) -> Input {
+    fn detection(
+        &self,
+        given: &Given,
+        device: &DeviceId,
+        change: Change,
+        at: At,
+        facts: BTreeMap<String, Value>,
+    ) -> Input {
         let level = Level { name: given.severity.to_string(), severity: given.severity };
         Input::Detection(Box::new(Detection {
-            episode: EpisodeId::of(&[self.test.fault.as_str().as_bytes()]),
-            seq,
+            episode: EpisodeId::of(&[self.test.fault.as_str().as_bytes(), device.as_str().as_bytes()]),
+            seq: if change == Change::Raised { 1 } else { 2 },
             rule: "test".into(),
             rule_rev: 0,
             mode: Mode::Live,
             fault: self.test.fault.clone(),
-            device: given.device.id.clone(),
+            device: device.clone(),
             component: None,
             change,
             level: (change == Change::Raised).then_some(level),
@@ -307,7 +316,7 @@ impl Stage<'_> {
         if let Some(record) = step.record {
             let applied = self.desk.apply(&record);
             debug_assert!(applied.is_ok(), "{applied:?}");
-            self.look();
+            self.look(&record);
         }
         for order in step.orders {
             self.carry_out(&order);
@@ -321,31 +330,40 @@ impl Stage<'_> {
 
     /// A person does something.
     fn act(&mut self, deed: &Deed) {
-        let actor = "a person of the test".to_owned();
+        let (actor, reason) = ("a person of the test".to_owned(), "the test says so".to_owned());
+        let case_of = |device: &str| self.played.cases.get(device).and_then(|seen| seen.case);
         let input = match deed {
-            Deed::Release(rule) => Input::Release { rule: rule.clone(), actor },
-            Deed::Close(device) => {
-                let Some(case) = self.played.cases.get(device).and_then(|seen| seen.case) else { return };
-                Input::Close { case, actor, reason: "the test says so".to_owned() }
-            }
+            Deed::Release(rule) => Some(Input::Release { rule: rule.clone(), actor }),
+            Deed::End => case_of(FLEET).map(|case| Input::Act { case: Some(case), actor, act: Act::Release }),
+            Deed::Approve(tier) => case_of(FLEET).map(|case| {
+                let act = Act::Approve { tier: Some(tier.to_string()) };
+                Input::Act { case: Some(case), actor, act }
+            }),
+            Deed::Stop(None, stop) => Some(Input::Act { case: None, actor, act: Act::Stop { stop: *stop, reason } }),
+            Deed::Stop(Some(device), stop) => case_of(device.as_str()).map(|case| Input::Act {
+                case: Some(case),
+                actor,
+                act: Act::Stop { stop: *stop, reason },
+            }),
+            Deed::Close(device) => case_of(device.as_str()).map(|case| Input::Close { case, actor, reason }),
         };
-        self.tell(input);
+        input.map(|input| self.tell(input));
     }
 
-    /// Notes what has become of the cases.
-    fn look(&mut self) {
-        let cases = self.desk.list(true, usize::MAX);
-        self.played.opened = cases.len();
-        for case in cases.into_iter().rev() {
+    /// Notes what has become of the cases that a record is about.
+    fn look(&mut self, record: &Record) {
+        for id in self.desk.changed(record) {
+            let Some(view) = self.desk.show(&id) else { continue };
+            let case = view.summary;
+            self.played.opened.insert(id);
             let device = DeviceId::from(&*case.device);
-            let other = self.played.cases.get(&device).is_some_and(|seen| seen.case != Some(case.id));
-            if other && case.fault != self.test.fault.as_str() {
+            let seen = self.played.cases.entry(device).or_default();
+            let other = seen.case.is_some_and(|known| known != id);
+            if other && (case.fault != self.test.fault.as_str() || case.opened_at < seen.opened_at) {
                 continue;
             }
-            let Some(view) = self.desk.show(&case.id) else { continue };
-            let seen = self.played.cases.entry(device).or_default();
-            if seen.case != Some(case.id) {
-                *seen = Seen { case: Some(case.id), ..Seen::default() };
+            if seen.case != Some(id) {
+                *seen = Seen { case: Some(id), opened_at: case.opened_at, ..Seen::default() };
             }
             note(&mut seen.phases, self.now, case.phase);
             note(&mut seen.holds, self.now, view.waits_for.unwrap_or_default());

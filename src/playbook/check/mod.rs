@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `names` | names that must exist |
 //! | `plan` | goals, and steps that must be able to start |
-//! | `people` | ladders: who is told, by which way, with which proof, and that safety ends with a person |
+//! | `people` | ladders: who is told, by which way, how fast, with which proof, and that safety ends with a person |
 //! | `time` | waits that can come true |
 //! | `facts` | what texts and conditions speak of, and who provides it |
 
@@ -68,6 +68,7 @@ const WHOLE: &[Check] = &[
     plan::steps_are_reached,
     people::ladders_can_prove,
     people::ways_exist,
+    people::budgets_fit_their_providers,
     people::rungs_can_be_used,
     people::somebody_consented,
     people::agreements_can_be_missing,

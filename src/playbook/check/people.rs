@@ -53,6 +53,34 @@ pub(super) fn ladders_can_prove(diags: &mut Diagnostics, view: &View<'_>) {
     }
 }
 
+fn means(via: &Via) -> Option<(&'static str, ProviderKind)> {
+    match via {
+        Via::Call => Some(("call", ProviderKind::Voice)),
+        Via::Sms => Some(("sms", ProviderKind::Sms)),
+        Via::Email => Some(("email", ProviderKind::Smtp)),
+        Via::AppPush => Some(("app_push", ProviderKind::App)),
+        Via::Human(_) => None,
+    }
+}
+
+/// The queue of a storm is ours to keep: what goes out faster than its provider takes waits where nobody can call it back.
+pub(super) fn budgets_fit_their_providers(diags: &mut Diagnostics, view: &View<'_>) {
+    let Some(around) = view.around else { return };
+    for (via, rate, place) in &view.notes.budgets {
+        let Some((name, kind)) = means(via) else { continue };
+        // As `reach` does: the first that can.
+        let provider = around.providers.iter().find(|(_, k)| **k == kind).map(|(provider, _)| provider);
+        let Some((provider, limit)) = provider.and_then(|p| Some((p, *around.per_second.get(p)?))) else { continue };
+        if rate.exceeds(limit) {
+            let message = format!("the budget for {name} is above the rate of its provider");
+            let finding = Diagnostic::error("P052", message).at(place.clone(), "faster than it takes them");
+            diags.push(
+                finding.hint(format!("`provider.{provider}` takes {limit} a second: `per_second` in the settings")),
+            );
+        }
+    }
+}
+
 /// The ways by which steps tell or ask customers something.
 fn ways<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a Step, &'a Via)> {
     let of = |step: &'a Step| -> Vec<&'a Via> {
@@ -69,13 +97,7 @@ fn ways<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a Step, &'a Via)> {
 pub(super) fn ways_exist(diags: &mut Diagnostics, view: &View<'_>) {
     let Some(around) = view.around.filter(|a| !a.providers.is_empty()) else { return };
     for (step, via) in ways(view) {
-        let (name, kind) = match via {
-            Via::Call => ("call", ProviderKind::Voice),
-            Via::Sms => ("sms", ProviderKind::Sms),
-            Via::Email => ("email", ProviderKind::Smtp),
-            Via::AppPush => ("app_push", ProviderKind::App),
-            Via::Human(_) => continue,
-        };
+        let Some((name, kind)) = means(via) else { continue };
         if !around.providers.values().any(|k| *k == kind) {
             let message = format!("a rung of `{}` goes over {name}, and no provider can do that", step.id);
             diags.push(view.at_step(Diagnostic::warning("P037", message), &step.id, "this rung is skipped"));

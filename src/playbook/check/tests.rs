@@ -73,6 +73,7 @@ fn findings(playbook: &str, voice: &str, mail: &str) -> String {
             ("mail".into(), ProviderKind::Smtp),
         ]
         .into(),
+        per_second: [("phone".into(), 2), ("mail".into(), 10)].into(),
         messages: Messages::load(&mut diags, &files),
         fleet: Some(FleetFacts {
             roles: ["driver".into()].into(),
@@ -196,4 +197,26 @@ fn texts_speak_of_what_their_playbook_provides() {
         no_truck.replace("service = \"technician\"\nprovider = [\"tow-a\"]\ndeadline = { accept = \"90s\" }\n", "");
     let shown = findings(&cut.replace("when = \"goto\"\n", ""), "In {{ dispatch.eta_minutes }}", "Hello");
     assert!(shown.contains("no step of this playbook dispatches anybody"), "{shown}");
+}
+
+#[test]
+fn budget_above_the_rate_of_its_provider_is_told_with_its_place() {
+    let storm = |budget: &str| {
+        let head = GOOD.replace("fault = [\"a.b\", \"a.c\"]\ndevice_kind = \"car\"", SURGE);
+        format!("{head}[[tier]]\nid = \"1\"\nwhen = \"true\"\nvia = [\"call\"]\nbudget = {{ {budget} }}\n")
+    };
+    const SURGE: &str = "storm = { same = [\"fault.family\"], min = 25, window = \"10m\" }";
+    for (budget, place, part) in [
+        ("call = \"2/s\"", "", ""),
+        ("call = \"120/m\"", "", ""),
+        ("call = \"3/s\"", "\"3/s\"", "`provider.phone` takes 2 a second"),
+        ("call = \"121/m\"", "\"121/m\"", "above the rate of its provider"),
+        ("email = \"11/s\"", "\"11/s\"", "`provider.mail` takes 10 a second"),
+        // Nothing is known of it, or there is none.
+        ("app_push = \"900/s\"", "", ""),
+    ] {
+        let shown = findings(&storm(budget), "Hello", "Hello");
+        assert_eq!(shown.contains("P052"), !part.is_empty(), "{budget}\n{shown}");
+        assert!(shown.contains(part) && shown.contains(place), "{budget}\n{shown}");
+    }
 }

@@ -29,6 +29,8 @@ pub enum Reaction {
     Reinvite,
     /// Say this text from now on; of the case of a storm.
     Script(ScriptId),
+    /// The command is over all the same, and what comes after it starts.
+    Proceed,
 }
 
 pub(super) fn reactions(
@@ -51,7 +53,7 @@ pub(super) fn reactions(
 }
 
 /// `next_provider`, `human:queue`, `tell:role`, `goto:step`, `again:1`, `again:step`, `close:outcome`, `reinvite`,
-/// `script:name`, or the name of a step.
+/// `script:name`, `proceed`, or the name of a step.
 pub(in crate::playbook) fn reaction(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) -> Option<Reaction> {
     let value = text.value.clone();
     let name = |diags: &Diagnostics, offset: usize| -> Text {
@@ -60,6 +62,7 @@ pub(in crate::playbook) fn reaction(diags: &mut Diagnostics, text: &Text, notes:
     let reaction = match value.split_once(':') {
         None if &*value == "next_provider" => Some(Reaction::NextProvider),
         None if &*value == "reinvite" => Some(Reaction::Reinvite),
+        None if &*value == "proceed" => Some(Reaction::Proceed),
         None => {
             notes.mention(MentionOf::Step, text);
             Some(Reaction::Goto(StepId::from(&*value)))
@@ -74,7 +77,8 @@ pub(in crate::playbook) fn reaction(diags: &mut Diagnostics, text: &Text, notes:
         }
         Some(("tell", role)) => Some(Reaction::Tell(role.into())),
         Some(("script", script)) => {
-            notes.mention(MentionOf::Script(vec![Part::Voice, Part::Sms]), &name(diags, 7));
+            let parts = vec![Part::Voice, Part::Sms, Part::AppTitle, Part::App];
+            notes.mention(MentionOf::Script(parts), &name(diags, 7));
             Some(Reaction::Script(ScriptId::from(script)))
         }
         Some(("again", n)) if n.parse::<u32>().is_ok() => n.parse().ok().map(Reaction::Again),
@@ -88,7 +92,7 @@ pub(in crate::playbook) fn reaction(diags: &mut Diagnostics, text: &Text, notes:
     if reaction.is_none() {
         diags.push(
             Diagnostic::error("P015", format!("'{value}' is not a reaction"))
-                .at(text.place.clone(), "expected next_provider, human:queue, tell:role, goto:step, again:1, again:step, close:outcome, reinvite, script:name or a step"),
+                .at(text.place.clone(), "expected next_provider, human:queue, tell:role, goto:step, again:1, again:step, close:outcome, reinvite, script:name, proceed or a step"),
         );
     }
     reaction
