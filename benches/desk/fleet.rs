@@ -88,6 +88,7 @@ pub(crate) fn brake(car: usize, at: At) -> Detection {
         received_at: at + Span::from_millis(20),
         historical: false,
         late_by: None,
+        series: None,
         latched: false,
     }
 }

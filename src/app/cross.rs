@@ -17,6 +17,13 @@ pub(super) fn check(diags: &mut Diagnostics, program: &Program, desk: &desk::Con
             diags.push(finding);
         }
     }
+    for rule in program.rules().iter().filter(|r| r.mode != Mode::Off) {
+        if let Some(place) = rule.chart.as_ref().filter(|_| !desk.messages.draws(rule.fault.as_str())) {
+            let message = format!("no mail shows the chart of '{}': it has no words", rule.id);
+            let hint = format!("write `signal = \"…\"` for \"{}\" into messages/*/faults.toml", rule.fault);
+            diags.push(Diagnostic::warning("R223", message).at(place.clone(), "what is it of?").hint(hint));
+        }
+    }
     if desk.registry.devices.is_empty() {
         return;
     }

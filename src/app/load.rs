@@ -208,7 +208,14 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
     }
     cross::check(diags, &program, &desk);
     let (public_url, tokens) = web.ok()?;
-    let rules = Arc::new(Rules { program: Arc::new(program), registry, replies, switches: switches(&desk) });
+    let rules = Rules {
+        program: Arc::new(program),
+        registry,
+        replies,
+        switches: switches(&desk),
+        warm: settings.engine.warm(),
+    };
+    let rules = Arc::new(rules);
     Some(Loaded { settings, rules, desk: Arc::new(desk), public_url, tokens })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::audit;
 use super::erased;
@@ -21,7 +21,10 @@ use crate::domain::At;
 use crate::http::{self, CallbackSecrets, Health};
 use crate::journal::Keep;
 use crate::mqtt::{self, Link};
-use crate::runtime::{AtRest, Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe, Publisher, Topic};
+use crate::rules::Changes;
+use crate::runtime::{
+    AtRest, Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe, Publisher, ReloadHandle, ReloadState, Topic,
+};
 use crate::source::Diagnostics;
 use crate::store::KeyFile;
 
@@ -140,6 +143,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
         replayed = recovered.replayed,
         rules = loaded.rules.program.count(),
         registry = loaded.rules.registry.devices.len(),
+        warm_from = recovered.warm_from.map(tracing::field::display),
         "recovered"
     );
 
@@ -149,9 +153,11 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     daemon.ingest(intake)?;
 
     let probe = daemon.probe();
+    let (reload, asked, told) = ReloadHandle::new();
     let deps = http::Deps {
         desk,
         engine: daemon.engine(),
+        reload,
         health: health(probe.clone(), link.clone()),
         metrics,
         metrics_access: loaded.settings.http.metrics,
@@ -171,7 +177,9 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     tracing::info!(%listen, broker = ?loaded.settings.broker.urls, "ready");
     notify(&[sd_notify::NotifyState::Ready]);
 
-    let ended = serve(&path, &daemon, &outside, &links, &control, &probe, &mut signals).await;
+    let reloader = Reloader { path: &path, daemon: &daemon, outside: &outside, links: &links, control: &control, told };
+    let ended = serve(&reloader, asked, &probe, &mut signals).await;
+    drop(reloader);
 
     notify(&[sd_notify::NotifyState::Stopping]);
     watchdog.abort();
@@ -312,11 +320,8 @@ impl Signals {
 
 /// Until a signal ends it or storage has failed.
 async fn serve(
-    path: &Path,
-    daemon: &Daemon,
-    outside: &Outside,
-    links: &Links,
-    control: &mqtt::Control,
+    reloader: &Reloader<'_>,
+    mut asked: mpsc::Receiver<oneshot::Sender<ReloadState>>,
     probe: &Probe,
     Signals { terminate, interrupt, hangup }: &mut Signals,
 ) -> Result<(), Error> {
@@ -325,7 +330,12 @@ async fn serve(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload(path, daemon, outside, links, control).await,
+            _ = hangup.recv() => drop(reloader.reload().await),
+            Some(answer) = asked.recv() => {
+                let state = reloader.reload().await;
+                // Whoever asked may have gone.
+                let _gone = answer.send(state);
+            }
             _ = look.tick() => if probe.failed() {
                 return Err(Error::Storage(probe.troubles().join("; ")));
             },
@@ -343,27 +353,55 @@ fn keep(path: &Path, loaded: &Loaded, diags: &Diagnostics) {
     }
 }
 
-/// Reads everything again; all or nothing. What cannot change while running (store, broker, listener) stays.
-async fn reload(path: &Path, daemon: &Daemon, outside: &Outside, links: &Links, control: &mqtt::Control) {
-    notify(&[sd_notify::NotifyState::Reloading]);
-    match check(path).and_then(|(loaded, diags)| Ok((outside.build(&loaded)?.0, loaded, diags))) {
-        Ok((channels, loaded, diags)) => {
-            keep(path, &loaded, &diags);
-            daemon.reload(loaded.rules.clone(), with_links(&loaded, links), channels).await;
-            // After the rules: what the broker has kept for a new topic comes at once.
-            control.set_filters(loaded.filters());
-            tracing::info!(
-                rules = loaded.rules.program.count(),
-                registry = loaded.rules.registry.devices.len(),
-                "reloaded"
-            );
-        }
-        Err(Error::Config(diags)) => {
-            tracing::error!("not reloaded, everything stays as it was:\n{}", diags.render(false));
-        }
-        Err(error) => tracing::error!(%error, "not reloaded, everything stays as it was"),
+/// What a reload needs.
+struct Reloader<'a> {
+    path: &'a Path,
+    daemon: &'a Daemon,
+    outside: &'a Outside,
+    links: &'a Links,
+    control: &'a mqtt::Control,
+    /// Where it says how it stands.
+    told: watch::Sender<ReloadState>,
+}
+
+impl Reloader<'_> {
+    /// Reads everything again; all or nothing. What cannot change while running (store, broker, listener) stays.
+    async fn reload(&self) -> ReloadState {
+        notify(&[sd_notify::NotifyState::Reloading]);
+        self.told.send_replace(ReloadState::UnderWay);
+        let state = self.attempt().await.unwrap_or_else(|error| {
+            let findings = match &error {
+                Error::Config(diags) => diags.render(false),
+                other => other.to_string(),
+            };
+            tracing::error!("not reloaded, everything stays as it was:\n{findings}");
+            ReloadState::Refused { findings }
+        });
+        self.told.send_replace(state.clone());
+        notify(&[sd_notify::NotifyState::Ready]);
+        state
     }
-    notify(&[sd_notify::NotifyState::Ready]);
+
+    async fn attempt(&self) -> Result<ReloadState, Error> {
+        let (loaded, diags) = check(self.path)?;
+        let channels = self.outside.build(&loaded)?.0;
+        let reloaded = self.daemon.reload(loaded.rules.clone(), with_links(&loaded, self.links), channels).await;
+        let reloaded = reloaded.ok_or_else(|| Error::Storage("nothing is taken in any more".to_owned()))?;
+        keep(self.path, &loaded, &diags);
+        // After the rules: what the broker has kept for a new topic comes at once.
+        self.control.set_filters(loaded.filters());
+        let Changes { same, rules, removed } = &reloaded.changes;
+        tracing::info!(
+            rules = loaded.rules.program.count(),
+            registry = loaded.rules.registry.devices.len(),
+            same,
+            changed = rules.len(),
+            removed = removed.len(),
+            warm_from = reloaded.warm_from.map(tracing::field::display),
+            "reloaded"
+        );
+        Ok(ReloadState::Done(reloaded))
+    }
 }
 
 fn health(probe: Probe, link: watch::Receiver<Link>) -> Arc<dyn Fn() -> Health + Send + Sync> {
@@ -376,6 +414,9 @@ fn health(probe: Probe, link: watch::Receiver<Link>) -> Arc<dyn Fn() -> Health +
         }
         if probe.stopped() {
             health.notes.push("effects_stopped_by_a_person");
+        }
+        if probe.may_lose() {
+            health.notes.push("devices_speak_at_qos_0");
         }
         if !link.borrow().is_connected() {
             health.not_ready.push("broker_disconnected");

@@ -10,6 +10,7 @@ use super::sections::{PREFIX, Sections};
 use crate::channels::ProviderSettings;
 use crate::domain::{AdapterName, QueueName, Span};
 use crate::lab::score::Costs;
+use crate::runtime::Warm;
 use crate::source::{Diagnostic, Diagnostics, Doc};
 use crate::{desk, http, mqtt};
 
@@ -160,7 +161,7 @@ impl PrivacySettings {
 }
 
 /// `[engine]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSettings {
     /// Shard threads; 0: one a core.
@@ -168,6 +169,24 @@ pub struct EngineSettings {
     /// Sparkplug nodes whose values cannot be understood are asked for a birth; needs the right to publish on
     /// `spBv1.0/+/NCMD/+`.
     pub request_births: bool,
+    /// What a reload finds new is refilled from the journal of this time; zero: it begins cold.
+    pub warm: Span,
+    /// At most about so much of the journal is read for that, in bytes: meanwhile messages wait at the broker.
+    pub warm_bytes: u64,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self { threads: 0, request_births: false, warm: Span::ZERO, warm_bytes: 256 << 20 }
+    }
+}
+
+impl EngineSettings {
+    /// How new state is refilled, if it is.
+    #[must_use]
+    pub fn warm(&self) -> Option<Warm> {
+        (self.warm > Span::ZERO).then_some(Warm { back: self.warm, bytes: self.warm_bytes })
+    }
 }
 
 /// The sections that a settings file may have.

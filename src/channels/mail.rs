@@ -9,6 +9,7 @@
 //! A kept connection that answers 4xx, or is gone, is replaced by a new one in the same attempt, as long as the server
 //! certainly has nothing: some servers refuse every hundredth mail of a session.
 
+mod chart;
 mod connection;
 mod message;
 

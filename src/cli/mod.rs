@@ -62,7 +62,7 @@ enum Command {
     Check(check::Args),
     /// Show what the rules would have said of a recording, and how good that is
     Backtest(backtest::Args),
-    /// Show what edited rules would change, by the last days of the daemon's journal
+    /// Have the daemon read its rules and other files again; --dry-run: only show what edited rules would change
     Reload(reload::Args),
     /// Learn from a recording what is usual in the fleet: the baselines that the rules ask for
     Fit(fit::Args),
@@ -113,7 +113,7 @@ pub fn main() -> ExitCode {
             Err(error) => complain(&error, None, 1),
         },
         Command::Backtest(args) => looked_back(backtest::run(&args, &mut stdout().lock())),
-        Command::Reload(args) => looked_back(reload::run(&args, &mut stdout().lock())),
+        Command::Reload(args) => reload(&args),
         Command::Fit(args) => looked_back(fit::run(&args)),
         Command::Case(args) => case(&args),
         Command::Outcomes(args) => asked(on_runtime(outcomes::run(&args, &mut stdout()))),
@@ -177,6 +177,21 @@ fn looked_back(done: Result<(), backtest::Error>) -> ExitCode {
             }
             complain(&error, None, error.exit_code())
         }
+    }
+}
+
+fn reload(args: &reload::Args) -> ExitCode {
+    match on_runtime(reload::run(args, &mut stdout())) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(reload::Error::Looking(error))) => looked_back(Err(error)),
+        Ok(Err(reload::Error::Daemon(error))) => complain(&error, error.hint(), error.exit_code()),
+        Ok(Err(error @ reload::Error::Refused { .. })) => {
+            if let reload::Error::Refused { findings } = &error {
+                eprint!("{findings}");
+            }
+            complain(&error, Some("`forewarn check` shows the same"), CONFIG)
+        }
+        Err(code) => code,
     }
 }
 

@@ -27,6 +27,11 @@ pub enum Input {
         /// By fact name.
         values: BTreeMap<String, Value>,
     },
+    /// Messages of QoS 0 were lost because more came than could be stored.
+    Shed {
+        /// How many, by model.
+        models: BTreeMap<String, u64>,
+    },
     /// A channel finished an attempt.
     Outcome {
         /// Which effect.

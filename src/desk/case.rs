@@ -13,8 +13,8 @@ use super::rows::{
 };
 use super::whereabouts::WhereRow;
 use super::{
-    Reply, TimelineKind, bundle, goals, hold, latch, outcome, pages, position, quality, rules, stop, storm, survey,
-    talk, ticket,
+    Reply, TimelineKind, bundle, course, goals, hold, latch, outcome, pages, position, quality, rules, stop, storm,
+    survey, talk, ticket,
 };
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, FaultName, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
@@ -60,6 +60,9 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
                 None => episode.ignored = Some("no playbook matches".to_owned()),
             },
         }
+    }
+    if let Some(id) = episode.case {
+        course::keep(change, id, d);
     }
     latch::detected(change, d, episode.case);
     // Shadow rules may speak for years: what opened no case makes room for what is new.
@@ -232,6 +235,7 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
         change.delete::<BookingRow>((id, step));
     }
     survey::forget(change, id);
+    course::forget(change, id);
     open_tickets(change, id);
     change.delete::<super::consent::RefusedRow>(id);
     talk::plan_runs_again(change, id);
@@ -467,6 +471,7 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
     talk::forget(change, id);
     change.delete::<super::consent::RefusedRow>(id);
     survey::forget(change, id);
+    course::forget(change, id);
     change.delete::<CaseRow>(id);
     change.touched.remove(&id);
     forget_around(change, id, &row);

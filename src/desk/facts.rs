@@ -220,14 +220,14 @@ impl Reader<'_> {
     }
 
     /// The hours of a day as the reader counts them.
-    fn clock(&self) -> &'static str {
+    pub(super) fn clock(&self) -> &'static str {
         match self {
             Self::Customer(c) if TWELVE_HOURS.contains(&&*c.locale) => "%-I:%M %p",
             _ => "%H:%M",
         }
     }
 
-    fn zone(&self) -> TimeZone {
+    pub(super) fn zone(&self) -> TimeZone {
         zone_of(match self {
             Self::Customer(c) => &c.tz,
             Self::Staff { zone } => zone,
@@ -275,9 +275,11 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
             "cleared": case.cleared_at.is_some(), "event_at": case.event_at, "evidence": evidence,
             "part": { "id": part, "name": part_name },
         },
+        // Only mails have one.
+        "chart": null,
         "dispatch": dispatch(change, id, now, &clock),
         "storm": storm::context(change, id, &clock),
-        "booking": book::facts(change, id, &zone),
+        "booking": book::facts(change, id, &zone, reader.clock()),
     });
     if let Reader::Customer(customer) = reader {
         root["customer"] = json!({ "name": &*customer.name, "locale": &*customer.locale });

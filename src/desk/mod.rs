@@ -21,6 +21,7 @@ mod claim;
 mod command;
 mod config;
 mod consent;
+mod course;
 mod deadline;
 mod directory;
 mod dispatch;

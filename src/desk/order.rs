@@ -7,9 +7,9 @@ use serde_json::{Value as Json, json};
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow, JobRow, PageRow, Target};
-use super::{Person, book, bundle, speech, survey, talk};
+use super::{Person, book, bundle, course, speech, survey, talk};
 use crate::domain::{
-    AppWork, CallWork, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind,
+    AppWork, CallWork, Chart, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind,
     PageKind, Purpose, SmsWork, Span, TicketWork, WebhookWork, Work,
 };
 use crate::outbox::{Ask, Kind};
@@ -71,13 +71,14 @@ pub(super) fn person<'a>(change: &Change<'a>, row: &EffectRow) -> Option<&'a Per
     }
 }
 
+/// Who reads what is sent to the target of `row`.
+fn reader<'a>(change: &Change<'a>, row: &EffectRow) -> Reader<'a> {
+    customer(change, row).map_or(Reader::Staff { zone: "UTC" }, Reader::Customer)
+}
+
 /// What a text to the target of `row` may say.
 pub(super) fn facts_for(change: &Change<'_>, row: &EffectRow, case: &CaseRow, written: bool) -> Json {
-    let reader = match customer(change, row) {
-        Some(customer) => Reader::Customer(customer),
-        None => Reader::Staff { zone: "UTC" },
-    };
-    let mut facts = context(change, row.case, case, &reader, written);
+    let mut facts = context(change, row.case, case, &reader(change, row), written);
     if let Target::Person { queue, .. } = &row.target {
         let page = change.get::<PageRow>(&(row.case, queue.clone()));
         facts["page"] = json!({ "queue": queue.as_str(), "reason": page.map(|p| p.reason).unwrap_or_default() });
@@ -154,6 +155,8 @@ impl Maker<'_, '_> {
         if let Some((url, words)) = &unsubscribe {
             facts["opt_out"] = json!({ "url": url, "text": words });
         }
+        let drawn = self.chart();
+        facts["chart"] = drawn.as_ref().map_or(Json::Null, |(_, said)| said.clone());
         let (_, subject) = self.render(Part::Subject, &facts)?;
         let (locale, mut text) = self.render(Part::Text, &facts)?;
         if let Some((url, words)) = &unsubscribe {
@@ -169,6 +172,8 @@ impl Maker<'_, '_> {
             to_name,
             to: self.address()?,
             subject,
+            // A picture that the text does not show would be an attachment without a word.
+            chart: drawn.map(|(chart, _)| chart).filter(|chart| html.contains(&format!("cid:{}", chart.id))),
             text,
             html,
             locale,
@@ -178,6 +183,12 @@ impl Maker<'_, '_> {
             unsubscribe: unsubscribe.map(|(url, _)| url),
             reply_to: self.reply_to(),
         }))
+    }
+
+    /// How the fault came.
+    fn chart(&self) -> Option<(Chart, Json)> {
+        let (reader, locale) = (reader(self.change, self.row), locale(self.change, self.row));
+        course::chart(self.change, self.id, self.row.case, self.case, &reader, &locale)
     }
 
     /// What the mails of its steps have attached, in the language of the reader, and how important they are.

@@ -125,6 +125,12 @@ fn proof(change: &Change<'_>, id: CaseId, step: &StepId, reach: &Reach, row: &St
     if let Some(key) = row.confirmed {
         return Some(format!("key {key}"));
     }
+    // Who is to be reached is one of ours, and one of ours has taken the case.
+    if reach.who.iter().any(|role| role.starts_with("oncall:"))
+        && let Some(owner) = change.get::<super::rows::CaseRow>(&id).and_then(|c| c.human_owner)
+    {
+        return Some(format!("person: {owner}"));
+    }
     let shows = |e: &EffectRow| match (reach.until, e.delivery.kind) {
         (Until::HumanConfirmed | Until::AnsweredChoice, _) => e.delivery.state == State::Confirmed,
         // Nothing better than "taken" is known of a mail.

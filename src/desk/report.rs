@@ -1,6 +1,6 @@
 //! What the desk finds out about the fleet or about itself: a fault that recurs, a rule that is no good. People hear of it
-//! like of any fault: as a case of its own, by a playbook that matches `desk.recurring_fault` or `desk.rule_in_shadow`,
-//! with a ticket, a queue and whatever else that playbook says. Without such a playbook, the people of the default queue
+//! like of any fault: as a case of its own, by a playbook that matches `desk.recurring_fault`, `desk.rule_in_shadow` or
+//! `desk.messages_shed`, with a ticket, a queue and whatever else that playbook says. Without such a playbook, the people of the default queue
 //! are asked about the case that gave the finding away.
 //!
 //! The device of such a case is what the finding is about (`a.b with firmware 5.1`, `rule battery-low`); no registry knows
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::change::Change;
 use super::rows::{CaseRow, PageRow};
-use super::{case, pages};
+use super::{Reply, case, pages};
 use crate::domain::{CaseId, Change as What, Detection, EpisodeId, Evidence, Level, Mode, Severity, Value};
 
 /// The rule that own findings are said to come from.
@@ -33,6 +33,22 @@ pub(super) fn tell(change: &mut Change<'_>, at_hand: CaseId, finding: Finding<'_
     if !case::report(change, &detection) {
         ask(change, at_hand, &finding.title);
     }
+}
+
+/// Messages were lost because more came than could be stored (D3).
+pub(super) fn shed(change: &mut Change<'_>, models: &BTreeMap<String, u64>) -> Reply {
+    let all: u64 = models.values().sum();
+    change.because("ingest", format!("{all} messages were lost"));
+    let each: Vec<String> = models.iter().map(|(model, n)| format!("{model} {n}")).collect();
+    let finding = Finding {
+        fault: "desk.messages_shed",
+        about: "forewarn".to_owned(),
+        title: format!("{all} messages of QoS 0 were lost because more came than could be stored"),
+        evidence: vec![("models", each.join(", "))],
+    };
+    let detection = detection(change, &finding);
+    case::report(change, &detection);
+    Reply::Done
 }
 
 fn detection(change: &Change<'_>, finding: &Finding<'_>) -> Detection {
@@ -62,6 +78,7 @@ fn detection(change: &Change<'_>, finding: &Finding<'_>) -> Detection {
         received_at: now,
         historical: false,
         late_by: None,
+        series: None,
         latched: false,
     }
 }

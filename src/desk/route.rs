@@ -55,8 +55,8 @@ pub(super) fn order(change: &Change<'_>, id: CaseId, queue: &QueueName) -> Vec<u
     let stranger = |i: &usize| {
         let own = people[*i].languages.iter().map(String::as_str);
         let mut spoken = own.chain(people[*i].locale.as_deref().filter(|_| people[*i].languages.is_empty()));
-        // Whoever says nothing about it may well speak it.
-        spoken.clone().next().is_some() && !wanted.is_some_and(|w| spoken.any(|l| same_language(l, w)))
+        // Whoever says nothing about it may well speak it, and a case without people has no language.
+        spoken.clone().next().is_some() && wanted.is_some_and(|w| !spoken.any(|l| same_language(l, w)))
     };
     order.sort_by_key(stranger);
     order

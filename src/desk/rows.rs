@@ -16,6 +16,7 @@ use super::book::BookingRow;
 use super::bundle::RideRow;
 use super::command::CommandsRow;
 use super::consent::RefusedRow;
+use super::course::CourseRow;
 use super::erase::ErasedRow;
 use super::line::PlaceRow;
 use super::merge::GroupRow;
@@ -567,6 +568,7 @@ tables! {
     outcomes: CaseId => OutcomeRow, b'U';
     tallies: (RuleId, u64) => TallyRow, b'Y';
     marks: Signature => MarkRow, b'Z';
+    courses: CaseId => CourseRow, b'C';
 }
 
 impl Rows {

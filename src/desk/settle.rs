@@ -6,7 +6,8 @@ use super::change::Change;
 use super::rows::{CaseRow, EffectRow};
 use super::state::Timer;
 use super::{
-    Act, Input, Reply, Watch, case, claim, erase, goals, link, merge, news, optout, outcome, speech, stop, storm, talk,
+    Act, Input, Reply, Watch, case, claim, erase, goals, link, merge, news, optout, outcome, report, speech, stop,
+    storm, talk,
 };
 use crate::domain::DeviceId;
 
@@ -19,6 +20,7 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
     match input {
         Input::Detection(detection) => case::detected(change, &detection),
         Input::Facts { device, event_at, values } => case::facts(change, &device, event_at, values),
+        Input::Shed { models } => report::shed(change, &models),
         Input::Outcome { effect, attempt, outcome } => news::outcome(change, effect, attempt, &outcome),
         Input::Receipt(receipt) => news::receipt(change, &receipt),
         Input::Answered { effect, turn, provider_ref } => speech::answered(change, effect, turn, &provider_ref),

@@ -31,7 +31,11 @@ impl Desk {
             (None, Some(waits_for)) => format!("Case {short} is held; it waits for {waits_for}."),
             (None, None) => format!("Case {short} is {}.", summary.phase),
         }];
-        told.extend(self.switches().iter().filter(|s| s.case.is_none_or(|case| case == id)).filter_map(stopped));
+        let storm = self.state.rows.children.get(&id).map(|child| child.storm);
+        let concerns = |s: &&SwitchView| s.case.is_none_or(|of| of == id || Some(of) == storm);
+        if case.is_open() {
+            told.extend(self.switches().iter().filter(concerns).filter_map(stopped));
+        }
         if let Some(person) = case.human_owner.as_ref().filter(|_| case.is_open()) {
             told.push(format!("{person} has taken it over."));
         }
@@ -66,7 +70,8 @@ fn stopped(switch: &SwitchView) -> Option<String> {
         Stop::On => "all but what warns people in danger waits",
         Stop::All => "everything waits",
     };
-    let of = if switch.case.is_some() { "the case" } else { "everything" };
-    let SwitchView { by, at, .. } = switch;
-    Some(format!("The stop switch of {of} is {}, turned by {by} at {at}: {what}.", switch.stop.as_str()))
+    let of = switch.case.map_or_else(|| "everything".to_owned(), |case| format!("case {}", case.short()));
+    let SwitchView { by, at, reason, .. } = switch;
+    let why = if reason.is_empty() { String::new() } else { format!(" (\"{reason}\")") };
+    Some(format!("The stop switch of {of} is {}, turned by {by} at {at}{why}: {what}.", switch.stop.as_str()))
 }

@@ -104,6 +104,7 @@ impl State {
             AnyRow::outcomes(id, row) => self.put_outcome(id, row),
             AnyRow::tallies(key, row) => set(&mut self.rows.tallies, key, row),
             AnyRow::marks(key, row) => set(&mut self.rows.marks, key, row),
+            AnyRow::courses(key, row) => set(&mut self.rows.courses, key, row),
             AnyRow::erased(id, row) => set(&mut self.rows.erased, id, row),
             AnyRow::messages(key, row) => set(&mut self.rows.messages, key, row),
             AnyRow::talks(key, row) => set(&mut self.rows.talks, key, row),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{At, Component, DeviceId, EpisodeId, FaultName, RuleId, Span, Value};
+use super::{At, Component, DeviceId, EpisodeId, FaultName, RuleId, Series, Span, Value};
 
 /// How bad a level is. Ordered: `Minor < Warning < Major < Critical`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -128,6 +128,9 @@ pub struct Detection {
     pub title: String,
     /// The values that the title, the `let`s and the condition used.
     pub evidence: Vec<Evidence>,
+    /// What the rule's chart shows, if it has one and there is enough to show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<Box<Series>>,
     /// What the device last said of the signals that its model lists as `facts` (position, speed), in model units.
     pub facts: BTreeMap<String, Value>,
     /// Device time of the first true sample: when the episode began.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterName, At, BookWork, BookingNews, CaseId, EffectId, Invitation, Span};
+use super::{AdapterName, At, BookWork, BookingNews, CaseId, Chart, EffectId, Invitation, Span};
 
 /// Why a person is contacted: picks the consent, quiet-hour and unknown-outcome rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ pub enum Work {
 }
 
 /// An e-mail, rendered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MailWork {
     /// Display name of the recipient.
     pub to_name: String,
@@ -85,6 +85,8 @@ pub struct MailWork {
     pub text: String,
     /// The HTML part.
     pub html: String,
+    /// A picture that the HTML part shows.
+    pub chart: Option<Chart>,
     /// BCP 47, for `Content-Language`.
     pub locale: String,
     /// `Auto-Submitted: auto-generated`, and no unsubscribe header on safety mail.

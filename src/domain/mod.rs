@@ -4,6 +4,7 @@
 //! to know the other.
 
 mod booking;
+mod chart;
 mod detection;
 mod effect;
 mod guard;
@@ -13,6 +14,7 @@ mod message;
 mod pos;
 mod redact;
 mod registry;
+mod series;
 mod shard;
 mod time;
 mod unit;
@@ -20,6 +22,7 @@ mod value;
 mod verdict;
 
 pub use booking::{BookWork, BookingNews, BookingProgress, Invitation, InviteMethod, Slot};
+pub use chart::Chart;
 pub use detection::{Change, Detection, Evidence, Level, Mode, Severity};
 pub use effect::{
     AppProgress, AppWork, CallProgress, CallWork, CommandWork, DispatchWork, Job, JobState, JobUpdate, MailWork, Order,
@@ -35,6 +38,7 @@ pub use link::{Link, PageKind};
 pub use message::{Author, Channel, Said, Sender};
 pub use pos::Pos;
 pub use registry::{Agreed, Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};
+pub use series::Series;
 pub use shard::{SHARDS, shard_of};
 pub use time::{At, ParseSpanError, Span};
 pub use unit::{Dimension, Unit};

@@ -1,6 +1,7 @@
 //! State that was saved, under the rules of now: what has the same name is the same.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::device::{Device, Life, Sample};
 use super::emit::{episode, facts};
@@ -8,9 +9,10 @@ use super::look::Head;
 use super::part::{Part, Parts, empty_row};
 use super::past::Past;
 use super::state::{DeviceState, Error, ModelState, RuleState, ShardState};
+use super::warm::{Cold, ColdLane};
 use super::{Engine, Shard};
 use crate::domain::{At, Change, Component, Detection, DeviceId, Value};
-use crate::rules::{LEVEL_WORDS, ModelProgram, RULE_WORDS};
+use crate::rules::{Item, LEVEL_WORDS, ModelProgram, RULE_WORDS};
 
 /// How the rows of one model are carried over.
 struct Carry<'a> {
@@ -30,6 +32,8 @@ struct LaneCarry {
     to: u16,
     /// From, to, words.
     copies: Vec<(usize, usize, usize)>,
+    /// What is new in it.
+    fresh: Vec<Range<usize>>,
 }
 
 impl<'a> Carry<'a> {
@@ -60,6 +64,18 @@ impl<'a> Carry<'a> {
 
     fn slot(&self, old: u16) -> Option<u16> {
         self.slots.get(usize::from(old)).copied().flatten()
+    }
+
+    /// What is new in the rows of the model.
+    fn cold(&self) -> Option<(u16, Cold)> {
+        let (model, program) = self.to?;
+        let carried = |lane: usize| self.lanes.iter().flatten().find(|l| usize::from(l.to) == lane);
+        let lanes = program.lanes.iter().enumerate().map(|(ix, lane)| match carried(ix) {
+            Some(carry) => ColdLane { is_new: false, words: carry.fresh.clone() },
+            None => ColdLane { is_new: true, words: fresh(lane.items.iter()) },
+        });
+        let cold = Cold(lanes.collect());
+        (!cold.is_empty()).then_some((model, cold))
     }
 
     /// The row in the layout of now.
@@ -145,15 +161,23 @@ impl LaneCarry {
         let items = &program.lanes[to].items;
         let by_key: BTreeMap<&str, usize> = items.iter().enumerate().map(|(i, x)| (x.key.as_str(), i)).collect();
         let (mut copies, mut offset) = (Vec::new(), 0);
+        let mut kept = vec![false; items.len()];
         for (key, words) in &from.items {
             let words = *words as usize;
             if let Some(ix) = by_key.get(key.as_str()).filter(|i| items[**i].words == words) {
                 copies.push((offset, items[*ix].offset, words));
+                kept[*ix] = true;
             }
             offset += words;
         }
-        Some(Self { to: u16::try_from(to).ok()?, copies })
+        let fresh = fresh(items.iter().zip(kept).filter(|(_, kept)| !kept).map(|(item, _)| item));
+        Some(Self { to: u16::try_from(to).ok()?, copies, fresh })
     }
+}
+
+/// The words of those of `items` that can be refilled from the past.
+fn fresh<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<Range<usize>> {
+    items.filter(|item| !item.is_of_rule()).map(|item| item.offset..item.offset + item.words).collect()
 }
 
 impl Engine {
@@ -178,6 +202,7 @@ impl Engine {
             }
         }
         self.pending.append(&mut ended);
+        self.cold[usize::from(shard)] = carries.iter().filter_map(Carry::cold).collect();
         self.shards[usize::from(shard)] = fresh;
         Ok(())
     }
@@ -253,6 +278,7 @@ fn removed(
         received_at: At::from_micros(life.received_at),
         historical: false,
         late_by: None,
+        series: None,
         latched: head.latched,
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::device::{Device, Scratch};
 use super::part::Part;
-use super::vm::run;
+use super::vm::{course, run};
 use crate::domain::{At, Change, Component, Detection, EpisodeId, Evidence, Level, Span, Unit, Value};
 use crate::rules::{ModelProgram, OnBackfill, Piece, RuleProgram, Shown};
 
@@ -61,6 +61,7 @@ pub(super) fn emit(
             Piece::Value(code, shown, slot) => title.push_str(&for_people(&value(code, shown, *slot), shown)),
         }
     }
+    let series = rule.chart.as_ref().and_then(|chart| course(&view, chart, &mut scratch.stack)).map(Box::new);
     let level = usize::from(what.level).checked_sub(1).and_then(|ix| rule.levels.get(ix));
     Detection {
         episode: episode(rule.id.as_str(), device.id.as_str(), component.as_ref(), what.started_at),
@@ -76,6 +77,7 @@ pub(super) fn emit(
         confidence: rule.confidence,
         title,
         evidence,
+        series,
         facts: facts(device, program),
         started_at: At::from_micros(what.started_at),
         event_at: At::from_micros(what.now),

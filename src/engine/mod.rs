@@ -37,6 +37,7 @@ mod tests;
 mod timers;
 mod trace;
 mod vm;
+mod warm;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
@@ -53,6 +54,7 @@ use crate::rules::{ModelProgram, Program};
 use device::{Device, Sample, Scratch, Work};
 use profile::Profiles;
 use reduce::reduce;
+use warm::Cold;
 
 pub use census::watched;
 pub use counts::Count;
@@ -96,6 +98,8 @@ pub struct Engine {
     profiles: Vec<Profiles>,
     /// Ends of episodes that were found on loading and not told yet.
     pending: Vec<Detection>,
+    /// By shard and model: what was new when its state was loaded.
+    cold: Vec<BTreeMap<u16, Cold>>,
     /// What the desk was told last of the devices it watches; `Unknown` for what it was not told.
     watched: BTreeMap<DeviceId, BTreeMap<String, Value>>,
     /// Watched devices that may have something new.
@@ -146,6 +150,7 @@ impl Engine {
             registry,
             settings: Settings::default(),
             pending: Vec::new(),
+            cold: vec![BTreeMap::new(); SHARDS],
             watched: BTreeMap::new(),
             changed: BTreeSet::new(),
             scratch: Scratch::default(),
@@ -422,6 +427,12 @@ impl Shard {
 }
 
 impl ShardClock {
+    /// The newest mark.
+    #[must_use]
+    pub fn newest(&self) -> At {
+        At::from_micros(self.mark)
+    }
+
     /// Healthy time at a message that arrived at `at`.
     fn at(&self, at: i64, settings: Settings) -> i64 {
         if self.mark == 0 {

@@ -7,8 +7,8 @@ use super::fold::{self, Memo};
 use super::ops::{self, Op};
 use super::part::Part;
 use super::profile::Profile;
-use crate::domain::At;
-use crate::rules::{Ins, MAX_STACK, ModelProgram, Read, regime};
+use crate::domain::{At, Series};
+use crate::rules::{Chart, Ins, MAX_STACK, ModelProgram, Read, regime};
 
 /// The stack of the machine, kept by the caller so that no call has to make one.
 pub(super) type Stack = [f64; MAX_STACK];
@@ -145,6 +145,19 @@ fn operator(view: &View<'_>, read: Read, op: u16, args: &[f64]) -> f64 {
     let words = &view.words(spec.lane)[spec.offset..];
     let ahead = spec.fed_by.and_then(|sample| ahead(view, op, usize::from(sample)));
     finite(ops::read(read, op, ahead.as_deref().unwrap_or(words), view.now, args))
+}
+
+/// The course of what a rule's chart shows; `None` with less than two points of it.
+pub(super) fn course(view: &View<'_>, chart: &Chart, stack: &mut Stack) -> Option<Series> {
+    let ix = usize::from(chart.op);
+    let spec = &view.program.ops[ix];
+    let op = view.profile.op(ix, spec);
+    let words = &view.words(spec.lane)[spec.offset..];
+    let ahead = spec.fed_by.and_then(|sample| ahead(view, op, usize::from(sample)));
+    let points = ops::course(op, ahead.as_deref().unwrap_or(words), view.now);
+    let limit = Some(run(view, &chart.limit, stack)).filter(|limit| limit.is_finite());
+    let points: Vec<(At, f64)> = points.into_iter().map(|(at, value)| (At::from_micros(at), value)).collect();
+    (points.len() > 1).then(|| Series { unit: chart.unit.to_string(), points, limit })
 }
 
 /// Whether the run that an operator follows is newer than what has had its episode.

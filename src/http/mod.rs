@@ -26,6 +26,7 @@
 //! | `POST /outcome/{case}` | signed (Standard Webhooks) | 200 once durable; the same body |
 //! | `GET /api/v1/outcomes?since=&after=&limit=`, `GET /api/v1/rules` | token, scope `read` | outcomes; how good rules are |
 //! | `GET /api/v1/customers/{id}`, `POST …/erase`, `POST …/readmit` | token, scope `privacy` | everything stored of a person; done |
+//! | `POST /api/v1/reload`, `GET /api/v1/reload` | token, scope `act` | what a reload has changed, or why it was refused |
 //! | `POST /api/v1/cases/{id}/close` | token, scope `act` | done; body `{"reason": "…"}` |
 //!
 //! Every error is `{"error":{"code","message","hint"}}`.
@@ -45,6 +46,7 @@ mod opt_outs;
 mod outcome;
 mod probes;
 mod problem;
+mod reload;
 mod router;
 mod server;
 mod settings;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::metrics::{REQUEST_SECONDS, REQUESTS};
 use super::problem::Problem;
 use super::server::App;
-use super::{act, api, customer, explain, inbound, link, lookup, news, opt_outs, outcome, probes, twilio};
+use super::{act, api, customer, explain, inbound, link, lookup, news, opt_outs, outcome, probes, reload, twilio};
 
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
@@ -57,6 +57,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/customers/{id}/erase", post(customer::erase))
         .route("/api/v1/customers/{id}/readmit", post(customer::readmit))
         .route("/api/v1/explain", get(explain::explain))
+        .route("/api/v1/reload", get(reload::last).post(reload::reload))
         .fallback(async || Problem::not_found("there is nothing here", "the API begins at /api/v1/cases"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")

@@ -33,7 +33,7 @@ use super::probes::Health;
 use super::router::{Peer, router};
 use super::settings::{MetricsAccess, PleaseWait};
 use crate::domain::AdapterName;
-use crate::runtime::{Clock, DeskHandle, EngineHandle};
+use crate::runtime::{Clock, DeskHandle, EngineHandle, ReloadHandle};
 use crate::wire::{link, webhook};
 
 /// What the server needs from the rest.
@@ -42,6 +42,8 @@ pub struct Deps {
     pub desk: DeskHandle,
     /// Where questions about rules go.
     pub engine: EngineHandle,
+    /// Whoever reads the files again.
+    pub reload: ReloadHandle,
     /// How the daemon is; called on every probe, so it must be cheap.
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
     /// From [`install_metrics`](super::install_metrics); its upkeep is done here.

@@ -30,6 +30,7 @@
 //! call.
 
 mod frame;
+mod history;
 mod reader;
 mod segment;
 mod writer;
@@ -40,6 +41,7 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use history::History;
 pub use reader::Reader;
 pub use segment::SegmentInfo;
 pub use writer::{Journal, Trimmed};

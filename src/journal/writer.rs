@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::segment::{self, HEADER, Header, Next, SegmentInfo, SegmentReader};
-use super::{Error, Keep, MAX_RECORD_BYTES, OpenReport, Options, Pos, Reader, Torn, frame, io_error};
+use super::{Error, History, Keep, MAX_RECORD_BYTES, OpenReport, Options, Pos, Reader, Torn, frame, io_error};
 use crate::domain::At;
 
 /// How long a lock is waited for: a predecessor may be on its last breath.
@@ -250,6 +250,12 @@ impl Journal {
     /// Reads committed records, from `from` on.
     pub fn reader(&self, from: Pos) -> Result<Reader, Error> {
         Reader::new(&self.dir, from, Some(Pos(self.committed)))
+    }
+
+    /// What is committed now, for threads that read beside this one.
+    #[must_use]
+    pub fn history(&self) -> History {
+        History { dir: self.dir.clone(), segments: self.segments.clone(), until: Pos(self.committed) }
     }
 
     /// The oldest record kept; `None` if there is none.

@@ -8,6 +8,7 @@
 mod codes;
 mod decoder;
 mod descriptor;
+mod known;
 mod limits;
 mod literal;
 mod load;
@@ -26,6 +27,7 @@ mod words;
 
 pub use codes::{CodeColumn, CodeTable, CodeTables, matches_glob};
 pub use decoder::{Compression, Decoder, Format, Levels, MAX_PAYLOAD_BYTES};
+pub use known::Topics;
 pub use limits::{MAX_DEVICE_ID_BYTES, MAX_ELEMENTS, MAX_TEXT_BYTES};
 pub use literal::{Literal, LiteralError, literal};
 pub use load::load;

@@ -31,6 +31,7 @@ mod queue;
 mod receiver;
 mod retry;
 mod settings;
+mod shed;
 mod source;
 mod tls;
 

@@ -3,8 +3,11 @@
 //! One side is a task that must not block, the other a plain thread that wants to sleep until there is work and then
 //! take all of it at once. A mutex around a deque does both; it is held for nanoseconds, and the thread is woken only
 //! when it sleeps, so a message costs no system call under load.
+//!
+//! When it is full, what the broker would repeat waits, and what it would not gives way: first what is old news of its
+//! device, so that of each device the newest word stays for as long as there is room for one of each.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,15 +46,33 @@ struct Shared<T> {
 
 #[derive(Debug)]
 struct Inner<T> {
-    items: VecDeque<(usize, T)>,
+    /// Size and message; `None`: it has given way.
+    items: VecDeque<(usize, Option<T>)>,
+    /// The number of the first of them.
+    first: u64,
+    /// How many have not given way.
+    count: usize,
     bytes: usize,
+    /// Of messages that may be lost: the number of the newest, by key.
+    newest: HashMap<u64, u64>,
+    /// The numbers of those that a newer one of their key has followed.
+    outdated: VecDeque<u64>,
     /// The thread sleeps in `recv_batch`.
     waiting: bool,
     closed: bool,
 }
 
 pub(super) fn queue<T>(limits: Limits) -> (Sender<T>, Receiver<T>) {
-    let inner = Inner { items: VecDeque::new(), bytes: 0, waiting: false, closed: false };
+    let inner = Inner {
+        items: VecDeque::new(),
+        first: 0,
+        count: 0,
+        bytes: 0,
+        newest: HashMap::new(),
+        outdated: VecDeque::new(),
+        waiting: false,
+        closed: false,
+    };
     let shared = Arc::new(Shared { inner: Mutex::new(inner), filled: Condvar::new(), room: Notify::new(), limits });
     (Sender(Arc::clone(&shared)), Receiver(shared))
 }
@@ -62,23 +83,101 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T> Inner<T> {
+    /// Whether there is room; a message alone is let in, however large.
+    fn fits(&self, bytes: usize, limits: Limits) -> bool {
+        self.count == 0 || self.count < limits.messages && self.bytes.saturating_add(bytes) <= limits.bytes
+    }
+
+    fn push(&mut self, item: T, bytes: usize) {
+        self.items.push_back((bytes, Some(item)));
+        self.count += 1;
+        self.bytes += bytes;
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        while let Some((bytes, item)) = self.items.pop_front() {
+            self.first += 1;
+            if let Some(item) = item {
+                self.count -= 1;
+                self.bytes -= bytes;
+                return Some(item);
+            }
+        }
+        None
+    }
+
+    /// Has the oldest message give way that a newer one of its key has followed.
+    fn make_room(&mut self) -> Option<T> {
+        while let Some(number) = self.outdated.pop_front() {
+            let place = number.checked_sub(self.first).and_then(|ix| usize::try_from(ix).ok());
+            let Some((bytes, item)) = place.and_then(|ix| self.items.get_mut(ix)) else { continue };
+            if let Some(item) = item.take() {
+                self.count -= 1;
+                self.bytes -= *bytes;
+                return Some(item);
+            }
+        }
+        None
+    }
+
+    /// Forgets the numbers of messages that have gone, now and then.
+    fn forget(&mut self, limits: Limits) {
+        if self.items.is_empty() {
+            self.newest.clear();
+            self.outdated.clear();
+        }
+        let (first, most) = (self.first, limits.messages.saturating_mul(2));
+        if self.newest.len() > most {
+            self.newest.retain(|_, number| *number >= first);
+        }
+        if self.outdated.len() > most {
+            self.outdated.retain(|number| *number >= first);
+        }
+    }
+}
+
 impl<T> Sender<T> {
     /// Puts a message of `bytes` bytes in, or gives it back if there is no room.
     pub(super) fn try_push(&self, item: T, bytes: usize) -> Result<(), T> {
         let mut inner = self.0.lock();
-        let limits = self.0.limits;
-        let fits = inner.items.len() < limits.messages && inner.bytes.saturating_add(bytes) <= limits.bytes;
-        if !fits && !inner.items.is_empty() {
+        if !inner.fits(bytes, self.0.limits) {
             return Err(item);
         }
-        inner.bytes += bytes;
-        inner.items.push_back((bytes, item));
+        inner.push(item, bytes);
+        self.wake(inner);
+        Ok(())
+    }
+
+    /// Puts a message in that may be lost. Without room messages give way, the oldest first: those that a newer one of
+    /// their `key` has followed, and if there is none, this one. Returns what has given way.
+    pub(super) fn push_or_shed(&self, item: T, bytes: usize, key: u64) -> Vec<T> {
+        let mut inner = self.0.lock();
+        inner.forget(self.0.limits);
+        let number = inner.first + inner.items.len() as u64;
+        let before = inner.newest.insert(key, number);
+        inner.outdated.extend(before);
+        let mut shed = Vec::new();
+        while !inner.fits(bytes, self.0.limits) {
+            if let Some(old) = inner.make_room() {
+                shed.push(old);
+                continue;
+            }
+            inner.newest.remove(&key);
+            shed.push(item);
+            return shed;
+        }
+        inner.push(item, bytes);
+        self.wake(inner);
+        shed
+    }
+
+    fn wake(&self, mut inner: MutexGuard<'_, Inner<T>>) {
         let wake = std::mem::take(&mut inner.waiting);
         drop(inner);
         if wake {
             self.0.filled.notify_one();
         }
-        Ok(())
     }
 
     /// Puts a message in as soon as there is room, or gives it back at `deadline`.
@@ -101,7 +200,7 @@ impl<T> Sender<T> {
             {
                 let inner = self.0.lock();
                 let limits = self.0.limits;
-                if inner.items.len() <= limits.messages / 2 && inner.bytes <= limits.bytes / 2 {
+                if inner.count <= limits.messages / 2 && inner.bytes <= limits.bytes / 2 {
                     return;
                 }
             }
@@ -122,22 +221,18 @@ impl<T> Receiver<T> {
     /// them to `out`. Returns how many; 0 after the timeout. For a plain thread, never for an async task.
     pub fn recv_batch(&mut self, max: usize, timeout: Duration, out: &mut Vec<T>) -> Result<usize, Closed> {
         let mut inner = self.0.lock();
-        if inner.items.is_empty() && !inner.closed {
+        if inner.count == 0 && !inner.closed {
             inner.waiting = true;
-            let empty = |i: &mut Inner<T>| i.items.is_empty() && !i.closed;
+            let empty = |i: &mut Inner<T>| i.count == 0 && !i.closed;
             inner = self.0.filled.wait_timeout_while(inner, timeout, empty).unwrap_or_else(PoisonError::into_inner).0;
             inner.waiting = false;
         }
-        if inner.items.is_empty() && inner.closed {
+        if inner.count == 0 && inner.closed {
             return Err(Closed);
         }
-        let n = max.min(inner.items.len());
-        let mut bytes = 0;
-        out.extend(inner.items.drain(..n).map(|(size, item)| {
-            bytes += size;
-            item
-        }));
-        inner.bytes -= bytes;
+        let before = out.len();
+        out.extend(std::iter::from_fn(|| inner.pop()).take(max));
+        let n = out.len() - before;
         drop(inner);
         if n > 0 {
             self.0.room.notify_one();
@@ -149,7 +244,7 @@ impl<T> Receiver<T> {
     #[must_use]
     pub fn depth(&self) -> (usize, usize) {
         let inner = self.0.lock();
-        (inner.items.len(), inner.bytes)
+        (inner.count, inner.bytes)
     }
 }
 
@@ -175,6 +270,30 @@ mod tests {
         assert_eq!(rx.recv_batch(9, NOW, &mut out), Ok(1));
         assert_eq!(rx.recv_batch(9, NOW, &mut out), Ok(0));
         assert_eq!(out, ['a', 'b', 'c']);
+    }
+
+    #[test]
+    fn d3_what_may_be_lost_gives_way_oldest_first_and_the_newest_of_each_device_last() {
+        let (tx, mut rx) = queue(Limits { messages: 4, bytes: 100 });
+        let put = |text: &'static str| tx.push_or_shed(text, 10, u64::from(text.as_bytes()[0]));
+        for text in ["a1", "b1", "a2"] {
+            assert_eq!(put(text), [""; 0]);
+        }
+        assert_eq!(tx.try_push("kept", 10), Ok(()));
+        assert_eq!(put("b2"), ["a1"], "the oldest that has a newer one of its device");
+        assert_eq!(put("c1"), ["b1"]);
+        assert_eq!(put("d1"), ["d1"], "nothing is old news any more");
+        assert_eq!(put("a3"), ["a2"], "its own is");
+        assert_eq!((tx.try_push("waits", 10), rx.depth()), (Err("waits"), (4, 40)));
+        let mut out = Vec::new();
+        assert_eq!(rx.recv_batch(2, NOW, &mut out), Ok(2));
+        assert_eq!(put("b3"), [""; 0]);
+        assert_eq!(put("a4"), [""; 0]);
+        assert_eq!(put("a5"), ["a3"], "what has been handed out is no longer in the way");
+        assert_eq!(rx.recv_batch(9, NOW, &mut out), Ok(4));
+        assert_eq!(out, ["kept", "b2", "c1", "b3", "a4", "a5"]);
+        assert_eq!(rx.depth(), (0, 0));
+        assert_eq!(put("a6"), [""; 0]);
     }
 
     #[test]

@@ -12,11 +12,13 @@ use rumqttc::v5::mqttbytes::v5::{Packet, Publish, SubAck, SubscribeReasonCode};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::acks::{self, Out, Subscribing};
 use super::link::{self, Opened, Profile};
 use super::queue::{self, Limits, Receiver, Sender};
 use super::retry::Retry;
+use super::shed::Shed;
 use super::{Ack, AckSender, Error, Link, Settings};
 use crate::runtime::{Clock, Incoming};
 
@@ -40,6 +42,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Connection {
     /// What arrived, for the journal thread.
     pub incoming: Receiver<Incoming<Ack>>,
+    /// What had no room there.
+    pub(super) shed: Shed,
     /// Where the acks go once their messages are durable.
     pub acks: AckSender,
     /// How the connection stands.
@@ -81,6 +85,7 @@ impl Control {
 pub fn connect(settings: &Settings, filters: Vec<Arc<str>>, clock: Clock, limits: Limits) -> Result<Connection, Error> {
     let retry = Retry::new(settings.brokers()?);
     let (queue, incoming) = queue::queue(limits);
+    let shed = Shed::default();
     let (out, orders) = mpsc::unbounded_channel();
     let (link, watch_link) = watch::channel(Link::Disconnected { since: clock(), reason: "not connected yet".into() });
     let (stop, stopped) = watch::channel(false);
@@ -100,9 +105,16 @@ pub fn connect(settings: &Settings, filters: Vec<Arc<str>>, clock: Clock, limits
         received: metrics::counter!("forewarn_mqtt_received_total"),
         redelivered: metrics::counter!("forewarn_mqtt_redelivered_total"),
         dropped: metrics::counter!("forewarn_mqtt_dropped_total"),
+        shed: shed.clone(),
     };
     let task = tokio::spawn(task.run(retry));
-    Ok(Connection { incoming, acks: AckSender(out.clone()), link: watch_link, control: Control { out, stop, task } })
+    Ok(Connection {
+        incoming,
+        shed,
+        acks: AckSender(out.clone()),
+        link: watch_link,
+        control: Control { out, stop, task },
+    })
 }
 
 struct Task {
@@ -116,6 +128,7 @@ struct Task {
     received: Counter,
     redelivered: Counter,
     dropped: Counter,
+    shed: Shed,
 }
 
 impl Task {
@@ -249,11 +262,15 @@ impl Task {
 
     async fn hand_on(&mut self, message: Incoming<Ack>, deadline: Instant) -> Result<(), Error> {
         let bytes = message.topic.len() + message.payload.len() + OVERHEAD;
-        let Err(message) = self.queue.try_push(message, bytes) else { return Ok(()) };
         if message.ack.is_none() {
-            self.dropped.increment(1);
+            let device = xxh3_64(&message.topic);
+            for lost in self.queue.push_or_shed(message, bytes, device) {
+                self.dropped.increment(1);
+                self.shed.count(&lost.topic);
+            }
             return Ok(());
         }
+        let Err(message) = self.queue.try_push(message, bytes) else { return Ok(()) };
         let room = self.queue.push(message, bytes, deadline);
         tokio::select! {
             pushed = room => pushed.map_err(|_| Error::Stalled),

@@ -1,9 +1,12 @@
 //! The receiving side as the runtime takes messages from it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::shed::Shed;
 use super::{Ack, AckSender, Closed, Connection, Control, Link, Queue};
 use crate::runtime::{Incoming, Source};
 
@@ -12,6 +15,7 @@ use crate::runtime::{Incoming, Source};
 pub struct Intake {
     incoming: Queue<Incoming<Ack>>,
     acks: AckSender,
+    shed: Shed,
     link: watch::Receiver<Link>,
 }
 
@@ -19,8 +23,8 @@ impl Connection {
     /// Parts into what the journal thread needs and what the rest of the program steers by.
     #[must_use]
     pub fn into_intake(self) -> (Intake, Control, watch::Receiver<Link>) {
-        let Self { incoming, acks, link, control } = self;
-        (Intake { incoming, acks, link: link.clone() }, control, link)
+        let Self { incoming, shed, acks, link, control } = self;
+        (Intake { incoming, acks, shed, link: link.clone() }, control, link)
     }
 }
 
@@ -39,5 +43,9 @@ impl Source for Intake {
         if !acks.is_empty() {
             self.acks.release(acks);
         }
+    }
+
+    fn shed(&mut self) -> BTreeMap<Bytes, u64> {
+        self.shed.take()
     }
 }

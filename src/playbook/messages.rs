@@ -179,6 +179,17 @@ impl Messages {
         facts
     }
 
+    /// The words for a fault for somebody who speaks `wanted`.
+    pub(super) fn fault_words(&self, fault: &str, wanted: &str) -> Option<&words::Word> {
+        self.words.find(fault, wanted)
+    }
+
+    /// Whether mails about `fault` can show how it came.
+    #[must_use]
+    pub fn draws(&self, fault: &str) -> bool {
+        self.words.draws(fault)
+    }
+
     /// Whether there is such a file to attach.
     #[must_use]
     pub fn has_instruction(&self, name: &str) -> bool {
@@ -305,19 +316,21 @@ fn check_links(diags: &mut Diagnostics, file: FileId, known: &BTreeMap<Arc<str>,
 fn warn_gaps(diags: &mut Diagnostics, files: &[FileId], known: &BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<Part>>>) {
     let locales: BTreeSet<&Arc<str>> = known.values().flat_map(BTreeMap::keys).collect();
     for (script, texts) in known {
-        let Some(full) = texts.get(FALLBACK) else { continue };
-        for locale in locales.iter().filter(|l| !l.contains(['-', '_'])) {
-            let has = texts.get(&***locale);
-            for part in full.iter().filter(|p| has.is_none_or(|h| !h.contains(p))) {
-                let name = format!("{script}.{}", part.suffix());
-                let origin = files.iter().find(|f| diags.path(**f).ends_with(&format!("{FALLBACK}/{name}"))).copied();
-                let finding = Diagnostic::warning("P023", format!("`{locale}/{name}` is missing"));
-                let finding = finding.hint(format!("whoever speaks `{locale}` gets this one in `{FALLBACK}`"));
-                diags.push(match origin {
-                    Some(file) => finding.at(Place { file, span: 0..0 }, "translate this"),
-                    None => finding,
-                });
+        for part in texts.get(FALLBACK).into_iter().flatten() {
+            let lacks =
+                |l: &&&Arc<str>| !l.contains(['-', '_']) && texts.get(&***l).is_none_or(|has| !has.contains(part));
+            let lacking: Vec<String> = locales.iter().filter(lacks).map(|l| format!("`{l}`")).collect();
+            if lacking.is_empty() {
+                continue;
             }
+            let name = format!("{script}.{}", part.suffix());
+            let origin = files.iter().find(|f| diags.path(**f).ends_with(&format!("{FALLBACK}/{name}"))).copied();
+            let finding = Diagnostic::warning("P023", format!("`{name}` is missing in {}", lacking.join(", ")));
+            let finding = finding.hint(format!("whoever speaks that gets this one in `{FALLBACK}`"));
+            diags.push(match origin {
+                Some(file) => finding.at(Place { file, span: 0..0 }, "translate this"),
+                None => finding,
+            });
         }
     }
 }

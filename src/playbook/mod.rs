@@ -4,6 +4,7 @@
 //! not loaded. What is loaded cannot fail later for a reason that was visible in the file.
 
 mod calendar;
+mod chart;
 mod check;
 mod condition;
 mod load;
@@ -16,6 +17,7 @@ mod types;
 mod verb;
 mod words;
 
+pub use chart::Viewer;
 pub use condition::{Call, Condition, ConditionError, Facts, Held, Verdict};
 pub use load::{FleetFacts, ProviderKind, Surroundings, compile_stored, load};
 pub use messages::{INSTRUCTIONS, Messages, Part};

@@ -3,8 +3,9 @@
 use crate::source::did_you_mean;
 
 /// Every name that a text may use, except `device.<fact or column>`. Names of one reader only: `customer` for texts to
-/// customers, `locale` (that of the text) for all messages, `link` for what customers read, `items` for messages about several cases, `view` for the pages behind the
-/// links, `page` for texts to the people of a queue, `action` for commands.
+/// customers, `locale` (that of the text) for all messages, `link` for what customers read, `items` for messages about several
+/// cases, `view` for the pages behind the links, `page` for texts to the people of a queue, `action` for commands; `chart`, which
+/// may be absent, for mails.
 pub const TEXT_NAMES: &[&str] = &[
     "case.id",
     "case.full_id",
@@ -29,6 +30,15 @@ pub const TEXT_NAMES: &[&str] = &[
     "fault.part",
     "fault.part.id",
     "fault.part.name",
+    "chart",
+    "chart.cid",
+    "chart.text",
+    "chart.signal",
+    "chart.first",
+    "chart.first_on",
+    "chart.last",
+    "chart.last_on",
+    "chart.limit",
     "dispatch.state",
     "dispatch.accepted",
     "dispatch.on_site",
@@ -91,7 +101,7 @@ pub(super) enum Audience {
 impl Audience {
     fn hears(self, name: &str) -> bool {
         match name.split('.').next().unwrap_or(name) {
-            "customer" | "items" | "link" | "opt_out" | "view" | "page" | "locale" => self == Self::Message,
+            "customer" | "items" | "link" | "opt_out" | "view" | "page" | "locale" | "chart" => self == Self::Message,
             "action" => self == Self::Command,
             _ => true,
         }

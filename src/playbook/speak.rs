@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use jiff::civil::Date;
 use minijinja::value::Rest;
 use minijinja::{Environment, Error, ErrorKind, State};
 
@@ -15,7 +16,49 @@ pub(super) fn add_filters(env: &mut Environment<'_>) {
 }
 
 fn language<'a>(state: &'a State<'_, '_>) -> &'a str {
-    state.name().split(['/', '-', '_', '.']).next().unwrap_or("en")
+    of(state.name())
+}
+
+/// The language of a locale, or of what begins with one.
+fn of(locale: &str) -> &str {
+    locale.split(['/', '-', '_', '.']).next().unwrap_or("en")
+}
+
+/// Signs of units where Cyrillic is written; the others are the same everywhere.
+const CYRILLIC: [(&str, &str, &str); 12] = [
+    ("V", "В", "В"),
+    ("A", "А", "А"),
+    ("W", "Вт", "Вт"),
+    ("kW", "кВт", "кВт"),
+    ("mm", "мм", "мм"),
+    ("m", "м", "м"),
+    ("km", "км", "км"),
+    ("km/h", "км/год", "км/ч"),
+    ("bar", "бар", "бар"),
+    ("s", "с", "с"),
+    ("min", "хв", "мин"),
+    ("h", "год", "ч"),
+];
+
+/// A unit of a model as people write it: `degC` is `°C`.
+pub(super) fn unit(locale: &str, unit: &str) -> String {
+    let known = CYRILLIC.iter().find(|(latin, ..)| *latin == unit);
+    match (of(locale), known) {
+        ("uk", Some((_, uk, _))) => (*uk).to_owned(),
+        ("ru", Some((.., ru))) => (*ru).to_owned(),
+        _ => unit.replace("degC", "°C").replace("degF", "°F"),
+    }
+}
+
+/// A day in few signs: `3 Nov`, `3.11.`, `03.11`.
+pub(super) fn short_date(locale: &str, date: Date) -> String {
+    let form = match of(locale) {
+        "de" => "%-d.%-m.",
+        "pl" => "%-d.%m",
+        "uk" | "ru" => "%d.%m",
+        _ => "%-d %b",
+    };
+    date.strftime(form).to_string()
 }
 
 /// `{{ n|plural("minute", "minutes") }}`: the form that goes with the number. English and German have two forms, the
@@ -40,12 +83,17 @@ fn plural(state: &State<'_, '_>, n: i64, forms: Rest<String>) -> Result<String, 
 
 /// `{{ 12345.678|number(1) }}`: `12,345.7`, `12.345,7`, `12 345,7` (with a space that does not break).
 fn number(state: &State<'_, '_>, n: f64, digits: Option<usize>) -> String {
-    let (group, point) = match language(state) {
+    figure(language(state), n, digits.unwrap_or(0))
+}
+
+/// A number as a language writes it, with so many digits behind the point.
+pub(super) fn figure(locale: &str, n: f64, digits: usize) -> String {
+    let (group, point) = match of(locale) {
         "de" => (".", ','),
         "pl" | "uk" | "ru" => ("\u{a0}", ','),
         _ => (",", '.'),
     };
-    let plain = format!("{:.*}", digits.unwrap_or(0).min(9), n.abs());
+    let plain = format!("{:.*}", digits.min(9), n.abs());
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     // Minus zero is zero.
     let mut out =

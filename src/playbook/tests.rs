@@ -197,7 +197,7 @@ fn messages_fall_back_and_stay_strict() {
     let found: Vec<String> = diags.list().iter().map(|d| format!("{} {}", d.code, d.message)).collect();
     assert_eq!(found[0], "P020 `m/en/x.pdf` is not a message file");
     assert!(found[1].starts_with("P021"), "{found:?}");
-    assert_eq!(found[2..], ["P021 there is no layout `layout/male.email.html`", "P023 `de/x.sms.txt` is missing"]);
+    assert_eq!(found[2..], ["P021 there is no layout `layout/male.email.html`", "P023 `x.sms.txt` is missing in `de`"]);
     assert_eq!(messages.render("x", Part::Html, "de", &serde_json::json!({})).unwrap().1, "<html lang=de>Guten Tag");
     let facts = serde_json::json!({ "device": { "n": 24, "name": "<i>" } });
     let say = |locale: &str| messages.render("x", Part::Voice, locale, &facts).unwrap();

@@ -19,6 +19,10 @@ pub(super) struct Word {
     pub(super) means: Arc<str>,
     /// What to do now.
     pub(super) advice: Arc<str>,
+    /// What the rule follows, for the picture of it; empty for none.
+    pub(super) signal: Arc<str>,
+    /// What its limit means; may be empty.
+    pub(super) limit: Arc<str>,
 }
 
 /// By fault, then by locale.
@@ -33,10 +37,17 @@ impl Words {
         for fault in root.keys().collect::<Vec<_>>() {
             let Some(table) = root.table(diags, &fault.value) else { continue };
             let what = table.need_text(diags, "what");
-            let [means, advice] = ["means", "advice"].map(|key| table.text(diags, key));
+            let [means, advice, signal, limit] =
+                ["means", "advice", "signal", "limit"].map(|key| table.text(diags, key));
             table.finish(diags);
             let text = |text: Option<crate::source::Text>| text.map(|t| t.value).unwrap_or_default();
-            let word = Word { what: text(what), means: text(means), advice: text(advice) };
+            let word = Word {
+                what: text(what),
+                means: text(means),
+                advice: text(advice),
+                signal: text(signal),
+                limit: text(limit),
+            };
             self.0.entry(fault.value).or_default().insert(locale.into(), word);
         }
         root.finish(diags);
@@ -56,6 +67,11 @@ impl Words {
                 });
             }
         }
+    }
+
+    /// Whether anybody has put into words what the rule of `fault` follows.
+    pub(super) fn draws(&self, fault: &str) -> bool {
+        self.0.get(fault).is_some_and(|words| words.values().any(|word| !word.signal.is_empty()))
     }
 
     /// The words for `fault` for somebody who speaks `wanted`, from the nearest locale that has any.

@@ -95,14 +95,14 @@ fn own_words(rule: &RuleProgram) -> usize {
 
 /// What a rule reads: directly, through operators, and for what it tells.
 #[derive(Debug, Default)]
-struct Reach {
-    slots: BTreeSet<u16>,
-    ops: BTreeSet<u16>,
+pub(super) struct Reach {
+    pub(super) slots: BTreeSet<u16>,
+    pub(super) ops: BTreeSet<u16>,
     folds: BTreeSet<u16>,
 }
 
 impl Reach {
-    fn of(model: &ModelProgram, rule: &RuleProgram) -> Self {
+    pub(super) fn of(model: &ModelProgram, rule: &RuleProgram) -> Self {
         let mut reach = Self { slots: rule.uses.slots.clone(), ..Self::default() };
         rule.uses.ops.iter().for_each(|op| reach.operator(model, *op));
         rule.levels.iter().for_each(|level| {

@@ -31,6 +31,8 @@ pub struct RuleInfo {
     pub guards: Guards,
     /// The columns of the registry that the guards name, and where.
     pub columns: Vec<(Arc<str>, Place)>,
+    /// Where its chart is said, if it has one.
+    pub chart: Option<Place>,
     /// Where its fault is named, or else the rule itself.
     pub place: Place,
 }

@@ -60,6 +60,7 @@ pub fn load_with(diags: &mut Diagnostics, files: &[FileId], models: Arc<Models>,
             confidence: rule.confidence,
             guards: rule.limits.guards.clone(),
             columns: rule.limits.columns.clone(),
+            chart: rule.chart.as_ref().map(|chart| chart.place.clone()),
             place: rule.fault.as_ref().unwrap_or(&rule.id).place.clone(),
         })
         .collect();
@@ -258,6 +259,7 @@ impl RuleCompiler<'_> {
             (_, levels) => (levels.iter().map(|l| self.level(l)).collect(), None),
         };
         let title = self.title();
+        let chart = self.chart();
         let levels: Vec<(LevelProgram, Uses)> = levels.into_iter().collect::<Option<_>>()?;
         let mut uses = Uses::default();
         levels.iter().for_each(|(_, u)| uses.add(u));
@@ -281,6 +283,7 @@ impl RuleCompiler<'_> {
             sequence,
             evidence,
             title: title?,
+            chart: chart?,
             gap: self.gap(uses.silence()),
             on_backfill: rule.on_backfill,
             stale_after: rule.stale_after.as_micros(),

@@ -5,8 +5,10 @@
 //! expr     text of a condition to a tree
 //! check    tree to typed code for one model: names, units, constants; finds the operators
 //! call     the functions that conditions can call, with their types
+//! changes  what a reload changes: rules, and the state behind them
 //! cost     what rules cost: bytes of state, and time by estimate
 //! info     what can be asked of compiled rules as a whole
+//! chart    what mails show of how a fault came: `[rule.chart]`
 //! limits   schedules, gates and limits of rules
 //! baseline what is usual, by regime: `[rule.baseline.NAME]`
 //! fleet    what `forewarn fit` has learned: `config/baselines/*.toml`
@@ -24,6 +26,8 @@
 
 mod baseline;
 mod call;
+mod changes;
+mod chart;
 mod check;
 mod cost;
 pub mod expr;
@@ -45,6 +49,7 @@ mod types;
 
 #[cfg(test)]
 pub(crate) use call::functions;
+pub use changes::{Changes, RuleChange};
 pub use cost::{ModelCost, RuleCost};
 pub use fleet::Fleet;
 pub use info::RuleInfo;
@@ -52,10 +57,11 @@ pub use load::{load, load_with};
 pub use program::{BUCKETS, Program};
 
 pub(crate) use baseline::{Amount, Baseline, FleetBin, Origin, nearest, regime};
+pub(crate) use chart::Chart;
 pub(crate) use check::MAX_STACK;
 pub(crate) use limits::{BAR_WORDS, Bars, Hindrance};
 pub(crate) use program::{
-    Answer, Const, Family, Fold, FoldSpec, Gap, Ins, Keep, LEVEL_WORDS, LevelProgram, MAX_LEVELS, ModelProgram,
+    Answer, Const, Family, Fold, FoldSpec, Gap, Ins, Item, Keep, LEVEL_WORDS, LevelProgram, MAX_LEVELS, ModelProgram,
     OnBackfill, OnGap, OpSpec, PEAKS, POINTS, Piece, RULE_WORDS, Read, RuleProgram, Shown, Slot, Steps, Uses,
     text_value,
 };

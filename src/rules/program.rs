@@ -448,6 +448,7 @@ pub(crate) struct RuleProgram {
     pub(crate) sequence: Option<SequenceProgram>,
     pub(crate) evidence: Vec<(String, Vec<Ins>, Shown, Option<u16>)>,
     pub(crate) title: Vec<Piece>,
+    pub(crate) chart: Option<super::chart::Chart>,
     pub(crate) gap: Gap,
     pub(crate) on_backfill: OnBackfill,
     /// Microseconds.
@@ -527,6 +528,13 @@ pub(crate) struct Item {
     pub(crate) key: String,
     pub(crate) offset: usize,
     pub(crate) words: usize,
+}
+
+impl Item {
+    /// Whether it holds how far a rule is, and nothing of what devices have said.
+    pub(crate) fn is_of_rule(&self) -> bool {
+        self.key.starts_with("rule ")
+    }
 }
 
 /// Words of a rule before its levels: time of its last sample, start of the episode, since when its inputs are unknown

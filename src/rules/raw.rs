@@ -4,6 +4,7 @@ use crate::domain::{Mode, Severity, Span};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Item, Place, Table, Text};
 
 use super::baseline::{self, RawBaseline};
+use super::chart::{self, RawChart};
 use super::expr::{Expr, parse};
 use super::limits::{self, RawLimits};
 use super::program::MAX_LEVELS;
@@ -43,6 +44,7 @@ pub(super) struct RawRule {
     pub(super) carry_resets: bool,
     pub(super) stale_after: Span,
     pub(super) title: Option<Text>,
+    pub(super) chart: Option<RawChart>,
     pub(super) limits: RawLimits,
 }
 
@@ -121,6 +123,7 @@ fn rule(diags: &mut Diagnostics, table: Table<'_>) -> Option<RawRule> {
         carry_resets: false,
         stale_after: Span::from_hours(1),
         title,
+        chart: chart::read(diags, &table),
         limits: limits::read(diags, &table),
     };
     if let Some(data) = table.table(diags, "data") {
@@ -200,7 +203,8 @@ fn levels(diags: &mut Diagnostics, table: &Table<'_>, severity: Option<Severity>
         let severity = need_severity(diags, table, severity);
         return vec![level(diags, table, severity.to_string(), severity)];
     }
-    if let Some(key) = table.keys().find(|k| ["when", "hold", "confirm", "clear", "clear_hold"].contains(&&*k.value)) {
+    let of_levels = ["when", "hold", "confirm", "clear", "clear_hold"];
+    for key in table.keys().filter(|k| of_levels.contains(&&*k.value)).collect::<Vec<_>>() {
         let finding = Diagnostic::error("R004", format!("`{}` stands on a rule that has levels", key.value));
         diags.push(finding.at(key.place, "").hint("move it into one of the [[rule.level]]"));
         // Asked for, so that it is not also an unknown key.

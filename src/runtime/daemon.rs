@@ -4,9 +4,10 @@
 //! threads that live messages take, and only then take messages in. A detection made again has the same episode and
 //! number, and the desk ignores it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,13 +26,14 @@ use super::ingest::{Ingest, Router};
 use super::nightly::Nightly;
 use super::ports::{Clock, DeskHandle, DeskQuestion, EngineHandle, Publisher, Source};
 use super::quarantine::Quarantine;
-use super::shard::{ShardThread, Snapshot};
+use super::reload::{Reload, Reloaded, refill};
+use super::shard::{FromShard, ShardThread, Snapshot};
 use super::shared::{Rules, SHARDS, Shared};
 use crate::checkpoint::{self, Checkpoint};
 use crate::desk::{self, Desk};
 use crate::domain::{At, DeviceId, RuleId, Span};
 use crate::engine::Engine;
-use crate::journal::{self, Journal, Keep, Pos};
+use crate::journal::{self, History, Journal, Keep, Pos};
 use crate::store::{self, KeyFile, Signer, Store};
 
 /// How long attempts in flight may take to get their outcome at a stop.
@@ -106,12 +108,16 @@ pub struct Recovered {
     pub devices: usize,
     /// Journal entries read behind them.
     pub replayed: u64,
+    /// From the first of which messages on state was refilled that the checkpoints do not have, because the rules are others
+    /// than theirs; `None`: there is none, or it begins cold.
+    pub warm_from: Option<At>,
     /// What was damaged and how it was mended; each a sentence.
     pub notes: Vec<String>,
 }
 
-/// What ingest is started with: the journal, the way to the shards, and the latches that people released.
-type Intake = (Journal, Router, Receiver<(DeviceId, RuleId)>);
+/// What ingest is started with: the journal, the ways to the shards and the desk, other rules, and the latches that people
+/// released.
+type Intake = (Journal, Router, mpsc::Sender<FromShard>, Receiver<Reload>, Receiver<(DeviceId, RuleId)>);
 
 /// A running daemon without its source of messages.
 pub struct Daemon {
@@ -124,6 +130,7 @@ pub struct Daemon {
     clock: Clock,
     keep: Keep,
     engine: EngineHandle,
+    reloads: SyncSender<Reload>,
     /// Taken by [`Self::ingest`].
     intake: Option<Intake>,
     ingest: Option<JoinHandle<()>>,
@@ -167,9 +174,9 @@ impl Daemon {
         note_store(&report, &mut found);
         let desk = load_desk(config, &mut keys, &store)?;
 
-        let shared = Arc::new(Shared::new(rules.clone(), threads));
+        let shared = Arc::new(Shared::new(threads));
         let checkpoints = dir.join("checkpoints");
-        let (engines, restored) = engines(&checkpoints, &rules, threads, &mut found)?;
+        let (engines, restored) = engines(&checkpoints, &rules, threads, &journal.history(), &mut found)?;
         for (covered, pos) in shared.covered.iter().zip(&restored) {
             covered.store(*pos, Ordering::Release);
         }
@@ -183,7 +190,8 @@ impl Daemon {
 
         let (news, shards_rx) = mpsc::channel(1_024);
         let (snapshots, snapshots_rx) = sync_channel::<Snapshot>(8);
-        let births = Births::start(births, clock.clone());
+        let hold = Arc::new(AtomicBool::new(true));
+        let births = Births::start(births, clock.clone(), hold.clone());
         let mut queues = Vec::new();
         let mut shard_threads = Vec::new();
         let (asked, questions_of_engine) = EngineHandle::new(threads, ENGINE_QUESTIONS);
@@ -205,7 +213,7 @@ impl Daemon {
             };
             shard_threads.push(spawn(format!("shard-{index}"), move || thread.run())?);
         }
-        drop((news, snapshots));
+        drop(snapshots);
         let covered = shared.clone();
         let writer = spawn("checkpoints".to_owned(), move || write_checkpoints(&checkpoints, &snapshots_rx, &covered))?;
 
@@ -214,7 +222,6 @@ impl Daemon {
         let dispatcher = tokio::spawn(dispatcher::run(orders_rx, channels.clone(), handle));
         let (configs, configs_rx) = mpsc::channel(1);
         let (quit, quit_rx) = oneshot::channel();
-        let hold = Arc::new(AtomicBool::new(true));
         let (released, releases) = sync_channel(1_024);
         let desk = DeskThread {
             releases: released,
@@ -236,9 +243,10 @@ impl Daemon {
         };
         let desk = spawn("desk".to_owned(), move || desk.run())?;
 
-        let mut router = Router::new(shared.clone(), rules, queues, quarantine);
+        let mut router = Router::new(rules, queues, quarantine);
         found.replayed = replay(&journal, &restored, &mut router)?;
         hold.store(false, Ordering::Release);
+        let (reloads, reloads_rx) = sync_channel(1);
 
         let daemon = Self {
             shared,
@@ -250,7 +258,8 @@ impl Daemon {
             clock,
             keep,
             engine: asked,
-            intake: Some((journal, router, releases)),
+            reloads,
+            intake: Some((journal, router, news, reloads_rx, releases)),
             ingest: None,
             shards: shard_threads,
             writer,
@@ -262,7 +271,7 @@ impl Daemon {
 
     /// Starts taking messages in. Once only.
     pub fn ingest<S: Source>(&mut self, source: S) -> Result<(), Error> {
-        let Some((journal, router, releases)) = self.intake.take() else { return Ok(()) };
+        let Some((journal, router, news, reloads, releases)) = self.intake.take() else { return Ok(()) };
         let ingest = Ingest {
             source,
             journal,
@@ -271,20 +280,27 @@ impl Daemon {
             clock: self.clock.clone(),
             keep: self.keep,
             stop: self.stop.clone(),
+            reloads,
             releases,
+            news,
+            shed: BTreeMap::new(),
+            told_at: At::MIN,
             frame: Vec::new(),
         };
         self.ingest = Some(spawn("ingest".to_owned(), move || ingest.run())?);
         Ok(())
     }
 
-    /// Puts new rules, registry, desk configuration and channels in force. Cases keep the playbook they run.
-    pub async fn reload(&self, rules: Arc<Rules>, config: Arc<desk::Config>, channels: Channels) {
+    /// Puts new rules, registry, desk configuration and channels in force, and says what that has changed. Cases keep the
+    /// playbook they run. `None`: ingest has ended or never begun.
+    pub async fn reload(&self, rules: Arc<Rules>, config: Arc<desk::Config>, channels: Channels) -> Option<Reloaded> {
         self.channels.store(Arc::new(channels));
-        self.shared.rules.update(|r| *r = rules);
         if self.configs.send(config).await.is_err() {
             tracing::warn!("the desk has stopped; it will read the new configuration at the next start");
         }
+        let (done, reloaded) = oneshot::channel();
+        self.reloads.try_send(Reload { rules, done }).ok()?;
+        reloaded.await.ok()
     }
 
     /// What is wrong now: storage trouble and stuck loops. Empty when all is well.
@@ -349,6 +365,12 @@ impl Probe {
         self.shared.stopped.load(Ordering::Acquire)
     }
 
+    /// Devices have spoken at QoS 0, and what they say can be lost on the way (D2).
+    #[must_use]
+    pub fn may_lose(&self) -> bool {
+        self.shared.may_lose.load(Ordering::Relaxed)
+    }
+
     /// A thread has failed for good: the process must end with exit code 74 and be restarted.
     #[must_use]
     pub fn failed(&self) -> bool {
@@ -364,7 +386,13 @@ struct Restored {
 }
 
 /// Builds one engine a thread and restores its shards. Returns for each shard the position its state stands at.
-fn engines(dir: &Path, rules: &Rules, threads: usize, found: &mut Recovered) -> Result<(Vec<Engine>, Vec<u64>), Error> {
+fn engines(
+    dir: &Path,
+    rules: &Rules,
+    threads: usize,
+    history: &History,
+    found: &mut Recovered,
+) -> Result<(Vec<Engine>, Vec<u64>), Error> {
     let as_file = |error| Error::File { path: dir.to_owned(), error };
     std::fs::create_dir_all(dir).map_err(as_file)?;
     let covered = Covered::read(dir);
@@ -418,7 +446,19 @@ fn engines(dir: &Path, rules: &Rules, threads: usize, found: &mut Recovered) -> 
         }
         pos
     };
-    let restored = (0..=u8::MAX).zip(restored).map(stand).collect();
+    let restored: Vec<u64> = (0..=u8::MAX).zip(restored).map(stand).collect();
+    let stands = |shard: u8| restored[usize::from(shard)];
+    let refilled: Vec<_> = std::thread::scope(|scope| {
+        let one = |engine| scope.spawn(move || refill(engine, rules, history, stands, || {}));
+        let workers: Vec<_> = engines.iter_mut().map(one).collect();
+        workers.into_iter().filter_map(|w| w.join().ok()).collect()
+    });
+    for from in refilled {
+        match from {
+            Ok(from) => found.warm_from = found.warm_from.into_iter().chain(from).min(),
+            Err(error) => found.notes.push(format!("what the rules have new begins cold: {error}")),
+        }
+    }
     Ok((engines, restored))
 }
 
@@ -503,7 +543,7 @@ fn replay(journal: &Journal, restored: &[u64], router: &mut Router) -> Result<u6
 /// Writes checkpoints as they come. Shards without a change only move on in the small file that says so, which is
 /// written for many of them at once; the journal may be trimmed when it is.
 fn write_checkpoints(dir: &Path, snapshots: &Receiver<Snapshot>, shared: &Shared) {
-    const SAVE_EVERY: Duration = Duration::from_secs(2);
+    const SAVE_EVERY: Duration = Duration::from_millis(500);
     let mut covered = Covered::read(dir);
     let mut unsaved: Vec<(u8, u64)> = Vec::new();
     loop {

@@ -235,6 +235,9 @@ impl DeskThread {
             FromShard::Reply(receipt) => {
                 self.decide(Input::Receipt(receipt), now, round);
             }
+            FromShard::Shed(models) => {
+                self.decide(Input::Shed { models }, now, round);
+            }
             FromShard::Switch { topic, stop, received_at, retained } => {
                 let input = Input::Switch { topic, stop, received_at, retained };
                 if self.decide(input, now, round) == Reply::NotFound {

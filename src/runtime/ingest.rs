@@ -6,20 +6,22 @@
 //! Nothing is acknowledged or derived from before it is durable. When the disk is full the round is tried again and
 //! nothing new is taken: the queue fills and the broker holds the rest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::entry::Entry;
 use super::ports::{Clock, Incoming, Source};
 use super::quarantine::{Quarantine, Quarantined};
-use super::shard::{Item, ItemKind};
+use super::reload::{NewRules, Reload, Reloaded};
+use super::shard::{FromShard, Item, ItemKind};
 use super::shared::{Rules, Shared};
 use crate::domain::{At, DeviceId, RuleId, Span, shard_of};
 use crate::journal::{self, Journal, Keep, Pos};
@@ -45,6 +47,14 @@ const KNOWN_TOPICS: usize = 1 << 20;
 /// How long to wait before a round is tried again when the disk is full.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// How often the desk is told of messages that were lost.
+const TELL_EVERY: Span = Span::from_mins(10);
+/// How often a thread that waits for others says that it is alive.
+const LOOK: Duration = Duration::from_millis(200);
+/// The writer of checkpoints is waited for so often, with such a pause: 10 s.
+const COVER_TRIES: u32 = 2_000;
+const COVER_PAUSE: Duration = Duration::from_millis(5);
+
 /// What a topic name stands for.
 #[derive(Debug, Clone)]
 enum Meaning {
@@ -56,9 +66,7 @@ enum Meaning {
 
 /// Turns topic names into devices and items for the shard threads.
 pub(super) struct Router {
-    shared: Arc<Shared>,
     rules: Arc<Rules>,
-    seen: u64,
     known: HashMap<Bytes, Meaning, BuildHasherDefault<Xxh3Default>>,
     threads: Vec<SyncSender<Vec<Item>>>,
     waiting: Vec<Vec<Item>>,
@@ -67,27 +75,31 @@ pub(super) struct Router {
 
 impl Router {
     pub(super) fn new(
-        shared: Arc<Shared>,
         rules: Arc<Rules>,
         threads: Vec<SyncSender<Vec<Item>>>,
         quarantine: Arc<Mutex<Quarantine>>,
     ) -> Self {
         let waiting = threads.iter().map(|_| Vec::new()).collect();
-        Self { shared, rules, seen: 0, known: HashMap::default(), threads, waiting, quarantine }
+        Self { rules, known: HashMap::default(), threads, waiting, quarantine }
     }
 
-    /// Takes over new rules, if there are any, and has the shard threads do so at this place of the stream: what was bound
-    /// by one set of models must not meet an engine with another. `false` if a thread is gone.
-    fn refresh(&mut self) -> bool {
-        let Some(rules) = self.shared.rules.newer(&mut self.seen) else { return true };
-        if Arc::ptr_eq(&rules, &self.rules) {
-            return true;
-        }
-        self.rules = rules;
+    /// Has every shard thread hand its shards to the writer of checkpoints, behind the entry at `pos`. `false` if a thread
+    /// is gone.
+    fn save(&mut self, pos: u64, saved: &Sender<bool>) -> bool {
+        self.tell(pos, At::MIN, || ItemKind::Save(saved.clone()))
+    }
+
+    /// Goes over to other rules behind the entry at `pos`. `false` if a thread is gone.
+    fn reload(&mut self, pos: u64, at: At, new: &NewRules) -> bool {
+        self.rules = new.rules.clone();
         self.known.clear();
+        self.tell(pos, at, || ItemKind::Rules(new.clone()))
+    }
+
+    /// Queues the same for every thread, and hands over what is queued.
+    fn tell(&mut self, pos: u64, at: At, what: impl Fn() -> ItemKind) -> bool {
         for queue in &mut self.waiting {
-            let kind = ItemKind::Rules(self.rules.clone());
-            queue.push(Item { pos: 0, at: At::MIN, topic: Bytes::new(), shard: 0, kind });
+            queue.push(Item { pos, at, topic: Bytes::new(), shard: 0, kind: what() });
         }
         self.flush()
     }
@@ -123,6 +135,18 @@ impl Router {
         self.waiting[thread].push(Item { pos, at: received_at, topic: topic.clone(), shard, kind });
     }
 
+    /// Counts by model, for people.
+    fn by_model(&self, topics: BTreeMap<Bytes, u64>) -> BTreeMap<String, u64> {
+        let models = self.rules.program.models();
+        let mut counts = BTreeMap::new();
+        for (topic, n) in topics {
+            let binding = std::str::from_utf8(&topic).ok().and_then(|name| models.bind(name));
+            let model = binding.map_or_else(|| "other topics".to_owned(), |b| models.list[b.model].id.to_string());
+            *counts.entry(model).or_insert(0) += n;
+        }
+        counts
+    }
+
     /// Queues the end of what a rule has latched on a device.
     pub(super) fn release(&mut self, pos: u64, at: At, device: DeviceId, rule: RuleId) {
         let shard = shard_of(device.as_str());
@@ -140,12 +164,8 @@ impl Router {
 
     /// Waits until the shard threads have worked on everything that was handed over.
     pub(super) fn barrier(&mut self) -> bool {
-        let (reached, wait) = std::sync::mpsc::channel();
-        for queue in &mut self.waiting {
-            let kind = ItemKind::Barrier(reached.clone());
-            queue.push(Item { pos: 0, at: At::MIN, topic: Bytes::new(), shard: 0, kind });
-        }
-        self.flush() && self.threads.iter().all(|_| wait.recv().is_ok())
+        let (reached, wait) = channel();
+        self.tell(0, At::MIN, || ItemKind::Barrier(reached.clone())) && self.threads.iter().all(|_| wait.recv().is_ok())
     }
 
     /// Hands over what is queued; waits while a shard thread's queue is full. `false` if a thread is gone.
@@ -185,8 +205,15 @@ pub(super) struct Ingest<S: Source> {
     pub(super) clock: Clock,
     pub(super) keep: Keep,
     pub(super) stop: Arc<AtomicBool>,
+    /// Other rules.
+    pub(super) reloads: Receiver<Reload>,
     /// What the desk says may end.
     pub(super) releases: Receiver<(DeviceId, RuleId)>,
+    /// The way to the desk.
+    pub(super) news: mpsc::Sender<FromShard>,
+    /// By model: what was lost and not told yet, and when it was told last.
+    pub(super) shed: BTreeMap<String, u64>,
+    pub(super) told_at: At,
     /// Reused for every entry.
     pub(super) frame: Vec<u8>,
 }
@@ -199,14 +226,16 @@ impl<S: Source> Ingest<S> {
         let mut last_trim = (self.clock)();
         let mut batch: Vec<Incoming<S::Ack>> = Vec::with_capacity(BATCH);
         loop {
-            let mut open = self.source.recv(BATCH, Duration::from_millis(200), &mut batch);
+            let mut open = self.source.recv(BATCH, LOOK, &mut batch);
             if open && (1..SMALL).contains(&batch.len()) && (self.clock)() - last_round < BUSY {
                 std::thread::sleep(COMPANY);
                 open = self.source.recv(BATCH, Duration::ZERO, &mut batch);
             }
             let now = (self.clock)();
             self.shared.beat("ingest", now);
-            if !self.router.refresh() {
+            if let Ok(reload) = self.reloads.try_recv()
+                && !self.reload(reload, now)
+            {
                 return;
             }
             // Marks only while everything received is behind us: a backlog is not the present.
@@ -223,6 +252,7 @@ impl<S: Source> Ingest<S> {
             if !self.release(now) {
                 return;
             }
+            self.note_shed(now);
             if now - last_trim >= TRIM_EVERY {
                 last_trim = now;
                 self.trim(now);
@@ -231,6 +261,81 @@ impl<S: Source> Ingest<S> {
                 return;
             }
         }
+    }
+
+    /// What was lost for want of room is counted and told (D3): to the log at once, to the desk now and then.
+    fn note_shed(&mut self, now: At) {
+        for (model, n) in self.router.by_model(self.source.shed()) {
+            metrics::counter!("forewarn_shed_total", "model" => model.clone()).increment(n);
+            *self.shed.entry(model).or_insert(0) += n;
+        }
+        if self.shed.is_empty() || now - self.told_at < TELL_EVERY {
+            return;
+        }
+        tracing::error!(lost = ?self.shed, "more came than could be stored: messages of QoS 0 were lost");
+        // A desk that is behind is told with the next.
+        if self.news.try_send(FromShard::Shed(self.shed.clone())).is_ok() {
+            self.shed.clear();
+            self.told_at = now;
+        }
+    }
+
+    /// Goes over to other rules between two rounds. `false`: cannot go on.
+    fn reload(&mut self, Reload { rules, done }: Reload, now: At) -> bool {
+        // Nothing is appended between two rounds that is not committed.
+        let pos = self.journal.next().0 - 1;
+        let (tell, told) = channel();
+        if !self.router.save(pos, &tell) {
+            return false;
+        }
+        drop(tell);
+        let Some(saved) = self.answers(&told) else { return false };
+        if saved.contains(&false) || !self.is_covered(pos) {
+            tracing::warn!(
+                "not every shard could be saved before the reload; a crash in the next minute may find less"
+            );
+        }
+        let changes = self.router.rules.program.changes(&rules.program);
+        // From here on every shard needs what the journal has, until it is saved under the new rules.
+        self.shared.covered.iter().for_each(|covered| covered.store(0, Ordering::Release));
+        let (tell, told) = channel();
+        let new = NewRules { rules, history: self.journal.history(), done: tell };
+        if !self.router.reload(pos, now, &new) {
+            return false;
+        }
+        drop(new);
+        let Some(warm) = self.answers(&told) else { return false };
+        // Whoever asked may have gone.
+        let _gone = done.send(Reloaded { at: now, warm_from: warm.into_iter().flatten().min(), changes });
+        true
+    }
+
+    /// Waits for the answers of all shard threads. `None`: one of them is gone.
+    fn answers<T>(&self, answers: &Receiver<T>) -> Option<Vec<T>> {
+        let mut list = Vec::new();
+        loop {
+            self.shared.beat("ingest", (self.clock)());
+            match answers.recv_timeout(LOOK) {
+                Ok(answer) => list.push(answer),
+                Err(RecvTimeoutError::Timeout) if self.shared.failed() => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return (list.len() == self.router.threads.len()).then_some(list);
+                }
+            }
+        }
+    }
+
+    /// Waits until all shards are saved up to `pos`, but not for ever.
+    fn is_covered(&self, pos: u64) -> bool {
+        for _ in 0..COVER_TRIES {
+            if self.shared.covered.iter().all(|covered| covered.load(Ordering::Acquire) >= pos) {
+                return true;
+            }
+            self.shared.beat("ingest", (self.clock)());
+            std::thread::sleep(COVER_PAUSE);
+        }
+        false
     }
 
     /// Makes durable what the desk says may end, and hands it over. `false`: cannot go on.
@@ -273,6 +378,9 @@ impl<S: Source> Ingest<S> {
             let mut acks = Vec::with_capacity(part.len());
             let mut pos = first.0;
             for message in part {
+                if message.ack.is_none() && !message.retained {
+                    self.shared.may_lose.store(true, Ordering::Relaxed);
+                }
                 self.router.message(pos, message.received_at, message.retained, &message.topic, message.payload);
                 acks.extend(message.ack);
                 pos += 1;

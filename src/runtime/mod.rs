@@ -12,6 +12,7 @@ mod ingest;
 mod nightly;
 mod ports;
 pub mod quarantine;
+mod reload;
 mod shard;
 mod shared;
 
@@ -21,6 +22,8 @@ pub use dispatcher::{Channels, Line};
 pub use entry::{BadEntry, Entry};
 pub use feedback::Topic;
 pub use ports::{
-    Busy, Channel, Clock, DeskHandle, DeskQuestion, EngineHandle, EngineQuestion, Incoming, Publisher, Source,
+    Busy, Channel, Clock, DeskHandle, DeskQuestion, EngineHandle, EngineQuestion, Incoming, Publisher, ReloadHandle,
+    ReloadState, Source,
 };
+pub use reload::{Reloaded, Warm};
 pub use shared::Rules;

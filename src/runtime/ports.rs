@@ -1,11 +1,14 @@
 //! What the adapters plug into.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::reload::Reloaded;
 use crate::desk::{
     Caller, CaseSummary, CaseView, Input, LinkPage, Lookup, OptOutView, OutcomeView, Reply, RuleQuality, SwitchView,
 };
@@ -61,6 +64,11 @@ pub trait Source: Send + 'static {
 
     /// Acknowledges publishes that are durable now, in the order of their receipt. Never blocks.
     fn ack(&mut self, acks: Vec<Self::Ack>);
+
+    /// How many publishes of QoS 0 were lost for want of room since the last call, by topic.
+    fn shed(&mut self) -> BTreeMap<Bytes, u64> {
+        BTreeMap::new()
+    }
 }
 
 /// Tells the time. `app` reads the machine's clock; everybody else is handed this, so that a test owns the time.
@@ -212,6 +220,54 @@ impl DeskHandle {
         let (answer, wait) = oneshot::channel();
         self.0.try_send(question(answer)).map_err(|_| Busy)?;
         wait.await.map_err(|_| Busy)
+    }
+}
+
+/// How a reload stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum ReloadState {
+    /// Nobody has asked for one since the start.
+    #[default]
+    None,
+    /// Somebody has.
+    UnderWay,
+    /// The new files are in force.
+    Done(Reloaded),
+    /// Everything is as it was.
+    Refused {
+        /// The findings in the files, as `forewarn check` shows them, or what else was in the way.
+        findings: String,
+    },
+}
+
+/// Whoever reads the files again, for adapters. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ReloadHandle {
+    ask: mpsc::Sender<oneshot::Sender<ReloadState>>,
+    last: watch::Receiver<ReloadState>,
+}
+
+impl ReloadHandle {
+    /// A handle, the queue of those who ask, and where to say how it stands.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::Receiver<oneshot::Sender<ReloadState>>, watch::Sender<ReloadState>) {
+        let (ask, asked) = mpsc::channel(1);
+        let (told, last) = watch::channel(ReloadState::None);
+        (Self { ask, last }, asked, told)
+    }
+
+    /// Asks for a reload and waits for its end.
+    pub async fn reload(&self) -> Result<ReloadState, Busy> {
+        let (answer, wait) = oneshot::channel();
+        self.ask.try_send(answer).map_err(|_| Busy)?;
+        wait.await.map_err(|_| Busy)
+    }
+
+    /// How the last one stands.
+    #[must_use]
+    pub fn last(&self) -> ReloadState {
+        self.last.borrow().clone()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use super::births::Births;
 use super::ingest::put_aside;
 use super::ports::{Clock, EngineQuestion};
 use super::quarantine::{Quarantine, Quarantined};
-use super::shared::{Rules, SHARDS, Shared};
+use super::reload::{NewRules, refill};
+use super::shared::Shared;
 use crate::domain::{At, Detection, DeviceId, Receipt, RuleId, Span, Stop, Value};
 use crate::engine::{Engine, ShardClock};
 use crate::model::Binding;
@@ -24,6 +25,10 @@ use crate::wire;
 
 /// Every shard gets a new checkpoint this often, one after the other, so that no moment carries all the work.
 const ROUND: Span = Span::from_secs(30);
+
+/// The desk is waited for so often, with such a pause, before all shards are saved: 10 s.
+const DESK_TRIES: u32 = 2_000;
+const DESK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Questions of people that are answered between two batches of messages.
 const ANSWERS: usize = 4;
@@ -53,13 +58,15 @@ pub(super) enum ItemKind {
     Release { device: DeviceId, rule: RuleId },
     /// Time has passed.
     Clock,
+    /// Every shard is to be handed to the writer of checkpoints; tells whether it was.
+    Save(Sender<bool>),
     /// Everything behind it was bound by these rules.
-    Rules(Arc<Rules>),
+    Rules(NewRules),
     /// Everything queued before it has been worked on.
-    Barrier(std::sync::mpsc::Sender<()>),
+    Barrier(Sender<()>),
 }
 
-/// What the shard threads tell the desk.
+/// What the threads before it tell the desk.
 #[derive(Debug)]
 pub(super) enum FromShard {
     /// Made of the entry at `pos`.
@@ -68,6 +75,8 @@ pub(super) enum FromShard {
     Facts { device: DeviceId, event_at: At, values: BTreeMap<String, Value> },
     /// A device answered a command.
     Reply(Receipt),
+    /// By model: messages of QoS 0 that were lost because more came than could be stored. From the thread of ingest.
+    Shed(BTreeMap<String, u64>),
     /// Somebody turns a stop switch.
     Switch { topic: String, stop: Stop, received_at: At, retained: bool },
 }
@@ -100,6 +109,8 @@ pub(super) struct ShardThread {
 
 /// What the loop remembers between rounds.
 struct Memory {
+    /// The shards of this thread.
+    mine: Vec<u8>,
     seen_watch: u64,
     watched: BTreeSet<DeviceId>,
     pos: u64,
@@ -114,8 +125,9 @@ impl ShardThread {
     /// Runs until ingest has gone, then writes a last round of checkpoints.
     pub(super) fn run(mut self) {
         let threads = self.shared.committed.len();
-        let mine: Vec<usize> = (self.index..SHARDS).step_by(threads).collect();
+        let owner = |shard: &u8| usize::from(*shard) % threads == self.index;
         let mut memory = Memory {
+            mine: (0..=u8::MAX).filter(owner).collect(),
             seen_watch: 0,
             watched: BTreeSet::new(),
             pos: 0,
@@ -124,7 +136,7 @@ impl ShardThread {
             next_at: (self.clock)() + ROUND,
             messages: metrics::counter!("forewarn_messages_total"),
         };
-        let pause = Span::from_micros(ROUND.as_micros() / i64::try_from(mine.len().max(1)).unwrap_or(1));
+        let pause = Span::from_micros(ROUND.as_micros() / i64::try_from(memory.mine.len().max(1)).unwrap_or(1));
         loop {
             match self.items.recv_timeout(Duration::from_millis(200)) {
                 Ok(items) => {
@@ -146,13 +158,13 @@ impl ShardThread {
             }
             if now >= memory.next_at {
                 memory.next_at = now + pause;
-                let shard = mine[memory.next_shard % mine.len()];
+                let shard = memory.mine[memory.next_shard % memory.mine.len()];
                 if self.snapshot(shard, &memory) {
                     memory.next_shard += 1;
                 }
             }
         }
-        self.last_round(&mine, &mut memory);
+        self.save_all(&memory);
     }
 
     /// Answers what waits, a few at a time: messages come first.
@@ -172,7 +184,8 @@ impl ShardThread {
         match item.kind {
             ItemKind::Clock => self.engine.clock(item.at, &mut detections),
             ItemKind::Barrier(reached) => return reached.send(()).is_ok(),
-            ItemKind::Rules(rules) => return self.reload(&rules, memory),
+            ItemKind::Save(saved) => return saved.send(self.save_all(memory)).is_ok(),
+            ItemKind::Rules(new) => return self.reload(&new, item.at, memory),
             _ if item.pos <= self.restored[shard] => return true,
             ItemKind::Telemetry { binding, retained, payload } => {
                 let result = self.engine.message(&binding, &payload, item.at, retained, &mut detections);
@@ -220,16 +233,25 @@ impl ShardThread {
         put_aside(&self.quarantine, &Quarantined::new(pos, at, &topic, payload, reason, detail));
     }
 
-    /// Takes over new rules.
-    fn reload(&mut self, rules: &Rules, memory: &mut Memory) -> bool {
+    /// Takes over new rules, and refills what is new.
+    fn reload(&mut self, new: &NewRules, at: At, memory: &mut Memory) -> bool {
+        let rules = &new.rules;
         let mut detections = Vec::new();
-        self.engine.reload(rules.program.clone(), rules.registry.clone(), (self.clock)(), &mut detections);
-        if detections.is_empty() {
-            return true;
+        self.engine.reload(rules.program.clone(), rules.registry.clone(), at, &mut detections);
+        let alive = || self.shared.beat("shards", (self.clock)());
+        let from = refill(&mut self.engine, rules, &new.history, |_| memory.pos, alive);
+        let from = from.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what is new begins cold");
+            None
+        });
+        if !detections.is_empty() {
+            memory.last_detection = memory.pos;
+            let news = FromShard::Detections { thread: self.index, pos: memory.pos, list: detections };
+            if self.desk.blocking_send(news).is_err() {
+                return false;
+            }
         }
-        memory.last_detection = memory.pos;
-        let news = FromShard::Detections { thread: self.index, pos: memory.pos, list: detections };
-        self.desk.blocking_send(news).is_ok()
+        new.done.send(from).is_ok()
     }
 
     /// Tells the desk what watched devices say now.
@@ -254,15 +276,14 @@ impl ShardThread {
     }
 
     /// Hands one shard to the writer, if the desk is far enough and the writer is free. `false`: try again later.
-    fn snapshot(&mut self, shard: usize, memory: &Memory) -> bool {
+    fn snapshot(&mut self, shard: u8, memory: &Memory) -> bool {
         let committed = self.shared.committed[self.index].load(Ordering::Acquire);
-        let Ok(number) = u8::try_from(shard) else { return true };
         if committed < memory.last_detection || memory.pos == 0 {
             return false;
         }
-        match self.snapshots.try_send(self.snapshot_of(number, memory.pos)) {
+        match self.snapshots.try_send(self.snapshot_of(shard, memory.pos)) {
             Ok(()) => {
-                self.engine.saved(number);
+                self.engine.saved(shard);
                 true
             }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
@@ -274,23 +295,24 @@ impl ShardThread {
         Snapshot { shard, pos, clock: self.engine.shard_clock(shard), bytes }
     }
 
-    /// At a clean stop: all shards, as soon as the desk is far enough (it is waited for, but not for ever).
-    fn last_round(&self, mine: &[usize], memory: &mut Memory) {
-        let deadline = (self.clock)() + Span::from_secs(10);
-        while self.shared.committed[self.index].load(Ordering::Acquire) < memory.last_detection {
-            if (self.clock)() > deadline || self.shared.failed() {
-                return;
+    /// Hands all shards to the writer, as soon as the desk is far enough: it is waited for, but not for ever. Whether they
+    /// were.
+    fn save_all(&mut self, memory: &Memory) -> bool {
+        for _ in 0..DESK_TRIES {
+            if self.shared.failed() {
+                return false;
             }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        if memory.pos == 0 || self.shared.failed() {
-            return;
-        }
-        for &shard in mine {
-            let Ok(number) = u8::try_from(shard) else { continue };
-            if self.snapshots.send(self.snapshot_of(number, memory.pos)).is_err() {
-                return;
+            if self.shared.committed[self.index].load(Ordering::Acquire) >= memory.last_detection {
+                return memory.pos == 0
+                    || memory.mine.iter().all(|shard| {
+                        let handed = self.snapshots.send(self.snapshot_of(*shard, memory.pos)).is_ok();
+                        self.engine.saved(*shard);
+                        handed
+                    });
             }
+            self.shared.beat("shards", (self.clock)());
+            std::thread::sleep(DESK_PAUSE);
         }
+        false
     }
 }

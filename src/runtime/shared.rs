@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::reload::Warm;
 pub(super) use crate::domain::SHARDS;
 use crate::domain::{At, DeviceId, Registry, Span};
 use crate::rules::Program;
@@ -19,6 +20,8 @@ pub struct Rules {
     pub replies: Vec<Arc<str>>,
     /// Topic filters of the stop switches.
     pub switches: Vec<Arc<str>>,
+    /// How state that is new is refilled; `None`: it begins cold.
+    pub warm: Option<Warm>,
 }
 
 /// A value that changes rarely, with a count of its changes so that a loop notices one by comparing a number.
@@ -56,8 +59,6 @@ impl<T: Clone> Versioned<T> {
 /// Shared by all threads of one daemon.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// The rules in force.
-    pub(super) rules: Versioned<Arc<Rules>>,
     /// Devices whose facts the desk wants.
     pub(super) watched: Versioned<BTreeSet<DeviceId>>,
     /// Per shard thread: the desk has committed every detection up to this journal position.
@@ -67,6 +68,8 @@ pub(super) struct Shared {
     /// When each loop last went round.
     beats: Vec<(&'static str, AtomicI64)>,
     trouble: Mutex<Option<String>>,
+    /// Devices have spoken at QoS 0: what they say can be lost on the way (D2).
+    pub(super) may_lose: AtomicBool,
     /// A person has stopped all effects.
     pub(super) stopped: AtomicBool,
     /// Set when a thread has failed for good: the process must end and be restarted.
@@ -77,14 +80,14 @@ pub(super) struct Shared {
 pub(super) const LOOPS: [&str; 3] = ["ingest", "shards", "desk"];
 
 impl Shared {
-    pub(super) fn new(rules: Arc<Rules>, threads: usize) -> Self {
+    pub(super) fn new(threads: usize) -> Self {
         Self {
-            rules: Versioned::new(rules),
             watched: Versioned::new(BTreeSet::new()),
             committed: (0..threads).map(|_| AtomicU64::new(0)).collect(),
             covered: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
             beats: LOOPS.iter().map(|name| (*name, AtomicI64::new(i64::MAX))).collect(),
             trouble: Mutex::new(None),
+            may_lose: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             fatal: AtomicBool::new(false),
         }

@@ -223,12 +223,23 @@ impl<'a> Table<'a> {
 
     /// A string that parses as `T` (a duration, a severity): `expected` finishes the sentence "expected …".
     pub fn parsed<T: FromStr>(&self, diags: &mut Diagnostics, key: &str, expected: &str) -> Option<Item<T>> {
+        if let Some(Kind::Int(n)) = self.entry(key).map(|entry| &entry.node.kind)
+            && *n > 0
+            && format!("{n}s").parse::<T>().is_ok()
+        {
+            let place = self.entry(key).map(|entry| self.at(&entry.node.span))?;
+            let finding = Diagnostic::error(self.code, format!("`{key}` is {n}, a number without a unit"));
+            diags.push(finding.at(place, format!("expected {expected}")).hint(format!("write {key} = \"{n}s\"")));
+            return None;
+        }
         let text = self.text(diags, key)?;
         match text.value.parse() {
             Ok(value) => Some(Item { value, place: text.place }),
             Err(_) => {
                 let message = format!("`{key}` is '{}', which is not {expected}", text.value);
-                diags.push(Diagnostic::error(self.code, message).at(text.place, format!("expected {expected}")));
+                let meant = terse(&text.value).filter(|meant| meant.parse::<T>().is_ok());
+                let finding = Diagnostic::error(self.code, message).at(text.place, format!("expected {expected}"));
+                diags.push(finding.maybe_hint(meant.map(|meant| format!("write {key} = \"{meant}\""))));
                 None
             }
         }
@@ -394,6 +405,21 @@ impl<'a> Table<'a> {
         let message = format!("`{key}` must be {expected}, not {}", node.what());
         diags.push(Diagnostic::error(self.code, message).at(self.at(&node.span), format!("expected {expected}")));
     }
+}
+
+/// An amount of time as people write it (`5 minutes`, `12 h`), as files want it (`5m`, `12h`).
+fn terse(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (number, word) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let word = word.trim().to_lowercase();
+    let unit = match word.trim_end_matches('s') {
+        "" | "sec" | "second" => "s",
+        "m" | "min" | "minute" => "m",
+        "h" | "hr" | "hour" => "h",
+        "d" | "day" => "d",
+        _ => return None,
+    };
+    Some(format!("{number}{unit}"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! "Did you mean …?"
 
 /// The candidate nearest to `word`, if it is near enough to be a slip of the finger: at most a third of the letters
-/// inserted, deleted, replaced or swapped.
+/// inserted, deleted, replaced or swapped. Of several that are as near, one that begins with `word`.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
-    candidates.into_iter().map(|c| (distance(word, c), c)).filter(|(d, _)| *d <= limit).min().map(|(_, c)| c)
+    let near = candidates.into_iter().map(|c| (distance(word, c), !c.starts_with(word), c));
+    near.filter(|(d, ..)| *d <= limit).min().map(|(.., c)| c)
 }
 
 /// Optimal string alignment distance.
@@ -35,5 +36,6 @@ mod tests {
         assert_eq!(did_you_mean("compresor_on", known), Some("compressor_on"));
         assert_eq!(did_you_mean("coolant_tmep", known), Some("coolant_temp"));
         assert_eq!(did_you_mean("speed", known), None);
+        assert_eq!(did_you_mean("model", ["mode", "models"]), Some("models"));
     }
 }

@@ -385,3 +385,37 @@ fn who_asks_for_a_person_is_one_question_to_one_person() {
     assert_eq!(paged("car-1") + paged("car-2"), 1);
     assert_eq!([told(&w, "car-1"), told(&w, "car-2")], ["met", "met"], "they have understood both");
 }
+
+/// Providers that fail in every way, people who answer or not, deaths at any commit: what is carried stands where its carrier
+/// stands after every single step, and nobody is forgotten.
+#[test]
+fn in_hostile_worlds_carried_and_carrier_stay_together() {
+    let mut carried = 0;
+    for seed in 0..30 {
+        let via = ["sms", "call"][usize::try_from(seed % 2).unwrap()];
+        let config = config_with(&tell("service", via), cars);
+        let mut w = World::new(config, Odds::hostile(), seed);
+        w.check_every = 1;
+        for (n, device) in (0_u8..).zip(["car-1", "car-2", "car-1", "car-3", "car-4", "car-2"]) {
+            let fault = if n % 3 == 2 { "a.c" } else { "a.b" };
+            let at = Span::from_secs(w.rng.between(1, 1_500));
+            let raised = detection(fault, Severity::Major, n, 1, Change::Raised, after(0) + at);
+            let raised = Detection { device: device.into(), ..raised };
+            w.later(at, Input::Detection(Box::new(raised.clone())));
+            if w.rng.percent(30) {
+                let over = Detection { seq: 2, change: Change::Cleared, level: None, ..raised };
+                let over_at = at + Span::from_secs(w.rng.between(1, 1_500));
+                w.later(over_at, Input::Detection(Box::new(over)));
+            }
+        }
+        w.run(after(12 * 3_600));
+        w.desk.check_invariants().unwrap();
+        for case in w.desk.list(true, 20) {
+            let shown = w.desk.show(&case.id).unwrap();
+            let cared = case.closed_at.is_some() || shown.timeline.iter().any(|l| l.text.contains("is paged"));
+            assert!(cared, "seed {seed}: {:?}", shown.timeline);
+            carried += shown.timeline.iter().filter(|l| l.text.contains(", in one message with case")).count();
+        }
+    }
+    assert!(carried > 30, "{carried}");
+}

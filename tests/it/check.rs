@@ -102,6 +102,55 @@ fn all_mistakes_of_all_files_are_shown_at_once() {
     golden("broken_github", check(dir.path(), &["--format", "github"]));
 }
 
+/// A playbook with everything that the loader looks for: each of its mistakes would show only when somebody needs help.
+const HOPELESS: &str = r#"
+schema  = "playbook/1"
+id      = "hopeless"
+version = 1
+[match]
+fault       = ["brake.circuit_loss"]
+device_kind = "car"
+[case]
+goals = ["told", "mended"]                 # nobody meets `mended`
+[policy]
+purpose     = "service"
+quiet_hours = "ignore"                     # wakes people for no danger
+[[step]]
+id     = "warn"
+do     = "reach"
+policy = { purpose = "safety", quiet_hours = "ignore" }
+who    = ["driver"]
+goal   = "told"
+until  = "human_confirmed"
+script = "wrong-words"                     # speaks of a truck that nobody has sent, and of what nobody knows
+ladder = [{ via = "call", at = "0s" }]     # nobody is asked when nobody answers
+[[step]]
+id      = "reset"
+do      = "command"
+topic   = "fleet/{{ device.id }}/cmd"
+payload = '{"id":"{{ action.id }}","op":"reboot"}'
+allow   = ["reset"]                        # a reboot is not
+[[step]]
+id     = "visit"
+do     = "ticket"
+when   = "goto"                            # nobody does
+desk   = "helpdesk"
+fields = { group = "Roadside", title = "{{ case.id }: {{ device.plate }}" }
+"#;
+
+#[test]
+fn everything_that_is_wrong_with_a_playbook_is_told_at_once() {
+    let dir = workspace("");
+    fs::write(dir.path().join("playbooks/hopeless.toml"), HOPELESS).unwrap();
+    let text = "Stop. A truck will be there in {{ dispatch.eta_minutes }} minutes, {{ customer.nickname }}.\n";
+    fs::write(dir.path().join("messages/en/wrong-words.voice.txt"), text).unwrap();
+    let shown = check(dir.path(), &[]);
+    for code in ["P005", "P009", "P010", "P011", "P012", "P022", "P030", "P032"] {
+        assert!(shown.contains(&format!("[{code}]")), "{code} is not told:\n{shown}");
+    }
+    golden("hopeless", shown);
+}
+
 #[test]
 fn what_is_shipped_is_clean() {
     for dir in ["config", "examples/engine", "examples/mill"] {

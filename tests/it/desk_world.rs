@@ -447,6 +447,7 @@ pub(crate) fn detection(fault: &str, severity: Severity, n: u8, seq: u32, change
         received_at: at,
         historical: false,
         late_by: None,
+        series: None,
         latched: false,
     }
 }

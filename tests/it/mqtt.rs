@@ -258,21 +258,22 @@ async fn d2_d3_a_full_queue_drops_qos_0_and_stays_connected() {
     let sender = publisher(&settings, "sender");
     connected(&connection.link).await;
     connected(&sender.link()).await;
-    let message = |payload: &'static str, at_least_once| Message {
+    let message = |payload: String, at_least_once| Message {
         topic: "fleet/car-1/telemetry".into(),
         payload: payload.into(),
         expiry: None,
         retain: false,
         at_least_once,
     };
-    for _ in 0..50 {
-        assert!(matches!(sender.send(message("lost or not", false)).await, Outcome::Accepted { .. }));
+    for n in 0..50 {
+        assert!(matches!(sender.send(message(n.to_string(), false)).await, Outcome::Accepted { .. }));
     }
     let dropped = "forewarn_mqtt_dropped_total 45";
     eventually("all but five are dropped and counted", || counters.render().contains(dropped)).await;
-    sender.send(message("kept", true)).await;
+    sender.send(message("kept".to_owned(), true)).await;
     let messages = take(&mut connection, 6).await;
-    assert_eq!(payloads(&messages)[5], "kept", "five fit; QoS 1 waits for room instead");
+    let expected = ["45", "46", "47", "48", "49", "kept"];
+    assert_eq!(payloads(&messages), expected, "the newest five are left; QoS 1 waits for room instead");
     assert!(messages[..5].iter().all(|m| m.ack.is_none()));
     assert_eq!(connected(&connection.link).await, 1);
 }

@@ -4,7 +4,6 @@ use forewarn::desk::{Input, Reply, SpeechThen};
 use forewarn::domain::{
     At, Change, Detection, DispatchWork, Mode, Receipt, ReceiptKind, Severity, Span, TicketWork, Work,
 };
-use forewarn::playbook::Part;
 
 use super::desk_world::{Odds, World, brake, config, detection, facts, start};
 
@@ -226,52 +225,4 @@ fn an_open_case_keeps_the_playbook_it_was_opened_with() {
     world.desk = desk;
     world.run(start() + Span::from_hours(2));
     assert!(world.timeline().contains("case closed: served"), "{}", world.timeline());
-}
-
-/// Every shipped text in every language, before and after a truck is known, with numbers of every form.
-#[test]
-fn every_text_renders_in_every_language() {
-    let messages = &config(|_| {}).messages;
-    let facts = |minutes: Option<i64>| {
-        serde_json::json!({
-            "case": { "id": "ab12cd34", "url": "http://127.0.0.1:8474" },
-            "device": { "id": "car-1", "plate": "B-FW 1" },
-            "fault": { "title": "Front brake circuit lost", "severity": "critical" },
-            "dispatch": { "accepted": minutes.is_some(), "on_site": false, "eta_minutes": minutes, "eta_clock": "14:24" },
-            "ticket": { "open": true, "id": "4711" },
-            "storm": { "count": 480, "family": "brake", "started": "14:02", "cause": minutes.map(|_| "firmware = 4.2.1"),
-                "share": "480 of 500", "devices": ["W-123 AB", "W-124 AB"], "more": minutes.unwrap_or(0) },
-            "customer": { "name": "Kim" },
-            "page": { "reason": "nobody answered" },
-            "link": { "answer": "https://fw.example/l/x", "unsubscribe": "https://fw.example/l/y",
-                "where": "https://fw.example/l/z", "choose": "https://fw.example/l/c", "survey": "https://fw.example/l/s" },
-            "items": ["one", "another"],
-            "opt_out": { "url": "https://fw.example/l/y", "text": "No more" },
-            "booking": { "state": if minutes.is_some() { "confirmed" } else { "held" }, "confirmed": minutes.is_some(),
-                "again": false, "date": "2026-11-24", "time": "09:00", "until": "10:00", "workshop": "W", "place": "P",
-                "offers": [{ "n": 1, "date": "2026-11-24", "time": "09:00", "until": "10:00" }] },
-            "view": { "state": if minutes.is_some() { "done" } else { "open" }, "open": true,
-                "answer": minutes.map(|_| "1") },
-        })
-    };
-    let scripts: Vec<String> = messages.scripts().map(str::to_owned).collect();
-    let mut rendered = 0;
-    for script in &scripts {
-        for part in [Part::Voice, Part::Sms, Part::Subject, Part::Text, Part::Html, Part::Page, Part::Item] {
-            for (locale, minutes) in
-                ["en", "de", "pl", "ru", "uk"].into_iter().zip([None, Some(1), Some(3), Some(12), Some(21)])
-            {
-                if !messages.has(script, part) {
-                    continue;
-                }
-                let (used, text) = messages.render(script, part, locale, &facts(minutes)).unwrap();
-                assert_eq!(used, locale, "{script} {part:?}");
-                assert!(!text.contains("{%") && !text.trim().is_empty(), "{locale}/{script}: {text}");
-                rendered += 1;
-            }
-        }
-    }
-    assert_eq!(rendered, 68 * 5);
-    let spoken = |locale: &str, n| messages.render("eta-slipped", Part::Voice, locale, &facts(Some(n))).unwrap().1;
-    assert!(spoken("uk", 21).contains("за 21 хвилину") && spoken("pl", 21).contains("za 21 minut."));
 }

@@ -89,6 +89,10 @@ fn conditions() {
     for (name, text) in [
         ("unit_mismatch", "coolant_temp > 6[bar] && engine_rpm > 0[rpm]"),
         ("bare_number", "coolant_temp > 110"),
+        ("unit_without_brackets", "coolant_temp > 110 degC"),
+        ("at_least", "engine_rpm => 100[rpm]"),
+        ("at_most", "engine_rpm =< 100[rpm]"),
+        ("for_so_long", "ignition for 10m"),
         ("unknown_signal", "coolant_tmep > 110[degC]"),
         ("unknown_unit", "coolant_temp > 110[degc]"),
         ("unknown_param", "coolant_temp > param.coolant_mx"),
@@ -169,6 +173,13 @@ fn files() {
         ("bad_hold", with("hold = \"soon\"\n")),
         ("negative_hold", with("hold = \"-5m\"\n")),
         ("hold_is_a_number", with("hold = 30\n")),
+        ("hold_in_words", with("hold = \"5 minutes\"\n")),
+        ("model_for_models", with("").replace("models", "model")),
+        (
+            "conditions_beside_levels",
+            with("clear = \"!ignition\"\n[[rule.level]]\nname = \"minor\"\nwhen = \"ignition\"\n")
+                .replace("severity = \"major\"\n", ""),
+        ),
         ("bad_lead", with("lead = \"2h..10m\"\n")),
         ("bad_confidence", with("confidence = 1.5\n")),
         ("bad_gap", with("[rule.data]\nmax_gap = \"three\"\n")),

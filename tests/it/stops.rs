@@ -104,6 +104,48 @@ fn stop_of_a_case_holds_that_case_alone_and_ends_with_it() {
     assert_eq!(turn(&mut world, Some(CaseId::of(&[b"none"])), Stop::On), Reply::NotFound);
 }
 
+/// What `forewarn explain` says of the car's episode, or of one that would be opened.
+fn standing(world: &World, episode: bool) -> Vec<String> {
+    let at = start();
+    let d = brake(1, Change::Raised, at);
+    world.desk.standing(&d.rule, &d.device, episode.then_some(&d.episode))
+}
+
+#[test]
+fn stop_switches_are_told_to_whoever_asks_why_nothing_happens() {
+    let mut world = World::new(config(|_| {}), Odds::friendly(), 1);
+    assert_eq!(standing(&world, false), [""; 0], "nothing stands in the way");
+    turn(&mut world, None, Stop::On);
+    let all_but = "The stop switch of everything is on, turned by kim at 2026-11-20T10:00:00Z (\"a drill\"): all but what \
+                   warns people in danger waits.";
+    assert_eq!(standing(&world, false), [all_but], "of a case that would be opened");
+    break_down(&mut world);
+    let id = the_case(&world).summary.id;
+    assert_eq!(standing(&world, true)[1..], [all_but], "of the case that is");
+    turn(&mut world, Some(id), Stop::All);
+    restart(&mut world);
+    let own = format!(
+        "The stop switch of case {} is all, turned by kim at 2026-11-20T10:00:00Z (\"a drill\"): everything waits.",
+        id.short()
+    );
+    assert_eq!(standing(&world, true)[1..], [all_but.to_owned(), own], "both, over a restart");
+    assert_eq!(standing(&world, false), [all_but], "that of one case is no other's affair");
+
+    world.now = after(1);
+    message(&mut world, Stop::Off, false);
+    turn(&mut world, Some(id), Stop::Off);
+    assert_eq!(standing(&world, true).len(), 1, "{:?}", standing(&world, true));
+    message(&mut world, Stop::All, false);
+    world.now = after(2);
+    message(&mut world, Stop::All, false);
+    let by_topic = format!(
+        "The stop switch of everything is all, turned by a message on {TOPIC} at 2026-11-20T10:02:00Z: everything waits."
+    );
+    assert_eq!(standing(&world, true)[1..], [by_topic]);
+    world.tell(Input::Close { case: id, actor: "kim".into(), reason: "over".into() });
+    assert_eq!(standing(&world, true).len(), 1, "what is closed waits for nothing");
+}
+
 #[test]
 fn stop_by_a_retained_message_counts_once_and_a_person_has_the_last_word() {
     let mut world = World::new(config(|_| {}), Odds::friendly(), 1);
@@ -170,4 +212,17 @@ fn new_rules_wait_for_a_person_if_the_settings_say_so() {
     world.desk.reload(cautious());
     world.tell(Input::Detection(Box::new(known)));
     assert_eq!(world.desk.list(true, 9).len(), 1);
+}
+
+#[test]
+fn d3_lost_messages_are_a_case_of_our_own() {
+    let mut world = World::new(config(|_| {}), Odds::friendly(), 1);
+    let lost = |car| Input::Shed { models: [("car".to_owned(), car), ("lift".to_owned(), 2)].into() };
+    world.tell(lost(40));
+    world.tell(lost(3));
+    let cases = world.desk.list(true, 10);
+    assert_eq!(cases.len(), 1, "what goes on is the same case: {cases:#?}");
+    assert_eq!((cases[0].fault.as_str(), cases[0].device.as_str()), ("desk.messages_shed", "forewarn"));
+    world.run(after(5));
+    assert!(sent(&world).contains("ticket"), "{:?}", sent(&world));
 }

@@ -27,8 +27,10 @@ pub(crate) struct World {
     pub(crate) tow: TowCompany,
     pub(crate) phone: PhoneNetwork,
     pub(crate) app: AppBackend,
-    /// Held: its address stands in the settings.
-    _workshop: WorkshopServer,
+    pub(crate) workshop: WorkshopServer,
+    sightings: Sightings,
+    /// More of the environment.
+    more: Vec<(&'static str, String)>,
     pub(crate) space: Workspace,
     to: Addresses,
     secrets: Secrets,
@@ -51,7 +53,8 @@ impl World {
         let _already = rustls::crypto::ring::default_provider().install_default();
         let broker = Broker::start(OPEN);
         let secrets = Secrets::new().unwrap();
-        let stage = Stage { clock: app::clock(), sightings: Sightings::default() };
+        let sightings = Sightings::default();
+        let stage = Stage { clock: app::clock(), sightings: sightings.clone() };
         let mail = MailServer::start(None, stage.clone()).await.unwrap();
         let desk = TicketDesk::start(&secrets.desk, stage.clone()).await.unwrap();
         let tow =
@@ -86,7 +89,9 @@ impl World {
             tow,
             phone,
             app,
-            _workshop: workshop,
+            workshop,
+            sightings,
+            more: Vec::new(),
             space,
             to,
             secrets,
@@ -124,8 +129,26 @@ impl World {
     /// The program with the environment of the daemon.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forewarn"));
-        command.envs(self.space.environment(&self.to, &self.secrets));
+        command.envs(self.space.environment(&self.to, &self.secrets)).envs(self.more.iter().cloned());
         command
+    }
+
+    /// Sets a variable of the environment of the daemons that are started from now on.
+    pub(crate) fn with_variable(&mut self, name: &'static str, value: String) {
+        self.more.push((name, value));
+    }
+
+    /// Waits until the providers have seen to it that `ready`: looks again whenever one of them has seen something, and a
+    /// moment later, because what was seen may be noted down only then.
+    pub(crate) async fn sees(&self, what: &str, ready: impl Fn(&Self) -> bool) {
+        let mut sightings = self.sightings.watch();
+        let until = Instant::now() + Duration::from_secs(60);
+        while !ready(self) {
+            if Instant::now() > until {
+                panic!("not within a minute: {what}\n{:#?}\n{}", self.cases().await, self.log());
+            }
+            let _seen_or_not = tokio::time::timeout(Duration::from_millis(50), sightings.recv()).await;
+        }
     }
 
     /// SIGKILL.
@@ -212,6 +235,12 @@ impl World {
         let url = format!("http://127.0.0.1:{}{path}", self.to.http);
         let answer = self.http.get(url).bearer_auth(&self.secrets.api).send().await.ok()?;
         answer.json().await.ok()
+    }
+
+    /// What the API answers to an act of a person: the status.
+    pub(crate) async fn post(&self, path: &str, body: serde_json::Value) -> u16 {
+        let request = self.http.post(format!("{}{path}", self.url())).bearer_auth(&self.secrets.api).json(&body);
+        request.send().await.unwrap().status().as_u16()
     }
 
     /// Waits until every one of `devices` has a case with `fault` that is closed or that a person has taken over. The

@@ -74,10 +74,20 @@ pub(super) fn compose(head: &Head<'_>, work: &MailWork) -> Result<Message, Strin
     }
     let part = |kind: &str| ContentType::parse(kind).map_err(|e| format!("the type of a part: {e}"));
     // The last part is the one that is shown where HTML can be.
-    let mut shown = MultiPart::alternative()
+    let html = SinglePart::html(crlf(&work.html));
+    let shown = MultiPart::alternative()
         .boundary(format!("fw-{}", head.effect))
-        .singlepart(SinglePart::plain(crlf(&work.text)))
-        .singlepart(SinglePart::html(crlf(&work.html)));
+        .singlepart(SinglePart::plain(crlf(&work.text)));
+    let mut shown = match &work.chart {
+        None => shown.singlepart(html),
+        Some(chart) => {
+            let picture = super::chart::png(chart).ok_or("its picture cannot be drawn")?;
+            let picture = Attachment::new_inline_with_name(chart.id.clone(), "chart.png".to_owned())
+                .body(picture, part("image/png")?);
+            let both = MultiPart::related().boundary(format!("fwr-{}", head.effect));
+            shown.multipart(both.singlepart(html).singlepart(picture))
+        }
+    };
     let mut beside: Vec<SinglePart> = Vec::new();
     if let Some(invitation) = &work.invitation {
         let text = ical::calendar(invitation, head.from.email.as_ref(), &work.to, head.at);
@@ -121,6 +131,7 @@ mod tests {
             subject: "Ihre Batterie hält nicht mehr lange".into(),
             text: "Grüße\n.\nEnde".into(),
             html: "<p>Grüße</p>".into(),
+            chart: None,
             locale: "de-DE".into(),
             purpose: Purpose::Service,
             importance: None,
@@ -161,6 +172,31 @@ mod tests {
         assert_eq!(mail, text(&work()).unwrap(), "the same bytes on every attempt");
         let plain = text(&MailWork { html: String::new(), ..work() }).unwrap();
         assert!(!plain.contains("multipart"));
+    }
+
+    #[test]
+    fn a_picture_goes_with_the_html_that_shows_it() {
+        let chart = crate::domain::Chart {
+            id: "chart@01890a5d".into(),
+            title: "V".into(),
+            points: vec![(0.0, 1.0), (1.0, 0.0)],
+            newest: "11".into(),
+            limit: None,
+            across: Vec::new(),
+            up: Vec::new(),
+        };
+        let html = "<img src=\"cid:chart@01890a5d\" alt=\"12 V, then 11 V\">".to_owned();
+        let mail = text(&MailWork { chart: Some(chart), html, ..work() }).unwrap();
+        let place = |part: &str| mail.find(part).unwrap_or_else(|| panic!("no {part} in {mail}"));
+        assert!(
+            place("multipart/alternative;") < place("text/plain") && place("text/plain") < place("multipart/related;")
+        );
+        assert!(place("text/html") < place("image/png") && place("text/plain") < place("text/html"));
+        place("Content-ID: <chart@01890a5d>\r\n");
+        place("Content-Disposition: inline; filename=\"chart.png\"");
+        let picture = mail[place("image/png")..].split("\r\n\r\n").nth(1).unwrap();
+        assert!(picture.starts_with("iVBORw0KGgo"), "PNG in Base64: {}", &picture[..20]);
+        assert!(mail.len() < 45_000);
     }
 
     #[test]

@@ -110,6 +110,15 @@ const RULE: &[Key] = &[
         ]),
         "What must be given before silence means anything",
     ),
+    key(
+        "chart",
+        Table(&[
+            need("of", Expression, "A signal, a `let` or another number"),
+            need("over", Duration, "How far back"),
+            key("limit", Expression, "The level that matters"),
+        ]),
+        "What mails show of how it came",
+    ),
     key("case", Table(&[need("title", Text, "With values: {coolant_temp} rising {heat}")]), "What people read"),
 ];
 

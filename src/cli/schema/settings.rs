@@ -263,6 +263,12 @@ pub(super) const KEYS: &[Key] = &[
         Table(&[
             key("threads", Count, "0: one a core"),
             key("request_births", Flag, "Sparkplug nodes whose births were missed are asked for them"),
+            key(
+                "warm",
+                Duration,
+                "What a reload finds new is refilled from the journal of this time; 0s: it begins cold",
+            ),
+            key("warm_bytes", Count, "At most about so much of the journal is read for that, in bytes"),
         ]),
         "Detection",
     ),

@@ -42,16 +42,16 @@ pub(in super::super) fn start_at(change: &Change<'_>, id: CaseId) -> Option<At> 
     booking(change, id).and_then(|b| b.slot).map(|s| s.start_at)
 }
 
-/// `booking` of a text. Times are local ones of the reader.
-pub(in super::super) fn facts(change: &Change<'_>, id: CaseId, zone: &TimeZone) -> Json {
+/// `booking` of a text. Times are local ones of the reader, written as `clock` says.
+pub(in super::super) fn facts(change: &Change<'_>, id: CaseId, zone: &TimeZone, clock: &str) -> Json {
     let Some(row) = booking(change, id) else {
         return json!({ "state": "none", "confirmed": false, "offers": [], "again": false });
     };
     let local = |at: At, format: &str| at.to_jiff().to_zoned(zone.clone()).strftime(format).to_string();
     let times = |s: Slot| {
         json!({
-            "start": s.start_at.to_string(), "date": local(s.start_at, "%Y-%m-%d"), "time": local(s.start_at, "%H:%M"),
-            "until": local(s.end_at, "%H:%M"),
+            "start": s.start_at.to_string(), "date": local(s.start_at, "%Y-%m-%d"), "time": local(s.start_at, clock),
+            "until": local(s.end_at, clock),
         })
     };
     let offers = row.offers.iter().enumerate().filter(|(_, o)| o.state == OfferState::Held).map(|(n, o)| {

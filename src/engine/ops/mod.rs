@@ -171,6 +171,11 @@ pub(super) fn read(read: Read, op: Op<'_>, words: &[u64], now: i64, args: &[f64]
     }
 }
 
+/// The course of what a trend follows: time and value, oldest first.
+pub(super) fn course(op: Op<'_>, words: &[u64], now: i64) -> Vec<(i64, f64)> {
+    if op.window > 0 { trend::course(words, now, op.window) } else { Vec::new() }
+}
+
 /// How many samples the window of an operator holds and which share of it they cover; `None` for what is no such window.
 pub(super) fn fill(op: Op<'_>, words: &[u64], now: i64) -> Option<(u64, f64)> {
     let kept = matches!(op.spec.family, Family::Sum | Family::Min | Family::Max | Family::Moments | Family::Trend);

@@ -1,8 +1,20 @@
 //! Quantiles over a window: each bucket keeps its samples as up to 16 weighted points.
 //!
 //! While a bucket holds no more than 16 samples they are kept as they are, and the quantile is exact (linear between
-//! neighbours). Beyond, the two neighbours are joined that say least: the smallest weight in proportion to `p (1 - p)`,
-//! so that the tails stay fine. The rank of the answer is then off by less than two hundredths of the samples.
+//! neighbours). Beyond, the two neighbours are joined that say least: the smallest weight in proportion to
+//! `sqrt(p (1 - p))`, where `p` is the share of the samples below their middle, so that the tails stay finer than the middle.
+//!
+//! How coarse that can become: two neighbours with the share `s` of the samples around `p` cost `s g(p)` with
+//! `g(p) = 1 / sqrt(p (1 - p))`. As `g` is convex, that is at most the integral of `g` over what they cover (Hermite and
+//! Hadamard). Each of the 17 points is in at most two of the 16 pairs, and `g` has the integral pi from 0 to 1, so the
+//! cheapest pair costs at most `2 pi / 16`. So no joined point ever stands for more than `pi / 8 * sqrt(p (1 - p))` of the
+//! samples: a fifth in the middle, 9 in 100 at the quantile 0.95, 4 in 100 at 0.99. (With `p (1 - p)` alone the integral grows
+//! with the logarithm of their number, and with it the points in the middle.)
+//!
+//! That is no bound on the rank of the answer for every order of samples: a later one that falls among those of a joined
+//! point is counted on one side of it, and no digest of means has such a bound. In an order without a design the rank is off by
+//! at most 7 in 100 of the samples of one bucket (20,000 quantiles of 20 to 400 samples). A window has twenty buckets, whose
+//! errors are independent.
 //!
 //! A bucket: 16 values, ascending, their weights two a word, and the tally.
 
@@ -63,7 +75,7 @@ fn join(points: &mut [Point; POINTS + 1]) -> usize {
     for ix in 0..POINTS {
         let both = points[ix].1 + points[ix + 1].1;
         let p = (before + both / 2.0) / all;
-        let cost = both / (p * (1.0 - p));
+        let cost = both / (p * (1.0 - p)).sqrt();
         if cost < least {
             (best, least) = (ix, cost);
         }
@@ -149,8 +161,16 @@ mod tests {
             #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
             let (low, high, n) = (below as f64, to as f64, values.len() as f64);
             let off = (q * (n - 1.0) + 0.5 - high).max(low - q * (n - 1.0) - 0.5).max(0.0) / n;
-            // One bucket alone is the worst case (0.0802 has been seen); a window is of twenty.
-            prop_assert!(off < 0.1, "{off}");
+            prop_assert!(off < 0.08, "{off}");
+        }
+
+        #[test]
+        fn no_joined_point_stands_for_more_than_it_may(values in prop::collection::vec(-1e3..1e3_f64, 17..400)) {
+            let (points, used) = load(&bucket_of(&values));
+            let all: f64 = points[..used].iter().map(|p| p.1).sum();
+            for (_, weight) in points[..used].iter().filter(|p| p.1 > 1.0) {
+                prop_assert!(weight / all <= std::f64::consts::PI / 16.0, "{weight} of {all}");
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Lines by least squares, and rates between two points.
 
 use super::window::{bucket, count_one, live, numbers, tally, width};
-use super::{Op, num, seconds, time, word};
+use super::{Op, micros, num, seconds, time, word};
 use crate::rules::{Family, Read};
 
 /// `time_to` needs so many samples …
@@ -51,6 +51,13 @@ pub(super) fn read_ends(read: Read, words: &[u64], now: i64, window: i64) -> f64
         },
         _ => f64::NAN,
     }
+}
+
+/// Mean time and value of each bucket that holds samples, oldest first.
+pub(super) fn course(words: &[u64], now: i64, window: i64) -> Vec<(i64, f64)> {
+    let buckets = numbers(words, now, window).zip(live(Family::Trend, words, now, window));
+    let held = buckets.filter(|(_, b)| tally(b[5]).0 > 0.0);
+    held.map(|(number, b)| (number * width(window) + micros(num(b[0])), num(b[1]))).collect()
 }
 
 /// What a line through the window says; times in seconds from the start of the newest bucket.

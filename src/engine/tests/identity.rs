@@ -229,6 +229,78 @@ fn reload_that_adds_or_removes_a_rule_leaves_the_others_alone() {
     assert!(came > 0, "the other rule never said anything");
 }
 
+/// What is new after a reload, refilled from the journal, is what it would be if it had always been followed; a crash right
+/// after comes back to the same.
+#[test]
+fn reload_refills_what_is_new_as_if_it_had_always_been_followed() {
+    let few = program(OTHER);
+    let all = program(&format!("{RULES}{OTHER}"));
+    for seed in seeds() {
+        let entries = journal(seed);
+        let cut = Seeded(seed).index(entries.len() / 2) + entries.len() / 2;
+        let (mut always, mut edited) = (Daemon::new(&all, 1), Daemon::new(&few, 2));
+        for entry in &entries[..cut] {
+            always.feed(entry);
+            edited.feed(entry);
+        }
+        let before = edited.snapshots();
+        let ended = edited.reload(&all, &entries[cut - 1]);
+        assert!(ended.is_empty(), "seed {seed}: {ended:?}");
+        let mut crashed = edited.restarted(3, &before);
+        for daemon in [&mut edited, &mut crashed] {
+            let cold: usize = daemon.engines.iter().map(|e| e.cold().len()).sum();
+            assert!(cold > 0, "seed {seed}: nothing is new");
+            for engine in &mut daemon.engines {
+                for shard in engine.cold() {
+                    engine.refill(shard, &always.engines[0]);
+                }
+                assert!(engine.cold().is_empty());
+            }
+            same_learned(&always, daemon, &few, seed);
+        }
+        assert!(edited.snapshots() == crashed.snapshots(), "seed {seed}: a crash leaves another state");
+    }
+}
+
+/// The same devices and parts, and of what is new to `before` the same signals and operators.
+fn same_learned(expected: &Daemon, found: &Daemon, before: &Program, seed: u64) {
+    let (expected, found) = (learned(expected, before), learned(found, before));
+    let names = |all: &BTreeMap<String, Vec<u64>>| all.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&expected), names(&found), "seed {seed}");
+    for (what, words) in &expected {
+        assert_eq!(*words, found[what], "seed {seed}: {what}");
+    }
+}
+
+/// What is known of devices and their parts beyond what `before` follows, by device, part and item. Texts and what waits stand
+/// in the names.
+fn learned(daemon: &Daemon, before: &Program) -> BTreeMap<String, Vec<u64>> {
+    let mut all = BTreeMap::new();
+    let old = before.models.iter().flat_map(|m| &m.lanes).flat_map(|l| &l.items);
+    let old: BTreeSet<&str> = old.map(|item| item.key.as_str()).collect();
+    for device in daemon.engines.iter().flat_map(|e| &e.shards).flat_map(|s| &s.devices) {
+        let model = &daemon.program.models[usize::from(device.model)];
+        let mut add = |who: &str, lane: u16, row: &[u64]| {
+            for item in model.lanes[usize::from(lane)]
+                .items
+                .iter()
+                .filter(|item| !item.is_of_rule() && !old.contains(&*item.key))
+            {
+                let words = row[item.offset..item.offset + item.words].to_vec();
+                all.insert(format!("{} {who}: {}", device.id, item.key), words);
+            }
+        };
+        let mut texts = device.texts.clone();
+        texts.sort();
+        let waiting: Vec<_> = device.waiting.iter().map(|s| (s.at, &s.values, &s.parts, &s.texts)).collect();
+        add(&format!("{texts:?} {waiting:?}"), 0, &device.row);
+        for part in &device.parts.0 {
+            add(&format!("{} {} {:?}", part.lane, part.key, part.texts), part.lane, &part.row);
+        }
+    }
+    all
+}
+
 /// Otherwise the tests above would prove nothing.
 #[test]
 fn every_rule_speaks_and_every_function_is_used() {

@@ -3,6 +3,7 @@
 mod apart;
 mod bars;
 mod baseline;
+mod chart;
 mod clock;
 mod codes;
 mod components;
@@ -22,4 +23,5 @@ mod shape;
 mod shipped;
 mod time;
 mod values;
+mod warm;
 mod world;

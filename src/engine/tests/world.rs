@@ -87,6 +87,13 @@ pub(super) struct World {
     pub(super) now: i64,
     model_text: String,
     registry: Arc<Registry>,
+    /// Everything that was heard: the journal.
+    heard: Vec<Heard>,
+}
+
+enum Heard {
+    Said { at: At, topic: String, payload: String, retained: bool },
+    Mark(At),
 }
 
 impl World {
@@ -98,7 +105,7 @@ impl World {
         let program = program(model_text, rules_text);
         let (registry, model_text) = (Arc::new(registry), model_text.to_owned());
         let engine = Engine::new(program.clone(), registry.clone());
-        Self { engine, program, out: Vec::new(), now: 0, model_text, registry }
+        Self { engine, program, out: Vec::new(), now: 0, model_text, registry, heard: Vec::new() }
     }
 
     /// Everything in memory is lost but the snapshots.
@@ -115,6 +122,22 @@ impl World {
         self.program = program(&self.model_text, rules_text);
         let at = At::from_secs(START + self.now);
         self.engine.reload(self.program.clone(), self.registry.clone(), at, &mut self.out);
+    }
+
+    /// Goes over to other rules, and refills what is new from all that was heard.
+    pub(super) fn reload_warm(&mut self, rules_text: &str) {
+        self.reload(rules_text);
+        let (mut past, mut unsaid) = (self.engine.anew(), Vec::new());
+        for heard in &self.heard {
+            match heard {
+                Heard::Mark(at) => past.clock(*at, &mut unsaid),
+                Heard::Said { at, topic, payload, retained } => {
+                    let binding = self.program.models().bind(topic).expect("topic");
+                    past.message(&binding, payload.as_bytes(), *at, *retained, &mut unsaid).expect("payload");
+                }
+            }
+        }
+        self.engine.cold().into_iter().for_each(|shard| self.engine.refill(shard, &past));
     }
 
     /// Goes over to another registry.
@@ -135,27 +158,35 @@ impl World {
     }
 
     pub(super) fn send_as(&mut self, device: &str, te: Option<i64>, fields: &str, retained: bool) {
-        let binding = self.program.models().bind(&format!("f/{device}/t")).expect("topic");
+        let topic = format!("f/{device}/t");
+        let binding = self.program.models().bind(&topic).expect("topic");
         let payload = match te {
             Some(te) => format!("{{\"ts\":{},{fields}}}", START + te),
             None => format!("{{{fields}}}"),
         };
         let at = At::from_secs(START + self.now);
         self.engine.message(&binding, payload.as_bytes(), at, retained, &mut self.out).expect("payload");
+        self.heard.push(Heard::Said { at, topic, payload, retained });
     }
 
     /// Marks every second up to `to`.
     pub(super) fn run_to(&mut self, to: i64) {
         while self.now < to {
             self.now += 1;
-            self.engine.clock(At::from_secs(START + self.now), &mut self.out);
+            self.mark();
         }
     }
 
     /// Time passes without marks: our own outage.
     pub(super) fn outage_to(&mut self, to: i64) {
         self.now = to;
-        self.engine.clock(At::from_secs(START + self.now), &mut self.out);
+        self.mark();
+    }
+
+    fn mark(&mut self) {
+        let at = At::from_secs(START + self.now);
+        self.engine.clock(at, &mut self.out);
+        self.heard.push(Heard::Mark(at));
     }
 
     /// A message every `step` seconds from `now` up to and including `to`, with marks in between.

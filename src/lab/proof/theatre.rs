@@ -268,6 +268,7 @@ impl Stage<'_> {
             historical: false,
             latched: false,
             late_by: None,
+            series: None,
         }))
     }
 

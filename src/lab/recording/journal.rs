@@ -1,15 +1,10 @@
 //! The telemetry journal of a daemon as a recording: its messages as they came, and its own marks of the clock.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::path::Path;
-use std::sync::Arc;
-
-use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{Entry, Error, Findings, Fleet, Kind};
 use crate::journal::{Pos, Reader};
-use crate::model::Binding;
+use crate::model::Topics;
 use crate::runtime;
 use crate::source::Weight;
 
@@ -36,7 +31,7 @@ impl Journal {
                 // What a person ended then is not what the rules say now.
                 Ok(runtime::Entry::Release { .. }) => {}
                 Ok(runtime::Entry::Message { received_at, retained, topic, payload }) => {
-                    let Some(binding) = self.topics.binding(fleet, topic) else {
+                    let Some(binding) = self.topics.bind(&fleet.models, topic) else {
                         findings.add(Weight::Note, OF_NO_MODEL, pos.0, || format!("record {}: {topic}", pos.0));
                         continue;
                     };
@@ -56,24 +51,3 @@ impl Journal {
 }
 
 pub(super) const OF_NO_MODEL: &str = "messages are on topics of no model";
-
-/// Topic names are few and messages many.
-#[derive(Debug, Default)]
-pub(super) struct Topics(HashMap<Box<str>, Option<Arc<Binding>>, BuildHasherDefault<Xxh3Default>>);
-
-/// Topics whose binding is remembered; the cache is emptied when it is full.
-const KNOWN_TOPICS: usize = 1 << 20;
-
-impl Topics {
-    pub(super) fn binding(&mut self, fleet: &Fleet, topic: &str) -> Option<Arc<Binding>> {
-        if let Some(known) = self.0.get(topic) {
-            return known.clone();
-        }
-        if self.0.len() >= KNOWN_TOPICS {
-            self.0.clear();
-        }
-        let binding = fleet.models.bind(topic).map(Arc::new);
-        self.0.insert(topic.into(), binding.clone());
-        binding
-    }
-}

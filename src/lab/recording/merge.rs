@@ -10,10 +10,10 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_64_with_seed};
 
 use super::columns::Plan;
 use super::file::{Columns, Line, Lines, Publish, Row};
-use super::journal::{OF_NO_MODEL, Topics};
+use super::journal::OF_NO_MODEL;
 use super::{Entry, Error, Findings, Fleet, Kind, MARK_EVERY};
 use crate::domain::{At, DeviceId, Span};
-use crate::model::{Binding, ReadingValue};
+use crate::model::{Binding, ReadingValue, Topics};
 use crate::source::Weight;
 
 /// A file that is not in the order of time may be this large, decompressed, in bytes.
@@ -115,7 +115,7 @@ fn publish_of(
     line: Publish<'_>,
     entry: &mut Entry,
 ) -> bool {
-    let Some(binding) = topics.binding(fleet, line.topic) else {
+    let Some(binding) = topics.bind(&fleet.models, line.topic) else {
         findings.add(Weight::Warning, OF_NO_MODEL, line.line, || format!("line {}: {}", line.line, line.topic));
         return false;
     };

@@ -18,13 +18,17 @@ fn has_human(reach: &Reach) -> bool {
 }
 
 pub(super) fn safety_ends_with_a_person(diags: &mut Diagnostics, view: &View<'_>) {
-    if view.book.policy.purpose != Purpose::Safety {
-        return;
-    }
-    for (step, _) in reaches(view).filter(|(s, reach)| s.goal.is_some() && !has_human(reach)) {
+    let purpose = view.book.policy.purpose;
+    // A step that is about danger in an everyday playbook is there for nothing else; in a safety playbook those that have to
+    // reach somebody have a goal.
+    let bound = |s: &Step| s.purpose.is_some() || s.goal.is_some();
+    for (step, _) in reaches(view).filter(|(s, reach)| s.warns(purpose) && bound(s) && !has_human(reach)) {
         let finding = Diagnostic::error("P009", format!("the safety step `{}` has no human rung", step.id));
         let finding = view.at_step(finding, &step.id, "nobody is asked when nobody answers");
         diags.push(finding.hint("end the ladder with { via = \"human\", at = \"3m\", queue = \"…\" }"));
+    }
+    if purpose != Purpose::Safety {
+        return;
     }
     let ends = |s: &Step| {
         matches!(&s.verb, Verb::Human(_))

@@ -132,6 +132,31 @@ fn every_mistake_is_told_with_its_place() {
 }
 
 #[test]
+fn a_warning_of_danger_in_an_everyday_playbook_ends_with_a_person_too() {
+    let policy = "do = \"reach\"\npolicy = { purpose = \"safety\", quiet_hours = \"ignore\" }";
+    let alone = GOOD.replacen("do = \"reach\"", policy, 1);
+    let shown = findings(&alone, "x", "Hello");
+    assert!(shown.contains("P009") && shown.contains("nobody is asked when nobody answers"), "{shown}");
+    let human = "{ via = \"email\", at = \"1m\" }, { via = \"human\", at = \"3m\", queue = \"desk\" }";
+    assert_eq!(findings(&alone.replace("{ via = \"email\", at = \"1m\" }", human), "x", "Hello"), "");
+}
+
+#[test]
+fn a_mistake_within_a_value_hides_none_in_the_plan() {
+    for (from, to, code) in [
+        ("\"op\":\"reset\"", "\"op\":\"explode\"", "P011"),
+        ("{{ device.plate }}", "{{ device.plate", "P012"),
+        ("fault.cleared for 10m", "fault.cleared fro 10m", "P013"),
+        ("device.speed == 0", "dispach.state == 'done'", "P014"),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let text = GOOD.replacen(from, to, 1).replace("goto:visit", "human:desk");
+        let shown = findings(&text, "x", "Hello");
+        assert!(shown.contains(code) && shown.contains("nobody starts the step `visit`"), "{from}\n{shown}");
+    }
+}
+
+#[test]
 fn a_consent_that_may_be_missing_needs_a_ticket_desk() {
     let asks = GOOD.replace("purpose = \"service\"", "purpose = \"service\"\nconsent = [\"data_use\"]");
     assert!(!findings(&asks, "x", "x").contains("P038"), "there is a ticket step");

@@ -100,11 +100,13 @@ fn operation(diags: &mut Diagnostics, payload: &Text, allow: &[Text]) -> Option<
     }
     let offset = payload.value[start + 4..].find(op).map_or(start, |o| start + 4 + o);
     let place = payload.inner(diags, offset..offset + op.len().max(1));
-    let near = did_you_mean(op, allow.iter().map(|a| &*a.value));
+    let allowed: Vec<&str> = allow.iter().map(|a| &*a.value).collect();
+    let near = did_you_mean(op, allowed.iter().copied());
+    let hint = near.map_or_else(|| format!("it allows: {}", allowed.join(", ")), |n| format!("did you mean '{n}'?"));
     diags.push(
         Diagnostic::error("P011", format!("the command '{op}' is not in the `allow` list of the step"))
             .at(place, "not allowed")
-            .maybe_hint(near.map(|n| format!("did you mean '{n}'?"))),
+            .hint(hint),
     );
-    None
+    Some(op.into())
 }

@@ -212,14 +212,14 @@ fn purpose(diags: &mut Diagnostics, t: &Table<'_>) -> Option<Purpose> {
     safety.map(|_| Purpose::Safety)
 }
 
-/// Parses a condition, pointing at what is wrong inside of it.
+/// Parses a condition, pointing at what is wrong inside of it; another one stands in for one that cannot be read.
 pub(super) fn condition(diags: &mut Diagnostics, text: &Text, notes: &mut Notes) -> Option<Condition> {
     let parsed = match Condition::parse(&text.value) {
         Ok(c) => c,
         Err(e) => {
             let place = text.inner(diags, e.span.clone());
             diags.push(Diagnostic::error("P013", e.message).at(place, "in this condition"));
-            return None;
+            return Condition::parse("true").ok();
         }
     };
     for (name, span) in parsed.names() {
@@ -292,14 +292,14 @@ fn known_name(name: &str) -> bool {
     NAMES.contains(&name) || name.strip_prefix("device.").is_some_and(|rest| !rest.is_empty())
 }
 
-/// Parses a template, pointing at what is wrong inside of it.
+/// Parses a template, pointing at what is wrong inside of it; an empty one stands in for one that cannot be read.
 pub(super) fn template(diags: &mut Diagnostics, text: &Text, audience: Audience) -> Option<Template> {
     let parsed = match Template::parse(&text.value) {
         Ok(t) => t,
         Err(e) => {
             let place = e.span.map_or_else(|| text.place.clone(), |s| text.inner(diags, s));
             diags.push(Diagnostic::error("P012", e.message).at(place, "in this template"));
-            return None;
+            return Template::parse("").ok();
         }
     };
     for name in parsed.names() {

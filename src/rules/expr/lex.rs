@@ -65,7 +65,12 @@ fn token(text: &str, at: usize, first: char) -> Result<(Tok, usize), SyntaxError
     }
     if let Some(sign) = SIGNS.iter().find(|s| text[at..].starts_with(**s)) {
         if *sign == "=" {
-            return Err(error(at..at + 1, "'=' is not an operator".to_owned(), Some("compare with ==".to_owned())));
+            let (wrong, hint) = match text[at + 1..].chars().next() {
+                Some('>') => ("=>", "at least is written >="),
+                Some('<') => ("=<", "at most is written <="),
+                _ => ("=", "compare with =="),
+            };
+            return Err(error(at..at + wrong.len(), format!("'{wrong}' is not an operator"), Some(hint.to_owned())));
         }
         return Ok((Tok::Sign(sign), at + sign.len()));
     }

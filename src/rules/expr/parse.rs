@@ -9,7 +9,10 @@ pub fn parse(text: &str) -> Result<Expr, SyntaxError> {
     let expr = parser.choose()?;
     match parser.peek() {
         (Tok::End, _) => Ok(expr),
-        (token, span) => Err(error(span.clone(), format!("{} is not expected here", show(token)), hint_after(token))),
+        (token, span) => {
+            let hint = hint_after(parser.before(), token);
+            Err(error(span.clone(), format!("{} is not expected here", show(token)), hint))
+        }
     }
 }
 
@@ -29,6 +32,11 @@ const COMPARE: [(&str, Operator); 6] = [
 ];
 
 impl Parser {
+    /// The token before the next one.
+    fn before(&self) -> Option<&Tok> {
+        self.tokens.get(self.next.checked_sub(1)?).map(|(token, _)| token)
+    }
+
     fn peek(&self) -> &Token {
         &self.tokens[self.next.min(self.tokens.len() - 1)]
     }
@@ -175,7 +183,7 @@ impl Parser {
             }
             Tok::Name(name) => return self.named(Word { text: name, span }),
             token => {
-                let hint = hint_after(&token);
+                let hint = hint_after(None, &token);
                 let what = show(&token);
                 return Err(error(span, format!("a value is expected here, not {what}"), hint));
             }
@@ -278,10 +286,14 @@ fn show(token: &Tok) -> String {
     }
 }
 
-fn hint_after(token: &Tok) -> Option<String> {
+fn hint_after(before: Option<&Tok>, token: &Tok) -> Option<String> {
     match token {
         Tok::Name(n) if &**n == "and" => Some("'and' is written &&".to_owned()),
         Tok::Name(n) if &**n == "or" => Some("'or' is written ||".to_owned()),
+        Tok::Name(n) if &**n == "for" => Some("for how long is said by `hold`".to_owned()),
+        Tok::Name(n) if matches!(before, Some(Tok::Number(_, None))) => {
+            Some(format!("a unit stands in brackets directly after its number: 60[{n}]"))
+        }
         Tok::Sign("[") => Some("a unit stands directly after a number: 60[degC]".to_owned()),
         Tok::Sign("(") => Some("only functions are called".to_owned()),
         _ => None,

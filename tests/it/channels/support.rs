@@ -122,6 +122,7 @@ pub(super) fn mail(text: &str) -> Work {
         to: "jane@example.com".into(),
         subject: "Your battery".into(),
         text: text.into(),
+        chart: None,
         html: format!("<p>{text}</p>"),
         locale: "en".into(),
         purpose: Purpose::Service,

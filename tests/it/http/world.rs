@@ -14,7 +14,7 @@ use forewarn::engine::Engine;
 use forewarn::http::{
     self, CallbackSecrets, Deps, Health, Limits, MetricsAccess, PleaseWait, Scope, Settings, TokenSettings,
 };
-use forewarn::runtime::{DeskHandle, DeskQuestion, EngineHandle, EngineQuestion};
+use forewarn::runtime::{DeskHandle, DeskQuestion, EngineHandle, EngineQuestion, ReloadHandle};
 use forewarn::source::Diagnostics;
 use forewarn::wire::link::Key;
 use forewarn::wire::webhook::Secret;
@@ -303,6 +303,7 @@ impl World {
         let deps = Deps {
             desk: handle,
             engine,
+            reload: ReloadHandle::new().0,
             health: Arc::new(move || health.clone()),
             metrics: http::install_metrics().unwrap(),
             metrics_access: options.metrics_access,
