@@ -495,9 +495,9 @@ async fn people_and_providers_say_what_became_of_a_case_and_engineers_hear_and_r
     assert_eq!(world.stop(), Some(0), "{}", world.log());
     world.start("");
     world.ready().await;
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
     while rows(&read("outcomes.csv")).is_empty() {
-        assert!(std::time::Instant::now() < until, "{}", world.log());
+        assert!(tokio::time::Instant::now() < until, "{}", world.log());
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!((read("outcomes.csv"), read("outcomes.jsonl")), (csv, lines));

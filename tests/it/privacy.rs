@@ -522,8 +522,8 @@ fn link(play: &Play, kind: PageKind) -> Option<Link> {
         _ => None,
     });
     let tokens = texts.flat_map(|t| t.split("https://fw.example/l/").skip(1).map(str::to_owned).collect::<Vec<_>>());
-    let links = tokens.filter_map(|t| link_key().verify(t.split_whitespace().next()?));
-    links.filter(|l| l.kind == kind).last()
+    let mut links = tokens.filter_map(|t| link_key().verify(t.split_whitespace().next()?));
+    links.rfind(|l| l.kind == kind)
 }
 
 /// Every verb, and every way in for words: all of it works, and none of it can be read in a row or a record.
