@@ -56,7 +56,7 @@ impl Secrets {
     /// private in it).
     pub fn read(&self, named: &Path) -> io::Result<Vec<u8>> {
         let path = self.place(named);
-        let meta = fs::metadata(&path)?;
+        let meta = fs::metadata(&path).map_err(|e| missing(&path, e))?;
         if meta.len() > MAX_BYTES {
             return Err(io::Error::other("larger than 1 MiB"));
         }
@@ -67,6 +67,16 @@ impl Secrets {
         }
         Ok(bytes)
     }
+}
+
+/// What to do about a secret that is not there: whoever starts the daemon for the first time has made none.
+fn missing(path: &Path, error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::NotFound {
+        return error;
+    }
+    let ways =
+        "write the secret into it (chmod 600), pass it as a systemd credential of that name, or leave the provider out";
+    io::Error::new(error.kind(), format!("there is no file {}; {ways}", path.display()))
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
@@ -97,5 +107,7 @@ mod tests {
         assert_eq!(secrets.read(Path::new("closed")).unwrap(), b"s3cret");
         assert!(secrets.read(Path::new("ca.crt")).is_ok());
         assert_eq!(secrets.read(Path::new("phone")).unwrap(), b"from systemd");
+        let error = secrets.read(Path::new("forgotten")).unwrap_err().to_string();
+        assert!(error.contains("there is no file /") && error.contains("/forgotten; write the secret"), "{error}");
     }
 }

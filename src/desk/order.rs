@@ -173,7 +173,7 @@ impl Maker<'_, '_> {
             to: self.address()?,
             subject,
             // A picture that the text does not show would be an attachment without a word.
-            chart: drawn.map(|(chart, _)| chart).filter(|chart| html.contains(&format!("cid:{}", chart.id))),
+            chart: drawn.map(|(chart, _)| Box::new(chart)).filter(|chart| html.contains(&format!("cid:{}", chart.id))),
             text,
             html,
             locale,

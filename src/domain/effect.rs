@@ -86,7 +86,7 @@ pub struct MailWork {
     /// The HTML part.
     pub html: String,
     /// A picture that the HTML part shows.
-    pub chart: Option<Chart>,
+    pub chart: Option<Box<Chart>>,
     /// BCP 47, for `Content-Language`.
     pub locale: String,
     /// `Auto-Submitted: auto-generated`, and no unsubscribe header on safety mail.

@@ -173,7 +173,7 @@ impl<'a> Values<'a> {
         let (low, high) = (low.floor() * step, high.ceil() * step);
         let unit = speak::unit(locale, &series.unit);
         let fine = digits(1.0 - height.log10().floor());
-        (low.is_finite() && high > low).then(|| Self { low, high, step, fine, unit, locale })
+        (low.is_finite() && high > low).then_some(Self { low, high, step, fine, unit, locale })
     }
 
     fn share(&self, value: f64) -> f64 {

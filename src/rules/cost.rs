@@ -105,6 +105,7 @@ impl Reach {
     pub(super) fn of(model: &ModelProgram, rule: &RuleProgram) -> Self {
         let mut reach = Self { slots: rule.uses.slots.clone(), ..Self::default() };
         rule.uses.ops.iter().for_each(|op| reach.operator(model, *op));
+        rule.chart.iter().for_each(|chart| reach.operator(model, chart.op));
         rule.levels.iter().for_each(|level| {
             reach.follow(model, &level.when);
             reach.follow(model, level.clear.as_deref().unwrap_or_default());

@@ -186,7 +186,7 @@ mod tests {
             up: Vec::new(),
         };
         let html = "<img src=\"cid:chart@01890a5d\" alt=\"12 V, then 11 V\">".to_owned();
-        let mail = text(&MailWork { chart: Some(chart), html, ..work() }).unwrap();
+        let mail = text(&MailWork { chart: Some(Box::new(chart)), html, ..work() }).unwrap();
         let place = |part: &str| mail.find(part).unwrap_or_else(|| panic!("no {part} in {mail}"));
         assert!(
             place("multipart/alternative;") < place("text/plain") && place("text/plain") < place("multipart/related;")
