@@ -88,7 +88,7 @@ fn small_storm(c: &mut Config) {
         queues: c.queues.keys().cloned().collect(),
         providers: c.providers.iter().map(|(n, p)| (n.clone(), p.kind)).collect(),
         messages: c.messages.clone(),
-        fleet: None,
+        ..Surroundings::default()
     };
     let storm = load(&mut diags, &[file], &surroundings);
     assert!(diags.list().is_empty(), "{}", diags.render(false));
