@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod app_push;
+mod appointments;
 mod backtest;
 mod broker;
 mod bundle;
@@ -25,6 +26,7 @@ mod fit;
 mod fleet_world;
 mod formats;
 mod formats_live;
+mod garage;
 mod guards;
 mod http;
 mod hvac;

@@ -71,6 +71,7 @@ fn findings(playbook: &str, voice: &str, mail: &str) -> String {
             ("zammad".into(), ProviderKind::Ticket),
             ("phone".into(), ProviderKind::Voice),
             ("mail".into(), ProviderKind::Smtp),
+            ("workshop".into(), ProviderKind::Booking),
         ]
         .into(),
         messages: Messages::load(&mut diags, &files),
@@ -196,4 +197,58 @@ fn texts_speak_of_what_their_playbook_provides() {
         no_truck.replace("service = \"technician\"\nprovider = [\"tow-a\"]\ndeadline = { accept = \"90s\" }\n", "");
     let shown = findings(&cut.replace("when = \"goto\"\n", ""), "In {{ dispatch.eta_minutes }}", "Hello");
     assert!(shown.contains("no step of this playbook dispatches anybody"), "{shown}");
+}
+
+const BOOKING: &str = r#"
+schema = "playbook/1"
+id = "p"
+version = 1
+[match]
+fault = ["a.b"]
+device_kind = "car"
+[case]
+goals = ["booked"]
+[policy]
+purpose = "service"
+contact_max = { calls = 2, per = "1h" }
+[[step]]
+id = "slots"
+do = "book"
+mode = "hold"
+service = "x"
+window = { from = "now", to = "now + 5d" }
+hold_for = "48h"
+provider = ["workshop"]
+[[step]]
+id = "propose"
+do = "reach"
+after = ["slots"]
+who = ["driver"]
+until = "answered_choice"
+script = "hello"
+ladder = [{ via = "call", at = "0s", hours = "10:00-18:00" }, { via = "human", at = "8d", queue = "desk" }]
+[[step]]
+id = "confirm"
+do = "book"
+mode = "confirm"
+after = ["propose"]
+goal = "booked"
+"#;
+
+#[test]
+fn what_is_booked_was_found_before_and_is_kept_as_long_as_somebody_is_asked() {
+    for (from, to, code, part) in [
+        ("", "", "", ""),
+        ("after = [\"propose\"]", "", "P040", "no `hold` comes before it"),
+        ("hold_for = \"48h\"", "hold_for = \"12h\"", "P040", "8 x 12h is less than 8d"),
+        ("provider = [\"workshop\"]", "provider = [\"workshp\"]", "P007", "did you mean `workshop`?"),
+        ("provider = [\"workshop\"]", "provider = [\"tow-a\"]", "P007", "cannot do this"),
+        ("10:00-18:00", "18:00-10:00", "P0", "is not hours of a day such as 10:00-18:00"),
+        ("10:00-18:00", "mornings", "P0", "is not hours of a day such as 10:00-18:00"),
+        ("purpose = \"service\"", "purpose = \"safety\"", "P033", "danger is told of at any hour"),
+    ] {
+        let shown = findings(&BOOKING.replacen(from, to, 1), "Hello", "Hello");
+        let fits = if code.is_empty() { shown.is_empty() } else { shown.contains(code) && shown.contains(part) };
+        assert!(fits, "{from} -> {to}: {code} {part}\n{shown}");
+    }
 }
