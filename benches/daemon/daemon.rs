@@ -197,6 +197,7 @@ listen = "127.0.0.1:{port}"
 public_url = "http://127.0.0.1:{port}"
 [desk]
 default_queue = "people"
+storm_guard = {{ min = 1000000, share = 1.0, window = "10m" }}
 [queue.people]
 people = [{{ name = "Pager", webhook = "pager" }}]
 [provider.helpdesk]

@@ -13,7 +13,7 @@ use crate::domain::{
     At, CaseId, EffectId, EndpointKind, Job, JobState, JobUpdate, Place, Role, Severity, Span, StepId, Vehicle,
 };
 use crate::outbox::{Event, Kind, Window};
-use crate::playbook::{Dispatch, Held, Mirror, Reaction, Step, Verb};
+use crate::playbook::{Dispatch, Held, Mirror, Playbook, Reaction, Step, Verb};
 
 /// Without a usable position for so long, a person is asked.
 const POSITION_PATIENCE: Span = Span::from_mins(5);
@@ -362,6 +362,13 @@ pub(super) fn cancel_step(change: &mut Change<'_>, id: CaseId, step: &StepId) {
 pub(super) fn has_ended(job: &JobRow) -> bool {
     use JobState::{Cancelled, Declined, Done, GoneOnArrival, NoProvider, Unsuccessful};
     matches!(job.state, Some(Done | Declined | NoProvider | GoneOnArrival | Unsuccessful | Cancelled))
+}
+
+/// Whether a step has asked for a truck and has none yet that came.
+pub(super) fn is_looking(change: &Change<'_>, id: CaseId, plan: &Playbook) -> bool {
+    let asked = |row: &StepRow| row.state == StepState::Running && (row.effect.is_some() || row.provider > 0);
+    let sends = |step: &StepId| matches!(plan.step(step).map(|s| &s.verb), Some(Verb::Dispatch(d)) if !d.reserve);
+    change.steps(id).iter().any(|(step, row)| asked(row) && sends(step))
 }
 
 /// Nothing more will come of the job, or a person knows that it will.

@@ -65,8 +65,9 @@ pub(super) fn leave(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: 
     }
     let Some(case) = change.get::<CaseRow>(&id).filter(CaseRow::is_open) else { return Leave::NOTHING };
     let warns = warns(change, id, &case, plan);
-    // A truck that was asked for is looked after, whatever becomes of the rest.
+    // A truck that was asked for is looked after, whatever becomes of the rest; so is the next one if it does not come.
     let coming = change.jobs(id).iter().any(|(_, job)| !job.unwanted && !dispatch::is_over(change, job));
+    let coming = coming || dispatch::is_looking(change, id, plan);
     let least = if coming { Leave::of(["dispatch"]) } else { Leave::NOTHING };
     match change.get::<HoldRow>(&id).map(|row| row.why) {
         Some(Why::Storm(storm)) => storm::leave(change, id, storm, warns, least),
@@ -149,7 +150,8 @@ fn holds(change: &mut Change<'_>, id: CaseId, wake: &mut Wake) -> bool {
                 return true;
             }
             go_on(change, id, &format!("its parent {} has no such fault: the case goes on", settling.parent));
-            storm::admit(change, id, &rule)
+            // Whoever was merged into another case was counted before that.
+            if settling.merged { storm::admit_again(change, id, &rule) } else { storm::admit(change, id, &rule) }
         }
     }
 }

@@ -11,7 +11,7 @@ use forewarn::domain::{
 use super::desk_world::{Answer, Odds, World, config_with, detection, start};
 use crate::world::{Fleet, World as RealWorld};
 
-fn book(purpose: &str, until: &str) -> String {
+pub(crate) fn book(purpose: &str, until: &str) -> String {
     let quiet = if purpose == "safety" { "ignore" } else { "respect" };
     format!(
         r#"

@@ -16,7 +16,7 @@ when = "speed > 200[km/h]"
 confirm = 2
 "#;
 
-const PLAYBOOK: &str = r#"
+pub(crate) const PLAYBOOK: &str = r#"
 schema = "playbook/1"
 id = "controller-reset"
 version = 1

@@ -1,128 +1,343 @@
 //! The desk dies at every single input of a case, before its record is durable and after that, for every verb: nothing is
 //! lost, and nothing that must not be is done twice. (`crash.rs` kills the real daemon at the same points.)
+//!
+//! `--nocapture` prints which verb died how often at which point: before its claim was committed, after that and before
+//! anything was sent, after it was sent and before its outcome was recorded, after that.
 
-use forewarn::desk::Config;
-use forewarn::domain::{Change, Detection, Severity, Span};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use forewarn::desk::{Act, Config, Input};
+use forewarn::domain::{Change, Link, Order, PageKind, Severity, Span, Stop, Work};
+
 use super::desk_world::{Odds, World, brake, config, config_with, detection, facts, start};
+use super::simulation_fleet::{fault, fleet};
+use super::{app_push, command};
 
 /// What a case must end with, however often the desk dies on the way.
 struct Row {
     name: &'static str,
     config: fn() -> Arc<Config>,
-    fault: fn() -> Detection,
-    /// Standing still from this second on.
-    stands_after: i64,
-    outcome: &'static str,
+    odds: fn(&mut Odds),
+    /// What befalls the world.
+    play: fn(&mut World),
+    until: Span,
+    /// Outcomes of all cases, in order of the alphabet.
+    ends: &'static [&'static str],
+    /// What may be done more often: the next way to somebody of whom nobody knows whether they were told.
+    more: &'static [&'static str],
+    /// Dies at every so many inputs where something is claimed, sent, recorded or heard of, and of the others (polls, time).
+    every: (usize, usize),
 }
 
+const USUAL: Row = Row {
+    name: "",
+    config: || config(|_| {}),
+    odds: |_| {},
+    play: |_| {},
+    until: Span::from_hours(3),
+    ends: &["served"],
+    more: &[],
+    every: (1, 1),
+};
+
 const ROWS: &[Row] = &[
-    Row {
-        name: "reach, dispatch, ticket, wait_for",
-        config: || config(|_| {}),
-        fault: || brake(1, Change::Raised, start()),
-        stands_after: 120,
-        outcome: "served",
-    },
+    Row { name: "reach, dispatch, ticket, wait_for", play: |world| breaks_down(world, 120), ..USUAL },
     Row {
         name: "what undoes: a cancelled truck, an apology",
-        config: || config(|_| {}),
-        fault: || brake(1, Change::Raised, start()),
-        stands_after: 120,
-        outcome: "false_alarm",
+        odds: |odds| odds.keys = vec!['9'],
+        play: |world| breaks_down(world, 120),
+        ends: &["false_alarm"],
+        ..USUAL
     },
     Row {
-        name: "mail",
-        config: || config(|_| {}),
-        fault: || detection("battery_12v.weak", Severity::Major, 1, 1, Change::Raised, start()),
-        stands_after: 0,
-        outcome: "served",
+        name: "reach by mail",
+        play: |world| {
+            let weak = detection("battery_12v.weak", Severity::Major, 1, 1, Change::Raised, start());
+            world.later(Span::from_millis(1), Input::Detection(Box::new(weak)));
+        },
+        ..USUAL
+    },
+    Row {
+        name: "reach by app push",
+        config: || config_with(&app_push::book("safety", "human_confirmed"), |_| {}),
+        odds: |odds| odds.replies = 100,
+        play: |world| {
+            let fault = detection("a.b", Severity::Critical, 1, 1, Change::Raised, start());
+            world.later(Span::from_millis(1), Input::Detection(Box::new(fault)));
+        },
+        more: &["sms", "page"],
+        ..USUAL
     },
     Row {
         name: "command",
-        config: || config_with(RESET, |_| {}),
-        fault: || detection("controller.hung", Severity::Minor, 1, 1, Change::Raised, start()),
-        stands_after: 40,
-        outcome: "served",
+        config: || config_with(command::PLAYBOOK, |_| {}),
+        play: |world| {
+            let hung = detection("controller.hung", Severity::Minor, 1, 1, Change::Raised, start());
+            world.later(Span::from_millis(1), Input::Detection(Box::new(hung)));
+            stands(world, 30);
+        },
+        ..USUAL
+    },
+    Row {
+        name: "book (hold, confirm), webhook, invitation",
+        odds: |odds| odds.cured = 100,
+        play: wears,
+        until: Span::from_hours(24 * 8),
+        more: &["sms", "mail", "booking hold", "booking search", "webhook"],
+        every: (1, 7),
+        ..USUAL
+    },
+    Row {
+        name: "book (cancel)",
+        play: |world| {
+            wears(world);
+            let gone = detection("brake.pad_wear", Severity::Warning, 1, 2, Change::Cleared, start());
+            world.later(Span::from_hours(4), Input::Detection(Box::new(gone)));
+        },
+        until: Span::from_hours(24 * 3),
+        ends: &["false_alarm"],
+        more: &["sms", "mail", "booking hold", "booking search", "webhook"],
+        every: (1, 7),
+        ..USUAL
+    },
+    Row {
+        name: "correlate",
+        config: || fleet(None),
+        odds: |odds| odds.mute = 100,
+        play: |world| {
+            for n in 1..=3 {
+                let at = i64::from(n) * 20;
+                let silent = |seq, change, after: i64| {
+                    let at = start() + Span::from_secs(after);
+                    let told = fault(&format!("lift-{n}"), "device.silent", Severity::Major, 1, change, at);
+                    Input::Detection(Box::new(forewarn::domain::Detection { seq, ..told }))
+                };
+                world.later(Span::from_secs(at), silent(1, Change::Raised, at));
+                world.later(Span::from_secs(3_600 + at), silent(2, Change::Cleared, 3_600 + at));
+            }
+        },
+        ends: &["device_back", "device_back", "device_back", "device_back"],
+        ..USUAL
+    },
+    Row {
+        name: "human",
+        config: || config_with(HUMAN, |_| {}),
+        play: |world| {
+            let odd = detection("a.b", Severity::Minor, 1, 1, Change::Raised, start());
+            world.later(Span::from_millis(1), Input::Detection(Box::new(odd)));
+        },
+        more: &["page"],
+        ..USUAL
+    },
+    Row {
+        name: "storm: tiers, approval, hold, release",
+        config: || fleet(None),
+        play: storms,
+        ends: &["released", "served", "served", "served", "served", "served", "served"],
+        more: &["page", "sms", "app_push"],
+        every: (12, 12),
+        ..USUAL
     },
 ];
 
-const RESET: &str = r#"
+const HUMAN: &str = r#"
 schema = "playbook/1"
-id = "controller-reset"
+id = "ask"
 version = 1
 [match]
-fault = ["controller.hung"]
+fault = ["a.b"]
 [case]
-goals = ["corrected"]
+goals = ["known"]
 [policy]
 purpose = "service"
 [[step]]
-id = "fix"
-do = "command"
-goal = "corrected"
-topic = "fleet/{{ device.id }}/cmd"
-payload = '{"id":"{{ action.id }}","op":"soft_reset"}'
-expires = "2m"
-allow = ["soft_reset"]
-reply = { topic = "fleet/{{ device.id }}/cmd/ack", match = "id", within = "60s" }
-verify = { expect = "device.speed < 10", within = "10m" }
-on = { refused = "human:service-desk", no_reply = "human:service-desk", not_verified = "human:service-desk" }
+id = "ask"
+do = "human"
+goal = "known"
+queue = "safety-desk"
 "#;
 
-/// Done exactly as often as without a death.
-const EXACT: &[&str] = &["ticket", "dispatch"];
-/// Never done more often. (A text message that had not gone out is not needed any more once the call was answered.)
-const AT_MOST: &[&str] = &["command", "sms", "mail", "ticket close"];
+fn breaks_down(world: &mut World, stands_after: i64) {
+    world.later(Span::from_millis(1), Input::Detection(Box::new(brake(1, Change::Raised, start()))));
+    stands(world, stands_after);
+}
 
-fn played(row: &Row, crash_at: Option<(u64, bool)>) -> World {
-    let keys = if row.outcome == "false_alarm" { vec!['9'] } else { vec!['1'] };
-    let mut world = World::new((row.config)(), Odds { slips: 0, keys, ..Odds::friendly() }, 1);
-    world.crash_at = crash_at;
-    world.later(Span::from_millis(1), forewarn::desk::Input::Detection(Box::new((row.fault)())));
+fn stands(world: &mut World, after: i64) {
     for i in 0..60 {
-        let after = Span::from_secs(i * 30);
-        let speed = if i * 30 >= row.stands_after { 0.0 } else { 60.0 };
-        world.later(after, facts(speed, start() + after));
+        let at = Span::from_secs(i * 30);
+        world.later(at, facts(if i * 30 >= after { 0.0 } else { 60.0 }, start() + at));
     }
-    world.run(start() + Span::from_hours(3));
+}
+
+/// A brake pad wears, and its owner takes the first time that is offered.
+fn wears(world: &mut World) {
+    let worn = detection("brake.pad_wear", Severity::Warning, 1, 1, Change::Raised, start());
+    world.later(Span::from_millis(1), Input::Detection(Box::new(worn)));
+    world.answers = Some(|order: &Order| {
+        let offers = match &order.work {
+            Work::Mail(w) => w.invitation.is_none() && w.text.contains("/l/"),
+            Work::Sms(w) => w.body.contains("/l/"),
+            _ => false,
+        };
+        let link = Link { effect: order.effect, kind: PageKind::Choose };
+        // The first of them that is still kept.
+        let choose = |n: &str| Input::Link { link, form: [("choice".to_owned(), n.to_owned())].into() };
+        if offers { ["1", "2", "3"].map(choose).into() } else { Vec::new() }
+    });
+}
+
+/// Six cars at once; a person approves, another one halts it and lets it go on, and at last all are let go.
+fn storms(world: &mut World) {
+    for n in 1..=6 {
+        let car = format!("car-{n}");
+        let broken = fault(&car, "brake.circuit_loss", Severity::Critical, n, Change::Raised, start());
+        world.later(Span::from_secs(i64::from(n) * 4), Input::Detection(Box::new(broken)));
+        for i in 0..30 {
+            let at = Span::from_secs(i * 60);
+            let speed = if n % 3 == 0 || i > 25 { 0.0 } else { 50.0 };
+            let Input::Facts { event_at, values, .. } = facts(speed, start() + at) else { return };
+            world.later(at, Input::Facts { device: car.as_str().into(), event_at, values });
+        }
+    }
+    let people: [(i64, Act); 4] = [
+        (120, Act::Approve { tier: None }),
+        (150, Act::Stop { stop: Stop::On, reason: "a drill".into() }),
+        (300, Act::Stop { stop: Stop::Off, reason: "a drill".into() }),
+        (900, Act::Release),
+    ];
+    for (after, act) in people {
+        world.acts_on("fleet", Span::from_secs(after), act);
+    }
+}
+
+/// Done exactly as often as without a death.
+const EXACT: &[&str] = &["ticket", "dispatch", "booking"];
+/// Never done more often, unless the row says so. (A text message that had not gone out is not needed any more once the
+/// call was answered.)
+const AT_MOST: &[&str] =
+    &["command", "sms", "mail", "app_push", "ticket close", "webhook", "page", "booking hold", "booking search"];
+
+fn played(row: &Row, config: &Arc<Config>, crash_at: Option<(u64, bool)>) -> World {
+    let mut odds = Odds { slips: 0, ..Odds::friendly() };
+    (row.odds)(&mut odds);
+    let mut world = World::new(config.clone(), odds, 1);
+    world.crash_at = crash_at;
+    (row.play)(&mut world);
+    world.run(start() + row.until);
     world
+}
+
+/// What a death came to.
+#[derive(Default, Clone, Copy)]
+struct Sum {
+    deaths: u32,
+    asked: u32,
+    calls: u32,
+}
+
+fn ends(world: &World) -> Vec<String> {
+    let mut ends: Vec<String> =
+        world.desk.list(true, 100).into_iter().map(|c| c.outcome.unwrap_or_else(|| "open".into())).collect();
+    ends.sort();
+    ends
+}
+
+fn pages(world: &World) -> usize {
+    world.orders.iter().filter(|(_, o)| world.is_page(o)).count()
+}
+
+/// How a row goes without a death.
+struct Usual {
+    config: Arc<Config>,
+    done: BTreeMap<&'static str, u32>,
+    pages: usize,
+}
+
+fn dies(row: &Row, usual: &Usual, at: u64, durable: bool) -> Sum {
+    let world = played(row, &usual.config, Some((at, durable)));
+    let which = format!("{}, input {at}, durable: {durable}", row.name);
+    let views = || world.desk.list(true, 100).into_iter().filter_map(|c| world.desk.show(&c.id));
+    assert_eq!(world.crashes, 1, "{which}");
+    // Or a person has been asked: of a mail that may have gone out nobody can ever tell.
+    let asked = pages(&world) > usual.pages;
+    assert!(asked || ends(&world) == row.ends, "{which}: {:?}\n{}", ends(&world), world.timeline());
+    let done = world.done();
+    let count = |of: &BTreeMap<&str, u32>, kind: &str| of.get(kind).copied().unwrap_or(0);
+    for kind in EXACT {
+        assert_eq!(count(&done, kind), count(&usual.done, kind), "{which}: {kind}\n{}", world.timeline());
+    }
+    for kind in AT_MOST.iter().filter(|kind| !row.more.contains(kind)) {
+        assert!(
+            asked && *kind == "page" || count(&done, kind) <= count(&usual.done, kind),
+            "{which}: {kind}\n{}",
+            world.timeline()
+        );
+    }
+    // Taking back twice is taking back; not at all would be a truck for nothing.
+    for kind in ["dispatch cancel", "booking cancel"] {
+        assert!(count(&done, kind) >= count(&usual.done, kind), "{which}: no {kind}");
+    }
+    // A second call is better than none, for safety; never a third, and only where nobody knows of a first one (then it is
+    // marked), or of another way to the same person.
+    let more = count(&done, "call").saturating_sub(count(&usual.done, "call"));
+    let marked = views().flat_map(|v| v.effects).any(|e| e.kind == "call" && e.possible_duplicate);
+    let ways = ["sms of step", "mail of step", "app_push of step"];
+    let doubt = |text: &str| text.contains("nobody knows") && ways.iter().any(|way| text.starts_with(way));
+    let other = || views().flat_map(|v| v.timeline).any(|line| doubt(&line.text));
+    assert!(more == 0 || (more == 1 && (marked || other())), "{which}: {more} more calls\n{}", world.timeline());
+    assert!(views().all(|v| v.summary.closed_at.is_none() || v.goals.iter().all(|g| g.state != "open")), "{which}");
+    Sum { deaths: 1, asked: asked.into(), calls: more }
 }
 
 #[test]
 fn killed_at_every_input_before_and_after_the_commit() {
-    let (mut deaths, mut persons) = (0, 0);
+    let mut points: BTreeMap<&str, [u32; 5]> = BTreeMap::new();
+    let mut all = Sum::default();
+    println!("{:44} {:>6} {:>14} {:>12}", "verbs", "deaths", "persons asked", "more calls");
     for row in ROWS {
-        let calm = played(row, None);
-        let outcome = |w: &World| w.desk.list(true, 10).iter().map(|c| c.outcome.clone()).collect::<Vec<_>>();
-        assert_eq!(outcome(&calm), [Some(row.outcome.to_owned())], "{}: {}", row.name, calm.timeline());
-        for at in 0..calm.steps {
-            for durable in [false, true] {
-                let world = played(row, Some((at, durable)));
-                let which = format!("{}, input {at}, durable: {durable}", row.name);
-                assert_eq!(world.crashes, 1, "{which}");
-                // Or a person has been asked: of a mail that may have gone out nobody can ever tell.
-                let asked = world.timeline().contains(" is paged: ");
-                assert!(asked || outcome(&world) == outcome(&calm), "{which}: {}", world.timeline());
-                persons += u32::from(asked);
-                let (done, usual) = (world.done(), calm.done());
-                let count = |of: &std::collections::BTreeMap<&str, u32>, kind: &str| of.get(kind).copied().unwrap_or(0);
-                for kind in EXACT.iter().copied() {
-                    assert_eq!(count(&done, kind), count(&usual, kind), "{which}: {kind}\n{}", world.timeline());
-                }
-                for kind in AT_MOST.iter().copied() {
-                    assert!(count(&done, kind) <= count(&usual, kind), "{which}: {kind}\n{}", world.timeline());
-                }
-                // Taking back twice is taking back; not at all would be a truck for nothing.
-                assert!(count(&done, "dispatch cancel") >= count(&usual, "dispatch cancel"), "{which}: no cancel");
-                // A second call is better than none, for safety; never a third, and it is marked.
-                let more = count(&done, "call").saturating_sub(count(&usual, "call"));
-                assert!(more <= 1, "{which}: {more} more calls\n{}", world.timeline());
-                deaths += 1;
+        let config = (row.config)();
+        let calm = played(row, &config, None);
+        assert_eq!(ends(&calm), row.ends, "{}: {}", row.name, calm.timeline());
+        let inputs = (0..calm.steps).zip(&calm.told);
+        let (deeds, rest): (Vec<_>, Vec<_>) = inputs.partition(|(_, told)| told.is_a_point());
+        let some = deeds.iter().step_by(row.every.0).chain(rest.iter().step_by(row.every.1));
+        let jobs: Vec<(u64, bool)> = some.flat_map(|(at, _)| [(*at, false), (*at, true)]).collect();
+        let (left, right) = jobs.split_at(jobs.len() / 2);
+        let usual = Usual { config, done: calm.done(), pages: pages(&calm) };
+        let die = |jobs: &[(u64, bool)]| {
+            jobs.iter().map(|(at, durable)| dies(row, &usual, *at, *durable)).collect::<Vec<_>>()
+        };
+        let sums = std::thread::scope(|s| {
+            let right = s.spawn(|| die(right));
+            [die(left), right.join().unwrap()].concat()
+        });
+        let add =
+            |a: Sum, b: &Sum| Sum { deaths: a.deaths + b.deaths, asked: a.asked + b.asked, calls: a.calls + b.calls };
+        let sum = sums.iter().fold(Sum::default(), add);
+        println!("{:44} {:>6} {:>14} {:>12}", row.name, sum.deaths, sum.asked, sum.calls);
+        all = add(all, &sum);
+        for (at, durable) in jobs {
+            let Some(told) = usize::try_from(at).ok().and_then(|at| calm.told.get(at)) else { continue };
+            for kind in &told.sends {
+                points.entry(kind).or_default()[usize::from(durable)] += 1;
+            }
+            if let Some((kind, outcome)) = &told.about {
+                points.entry(kind).or_default()[if *outcome { 2 + usize::from(durable) } else { 4 }] += 1;
             }
         }
     }
-    println!("{deaths} deaths, in {persons} cases a person was asked");
-    assert!(deaths > 200 && persons < deaths / 20, "{deaths} deaths, {persons} persons asked");
+    let heads = ["before claim", "claimed", "sent", "recorded", "at its news"];
+    println!("\n{:16}{}", "deaths of", heads.map(|h| format!("{h:>14}")).concat());
+    for (kind, counts) in &points {
+        println!("{kind:16}{}", counts.map(|n| format!("{n:>14}")).concat());
+    }
+    println!("{} deaths, in {} a person was asked, {} more calls", all.deaths, all.asked, all.calls);
+    assert!(all.deaths > 600 && all.asked < all.deaths / 20, "{} deaths, {} persons asked", all.deaths, all.asked);
+    let verbs = ["call", "sms", "mail", "app_push", "ticket", "dispatch", "dispatch cancel", "command", "webhook"];
+    let book = ["booking search", "booking hold", "booking", "booking cancel", "page"];
+    for verb in verbs.iter().chain(&book) {
+        let counts = points.get(verb).copied().unwrap_or_default();
+        assert!(counts[..4].iter().all(|n| *n > 0), "{verb} did not die everywhere: {counts:?}");
+    }
 }

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use forewarn::desk::{
-    ByMail, Config, Contact, Desk, Hours, Input, Keyring, Links, Person, Provider, ProviderKind, Record, Reply,
-    Settings, SpeechThen, Watch, Workshop,
+    Act, ByMail, CaseSummary, Config, Contact, Desk, Hours, Input, Keyring, Links, Person, Provider, ProviderKind,
+    Record, Reply, Settings, SpeechThen, Watch, Workshop,
 };
 use forewarn::domain::{
-    AdapterName, Agreed, AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, Change, Consent,
-    Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind, EpisodeId, FaultName, InviteMethod,
-    JobState, JobUpdate, Level, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry, Severity,
-    Slot, SmsProgress, Span, TicketWork, Value, Work,
+    AdapterName, Agreed, AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, CaseId, Change,
+    Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind, EpisodeId, FaultName,
+    InviteMethod, JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind,
+    Registry, Severity, Slot, SmsProgress, Span, TicketWork, Value, Work,
 };
 use forewarn::playbook::{Messages, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
@@ -46,6 +46,11 @@ impl Rng {
         size * f64::from(i32::try_from(self.between(-1_000, 1_000)).unwrap()) / 1_000.0
     }
 
+    /// A place in a list of so many.
+    pub(crate) fn pick(&mut self, of: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(of).unwrap())).unwrap()
+    }
+
     pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
         low + i64::try_from(self.below(u64::try_from(high - low + 1).unwrap())).unwrap()
     }
@@ -71,6 +76,15 @@ pub(crate) struct Odds {
     pub(crate) slips: u64,
     pub(crate) gone: u64,
     pub(crate) cancel_refused: u64,
+    /// A workshop has given a time away, moves what it has booked, cancels it, or waits for somebody who does not come.
+    pub(crate) slot_gone: u64,
+    pub(crate) moved: u64,
+    /// A device refuses a command, does not answer it, or is put right by it.
+    pub(crate) refused: u64,
+    pub(crate) mute: u64,
+    pub(crate) cured: u64,
+    /// A customer taps in the app, opens the page of a message and sends its form, or writes back.
+    pub(crate) replies: u64,
     pub(crate) crash: u64,
 }
 
@@ -92,6 +106,12 @@ impl Odds {
             slips: 100,
             gone: 0,
             cancel_refused: 0,
+            slot_gone: 0,
+            moved: 0,
+            refused: 0,
+            mute: 0,
+            cured: 0,
+            replies: 0,
             crash: 0,
         }
     }
@@ -113,19 +133,60 @@ impl Odds {
             slips: 50,
             gone: 8,
             cancel_refused: 20,
+            slot_gone: 15,
+            moved: 15,
+            refused: 15,
+            mute: 15,
+            cured: 60,
+            replies: 15,
             crash: 6,
         }
     }
 }
 
 #[derive(Debug, Clone)]
-enum Next {
+pub(crate) enum Next {
     Tell(Input),
+    /// What an answer to us says: dies with the process that waits for it.
+    Heard(Input),
     /// A person in a call does something: turn of the speech.
     Turn(EffectId, u32),
     /// Something for the journal: a message of a car, a mark of the clock.
     Entry(Entry),
+    /// What becomes of an appointment.
+    Appointment(EffectId, BookingProgress, Option<Slot>),
+    /// Somebody does what nobody has asked for.
+    People,
+    /// A person decides something about the newest case of a device.
+    Decides(String, Act),
 }
+
+/// An input that was taken in, and what it led to.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    /// The kind of effect that it is about, and whether it is the outcome of an attempt.
+    pub(crate) about: Option<(&'static str, bool)>,
+    /// The kinds of the attempts that it released.
+    pub(crate) sends: Vec<&'static str>,
+}
+
+impl Told {
+    /// Something was claimed, came of what was sent, or was heard of; asking how a thing stands is none.
+    pub(crate) fn is_a_point(&self) -> bool {
+        let kinds = self.sends.iter().copied().chain(self.about.map(|(kind, _)| kind));
+        kinds.into_iter().any(|kind| !kind.ends_with("status"))
+    }
+}
+
+/// An appointment as the workshop has it.
+#[derive(Debug, Clone, Copy)]
+struct Booked {
+    slot: Slot,
+    progress: BookingProgress,
+}
+
+/// A channel that has not answered by then never will: the desk may try again.
+const LEASE: Span = Span::from_mins(2);
 
 /// What a provider has, by our effect.
 #[derive(Debug, Clone)]
@@ -186,9 +247,16 @@ pub(crate) struct World {
     pub(crate) check_every: u64,
     /// Inputs taken in.
     pub(crate) steps: u64,
+    pub(crate) told: Vec<Told>,
+    /// What a customer does with a message, if that is not left to chance.
+    pub(crate) answers: Option<fn(&Order) -> Vec<Input>>,
     taken: BTreeMap<EffectId, Taken>,
     /// What the workshop has.
-    booked: BTreeMap<EffectId, Slot>,
+    booked: BTreeMap<EffectId, Booked>,
+    /// Attempts that no channel has answered yet, and until when they count.
+    under_way: BTreeMap<EffectId, At>,
+    /// Faults that have begun and not ended, as they were last told.
+    pub(crate) faults: BTreeMap<EpisodeId, Detection>,
     cancelled: BTreeSet<String>,
     /// What the tow company has promised last, by job.
     jobs: BTreeMap<String, EffectId>,
@@ -443,9 +511,13 @@ impl World {
             queue: BTreeMap::new(),
             count: 0,
             steps: 0,
+            told: Vec::new(),
+            answers: None,
             check_every: 20,
             taken: BTreeMap::new(),
             booked: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            faults: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             jobs: BTreeMap::new(),
         }
@@ -489,7 +561,7 @@ impl World {
         }
     }
 
-    fn push(&mut self, after: Span, next: Next) {
+    pub(crate) fn push(&mut self, after: Span, next: Next) {
         self.count += 1;
         self.queue.insert((self.now + after, self.count), next);
     }
@@ -517,9 +589,15 @@ impl World {
         let Some(at) = at.filter(|at| *at <= until) else { return false };
         self.now = self.now.max(at);
         match event.filter(|e| e.0 <= at).and_then(|e| self.queue.remove(&e)) {
-            Some(Next::Tell(input)) => {
+            Some(Next::Tell(input) | Next::Heard(input)) => {
+                if let Input::Outcome { effect, .. } = &input {
+                    self.under_way.remove(effect);
+                }
                 self.tell(input);
             }
+            Some(Next::Appointment(effect, progress, slot)) => self.appointment(effect, progress, slot),
+            Some(Next::People) => self.people_act(),
+            Some(Next::Decides(device, act)) => self.decides(&device, act),
             Some(Next::Turn(effect, turn)) => self.turn(effect, turn),
             Some(Next::Entry(entry)) => self.entry(entry),
             None => {
@@ -532,6 +610,7 @@ impl World {
     /// Hands an input to the desk the way the runtime does: handle, make durable, apply, release. Dies somewhere in
     /// between now and then. `None`: died.
     pub(crate) fn tell(&mut self, input: Input) -> Option<Reply> {
+        self.keep_fault(&input);
         let step = self.desk.handle(self.now, input.clone());
         let planned = self.crash_at.filter(|(at, _)| *at == self.steps).map(|(_, durable)| durable);
         if let Some(durable) = planned.or_else(|| self.rng.percent(self.odds.crash).then(|| self.rng.percent(50))) {
@@ -539,22 +618,35 @@ impl World {
             self.crash(&input, step.record, durable);
             return None;
         }
-        let changed = step.record.is_some();
-        if let Some(record) = step.record {
-            self.desk.apply(&record).unwrap();
-            self.store(record);
-        }
+        let moved = step.record.as_ref().map(|record| {
+            self.desk.apply(record).unwrap();
+            self.moved(record)
+        });
+        step.record.into_iter().for_each(|record| self.store(record));
         for (device, watch) in &step.watch {
             if let Some(cars) = &mut self.cars {
                 cars.watch(device, *watch == Watch::Start);
             }
         }
         self.steps += 1;
+        let about = match &input {
+            Input::Outcome { effect, .. } => self.kind_of(effect).map(|kind| (kind, true)),
+            Input::Receipt(receipt) => self.kind_of(&receipt.effect).map(|kind| (kind, false)),
+            Input::Answered { effect, .. } | Input::Link { link: Link { effect, .. }, .. } => {
+                self.kind_of(effect).map(|kind| (kind, false))
+            }
+            _ => None,
+        };
+        let sent = step.orders.iter().filter(|o| o.kind == OrderKind::Send);
+        self.told.push(Told { about, sends: sent.map(|o| self.kind(o)).collect() });
         // Every case after every step is too slow for hundreds of worlds; debug builds look at the changed ones.
         if self.steps.is_multiple_of(self.check_every) {
             self.desk.check_invariants().unwrap();
         }
-        self.refer(&input, &step.orders, changed);
+        // Invariant 5, as seen from outside.
+        let waits_for_nothing = self.desk.wake_at().is_none() && !self.desk.watched().is_empty();
+        assert!(!waits_for_nothing, "seed {}: cases are open and nothing will ever wake the desk", self.seed);
+        self.refer(&input, &step.orders, moved.as_ref());
         for order in step.orders {
             self.carry_out(order);
         }
@@ -562,14 +654,31 @@ impl World {
     }
 
     /// Has the reference look at what was committed and released.
-    fn refer(&mut self, input: &Input, orders: &[Order], changed: bool) {
+    fn refer(&mut self, input: &Input, orders: &[Order], moved: Option<&BTreeSet<CaseId>>) {
         let Some(reference) = &mut self.reference else { return };
         reference.told(self.now, input);
-        let agreed = if changed { reference.look(&self.desk) } else { Ok(()) };
+        // All of them now and then: what has not moved is as it was.
+        let moved = moved.map(|m| Some(m).filter(|_| !self.steps.is_multiple_of(self.check_every)));
+        let agreed = moved.map_or(Ok(()), |moved| reference.look(&self.desk, moved));
         let agreed = agreed.and_then(|()| orders.iter().try_for_each(|order| reference.ordered(&self.desk, order)));
         if let Err(why) = agreed {
-            panic!("seed {}: {why}\nafter {input:?}\n{}", self.seed, self.timeline());
+            let all = self.desk.list(true, 100).into_iter().filter(|c| why.contains(&c.short)).map(|c| c.id);
+            let told: Vec<String> = all.chain(orders.iter().map(|o| o.case)).map(|c| self.timeline_of(&c)).collect();
+            panic!("seed {}: {why}\nafter {input:?}\n{}", self.seed, told.join("\n"));
         }
+    }
+
+    /// The cases that a record is about, by the keys of its rows.
+    fn moved(&self, record: &Record) -> BTreeSet<CaseId> {
+        let sixteen = |key: &[u8], from: usize| key.get(from..from + 16).map(<[u8; 16]>::try_from);
+        let case = |key: &Vec<u8>| {
+            let hex: String = sixteen(key, 1)?.ok()?.iter().map(|b| format!("{b:02x}")).collect();
+            hex.parse().ok()
+        };
+        // The length of an effect's id stands before it.
+        let of_effect = |key: &Vec<u8>| self.desk.case_of(&EffectId::from_bytes(sixteen(key, 2)?.ok()?));
+        let keys = || record.changes.iter().map(|(key, _)| key);
+        keys().filter_map(case).chain(keys().filter_map(of_effect)).collect()
     }
 
     fn crash(&mut self, input: &Input, record: Option<Record>, durable: bool) {
@@ -585,17 +694,27 @@ impl World {
             Input::Answered { effect, turn, .. } => self.push(Span::from_secs(2), Next::Turn(*effect, *turn)),
             // Providers repeat callbacks that were not answered with 200.
             Input::Receipt(_) => self.later(Span::from_secs(2), input.clone()),
+            // People try again.
+            Input::Said(_)
+            | Input::Link { .. }
+            | Input::Ack { .. }
+            | Input::Close { .. }
+            | Input::Act { .. }
+            | Input::Switch { .. }
+            | Input::OptOut { .. } => self.later(Span::from_secs(2), input.clone()),
             // The journal is replayed.
             Input::Detection(_) if self.cars.is_none() && !committed => self.later(Span::from_secs(2), input.clone()),
             _ => {}
         }
         // Attempts under way die with the process.
-        self.queue.retain(|_, next| !matches!(next, Next::Tell(Input::Outcome { .. })));
+        self.queue.retain(|_, next| !matches!(next, Next::Tell(Input::Outcome { .. }) | Next::Heard(_)));
+        self.under_way.clear();
         let rebuilt = self.rebuilt();
         // What the dead one knew is the older state that the next rebuild starts from.
         self.snapshot = (std::mem::replace(&mut self.desk, rebuilt), applied);
         if committed {
-            self.refer(input, &[], true);
+            let moved = self.log.last().map(|record| self.moved(record));
+            self.refer(input, &[], moved.as_ref());
         }
         self.now = self.now + Span::from_secs(1);
         let saved = std::mem::replace(&mut self.odds.crash, 0);
@@ -634,6 +753,20 @@ impl World {
         self.rows.clone()
     }
 
+    /// Whether it asks one of our own people.
+    pub(crate) fn is_page(&self, order: &Order) -> bool {
+        is_page(&self.config, order)
+    }
+
+    fn kind(&self, order: &Order) -> &'static str {
+        if self.is_page(order) { "page" } else { kind(&order.work) }
+    }
+
+    /// What an effect that was ordered does.
+    fn kind_of(&self, effect: &EffectId) -> Option<&'static str> {
+        self.orders.iter().rev().find(|(_, o)| o.effect == *effect).map(|(_, o)| self.kind(o))
+    }
+
     /// How often providers have done what kind of thing.
     pub(crate) fn done(&self) -> BTreeMap<&'static str, u32> {
         let mut done = BTreeMap::new();
@@ -660,7 +793,16 @@ impl World {
         desk
     }
 
+    /// Invariant 3: what is sent is committed, and no other attempt of it is under way.
+    fn is_committed(&mut self, order: &Order) {
+        assert_eq!(self.desk.case_of(&order.effect), Some(order.case), "not committed: {order:?}");
+        let other = self.under_way.insert(order.effect, self.now + LEASE);
+        let alone = other.is_none_or(|until| until <= self.now);
+        assert!(alone, "seed {}: two attempts at once: {order:?}\n{}", self.seed, self.timeline());
+    }
+
     fn carry_out(&mut self, order: Order) {
+        self.is_committed(&order);
         self.orders.push((self.now, order.clone()));
         if let Some(answers) = self.script.as_mut().and_then(|script| script(&order)) {
             for (after, answer) in answers {
@@ -676,6 +818,15 @@ impl World {
         let delay = Span::from_millis(self.rng.between(20, 3_000));
         let outcome = if order.kind == OrderKind::Reconcile { self.search(&order) } else { self.attempt(&order) };
         if let Some(outcome) = outcome {
+            // News comes with an answer and is told first; without an answer there is none.
+            let answered = matches!(outcome, Outcome::Accepted { .. } | Outcome::Rejected { .. });
+            if let (true, Work::Book(work)) = (answered, &order.work)
+                && let Some(news) = self.workshop_says(&order, work, &outcome)
+            {
+                let what = ReceiptKind::Booking { news };
+                let receipt = Receipt { effect: order.effect, provider_ref: None, seq: None, what };
+                self.push(delay, Next::Heard(Input::Receipt(receipt)));
+            }
             self.later(delay, Input::Outcome { effect: order.effect, attempt: order.attempt, outcome });
         }
     }
@@ -702,7 +853,12 @@ impl World {
             return Some(Outcome::Rejected { reason: "no".into() });
         }
         if dice < odds.rejected + odds.retry {
-            return Some(Outcome::Retry { after: None, reason: "connection refused".into() });
+            return Some(if self.rng.percent(30) {
+                let after = Some(Span::from_secs(self.rng.between(1, 600)));
+                Outcome::Retry { after, reason: "503, Retry-After".into() }
+            } else {
+                Outcome::Retry { after: None, reason: "connection refused".into() }
+            });
         }
         let unknown = dice < odds.rejected + odds.retry + odds.unknown;
         if unknown && self.rng.percent(50) {
@@ -720,36 +876,134 @@ impl World {
         Some(Outcome::Accepted { provider_ref: reference(order) })
     }
 
-    /// A workshop with all times free, which says yes to everything.
-    fn workshop(&mut self, effect: EffectId, work: &BookWork) {
-        let news = match work {
-            BookWork::Search { slots, .. } => BookingNews::Free { slots: slots.clone() },
-            BookWork::Hold { until_at, .. } => {
-                BookingNews::Held { lease: Some(format!("L-{effect}")), until_at: Some(*until_at) }
-            }
+    /// A workshop. `Some`: it says no.
+    fn workshop(&mut self, effect: EffectId, work: &BookWork) -> Option<Outcome> {
+        let no = |reason: &str| Some(Outcome::Rejected { reason: reason.into() });
+        match work {
+            BookWork::Hold { .. } if self.rng.percent(self.odds.slot_gone) => return no("SLOT_UNAVAILABLE"),
+            BookWork::Create { .. } if self.rng.percent(self.odds.slot_gone) => return no("SLOT_UNAVAILABLE"),
             BookWork::Create { slot, .. } => {
-                let booking = format!("B-{effect}");
-                self.booked.insert(effect, *slot);
-                BookingNews::Stands { booking, progress: BookingProgress::Confirmed, slot: Some(*slot) }
+                let pending = self.odds.slot_gone > 0 && self.rng.percent(30);
+                let progress = if pending { BookingProgress::Pending } else { BookingProgress::Confirmed };
+                self.booked.insert(effect, Booked { slot: *slot, progress });
+                self.appointments(effect, *slot, pending);
             }
             BookWork::Cancel { booking } => {
-                let (booking, progress) = (booking.clone(), BookingProgress::Cancelled);
-                BookingNews::Stands { booking, progress, slot: None }
+                if self.rng.percent(self.odds.cancel_refused) {
+                    return no("too late to cancel");
+                }
+                let made_by = |e: &EffectId| booking.ends_with(&e.to_string());
+                if let Some((_, b)) = self.booked.iter_mut().find(|(e, _)| made_by(e)) {
+                    b.progress = BookingProgress::Cancelled;
+                }
             }
-            BookWork::Status { created_by, booking } => {
-                let (booking, slot) = (booking.clone(), self.booked.get(created_by).copied());
-                BookingNews::Stands { booking, progress: BookingProgress::Confirmed, slot }
-            }
+            BookWork::Search { .. } | BookWork::Hold { .. } | BookWork::Status { .. } => {}
+        }
+        None
+    }
+
+    /// What an answer of the workshop says, besides that there is one.
+    fn workshop_says(&mut self, order: &Order, work: &BookWork, outcome: &Outcome) -> Option<BookingNews> {
+        if let Outcome::Rejected { reason } = outcome {
+            return (reason == "SLOT_UNAVAILABLE").then_some(BookingNews::Gone);
+        }
+        let stands = |effect: EffectId, b: Option<&Booked>| {
+            let b = b?;
+            let booking = format!("B-{effect}");
+            Some(BookingNews::Stands { booking, progress: b.progress, slot: Some(b.slot) })
         };
+        match work {
+            BookWork::Search { slots, .. } => {
+                let slots = slots.iter().copied().filter(|_| !self.rng.percent(self.odds.slot_gone * 2)).collect();
+                Some(BookingNews::Free { slots })
+            }
+            BookWork::Hold { until_at, .. } => {
+                Some(BookingNews::Held { lease: Some(format!("L-{}", order.effect)), until_at: Some(*until_at) })
+            }
+            BookWork::Create { .. } => stands(order.effect, self.booked.get(&order.effect)),
+            BookWork::Cancel { booking } => {
+                let found = self.booked.iter().find(|(e, _)| booking.ends_with(&e.to_string()));
+                found.and_then(|(e, b)| stands(*e, Some(b)))
+            }
+            BookWork::Status { created_by, .. } => stands(*created_by, self.booked.get(created_by)),
+        }
+    }
+
+    /// How an appointment goes on from here.
+    fn appointments(&mut self, effect: EffectId, slot: Slot, pending: bool) {
+        use BookingProgress::{Cancelled, CheckedIn, Confirmed, Done, NoShow};
+        let until = |at: At, now: At| at.since(now);
+        let mut slot = slot;
+        if pending {
+            self.push(Span::from_mins(20), Next::Appointment(effect, Confirmed, Some(slot)));
+        }
+        if self.rng.percent(self.odds.moved) {
+            let day = Span::from_hours(24);
+            slot = Slot { start_at: slot.start_at + day, end_at: slot.end_at + day };
+            self.push(Span::from_hours(3), Next::Appointment(effect, Confirmed, Some(slot)));
+        }
+        if self.rng.percent(self.odds.moved / 2) {
+            return self.push(Span::from_hours(5), Next::Appointment(effect, Cancelled, None));
+        }
+        let now = self.now;
+        let there = self.odds.moved == 0 || !self.rng.percent(10);
+        if there {
+            self.push(until(slot.start_at, now), Next::Appointment(effect, CheckedIn, None));
+        }
+        let end = if there { Done } else { NoShow };
+        self.push(until(slot.end_at, now), Next::Appointment(effect, end, None));
+    }
+
+    fn appointment(&mut self, effect: EffectId, progress: BookingProgress, slot: Option<Slot>) {
+        use BookingProgress::{Cancelled, Done, NoShow};
+        let Some(booked) = self.booked.get_mut(&effect) else { return };
+        if matches!(booked.progress, Cancelled | Done | NoShow) {
+            return;
+        }
+        booked.progress = progress;
+        booked.slot = slot.unwrap_or(booked.slot);
+        let news = BookingNews::Stands { booking: format!("B-{effect}"), progress, slot: Some(booked.slot) };
         self.report(effect, 1, ReceiptKind::Booking { news }, None);
+        if progress == Done {
+            self.cure(effect);
+        }
+    }
+
+    /// The device of the case may be in order from now on.
+    fn cure(&mut self, effect: EffectId) {
+        // An engine says for itself what has ended.
+        if self.cars.is_some() {
+            return;
+        }
+        let device = self.desk.case_of(&effect).and_then(|case| self.desk.show(&case)).map(|c| c.summary.device);
+        if !self.rng.percent(self.odds.cured) {
+            return;
+        }
+        let of_device = self.faults.values().filter(|d| Some(d.device.as_str()) == device.as_deref());
+        for fault in of_device.cloned().collect::<Vec<_>>() {
+            let after = Span::from_secs(self.rng.between(20, 200));
+            let at = self.now + after;
+            let (seq, change) = (fault.seq + 1, Change::Cleared);
+            let cleared = Detection { seq, change, level: None, event_at: at, received_at: at, ..fault };
+            self.later(after, Input::Detection(Box::new(cleared)));
+        }
+    }
+
+    fn keep_fault(&mut self, input: &Input) {
+        let Input::Detection(d) = input else { return };
+        if self.faults.get(&d.episode).is_some_and(|known| known.seq > d.seq) {
+            return;
+        }
+        match d.change {
+            Change::Raised | Change::Moved | Change::Stale => self.faults.insert(d.episode, (**d).clone()),
+            Change::Cleared | Change::RuleRemoved => self.faults.remove(&d.episode),
+        };
     }
 
     /// The provider does it. Twice only for what may be repeated.
     fn take(&mut self, order: &Order) -> Option<Outcome> {
-        let page = matches!(order.work, Work::Call(_) | Work::Sms(_) | Work::Mail(_))
-            && !is_customer(&self.config, &order.work);
         let entry = self.taken.entry(order.effect).or_insert(Taken {
-            kind: if page { "page" } else { kind(&order.work) },
+            kind: if is_page(&self.config, order) { "page" } else { kind(&order.work) },
             at: self.now,
             times: 0,
             denied: false,
@@ -773,11 +1027,23 @@ impl World {
             Work::Sms(_) => {
                 let progress = if self.rng.percent(10) { SmsProgress::Undelivered } else { SmsProgress::Delivered };
                 self.report(order.effect, 2, ReceiptKind::Sms { progress }, None);
+                self.written_to(order);
             }
-            Work::Book(work) => self.workshop(order.effect, work),
-            Work::App(_) => {
-                let progress = AppProgress::Delivered;
+            Work::Mail(_) => self.written_to(order),
+            Work::Book(work) => {
+                let refusal = self.workshop(order.effect, work);
+                self.taken.get_mut(&order.effect).unwrap().denied = refusal.is_some();
+                return refusal;
+            }
+            Work::App(push) => {
+                let (progress, choices) = (AppProgress::Delivered, push.choices.clone());
                 self.report(order.effect, 2, ReceiptKind::App { progress }, Some(1));
+                let wanted: Vec<char> =
+                    choices.iter().map(|c| c.0).filter(|digit| self.odds.keys.contains(digit)).collect();
+                if !wanted.is_empty() && self.rng.percent(self.odds.replies) {
+                    let digit = wanted[self.rng.pick(wanted.len())];
+                    self.report(order.effect, 9, ReceiptKind::Key { digit }, None);
+                }
             }
             Work::Dispatch(DispatchWork::Request(job)) => {
                 if self.rng.percent(self.odds.declined) {
@@ -793,10 +1059,15 @@ impl World {
                 self.cancelled.insert(job.clone());
             }
             Work::Command(_) => {
-                self.report(order.effect, 1, ReceiptKind::Command { ok: true, detail: String::new() }, None);
+                let ok = !self.rng.percent(self.odds.refused);
+                if !self.rng.percent(self.odds.mute) {
+                    self.report(order.effect, 1, ReceiptKind::Command { ok, detail: "E7".into() }, None);
+                }
+                if ok {
+                    self.cure(order.effect);
+                }
             }
             Work::Ticket(TicketWork::Note { .. } | TicketWork::Close { .. } | TicketWork::Create { .. })
-            | Work::Mail(_)
             | Work::Webhook(_)
             | Work::Dispatch(DispatchWork::Status { .. }) => {}
         }
@@ -830,12 +1101,16 @@ impl World {
         let Some(reply) = self.tell(input) else { return };
         let Reply::Speech(speech) = reply else { panic!("a call is always answered with speech, not {reply:?}") };
         assert!(!speech.text.is_empty());
+        if let Some(reference) = &self.reference
+            && let Err(why) = reference.spoke(&effect, &speech.text)
+        {
+            panic!("seed {}: {why}\n{}", self.seed, self.timeline());
+        }
         self.speeches.push((self.now, speech.text));
         let listens = speech.then == SpeechThen::Listen;
         let voicemail = self.rng.percent(self.odds.voicemail);
         if listens && !voicemail {
-            let key = self.rng.below(u64::try_from(self.odds.keys.len()).unwrap());
-            let digit = self.odds.keys[usize::try_from(key).unwrap()];
+            let digit = self.odds.keys[self.rng.pick(self.odds.keys.len())];
             self.report(effect, 6, ReceiptKind::Key { digit }, None);
         } else if listens {
             self.push(Span::from_secs(20), Next::Turn(effect, turn + 1));
@@ -868,6 +1143,7 @@ impl World {
         } else {
             plan.push((arrival, news(JobState::OnSite, None)));
             plan.push((arrival + 1_200, news(JobState::Done, None)));
+            self.cure(effect);
         }
         for (i, (after, what)) in plan.into_iter().enumerate() {
             self.report(effect, after, what, Some(u64::try_from(i).unwrap() + 1));
@@ -876,9 +1152,14 @@ impl World {
 
     /// Human-readable history of the newest case.
     pub(crate) fn timeline(&self) -> String {
-        let Some(case) = self.desk.list(true, 1).pop() else { return "no case".into() };
-        let view = self.desk.show(&case.id).unwrap();
-        let mut out = format!("case {} {} {:?}\n", view.summary.title, view.summary.phase, view.summary.outcome);
+        let newest = self.desk.list(true, 1).pop();
+        newest.map_or_else(|| "no case".into(), |case| self.timeline_of(&case.id))
+    }
+
+    fn timeline_of(&self, case: &CaseId) -> String {
+        let view = self.desk.show(case).unwrap();
+        let CaseSummary { short, device, phase, outcome, .. } = &view.summary;
+        let mut out = format!("case {short} of {device}: {} {phase} {outcome:?}\n", view.summary.title);
         for line in view.timeline {
             let since = line.at.since(view.summary.opened_at);
             out.push_str(&format!("{:>9}  {:<9} {}\n", since.to_string(), format!("{:?}", line.kind), line.text));
@@ -896,6 +1177,14 @@ fn reference(order: &Order) -> String {
     }
 }
 
+fn is_page(config: &Config, order: &Order) -> bool {
+    match &order.work {
+        Work::Call(_) | Work::Sms(_) | Work::Mail(_) => !is_customer(config, &order.work),
+        Work::Webhook(_) => order.adapter.as_str() == "pager",
+        _ => false,
+    }
+}
+
 fn kind(work: &Work) -> &'static str {
     match work {
         Work::Mail(_) => "mail",
@@ -910,6 +1199,10 @@ fn kind(work: &Work) -> &'static str {
         Work::Command(_) => "command",
         Work::Webhook(_) => "webhook",
         Work::App(_) => "app_push",
-        Work::Book(_) => "booking",
+        Work::Book(BookWork::Create { .. }) => "booking",
+        Work::Book(BookWork::Hold { .. }) => "booking hold",
+        Work::Book(BookWork::Search { .. }) => "booking search",
+        Work::Book(BookWork::Cancel { .. }) => "booking cancel",
+        Work::Book(BookWork::Status { .. }) => "booking status",
     }
 }

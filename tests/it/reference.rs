@@ -3,17 +3,19 @@
 //!
 //! It cannot say *when* a case ends; it says what must have been seen for each word that the desk uses: a goal that is
 //! met has its proof, a case that is served has no truck on its way, a case opens because a fault began, and only then.
-//! It knows which way an effect may go, and what must not be ordered any more.
+//! It knows which way an effect may go, what must not be ordered any more, to whom nothing may be written and at which
+//! hours, and what may be said of a truck.
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests: an unexpected error is a failed test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use forewarn::desk::{CaseView, Config, Desk, Input};
+use forewarn::desk::{Act, CaseView, Config, Desk, Input};
 use forewarn::domain::{
-    At, CaseId, Change, Detection, DispatchWork, EffectId, EpisodeId, JobState, Order, OrderKind, Outcome, ReceiptKind,
-    TicketWork, Value, Work,
+    At, BookWork, BookingNews, BookingProgress, CaseId, Change, Channel, Customer, Detection, DispatchWork, EffectId,
+    EpisodeId, InviteMethod, JobState, JobUpdate, Mode, Order, OrderKind, Outcome, PageKind, Purpose, ReceiptKind,
+    Said, Sender, Span, Stop, TicketWork, Value, Work,
 };
 
 /// Both desks are watched over so many cases at most.
@@ -26,6 +28,25 @@ fn agree(both: bool, otherwise: impl FnOnce() -> String) -> Agreed {
     if both { Ok(()) } else { Err(otherwise()) }
 }
 
+/// Goals by what has to be done for them, in all shipped playbooks; those of a storm are the storm's own.
+const TOLD: [&str; 4] = ["driver_told_to_stop", "owner_knows", "owner_informed", "engineering_acknowledged"];
+const ARRANGED: [&str; 8] = [
+    "tow_accepted",
+    "ticket_open",
+    "appointment_confirmed",
+    "part_ordered",
+    "corrected",
+    "cause_known",
+    "problem_open",
+    "engineers_know",
+];
+
+/// Playbooks whose messages wait for the morning and end with a STOP.
+const SERVICE: [&str; 3] = ["battery-weak", "predicted-fault-appointment", "hvac-remote-correction"];
+
+/// A time of arrival that is older than this is not spoken of.
+const ETA_MAX_AGE: Span = Span::from_mins(10);
+
 pub(crate) struct Reference {
     config: Arc<Config>,
     now: At,
@@ -37,6 +58,13 @@ pub(crate) struct Reference {
     began: BTreeSet<String>,
     /// Devices that stood still at some time.
     stood: BTreeSet<String>,
+    /// Addresses at which somebody wants no more messages of this kind.
+    out: BTreeSet<(String, Channel)>,
+    /// The stop switch of everything.
+    stopped: Stop,
+    heard: BTreeSet<String>,
+    /// Bookings as their workshop has told last, by its name for them.
+    bookings: BTreeMap<String, (CaseId, BookingProgress)>,
     pub(crate) looks: u64,
 }
 
@@ -44,27 +72,59 @@ pub(crate) struct Reference {
 #[derive(Debug, Default)]
 struct Case {
     key: String,
+    device: String,
     open: bool,
     closed_at: Option<At>,
     /// Since it was opened or opened again.
     run_at: At,
-    /// Keys that customers pressed, with the time.
-    keys: Vec<(At, char)>,
+    /// Keys that customers pressed.
+    keys: Vec<Press>,
+    /// A customer has sent the form of a page, or written.
+    replied: bool,
+    /// It was opened again because of that alone: for a person, its plan does not run again.
+    after_end: bool,
     /// A person has taken it.
     person: bool,
+    /// A person has closed it, or let the children of a storm go.
+    closed: bool,
+    /// The device has done what it was told.
+    corrected: bool,
+    /// A workshop has said yes.
+    booked: bool,
     states: BTreeMap<EffectId, String>,
+}
+
+/// A key, who pressed it (by address), and whether it was about the danger.
+#[derive(Debug)]
+struct Press {
+    at: At,
+    key: char,
+    who: String,
+    warned: bool,
+}
+
+impl Case {
+    /// Since it was opened.
+    fn pressed(&self, keys: &str) -> impl Iterator<Item = &Press> {
+        self.keys.iter().filter(move |p| p.at >= self.run_at && keys.contains(p.key))
+    }
 }
 
 #[derive(Debug)]
 struct Effect {
     case: CaseId,
     work: Work,
+    /// It tells somebody of the danger.
+    warns: bool,
     sent_at: At,
     /// An attempt was sent and nobody has said what came of it, or somebody said that nobody knows.
     doubt: bool,
     /// Any attempt was taken.
     taken: bool,
     job: Option<(JobState, Option<u64>)>,
+    /// When the truck is to arrive, as last told, and when anything was last told of it.
+    eta: Option<At>,
+    news_at: At,
     unwanted: bool,
 }
 
@@ -76,6 +136,27 @@ impl Effect {
     /// Whether this is the request of `job`: the providers of these worlds name jobs after it.
     fn asked_for(&self, id: &EffectId, job: &str) -> bool {
         self.is_request() && job.ends_with(&id.to_string())
+    }
+
+    /// News of the job that was asked for.
+    fn truck(&mut self, now: At, seq: Option<u64>, update: &JobUpdate) {
+        let old = self.job;
+        let stale = matches!((seq, old.and_then(|o| o.1)), (Some(new), Some(old)) if new <= old);
+        if stale || !old.is_none_or(|(old, _)| goes_on(old, update.state)) {
+            return;
+        }
+        self.job = Some((update.state, seq.max(old.and_then(|o| o.1))));
+        self.news_at = now;
+        if matches!(update.state, JobState::Accepted | JobState::EnRoute) {
+            self.eta = update.eta_at.or(self.eta);
+        }
+    }
+
+    /// Whole minutes until it is there, rounded up, as long as that is worth saying.
+    fn eta_minutes(&self, now: At) -> Option<i64> {
+        let coming = matches!(self.job, Some((JobState::Accepted | JobState::EnRoute | JobState::CancelRefused, _)));
+        let eta = self.eta.filter(|eta| coming && *eta > now && now.since(self.news_at) <= ETA_MAX_AGE)?;
+        Some((eta.since(now).as_micros() + 59_999_999) / 60_000_000)
     }
 
     fn promised(&self) -> bool {
@@ -98,6 +179,10 @@ impl Reference {
             episodes: BTreeMap::new(),
             began: BTreeSet::new(),
             stood: BTreeSet::new(),
+            out: BTreeSet::new(),
+            stopped: Stop::Off,
+            heard: BTreeSet::new(),
+            bookings: BTreeMap::new(),
             looks: 0,
         }
     }
@@ -111,8 +196,59 @@ impl Reference {
             Input::Outcome { effect, outcome, .. } => self.outcome(effect, outcome),
             Input::Receipt(r) => self.receipt(&r.effect, r.seq, &r.what),
             Input::Ack { case, .. } => self.cases.entry(*case).or_default().person = true,
+            Input::Close { case, .. } | Input::Act { case: Some(case), act: Act::Release, .. } => {
+                self.cases.entry(*case).or_default().closed = true;
+            }
+            Input::Act { case: None, act: Act::Stop { stop, .. }, .. } => self.stopped = *stop,
+            // Whether a retained message counts is the desk's to say; that it held is not.
+            Input::Switch { stop, .. } => self.stopped = self.stopped.min(*stop),
+            Input::Said(said) => self.said(said),
+            Input::Link { link, form } => self.tapped(&link.effect, link.kind, form.get("answer").map(String::as_str)),
+            Input::OptOut { endpoint, channel, purpose, .. } => {
+                let all = self.config.registry.customers.values().flat_map(|c| &c.endpoints);
+                let address = all.filter(|e| e.id == *endpoint).map(|e| e.address.to_string()).next();
+                match (address, purpose) {
+                    (Some(address), Some(Purpose::Service)) => self.out.insert((address, *channel)),
+                    (Some(address), None) => self.out.remove(&(address, *channel)),
+                    _ => false,
+                };
+            }
             _ => {}
         }
+    }
+
+    /// Somebody has written.
+    fn said(&mut self, said: &Said) {
+        let (Sender::Phone(from) | Sender::Email(from)) = &said.from else { return };
+        // A text message names no case: it can be about any device of whoever has the number.
+        let registry = &self.config.registry;
+        let has = |c: &&Customer| c.endpoints.iter().any(|e| *e.address == **from);
+        let people: BTreeSet<_> = registry.customers.values().filter(has).map(|c| &c.id).collect();
+        let about = |d: &str| registry.devices.get(d).is_some_and(|d| d.parties.values().any(|c| people.contains(c)));
+        for case in self.cases.values_mut().filter(|case| about(&case.device)) {
+            case.replied = true;
+            // Not the person who was meant: what they have confirmed counts no more.
+            case.keys.retain(|p| said.text != "8" || p.who != *from);
+        }
+        // The same message told twice counts once, so a late STOP does not undo a START.
+        let first = self.heard.insert(said.external_id.clone());
+        match said.text.as_str() {
+            "STOP" if first => self.out.insert((from.clone(), said.channel)),
+            "START" | "1" => self.out.remove(&(from.clone(), said.channel)),
+            _ => false,
+        };
+    }
+
+    /// The form of a page was sent.
+    fn tapped(&mut self, id: &EffectId, page: PageKind, answer: Option<&str>) {
+        let Some(effect) = self.effects.get(id) else { return };
+        self.cases.entry(effect.case).or_default().replied = true;
+        let Some((to, channel)) = recipient(&effect.work).filter(|_| page == PageKind::Unsubscribe) else { return };
+        match answer {
+            Some("stop") => self.out.insert((to.to_owned(), channel)),
+            Some("start") => self.out.remove(&(to.to_owned(), channel)),
+            _ => false,
+        };
     }
 
     fn detected(&mut self, d: &Detection) {
@@ -130,7 +266,7 @@ impl Reference {
         // The family of a fault is all before its last word.
         let family = d.fault.as_str().rsplit_once('.').map_or(d.fault.as_str(), |(family, _)| family);
         let key = format!("{}/{family}", d.device);
-        if active && self.config.playbooks.iter().any(|p| taken(p)) {
+        if active && d.mode == Mode::Live && self.config.playbooks.iter().any(|p| taken(p)) {
             self.began.insert(d.device.to_string());
         }
         self.episodes.insert(d.episode, (d.seq, key, active));
@@ -173,27 +309,67 @@ impl Reference {
             ReceiptKind::Key { digit } => {
                 let case = self.cases.entry(effect.case).or_default();
                 let customer = is_customer(&self.config, &effect.work);
-                if customer {
-                    case.keys.push((now, *digit));
+                let who = recipient(&effect.work).map(|(to, _)| to.to_owned()).unwrap_or_default();
+                if customer && *digit == '8' {
+                    case.keys.retain(|p| p.who != who);
+                } else if customer {
+                    case.keys.push(Press { at: now, key: *digit, who, warned: effect.warns });
                 } else if *digit == '1' {
                     case.person = true;
                 }
+                if let (true, '7', Some((to, channel))) = (customer, *digit, recipient(&effect.work)) {
+                    self.out.insert((to.to_owned(), channel));
+                }
             }
             ReceiptKind::Dispatch { update } => {
-                let old = effect.job;
-                let stale = matches!((seq, old.and_then(|o| o.1)), (Some(new), Some(old)) if new <= old);
-                if !stale && old.is_none_or(|(old, _)| goes_on(old, update.state)) {
-                    effect.job = Some((update.state, seq.max(old.and_then(|o| o.1))));
-                }
+                effect.truck(now, seq, update);
                 effect.taken = true;
+            }
+            ReceiptKind::Booking { news: BookingNews::Stands { booking, progress, .. } } => {
+                use BookingProgress::{CheckedIn, Confirmed, Done};
+                let of = effect.case;
+                effect.taken = true;
+                self.bookings.insert(booking.clone(), (of, *progress));
+                self.cases.entry(of).or_default().booked |= matches!(progress, Confirmed | CheckedIn | Done);
+                // The providers of these worlds name bookings after what made them.
+                for (_, made) in self.effects.iter_mut().filter(|(id, _)| booking.ends_with(&id.to_string())) {
+                    made.doubt = false;
+                }
+            }
+            ReceiptKind::Booking { news: BookingNews::Gone } => effect.doubt = false,
+            ReceiptKind::Command { ok, .. } => {
+                effect.taken = true;
+                self.cases.entry(effect.case).or_default().corrected |= ok;
             }
             _ => effect.taken = true,
         }
     }
 
+    /// A text that a person hears or reads (I3): a truck that is promised was promised to us, and a time of arrival is
+    /// the newest that we were told, not long ago.
+    pub(crate) fn spoke(&self, effect: &EffectId, text: &str) -> Agreed {
+        let Some(case) = self.effects.get(effect).map(|e| e.case) else { return Ok(()) };
+        self.is_true(case, text)
+    }
+
+    fn is_true(&self, case: CaseId, text: &str) -> Agreed {
+        let mut trucks = self.effects.values().filter(|e| e.case == case && e.promised());
+        let promises = ["ist unterwegs", "ist da.", "is on its way", "has arrived"];
+        if promises.iter().any(|p| text.contains(p)) {
+            agree(trucks.clone().next().is_some(), || format!("no truck was promised, but: {text}"))?;
+        }
+        for minutes in minutes(text) {
+            let told = trucks.any(|e| e.eta_minutes(self.now) == Some(minutes));
+            agree(told, || format!("nobody has said that it takes {minutes} minutes: {text}"))?;
+        }
+        Ok(())
+    }
+
     /// An order was released.
     pub(crate) fn ordered(&mut self, desk: &Desk, order: &Order) -> Agreed {
-        self.may_be_ordered(desk, order)?;
+        let view = desk.show(&order.case).unwrap();
+        self.may_be_ordered(&view, order)?;
+        let warns = view.effects.iter().any(|e| e.id == order.effect && e.step == "warn");
         let sends = order.kind == OrderKind::Send;
         if let Work::Dispatch(DispatchWork::Cancel { job }) = &order.work {
             for (id, request) in &mut self.effects {
@@ -203,35 +379,51 @@ impl Reference {
         let effect = self.effects.entry(order.effect).or_insert_with(|| Effect {
             case: order.case,
             work: order.work.clone(),
+            warns,
             sent_at: self.now,
             doubt: false,
             taken: false,
             job: None,
+            eta: None,
+            news_at: At::MIN,
             unwanted: false,
         });
         effect.doubt |= sends;
-        Ok(())
+        match &order.work {
+            Work::Sms(w) => self.is_true(order.case, &w.body),
+            Work::App(w) => self.is_true(order.case, &w.text),
+            _ => Ok(()),
+        }
     }
 
     /// What must not be done any more, or not yet.
-    fn may_be_ordered(&self, desk: &Desk, order: &Order) -> Agreed {
+    fn may_be_ordered(&self, view: &CaseView, order: &Order) -> Agreed {
         if order.kind == OrderKind::Reconcile {
             return Ok(());
         }
         let earlier = self.effects.get(&order.effect);
-        let once = matches!(order.work, Work::Ticket(_) | Work::Dispatch(DispatchWork::Request(_)) | Work::Command(_));
+        let once = matches!(
+            order.work,
+            Work::Ticket(_)
+                | Work::Dispatch(DispatchWork::Request(_))
+                | Work::Command(_)
+                | Work::Book(BookWork::Create { .. })
+        );
         if let Some(earlier) = earlier.filter(|_| once) {
             agree(!earlier.doubt, || format!("sent again while nobody knows what came of it: {order:?}"))?;
             agree(!earlier.taken, || format!("sent again although it was taken: {order:?}"))?;
         }
-        let view = desk.show(&order.case).unwrap();
         let customer = is_customer(&self.config, &order.work);
         agree(view.summary.closed_at.is_none() || !customer, || {
             format!("a customer is contacted for a closed case: {order:?}")
         })?;
+        self.may_be_sent_now(view, order, customer)?;
+        if matches!(order.work, Work::Book(BookWork::Create { .. })) {
+            self.books_once(order)?;
+        }
         let Some(case) = self.cases.get(&order.case) else { return Ok(()) };
         let step = view.effects.iter().find(|e| e.id == order.effect).map(|e| e.step.clone()).unwrap_or_default();
-        let told = case.keys.iter().any(|(at, key)| *at >= case.run_at && matches!(key, '1' | '2' | '9'));
+        let told = case.pressed("129").next().is_some();
         agree(!(told && step == "warn" && customer), || format!("the ladder goes on after a key: {order:?}"))?;
         if matches!(order.work, Work::Dispatch(DispatchWork::Request(_))) && earlier.is_none() {
             let coming = self.effects.iter().find(|(_, e)| {
@@ -242,22 +434,82 @@ impl Reference {
         Ok(())
     }
 
-    /// Compares what the desk shows with what was seen.
-    pub(crate) fn look(&mut self, desk: &Desk) -> Agreed {
-        let shown: Vec<CaseView> = desk.list(true, MOST).iter().map(|c| desk.show(&c.id).unwrap()).collect();
-        let mut open = BTreeSet::new();
+    /// Stop switches, opt-outs, quiet hours.
+    fn may_be_sent_now(&self, view: &CaseView, order: &Order, customer: bool) -> Agreed {
+        agree(self.stopped != Stop::All, || format!("everything is stopped, but: {order:?}"))?;
+        let service = SERVICE.iter().any(|name| view.playbook.starts_with(name));
+        let costly = matches!(
+            order.work,
+            Work::Command(_)
+                | Work::Ticket(TicketWork::Create { .. })
+                | Work::Dispatch(DispatchWork::Request(_))
+                | Work::Book(BookWork::Create { .. })
+        );
+        let waits = costly || (customer && service && !invites(&order.work));
+        agree(self.stopped == Stop::Off || !waits, || format!("all but safety is stopped, but: {order:?}"))?;
+        if !customer || !service {
+            return Ok(());
+        }
+        let out = recipient(&order.work).is_some_and(|(to, channel)| self.out.contains(&(to.to_owned(), channel)));
+        agree(!out, || format!("they want no such messages: {order:?}"))?;
+        // All of these people live in Vienna, and it is winter.
+        let hour = (self.now.as_secs() / 3_600 + 1) % 24;
+        agree((8..21).contains(&hour) || invites(&order.work), || format!("it is {hour} o'clock there: {order:?}"))
+    }
+
+    /// One appointment at a time.
+    fn books_once(&self, order: &Order) -> Agreed {
+        use BookingProgress::{CheckedIn, Confirmed, Pending};
+        let of_case = |(id, e): &(&EffectId, &Effect)| e.case == order.case && **id != order.effect;
+        let doubt = |e: &Effect| e.doubt && matches!(e.work, Work::Book(BookWork::Create { .. }));
+        let unknown = self.effects.iter().filter(of_case).find(|(_, e)| doubt(e));
+        agree(unknown.is_none(), || format!("another booking while nobody knows of {unknown:?}: {order:?}"))?;
+        let stands = |(case, p): &&(CaseId, BookingProgress)| {
+            *case == order.case && matches!(p, Pending | Confirmed | CheckedIn)
+        };
+        let standing = self.bookings.values().find(stands);
+        agree(standing.is_none(), || format!("a second appointment beside {standing:?}: {order:?}"))
+    }
+
+    /// Compares what the desk shows with what was seen: of the cases that have just moved, or of all.
+    pub(crate) fn look(&mut self, desk: &Desk, moved: Option<&BTreeSet<CaseId>>) -> Agreed {
+        let all = desk.list(true, MOST);
+        let looked_at = all.iter().filter(|c| moved.is_none_or(|m| m.contains(&c.id)));
+        let shown: Vec<CaseView> = looked_at.map(|c| desk.show(&c.id).unwrap()).collect();
         for view in &shown {
-            self.case(view)?;
-            if view.summary.closed_at.is_none() {
-                agree(open.insert(view.key.clone()), || format!("two open cases of {}", view.key))?;
-            }
+            self.case(view).map_err(|why| format!("case {}: {why}", view.summary.short))?;
+        }
+        let mut open = BTreeSet::new();
+        for case in all.iter().filter(|c| c.closed_at.is_none()) {
+            let key = self.cases.get(&case.id).map(|known| &known.key);
+            agree(key.is_none_or(|key| open.insert(key)), || format!("two open cases of {key:?}"))?;
         }
         for device in std::mem::take(&mut self.began) {
-            let cared = shown.iter().any(|c| c.summary.device == device);
-            agree(cared, || format!("a fault of {device} began and there is no case"))?;
+            let cared = all.iter().any(|c| c.device == device);
+            let shadow = all.iter().any(|c| c.fault == "desk.rule_in_shadow");
+            agree(cared || shadow, || format!("a fault of {device} began and there is no case"))?;
         }
         self.looks += 1;
         Ok(())
+    }
+
+    /// Whether a case may be open: a fault of its device has begun, or it is about several that have; or somebody has
+    /// written about it.
+    fn may_open(&self, view: &CaseView, seen_before: bool) -> bool {
+        let device = &view.summary.device;
+        let many = |least: usize, fits: &dyn Fn(&str) -> bool| {
+            let faults = self.episodes.values().map(|(_, key, _)| key);
+            faults.filter(|key| fits(key.split('/').next().unwrap_or_default())).count() >= least
+        };
+        let behind = |d: &str| {
+            let known = self.config.registry.devices.get(d);
+            known.is_some_and(|known| known.attrs.values().any(|v| **v == **device))
+        };
+        self.began.contains(device)
+            || (seen_before && self.cases[&view.summary.id].replied)
+            || (device == "fleet" && many(5, &|_| true))
+            || many(3, &behind)
+            || view.playbook.starts_with("engineering")
     }
 
     fn case(&mut self, view: &CaseView) -> Agreed {
@@ -267,32 +519,51 @@ impl Reference {
         let known = self.cases.entry(id).or_default();
         if new {
             known.key.clone_from(&view.key);
+            known.device.clone_from(&view.summary.device);
         }
         agree(known.key == view.key, || "a case changes its key".to_owned())?;
         let is_open = view.summary.closed_at.is_none();
         if is_open && !known.open {
-            agree(self.began.contains(&view.summary.device), || {
-                format!("case {} opens and no fault has begun", view.summary.short)
-            })?;
+            let may = self.may_open(view, !new);
+            let began = new || self.began.contains(&view.summary.device);
+            agree(may, || format!("case {} opens and no fault has begun", view.summary.short))?;
+            let known = self.cases.entry(id).or_default();
+            known.after_end = !began;
             (known.open, known.run_at, known.closed_at) = (true, view.summary.opened_at, None);
         }
+        let known = self.cases.entry(id).or_default();
         let closes = !is_open && (known.open || new);
         (known.open, known.closed_at) = (is_open, view.summary.closed_at);
         for effect in &view.effects {
             let old = known.states.insert(effect.id, effect.state.clone());
             // A poll is asked again and again, also after it was not needed for a while.
-            let polls = |e: &Effect| matches!(e.work, Work::Dispatch(DispatchWork::Status { .. }));
-            let may_poll = effect.kind == "dispatch" && self.effects.get(&effect.id).is_none_or(polls);
+            let polls = |e: &Effect| {
+                matches!(e.work, Work::Dispatch(DispatchWork::Status { .. }) | Work::Book(BookWork::Status { .. }))
+            };
+            let may_poll =
+                matches!(&*effect.kind, "dispatch" | "booking") && self.effects.get(&effect.id).is_none_or(polls);
             let known = old.as_deref().filter(|_| !may_poll);
-            let may = known.is_none_or(|old| old == effect.state || may_become(old).contains(&&*effect.state));
+            // An earlier attempt was heard of after all.
+            let late = old.as_deref() == Some("cancelled") && effect.attempts > 0;
+            let may = known.is_none_or(|old| old == effect.state || may_become(old).contains(&&*effect.state))
+                || late && matches!(&*effect.state, "delivered" | "confirmed");
             agree(may, || format!("effect {} of {} was {old:?} and is {}", effect.id, effect.kind, effect.state))?;
         }
         if closes {
             self.closes(view)?;
         }
+        // I2, as seen from outside: what undoes, documents or asks our own people may still go out.
+        let undoes = |e: &forewarn::desk::EffectView| {
+            matches!(&*e.kind, "ticket" | "dispatch" | "booking")
+                || e.step.starts_with("undo")
+                || e.step.starts_with("page")
+        };
+        let live = view.effects.iter().find(|e| matches!(&*e.state, "due" | "retry") && !undoes(e));
+        let live = live.filter(|e| !(e.kind == "mail" && self.cases[&id].booked));
+        agree(is_open || live.is_none(), || format!("a closed case still wants to send {live:?}"))?;
         for goal in view.goals.iter().filter(|g| g.state == "met") {
             // What is taken back had been promised.
-            let over = !is_open || view.summary.phase == "backing_out";
+            let over = !is_open || view.summary.phase == "backing_out" || self.cases[&id].after_end;
             agree(over || self.is_proven(view, &goal.name), || {
                 format!("goal {} is met without a proof at {now}", goal.name)
             })?;
@@ -314,12 +585,47 @@ impl Reference {
                 agree(kept, || format!("served: {:?}", view.goals))
             }
             Some("false_alarm") => {
-                let well = case.keys.iter().any(|(at, key)| *at >= case.run_at && *key == '9');
-                let device = &view.summary.device;
-                let cleared = self.episodes.values().any(|(_, key, active)| !active && key.starts_with(device));
-                agree(well || cleared, || "a false alarm that nobody has told of".to_owned())
+                let well = case.replied || case.pressed("9").next().is_some();
+                agree(well || self.cleared(view), || "a false alarm that nobody has told of".to_owned())
             }
-            other => agree(other == Some("closed_by_person"), || format!("nobody knows the outcome {other:?}")),
+            Some("cleared_while_held" | "explained_by_parent" | "device_back") => {
+                agree(self.cleared(view), || "over, but its fault is not".to_owned())
+            }
+            Some("declined") => {
+                let no = case.replied || case.keys.iter().any(|p| p.key == '*');
+                agree(no, || "declined by nobody".to_owned())
+            }
+            Some("alive") => agree(case.corrected, || "alive without a word".to_owned()),
+            Some("closed_by_person") => agree(case.closed, || "closed by nobody".to_owned()),
+            Some("released" | "over") => {
+                agree(view.summary.device == "fleet", || "only storms end like this".to_owned())
+            }
+            other => Err(format!("nobody knows the outcome {other:?}")),
+        }
+    }
+
+    /// A fault of its device has ended, or of one of those that it is about.
+    fn cleared(&self, view: &CaseView) -> bool {
+        let device = &view.summary.device;
+        let about = |key: &str| {
+            let of = key.split('/').next().unwrap_or_default();
+            let known = self.config.registry.devices.get(of);
+            of == device || known.is_some_and(|known| known.attrs.values().any(|v| **v == **device))
+        };
+        self.episodes.values().any(|(_, key, active)| !active && about(key))
+    }
+
+    /// How far a case must be by what can be seen of it, unless a truck is driving or it is being taken back.
+    fn phase(view: &CaseView) -> &'static str {
+        let open = |names: &[&str]| {
+            view.goals.iter().any(|g| names.contains(&&*g.name) && !matches!(&*g.state, "met" | "waived"))
+        };
+        match view {
+            _ if view.summary.closed_at.is_some() => "closed",
+            _ if view.effects.is_empty() => "detected",
+            _ if open(&TOLD) => "engaging",
+            _ if open(&ARRANGED) => "arranged",
+            _ => "verifying",
         }
     }
 
@@ -327,12 +633,24 @@ impl Reference {
     fn is_proven(&self, view: &CaseView, goal: &str) -> bool {
         let case = &self.cases[&view.summary.id];
         let mut effects = self.effects.values().filter(|e| e.case == view.summary.id);
+        let answered = case.person || case.replied || case.keys.iter().any(|p| p.at >= case.run_at);
         match goal {
-            "ticket_open" => effects.any(|e| e.taken && matches!(e.work, Work::Ticket(TicketWork::Create { .. }))),
-            "driver_told_to_stop" => case.person || case.keys.iter().any(|(at, _)| *at >= case.run_at),
+            "ticket_open" | "problem_open" | "cause_known" => {
+                effects.any(|e| e.taken && matches!(e.work, Work::Ticket(TicketWork::Create { .. })))
+            }
+            "driver_told_to_stop" => answered,
             "tow_accepted" => effects.any(|e| e.is_request() && e.promised()),
             "vehicle_safe" => self.stood.contains(&view.summary.device) || effects.any(Effect::arrived),
-            "owner_knows" => case.person || effects.any(|e| e.taken && is_customer(&self.config, &e.work)),
+            "owner_knows" if view.playbook.starts_with("predicted") => answered,
+            "owner_knows" | "owner_informed" => {
+                case.person || effects.any(|e| e.taken && is_customer(&self.config, &e.work))
+            }
+            "appointment_confirmed" => case.booked,
+            "part_ordered" => effects.any(|e| e.taken && matches!(e.work, Work::Webhook(_))),
+            "fault_gone" => case.booked && self.cleared(view),
+            "corrected" => self.cleared(view) && (case.corrected || effects.any(|e| e.is_request() && e.promised())),
+            "engineering_acknowledged" | "engineers_know" => case.person,
+            "cause_named" | "tier1_informed" | "all_informed" => view.summary.device == "fleet",
             other => panic!("the reference knows no goal {other}"),
         }
     }
@@ -341,11 +659,18 @@ impl Reference {
     fn kept_promises_show(&self, view: &CaseView) -> Agreed {
         let case = &self.cases[&view.summary.id];
         let state = |name: &str| view.goals.iter().find(|g| g.name == name).map(|g| &*g.state);
-        let understood = case.keys.iter().any(|(at, key)| *at >= case.run_at && *key == '1');
+        let understood = case.pressed("1").any(|p| p.warned);
         agree(!understood || state("driver_told_to_stop") != Some("open"), || {
             "a key was pressed and does not count".to_owned()
         })?;
         let of_case = |e: &&Effect| e.case == view.summary.id;
+        if view.summary.phase != "in_service" {
+            let phase = Self::phase(view);
+            agree(view.summary.phase == phase, || format!("it is said to be {}: {phase}", view.summary.phase))?;
+        }
+        let ordered = |e: &Effect| e.taken && !e.doubt && matches!(e.work, Work::Webhook(_));
+        let part = self.effects.values().filter(of_case).any(ordered);
+        agree(!part || state("part_ordered") != Some("open"), || "the part is ordered and does not count".to_owned())?;
         let ticket = |e: &Effect| e.taken && !e.doubt && matches!(e.work, Work::Ticket(TicketWork::Create { .. }));
         let opened = self.effects.values().filter(of_case).any(ticket);
         agree(!opened || state("ticket_open") != Some("open"), || "a ticket was taken and does not count".to_owned())?;
@@ -386,13 +711,31 @@ fn may_become(state: &str) -> &'static [&'static str] {
     }
 }
 
+/// Whom a message goes to, and by which way.
+fn recipient(work: &Work) -> Option<(&str, Channel)> {
+    Some(match work {
+        Work::Call(w) => (&*w.to, Channel::Call),
+        Work::Sms(w) => (&*w.to, Channel::Sms),
+        Work::Mail(w) => (&*w.to, Channel::Email),
+        Work::App(w) => (&*w.user, Channel::App),
+        _ => return None,
+    })
+}
+
+/// The answer to what a customer has just asked for comes at once.
+fn invites(work: &Work) -> bool {
+    matches!(work, Work::Mail(w) if w.invitation.as_ref().is_some_and(|i| i.method == InviteMethod::Request || i.sequence > 0))
+}
+
+/// The numbers of minutes that a text names.
+fn minutes(text: &str) -> Vec<i64> {
+    let words: Vec<&str> = text.split_whitespace().map(|w| w.trim_matches(['(', ')', '.', ','])).collect();
+    let unit = |w: &str| matches!(w, "min" | "Minute" | "Minuten" | "minute" | "minutes");
+    words.windows(2).filter(|w| unit(w[1])).filter_map(|w| w[0].parse().ok()).collect()
+}
+
 /// Whether it goes to a customer, not to one of our people.
 pub(crate) fn is_customer(config: &Config, work: &Work) -> bool {
-    let to = match work {
-        Work::Call(w) => &w.to,
-        Work::Sms(w) => &w.to,
-        Work::Mail(w) => &w.to,
-        _ => return false,
-    };
-    config.registry.customers.values().flat_map(|c| &c.endpoints).any(|e| *e.address == **to)
+    let Some((to, _)) = recipient(work) else { return false };
+    config.registry.customers.values().flat_map(|c| &c.endpoints).any(|e| *e.address == *to)
 }

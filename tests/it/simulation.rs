@@ -15,12 +15,16 @@ use super::fleet_world::Fate;
 use super::reference::Reference;
 
 /// How many worlds: `FOREWARN_SEEDS` for longer runs.
-fn seeds(usual: u64) -> u64 {
+pub(crate) fn seeds(usual: u64) -> u64 {
     std::env::var("FOREWARN_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
 }
 
-/// Looks at every seed below `worlds`, on two threads; the results in the order of the seeds.
-fn each<T: Send>(worlds: u64, look: impl Fn(u64) -> T + Sync) -> Vec<T> {
+/// Looks at every seed below `worlds`, on two threads; the results in the order of the seeds. `FOREWARN_SEED=4` looks at
+/// that one alone.
+pub(crate) fn each<T: Send>(worlds: u64, look: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    if let Some(seed) = std::env::var("FOREWARN_SEED").ok().and_then(|n| n.parse().ok()) {
+        return vec![look(seed)];
+    }
     let (even, odd): (Vec<T>, Vec<T>) = std::thread::scope(|s| {
         let odd = s.spawn(|| (1..worlds).step_by(2).map(&look).collect());
         ((0..worlds).step_by(2).map(&look).collect(), odd.join().unwrap())
@@ -83,7 +87,7 @@ fn live(seed: u64, odds: Odds) -> World {
 }
 
 /// A case is over, or a person has it, or people are still being asked.
-fn is_cared_for(case: &CaseView) -> bool {
+pub(crate) fn is_cared_for(case: &CaseView) -> bool {
     case.summary.closed_at.is_some()
         || case.human_owner.is_some()
         || case.timeline.iter().any(|l| l.text.contains(" is paged: "))

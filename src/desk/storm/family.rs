@@ -19,6 +19,15 @@ const NO_TIER: u8 = u8::MAX;
 
 /// A case is about to act. Whether it has to wait instead, as the child of a storm.
 pub(in crate::desk) fn admit(change: &mut Change<'_>, id: CaseId, rule: &RuleId) -> bool {
+    counted(change, id, rule, true)
+}
+
+/// The same for a case that was about to act before, and is no new one: it may be one of many, and makes no storm.
+pub(in crate::desk) fn admit_again(change: &mut Change<'_>, id: CaseId, rule: &RuleId) -> bool {
+    counted(change, id, rule, false)
+}
+
+fn counted(change: &mut Change<'_>, id: CaseId, rule: &RuleId, new: bool) -> bool {
     let Some(row) = change.get::<CaseRow>(&id) else { return false };
     let config = change.config;
     let device = config.registry.devices.get(&row.device);
@@ -27,25 +36,40 @@ pub(in crate::desk) fn admit(change: &mut Change<'_>, id: CaseId, rule: &RuleId)
     let mut watched = false;
     for plan in watching {
         watched = true;
-        if by_playbook(change, id, rule, &row, plan) {
+        if by_playbook(change, id, rule, &row, plan, new) {
             return true;
         }
     }
     match config.guards.get(rule).and_then(|g| g.breaker.as_ref()) {
-        Some(breaker) => by_guard(change, id, rule, breaker, device.and_then(|d| d.attribute(breaker.by.as_deref()?))),
+        Some(breaker) => {
+            let group = device.and_then(|d| d.attribute(breaker.by.as_deref()?));
+            by_guard(change, id, rule, breaker, group, new)
+        }
         // Who watches a fault for storms needs no second guard.
         None if watched => false,
-        None => by_guard(change, id, rule, &config.settings.storm_guard.breaker(config.registry.devices.len()), None),
+        None => {
+            by_guard(change, id, rule, &config.settings.storm_guard.breaker(config.registry.devices.len()), None, new)
+        }
     }
 }
 
-fn by_playbook(change: &mut Change<'_>, id: CaseId, rule: &RuleId, row: &CaseRow, plan: &Arc<Playbook>) -> bool {
+fn by_playbook(
+    change: &mut Change<'_>,
+    id: CaseId,
+    rule: &RuleId,
+    row: &CaseRow,
+    plan: &Arc<Playbook>,
+    new: bool,
+) -> bool {
     let Some(surge) = &plan.matches.storm else { return false };
     let key = (format!("playbook {}", plan.id), signature(change, row, &surge.same));
     let mut rate = change.get::<RateRow>(&key).unwrap_or_default();
     if let Some(storm) = rate.storm {
         join(change, storm, id, rule);
         return true;
+    }
+    if !new {
+        return false;
     }
     rate.add(change.now, surge.window);
     let usual = rate.usual(change.now, surge.window);
@@ -118,12 +142,22 @@ fn adopt(change: &mut Change<'_>, storm: CaseId, id: CaseId) {
     }
 }
 
-fn by_guard(change: &mut Change<'_>, id: CaseId, rule: &RuleId, guard: &Breaker, group: Option<&str>) -> bool {
+fn by_guard(
+    change: &mut Change<'_>,
+    id: CaseId,
+    rule: &RuleId,
+    guard: &Breaker,
+    group: Option<&str>,
+    new: bool,
+) -> bool {
     let key = (rate_of(rule), group.unwrap_or("").to_owned());
     let mut rate = change.get::<RateRow>(&key).unwrap_or_default();
     if let Some(storm) = rate.storm {
         join(change, storm, id, rule);
         return true;
+    }
+    if !new {
+        return false;
     }
     if rate.recent(change.now, guard.per) < guard.max {
         rate.add(change.now, guard.per);

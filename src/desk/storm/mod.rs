@@ -18,7 +18,7 @@ mod tiers;
 mod trucks;
 
 pub(super) use facts::{context, count, fact, gated};
-pub(super) use family::{Ways, admit, holds, is_of_rule, leave, left, release, release_rule, ways};
+pub(super) use family::{Ways, admit, admit_again, holds, is_of_rule, leave, left, release, release_rule, ways};
 pub(super) use rate::RateRow;
 pub(super) use rows::{ChildRow, PaceRow, Progress, StormRow};
 pub(super) use tiers::{approve, full_until, gate, look, spend};

@@ -17,7 +17,8 @@ pub(super) fn update(op: Op<'_>, words: &mut [u64], inputs: &[f64], at: i64) {
         let marker = op.arg(1).to_bits();
         // A new marker is of the counter as it is now: what was carried over belongs to the old one.
         if words[6] != marker {
-            words.fill(0);
+            // Its own words: behind them are other operators, and rules.
+            words[..Family::Total.head()].fill(0);
             words[6] = marker;
         }
     }

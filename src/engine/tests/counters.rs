@@ -97,3 +97,19 @@ fn a_total_without_a_marker_is_unknown() {
     w.send("\"km\":84000,\"on\":true");
     assert_eq!(w.out[0].title, "unknown");
 }
+
+#[test]
+fn a_new_marker_leaves_other_operators_and_rules_alone() {
+    let since = rule("when = \"total_since(km, device.marker.oil) > 1000[km]\"").replace("\"r\"", "\"due\"");
+    let other = rule("when = \"x > 5 && prev(x) > 5\"");
+    let marked = |km: &str| registry(vec![device("d", &[("marker.oil", km)], &[])]);
+    let mut w = World::with_registry(&model(HEAD), &format!("{since}{other}"), marked("100"));
+    for _ in 0..2 {
+        w.send("\"km\":200,\"x\":6");
+        w.run_to(w.now + 10);
+    }
+    assert_eq!(w.told(), ["Raised major 10 from 10"]);
+    w.enrol(marked("150"));
+    w.send("\"km\":210,\"x\":6");
+    assert_eq!(w.told(), [""; 0], "the episode is still the same");
+}
