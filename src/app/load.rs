@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::cross;
 use super::secrets::Secrets;
 use super::settings::Settings;
-use crate::channels::{BookingSettings, ProviderSettings};
+use crate::channels::{Office, ProviderSettings};
 use crate::desk::Keyring;
 use crate::domain::{AdapterName, FaultName, Mode, Registry, Span};
 use crate::model::{self, CodeTables, Models, RegistryFiles};
@@ -260,7 +260,7 @@ fn kind_of(settings: &ProviderSettings) -> ProviderKind {
         ProviderSettings::TwilioSms(_) => ProviderKind::Sms,
         ProviderSettings::MqttCommand(_) => ProviderKind::Command,
         ProviderSettings::Webhook(_) => ProviderKind::Webhook,
-        ProviderSettings::BookingServer(_) => ProviderKind::Booking,
+        ProviderSettings::BookingServer(_) | ProviderSettings::IcalWorkshop(_) => ProviderKind::Booking,
         ProviderSettings::App(_) => ProviderKind::App,
     }
 }
@@ -268,17 +268,14 @@ fn kind_of(settings: &ProviderSettings) -> ProviderKind {
 fn providers(diags: &mut Diagnostics, settings: &Settings) -> BTreeMap<AdapterName, desk::Provider> {
     let mut provider = |name: &AdapterName, p: &ProviderSettings| {
         let limits = p.limits();
-        let workshop = match p {
-            ProviderSettings::BookingServer(s) => match workshop(s) {
-                Ok(workshop) => Some(workshop),
-                Err((key, message)) => {
-                    let finding = Diagnostic::error("S037", format!("`provider.{name}.{key}`: {message}"));
-                    diags.push(settings.place(finding, &["provider", name.as_str(), key]));
-                    None
-                }
-            },
-            _ => None,
-        };
+        let workshop = p.office().and_then(|office| match workshop(office, by_mail(p)) {
+            Ok(workshop) => Some(workshop),
+            Err((key, message)) => {
+                let finding = Diagnostic::error("S037", format!("`provider.{name}.{key}`: {message}"));
+                diags.push(settings.place(finding, &["provider", name.as_str(), key]));
+                None
+            }
+        });
         desk::Provider {
             workshop,
             kind: kind_of(p),
@@ -292,11 +289,24 @@ fn providers(diags: &mut Diagnostics, settings: &Settings) -> BTreeMap<AdapterNa
     settings.provider.iter().map(|(name, p)| (name.clone(), provider(name, p))).collect()
 }
 
-fn workshop(s: &BookingSettings) -> Result<desk::Workshop, (&'static str, String)> {
-    let days = s.days.clone().unwrap_or_else(|| ["mon", "tue", "wed", "thu", "fri"].map(str::to_owned).to_vec());
-    let hours = desk::Hours::parse(&s.hours, &days, s.slot.unwrap_or(Span::from_hours(1)), &s.tz)?;
-    let near = s.near.iter().map(|place| place.trim().to_lowercase()).collect();
-    Ok(desk::Workshop { name: s.name.clone(), place: s.place.clone(), near, hours })
+fn workshop(office: Office<'_>, by_mail: Option<desk::ByMail>) -> Result<desk::Workshop, (&'static str, String)> {
+    let usual = || ["mon", "tue", "wed", "thu", "fri"].map(str::to_owned).to_vec();
+    let days = office.days.map_or_else(usual, <[String]>::to_vec);
+    let hours = desk::Hours::parse(office.hours, &days, office.slot.unwrap_or(Span::from_hours(1)), office.tz)?;
+    let near = office.near.iter().map(|place| place.trim().to_lowercase()).collect();
+    if by_mail.as_ref().is_some_and(|mail| !mail.mailbox.contains('@')) {
+        return Err(("mailbox", "is not a mail address".to_owned()));
+    }
+    Ok(desk::Workshop { name: office.name.to_owned(), place: office.place.to_owned(), near, hours, by_mail })
+}
+
+fn by_mail(settings: &ProviderSettings) -> Option<desk::ByMail> {
+    let ProviderSettings::IcalWorkshop(s) = settings else { return None };
+    Some(desk::ByMail {
+        mailbox: s.mailbox.trim().to_owned(),
+        locale: s.locale.clone().unwrap_or_else(|| "en".to_owned()),
+        answer_within: s.answer_within.unwrap_or(Span::from_hours(24)),
+    })
 }
 
 /// How long each fault takes to become a breakdown, as its rules promise.

@@ -219,13 +219,15 @@ impl Outside {
             let channel = channels::build(name.as_str(), settings, &deps);
             match channel.and_then(|c| Ok((c, channels::callback_key(name.as_str(), settings, &deps)?))) {
                 Ok((channel, key)) => {
-                    lines.insert(name.clone(), Line::new(channel, settings.limits().concurrency));
+                    let line = channel.map(|channel| Line::new(channel, settings.limits().concurrency));
+                    lines.extend(line.map(|line| (name.clone(), line)));
                     match key {
                         Some(CallbackKey::Twilio(token)) => callbacks.twilio.push(token),
                         Some(CallbackKey::Mail(password)) => callbacks.mail.push(password),
                         Some(CallbackKey::Zammad(token)) => callbacks.zammad.push((name.clone(), token)),
                         Some(CallbackKey::Dispatch(secret)) => callbacks.dispatch.push((name.clone(), secret)),
                         Some(CallbackKey::App(secret)) => callbacks.app.push((name.clone(), secret)),
+                        Some(CallbackKey::Booking(secret)) => callbacks.booking.push((name.clone(), secret)),
                         None => {}
                     }
                 }

@@ -14,6 +14,7 @@
 //! | `dispatch` | posted again with the same `idempotency-key` and body, which by the protocol gives the same job; a cancellation by the job's state |
 //! | `twilio-voice`, `twilio-sms` | list of calls or messages to this number since the first attempt |
 //! | `booking-server` | the bookings of the effect's own user; holds cannot be asked for and end by themselves |
+//! | `ical-workshop` | has no adapter of its own: it is asked through `smtp`, and answers by a link or a mail |
 //! | `mqtt-command` | cannot be asked; the device answers on its own |
 
 mod booking;
@@ -34,8 +35,8 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use settings::{
-    BookingSettings, CommandSettings, Limits, MailTls, ProviderSettings, SignedSettings, SmtpSettings, TwilioSettings,
-    ZammadSettings,
+    BookingSettings, CommandSettings, IcalSettings, Limits, MailTls, Office, ProviderSettings, SignedSettings,
+    SmtpSettings, TwilioSettings, ZammadSettings,
 };
 
 use crate::domain::Outcome;
@@ -87,10 +88,10 @@ pub struct Deps<'a> {
     pub read: &'a dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
 }
 
-/// Builds the adapter of provider `name`.
-pub fn build(name: &str, settings: &ProviderSettings, deps: &Deps<'_>) -> Result<Arc<dyn Channel>, Error> {
+/// Builds the adapter of provider `name`; `None` if it is reached through another one.
+pub fn build(name: &str, settings: &ProviderSettings, deps: &Deps<'_>) -> Result<Option<Arc<dyn Channel>>, Error> {
     let site = Site { name, deps };
-    Ok(match settings {
+    Ok(Some(match settings {
         ProviderSettings::Smtp(s) => Arc::new(mail::Mail::new(s, &site)?),
         ProviderSettings::Zammad(s) => Arc::new(zammad::Zammad::new(s, &site)?),
         ProviderSettings::TicketWebhook(s) => Arc::new(signed::Tickets::new(s, &site)?),
@@ -101,7 +102,8 @@ pub fn build(name: &str, settings: &ProviderSettings, deps: &Deps<'_>) -> Result
         ProviderSettings::TwilioSms(s) => Arc::new(twilio::Sms::new(s, &site)?),
         ProviderSettings::MqttCommand(s) => Arc::new(command::Commands::new(s, &site)?),
         ProviderSettings::BookingServer(s) => Arc::new(booking::Workshop::new(s, &site)?),
-    })
+        ProviderSettings::IcalWorkshop(_) => return Ok(None),
+    }))
 }
 
 /// By what the callbacks of a provider are believed.
@@ -117,6 +119,8 @@ pub enum CallbackKey {
     Dispatch(webhook::Secret),
     /// The same, of the back end of an app.
     App(webhook::Secret),
+    /// The same, of a workshop with a booking server.
+    Booking(webhook::Secret),
 }
 
 /// The key of a provider's callbacks, for the callback server; `None` if its kind calls nobody back.
@@ -136,6 +140,9 @@ pub fn callback_key(name: &str, settings: &ProviderSettings, deps: &Deps<'_>) ->
         }
         ProviderSettings::Dispatch(s) => Some(CallbackKey::Dispatch(site.webhook_secret(s)?)),
         ProviderSettings::App(s) => Some(CallbackKey::App(site.webhook_secret(s)?)),
+        ProviderSettings::BookingServer(s) if s.secret.is_some() || s.secret_file.is_some() => {
+            Some(CallbackKey::Booking(site.webhook_key(s.secret.as_ref(), s.secret_file.as_deref())?))
+        }
         _ => None,
     })
 }
@@ -181,7 +188,11 @@ impl Site<'_> {
     }
 
     fn webhook_secret(&self, s: &SignedSettings) -> Result<webhook::Secret, Error> {
-        let text = self.secret("secret", s.secret.as_ref(), s.secret_file.as_deref())?;
+        self.webhook_key(s.secret.as_ref(), s.secret_file.as_deref())
+    }
+
+    fn webhook_key(&self, inline: Option<&SecretString>, file: Option<&Path>) -> Result<webhook::Secret, Error> {
+        let text = self.secret("secret", inline, file)?;
         webhook::Secret::parse(text.expose_secret()).map_err(|e| self.error("secret", e.to_string()))
     }
 }

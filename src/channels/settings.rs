@@ -36,6 +36,8 @@ pub enum ProviderSettings {
     Webhook(SignedSettings),
     /// Appointments at a workshop with a booking server in the Google shape.
     BookingServer(BookingSettings),
+    /// Appointments at a workshop that has nothing but a mailbox.
+    IcalWorkshop(IcalSettings),
     /// Messages to the back end of the customers' own app.
     App(SignedSettings),
 }
@@ -256,7 +258,63 @@ provider_table! {
     }
 }
 
-web_table! {
+/// Declares the settings of a workshop: its own and those that every workshop has.
+macro_rules! workshop_table {
+    ($table:ident: $(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $table! {
+            $(#[$doc])*
+            $name {
+                $($(#[$field_doc])* $field: $type,)*
+                /// As customers are told.
+                name: String,
+                /// Its address, as customers are told.
+                place: String,
+                /// Places that it serves: customers from there are sent to it first.
+                #[serde(default)]
+                near: Vec<String>,
+                /// When it works: `08:00-17:00`.
+                hours: String,
+                /// On which days; `mon` to `fri` unless stated.
+                #[serde(default)]
+                days: Option<Vec<String>>,
+                /// How long an appointment takes; `1h` unless stated.
+                #[serde(default)]
+                slot: Option<Span>,
+                /// Its time zone: `Europe/Berlin`.
+                tz: String,
+            }
+        }
+
+        impl $name {
+            fn office(&self) -> Office<'_> {
+                let Self { name, place, near, hours, days, slot, tz, .. } = self;
+                Office { name, place, near, hours, days: days.as_deref(), slot: *slot, tz }
+            }
+        }
+    };
+}
+
+/// What the settings of every workshop say.
+#[derive(Debug, Clone, Copy)]
+pub struct Office<'a> {
+    /// As customers are told.
+    pub name: &'a str,
+    /// Its address, as customers are told.
+    pub place: &'a str,
+    /// Places that it serves.
+    pub near: &'a [String],
+    /// When it works.
+    pub hours: &'a str,
+    /// On which days.
+    pub days: Option<&'a [String]>,
+    /// How long an appointment takes.
+    pub slot: Option<Span>,
+    /// Its time zone.
+    pub tz: &'a str,
+}
+
+workshop_table! {
+    web_table:
     /// `kind = "booking-server"`
     BookingSettings {
         /// The address below which `/v3/CreateBooking/` lies.
@@ -271,23 +329,27 @@ web_table! {
         /// File with the password.
         #[serde(default)]
         password_file: Option<PathBuf>,
-        /// As customers are told.
-        name: String,
-        /// Its address, as customers are told.
-        place: String,
-        /// Places that it serves: customers from there are sent to it first.
+        /// `whsec_…`: signs what the workshop posts to `/booking/…`; without it nothing is believed there.
         #[serde(default)]
-        near: Vec<String>,
-        /// When it works: `08:00-17:00`.
-        hours: String,
-        /// On which days; `mon` to `fri` unless stated.
+        secret: Option<SecretString>,
+        /// File with that secret.
         #[serde(default)]
-        days: Option<Vec<String>>,
-        /// How long an appointment takes; `1h` unless stated.
+        secret_file: Option<PathBuf>,
+    }
+}
+
+workshop_table! {
+    provider_table:
+    /// `kind = "ical-workshop"`: asked by mail, through the provider of kind `smtp`.
+    IcalSettings {
+        /// Where it reads its mails, and writes from.
+        mailbox: String,
+        /// BCP 47, of what it reads; `en` unless stated.
         #[serde(default)]
-        slot: Option<Span>,
-        /// Its time zone: `Europe/Berlin`.
-        tz: String,
+        locale: Option<String>,
+        /// So long it has to answer, `24h` unless stated; then another workshop is asked.
+        #[serde(default)]
+        answer_within: Option<Span>,
     }
 }
 
@@ -302,6 +364,17 @@ impl ProviderSettings {
             Self::TwilioVoice(s) | Self::TwilioSms(s) => s.limits(),
             Self::MqttCommand(s) => s.limits(),
             Self::BookingServer(s) => s.limits(),
+            Self::IcalWorkshop(s) => s.limits(),
+        }
+    }
+
+    /// The workshop that it is, if it is one.
+    #[must_use]
+    pub fn office(&self) -> Option<Office<'_>> {
+        match self {
+            Self::BookingServer(s) => Some(s.office()),
+            Self::IcalWorkshop(s) => Some(s.office()),
+            _ => None,
         }
     }
 
@@ -314,7 +387,7 @@ impl ProviderSettings {
             Self::TicketWebhook(s) | Self::Dispatch(s) | Self::Webhook(s) | Self::App(s) => s.insecure,
             Self::TwilioVoice(s) | Self::TwilioSms(s) => s.insecure,
             Self::BookingServer(s) => s.insecure,
-            Self::MqttCommand(_) => None,
+            Self::MqttCommand(_) | Self::IcalWorkshop(_) => None,
         };
         flag == Some(true)
     }
@@ -331,6 +404,7 @@ impl ProviderSettings {
             Self::TwilioSms(_) => "twilio-sms",
             Self::MqttCommand(_) => "mqtt-command",
             Self::BookingServer(_) => "booking-server",
+            Self::IcalWorkshop(_) => "ical-workshop",
             Self::Webhook(_) => "webhook",
             Self::App(_) => "app",
         }
@@ -399,6 +473,10 @@ mod tests {
             (
                 "booking-server",
                 "url = \"https://b\"\nmerchant = \"m\"\nusername = \"u\"\npassword = \"p\"\nname = \"n\"\nplace = \"p\"\nhours = \"08:00-17:00\"\ntz = \"UTC\"",
+            ),
+            (
+                "ical-workshop",
+                "mailbox = \"w@x.y\"\nname = \"n\"\nplace = \"p\"\nhours = \"08:00-17:00\"\ntz = \"UTC\"\nanswer_within = \"8h\"",
             ),
             ("mqtt-command", "allow = [\"fleet/+/cmd\"]\nconcurrency = 1000"),
             ("webhook", "url = \"https://pager\"\nsecret = \"whsec_AAAA\"\ninsecure = \"true\""),

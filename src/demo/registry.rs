@@ -51,6 +51,7 @@ pub fn files(cars: usize) -> [(&'static str, String); 4] {
             let source = if n.is_multiple_of(3) { "app" } else { "contract" };
             let given_at = format!("2025-0{}-15T09:00:00Z", 1 + n % 9);
             writeln!(consents, "{owner},service,,{source},{given_at},{withdrawn}")?;
+            writeln!(consents, "{owner},predictive_maintenance,,{source},{given_at},{withdrawn}")?;
             // Half of them may also be asked how it was.
             if matches!(n % 4, 1 | 2) {
                 writeln!(consents, "{owner},info,,{source},{given_at},{withdrawn}")?;

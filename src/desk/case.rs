@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::book::BookingRow;
+use super::book::{BookingRow, LetterRow};
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::nameless::nameless;
@@ -13,8 +13,8 @@ use super::rows::{
 };
 use super::whereabouts::WhereRow;
 use super::{
-    Reply, TimelineKind, bundle, course, goals, hold, latch, outcome, pages, position, quality, rules, stop, storm,
-    survey, talk, ticket,
+    Reply, TimelineKind, book, bundle, course, goals, hold, latch, outcome, pages, position, quality, rules, stop,
+    storm, survey, talk, ticket,
 };
 use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, FaultName, Mode, QueueName, StepId, Value};
 use crate::outbox::Event;
@@ -231,9 +231,7 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
     for (queue, _) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
         change.delete::<PageRow>((id, queue));
     }
-    for (step, _) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
-        change.delete::<BookingRow>((id, step));
-    }
+    book::reopened(change, id);
     survey::forget(change, id);
     course::forget(change, id);
     open_tickets(change, id);
@@ -420,6 +418,7 @@ pub(super) fn close(change: &mut Change<'_>, id: CaseId, how: &str) {
     talk::answered(change, id);
     stop::closed(change, id);
     storm::closed(change, id);
+    book::drop_offers(change, id, "the case is closed");
     pages::acknowledge(change, id, how);
     drop_waiting(change, id);
     change.say(id, TimelineKind::Decided, format!("case closed: {how}"), None);
@@ -458,6 +457,7 @@ pub(super) fn forget(change: &mut Change<'_>, id: CaseId) {
     for (effect, _) in change.effects(id) {
         bundle::forget(change, effect);
         change.delete::<super::rows::ContactRow>(effect);
+        change.delete::<LetterRow>(effect);
         change.delete::<EffectRow>(effect);
     }
     for line in 0..row.lines {

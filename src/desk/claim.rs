@@ -7,7 +7,7 @@ use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
 use super::{
-    Provider, TimelineKind, book, bundle, caps, consent, line, news, optout, reached, stop, storm, survey, wrong,
+    Provider, TimelineKind, book, bundle, caps, consent, line, news, optout, reach, reached, stop, storm, survey, wrong,
 };
 use crate::domain::{AdapterName, At, EffectId, Purpose, Span};
 use crate::outbox::{Event, Kind, Limit, News, State};
@@ -187,7 +187,7 @@ fn obsolete(change: &Change<'_>, case: &CaseRow, id: EffectId, row: &EffectRow) 
     }
     let step = change.get::<StepRow>(&(row.case, row.step.clone()));
     let ended = step.is_some_and(|s| matches!(s.state, StepState::Done | StepState::Cancelled));
-    if ended && row.delivery.kind.is_contact() && !book::is_invitation(change, id, row) {
+    if ended && row.delivery.kind.is_contact() && !book::is_letter(change, id) {
         return Some("it is not needed any more".to_owned());
     }
     if row.compensation {
@@ -231,7 +231,7 @@ fn contact_gate(
         return Gate::Wait(change.now + Span::from_secs(10), "free times are being looked for".to_owned());
     }
     // The answer to what the customer has asked for just now is no contact of ours.
-    if book::is_invitation(change, id, row) {
+    if book::is_letter(change, id) {
         return Gate::Open;
     }
     let quiet = match row.delivery.purpose {
@@ -245,6 +245,11 @@ fn contact_gate(
     if let Some((at, why)) = survey::waits(change, &customer.id, row) {
         return Gate::Wait(at, why);
     }
+    if let Some((at, hours)) =
+        reach::hours_of(change, id, row).and_then(|h| Some((h.free_at(change.now, &customer.tz)?, h)))
+    {
+        return Gate::Wait(at, format!("this way is used from {} only, where the recipient is", hours.inside()));
+    }
     let capped = channel.and_then(|c| caps::wait(change, customer, endpoint, c, row.delivery.purpose));
     if let Some((at, why)) = capped {
         return Gate::Wait(at, why);
@@ -257,7 +262,8 @@ fn contact_gate(
         _ => max.emails,
     };
     let sent = change.effects(row.case).into_iter().filter(|(other, e)| {
-        *other != id && e.delivery.kind == row.delivery.kind && matches!(e.target, Target::Customer { .. })
+        let contact = e.delivery.kind == row.delivery.kind && matches!(e.target, Target::Customer { .. });
+        *other != id && contact && !book::is_letter(change, *other)
     });
     let mut recent: Vec<At> = sent.filter_map(|(_, e)| e.delivery.first_sent_at).collect();
     recent.retain(|at| change.now.since(*at) < max.per);

@@ -13,7 +13,7 @@ use super::quiet::QuietWindow;
 use super::route::Skills;
 use super::seal::Keyring;
 use crate::domain::{AdapterName, Breaker, FaultName, Guards, QueueName, Registry, RuleId, Span};
-use crate::playbook::{Messages, Part, Playbook, ProviderKind};
+use crate::playbook::{Messages, Part, Playbook, ProviderKind, REQUEST_SCRIPT};
 use crate::source::{Diagnostic, Diagnostics};
 
 /// `[desk]` of the settings file.
@@ -274,11 +274,34 @@ impl Config {
         if let Some(queue) = self.settings.default_queue.as_ref().filter(|q| !self.queues.contains_key(*q)) {
             diags.push(Diagnostic::error("S035", format!("`desk.default_queue`: there is no queue `{queue}`")));
         }
+        self.check_workshops(diags);
         for part in [Part::Voice, Part::Subject, Part::Text, Part::Html] {
             if !self.queues.is_empty() && !self.messages.has(super::PAGE_SCRIPT, part) {
                 let file = format!("en/{}.{}", super::PAGE_SCRIPT, part.suffix());
                 diags
                     .push(Diagnostic::error("S036", format!("the text `{file}` is missing: people are paged with it")));
+            }
+        }
+    }
+
+    /// Workshops that are asked by mail need a mail server, and texts.
+    fn check_workshops(&self, diags: &mut Diagnostics) {
+        let Some((name, _)) =
+            self.providers.iter().find(|(_, p)| p.workshop.as_ref().is_some_and(|w| w.by_mail.is_some()))
+        else {
+            return;
+        };
+        if self.provider_of(ProviderKind::Smtp).is_none() {
+            let message = format!("the workshop `{name}` is asked by mail, and there is no provider of kind smtp");
+            diags.push(Diagnostic::error("S038", message));
+        }
+        for part in [Part::Subject, Part::Text, Part::Html] {
+            if !self.messages.has(REQUEST_SCRIPT, part) {
+                let file = format!("en/{REQUEST_SCRIPT}.{}", part.suffix());
+                diags.push(Diagnostic::error(
+                    "S038",
+                    format!("the text `{file}` is missing: `{name}` is asked with it"),
+                ));
             }
         }
     }

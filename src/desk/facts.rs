@@ -282,7 +282,8 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
         "booking": book::facts(change, id, &zone, reader.clock()),
     });
     if let Reader::Customer(customer) = reader {
-        root["customer"] = json!({ "name": &*customer.name, "locale": &*customer.locale });
+        root["customer"] = json!({ "name": &*customer.name, "locale": &*customer.locale,
+            "preferred_workshop": customer.preferred_workshop.as_deref() });
     }
     let tickets = change.of_case::<TicketRow, _>(id, StepId::from(""));
     let ticket = tickets.iter().find_map(|(_, t)| t.ticket.clone());

@@ -46,6 +46,7 @@ fn view(change: &Change<'_>, link: &Link, row: &EffectRow, case: &CaseRow) -> Js
         PageKind::Unsubscribe => optout::view(change, row),
         PageKind::Where => whereabouts::view(change, link, row, case),
         PageKind::Survey => survey::view(change, link, row),
+        PageKind::Request => book::page_view(change, link.effect, row),
     }
 }
 
@@ -57,6 +58,7 @@ fn act(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) -> Re
         PageKind::Unsubscribe => optout::posted(change, link, row, form),
         PageKind::Where => whereabouts::posted(change, link, row, form),
         PageKind::Survey => survey::posted(change, link, row, form),
+        PageKind::Request => book::posted(change, link.effect, row, form),
     }
 }
 
@@ -67,14 +69,19 @@ impl Desk {
     /// For the log: its message is not known any more, or its text cannot be rendered.
     pub fn page(&self, now: At, link: &Link) -> Result<LinkPage, String> {
         let change = Change::new(&self.state, &self.config, now);
-        let row = customers(&change, link).ok_or("its message is not known any more")?;
+        let row = message(&change, link).ok_or("its message is not known any more")?;
         let case = change.get::<CaseRow>(&row.case).ok_or("its case is gone")?;
         let mut facts = order::facts_for(&change, &row, &case, true);
         facts["view"] = view(&change, link, &row, &case);
         let carried = bundle::carried(&change, link.effect);
         let rows = std::iter::once(&row).chain(carried.iter().map(|(_, row)| row));
         facts["items"] = if carried.is_empty() { json!([]) } else { bundle::items(&change, rows) };
-        let wanted = order::locale(&change, &row);
+        let mut wanted = order::locale(&change, &row);
+        if let Some((booking, request)) = book::page_facts(&change, link.effect, &row) {
+            facts["booking"] = booking;
+            facts["request"] = request;
+            wanted = book::reader(&change, link.effect).map_or(wanted, |r| r.locale.clone());
+        }
         let rendered = self.config.messages.render(link.kind.name(), Part::Page, &wanted, &facts);
         let (locale, html) = rendered.map_err(|e| e.to_string())?;
         Ok(LinkPage { locale, html })
@@ -83,14 +90,17 @@ impl Desk {
 
 /// The form of a page was sent.
 pub(super) fn posted(change: &mut Change<'_>, link: &Link, form: &Form) -> Reply {
-    let Some(row) = customers(change, link) else { return Reply::NotFound };
+    let Some(row) = message(change, link) else { return Reply::NotFound };
     change.because(format!("link:{}", link.kind.name()), format!("answer to {}", link.effect));
     act(change, link, &row, form)
 }
 
-/// The message of a link. Only customers get links.
-fn customers(change: &Change<'_>, link: &Link) -> Option<EffectRow> {
-    change.get::<EffectRow>(&link.effect).filter(|row| matches!(row.target, Target::Customer { .. }))
+/// The message of a link. Only customers get links, and workshops that are asked by mail theirs.
+fn message(change: &Change<'_>, link: &Link) -> Option<EffectRow> {
+    change.get::<EffectRow>(&link.effect).filter(|row| match link.kind {
+        PageKind::Request => book::is_request(change, link.effect),
+        _ => matches!(row.target, Target::Customer { .. }),
+    })
 }
 
 /// The addresses that a message can carry, by the names of their pages.
@@ -163,7 +173,8 @@ fn chosen(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) ->
     let Some(choice) = form.get("choice").and_then(|c| book::Choice::parse(c)) else {
         return Reply::Refused("the form says nothing that is known".to_owned());
     };
+    let round = form.get("round").and_then(|round| round.parse().ok());
     // A time that has gone meanwhile is not on the page that is shown next.
-    book::choose(change, link.effect, row, choice, "tap");
+    book::choose(change, link.effect, row, choice, book::By::Page(round));
     Reply::Done
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::{CaseRow, ContactRow};
 use super::{CaseSummary, Desk};
-use crate::domain::{At, CaseId, Customer, CustomerId, Device, DeviceId, EndpointKind, Evidence, JobState};
+use crate::domain::{At, CaseId, Customer, CustomerId, Device, DeviceId, EndpointKind, Evidence, JobState, StepId};
 
 /// Most devices and most earlier cases in one answer.
 const MOST: usize = 20;
@@ -74,6 +74,9 @@ pub struct KnownCase {
     pub evidence: Vec<Evidence>,
     /// What was arranged, newest first.
     pub arranged: Vec<Arranged>,
+    /// The appointment that is being arranged, stands, or was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub appointment: Option<Appointment>,
     /// Who was told what, newest first.
     pub told: Vec<Told>,
     /// The person who has taken the case over, if one did.
@@ -93,6 +96,17 @@ pub struct Arranged {
     pub eta_at: Option<At>,
     /// Plate or name, if they said.
     pub truck: Option<String>,
+}
+
+/// An appointment at a workshop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Appointment {
+    /// The provider.
+    pub workshop: String,
+    /// `proposed`, `confirming`, `confirmed`, `done`…
+    pub state: String,
+    /// When it is; not before it is confirmed.
+    pub start_at: Option<At>,
 }
 
 /// A contact with the customer.
@@ -181,6 +195,13 @@ impl Desk {
                     truck: j.truck.as_ref().and_then(|truck| self.config.keys.open(truck)),
                 })
                 .collect(),
+            appointment: self
+                .state
+                .rows
+                .bookings
+                .range((*id, StepId::from(""))..)
+                .next()
+                .and_then(|((case, _), row)| row.appointment().filter(|_| case == id)),
             told,
             human_owner: row.human_owner.clone(),
         })

@@ -81,14 +81,14 @@ pub use api::{
     Act, CaseSummary, CaseView, EffectView, GoalView, Input, KeyChange, Reply, Speech, SpeechThen, Step, SwitchView,
     TimelineEntry, TimelineKind, Watch,
 };
-pub use book::{Hours, Workshop};
+pub use book::{ByMail, Hours, Workshop};
 pub use caps::{Cap, Whose};
 pub use case::FLEET;
 pub use config::{AfterClose, Config, Contact, NewRules, Person, Provider, Settings, StormGuard};
 pub use directory::Directory;
 pub use history::History;
 pub use link::{Form, LinkPage, Links};
-pub use lookup::{Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
+pub use lookup::{Appointment, Arranged, Caller, KnownCase, KnownDevice, KnownPerson, Lookup, Told};
 pub use optout::OptOutView;
 pub use outcome::{Floor, OutcomeView, PERSONAL, Settings as OutcomeSettings};
 pub use quality::RuleQuality;

@@ -51,7 +51,7 @@ pub(super) fn receipt(change: &mut Change<'_>, receipt: &Receipt) -> Reply {
         }
         ReceiptKind::Booking { news } => {
             happened(change, receipt.effect, &Event::Receipt(receipt));
-            book::news(change, receipt.effect, &row, news);
+            book::news(change, receipt.effect, &row, receipt.seq, news);
         }
         ReceiptKind::Command { ok, detail } => {
             if !ok && row.text.is_none() {
@@ -120,7 +120,7 @@ fn all_is_well(change: &mut Change<'_>, effect: EffectId, row: &EffectRow) {
 /// The called person has picked one of the times that were read out.
 fn choice(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
     let picked = book::Choice::parse(&digit.to_string());
-    let taken = picked.is_some_and(|c| book::choose(change, receipt.effect, row, c, "key"));
+    let taken = picked.is_some_and(|c| book::choose(change, receipt.effect, row, c, book::By::Key));
     if !taken {
         return Reply::Speech(speech::present(change, receipt.effect, row, 1));
     }
@@ -133,6 +133,13 @@ fn choice(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: ch
 
 /// A choice of a message in the app. Back ends repeat what we may have lost: a second time it is no news.
 fn chosen(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: char) -> Reply {
+    if let Some(choice) = book::Choice::parse(&digit.to_string()).filter(|_| book::asks(change, row)) {
+        // A time that has gone meanwhile is answered by the next message, with those that are free.
+        if book::choose(change, receipt.effect, row, choice, book::By::App) {
+            happened(change, receipt.effect, &Event::Receipt(receipt));
+        }
+        return Reply::Done;
+    }
     if !speech::choices(change, row).iter().any(|(c, ..)| *c == digit) {
         return Reply::Refused(format!("the choice {digit} was not offered"));
     }

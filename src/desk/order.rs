@@ -39,6 +39,7 @@ pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask
         Kind::DispatchStatus => Work::Dispatch(DispatchWork::Status { job: maker.about()? }),
         Kind::Command => maker.command()?,
         Kind::Webhook => maker.webhook()?,
+        Kind::BookCreate | Kind::BookCancel if book::is_letter(change, id) => maker.request()?,
         Kind::BookSearch | Kind::BookHold | Kind::BookCreate | Kind::BookCancel | Kind::BookStatus => {
             Work::Book(book::work(change, id, row)?)
         }
@@ -125,18 +126,28 @@ impl Maker<'_, '_> {
 
     fn render(&self, part: Part, facts: &Json) -> Result<(String, String), String> {
         let script = self.script()?;
-        let locale = locale(self.change, self.row);
+        let workshop = book::reader(self.change, self.id).map(|w| w.locale.clone());
+        let locale = workshop.unwrap_or_else(|| locale(self.change, self.row));
         let rendered = self.change.config.messages.render(script, part, &locale, facts);
         rendered.map_err(|e| format!("the text {script}.{}: {e}", part.suffix()))
     }
 
     fn facts(&self, written: bool) -> Json {
         let mut facts = facts_for(self.change, self.row, self.case, written);
-        if let (Some(_), Some(links)) = (customer(self.change, self.row), super::link::links(self.change, self.id)) {
+        let customer = customer(self.change, self.row);
+        let workshop = book::reader(self.change, self.id).is_some();
+        if let (true, Some(links)) = (customer.is_some() || workshop, super::link::links(self.change, self.id)) {
             facts["link"] = links;
         }
         if !self.carried.is_empty() {
             facts["items"] = bundle::items(self.change, std::iter::once(self.row).chain(&self.carried));
+        }
+        let reader = customer.map_or(Reader::Staff { zone: "UTC" }, Reader::Customer);
+        if let Some(booking) = book::letter_facts(self.change, self.id, (&reader.zone(), reader.clock())) {
+            facts["booking"] = booking;
+        }
+        if workshop {
+            facts["request"] = book::request_facts(self.change, self.id, true);
         }
         facts
     }
@@ -166,7 +177,7 @@ impl Maker<'_, '_> {
         let person = person(self.change, self.row).and_then(|p| p.name.clone());
         let to_name = customer(self.change, self.row).map(|c| c.name.to_string()).or(person).unwrap_or_default();
         let (attachments, importance) = self.extras(&facts)?;
-        let invitation = book::invitation(self.change, self.id, self.row, &subject)?;
+        let invitation = book::invitation(self.change, self.id, &subject);
         Ok(Work::Mail(MailWork {
             invitation,
             to_name,
@@ -226,8 +237,36 @@ impl Maker<'_, '_> {
         Ok((attachments, reach.importance.as_ref().map(ToString::to_string)))
     }
 
+    /// The mail with which a workshop is asked, or asked no more.
+    fn request(&self) -> Result<Work, String> {
+        let workshop = book::reader(self.change, self.id).ok_or("the workshop is not asked by mail any more")?;
+        let facts = self.facts(true);
+        let (_, subject) = self.render(Part::Subject, &facts)?;
+        let (locale, text) = self.render(Part::Text, &facts)?;
+        let (_, html) = self.render(Part::Html, &facts)?;
+        Ok(Work::Mail(MailWork {
+            chart: None,
+            invitation: book::invitation(self.change, self.id, &subject),
+            to_name: facts["booking"]["workshop"].as_str().unwrap_or_default().to_owned(),
+            to: workshop.mailbox.clone(),
+            subject,
+            text,
+            html,
+            locale,
+            purpose: self.row.delivery.purpose,
+            importance: None,
+            attachments: Vec::new(),
+            unsubscribe: None,
+            reply_to: self.case_address(),
+        }))
+    }
+
     fn reply_to(&self) -> Option<String> {
         customer(self.change, self.row)?;
+        self.case_address()
+    }
+
+    fn case_address(&self) -> Option<String> {
         let (links, domain) = (self.change.config.links.as_ref()?, self.change.config.contact.reply_domain.as_ref()?);
         Some(crate::wire::reply::address(&links.key, &self.row.case, domain))
     }
@@ -249,9 +288,22 @@ impl Maker<'_, '_> {
             let rendered = self.change.config.messages.render(script, Part::App, &locale, &json!({}));
             (key, rendered.map_or_else(|_| label.to_owned(), |(_, text)| text))
         };
-        let page = if survey::asks(self.change, self.row) { PageKind::Survey } else { PageKind::Answer };
+        let asks = book::asks(self.change, self.row);
+        let page = match survey::asks(self.change, self.row) {
+            true => PageKind::Survey,
+            false if asks => PageKind::Choose,
+            false => PageKind::Answer,
+        };
         let page = facts["link"][page.name()].as_str().or(facts["case"]["url"].as_str());
-        let choices = speech::choices(self.change, self.row).iter().map(label).collect();
+        let time = |(key, script, facts): (char, &str, Json)| {
+            let rendered = self.change.config.messages.render(script, Part::App, &locale, &facts);
+            (key, rendered.map_or_else(|_| key.to_string(), |(_, text)| text))
+        };
+        let choices = if asks {
+            book::choices(&facts).into_iter().map(time).collect()
+        } else {
+            speech::choices(self.change, self.row).iter().map(label).collect()
+        };
         Ok(Work::App(AppWork {
             user: self.address()?,
             purpose: self.row.delivery.purpose,

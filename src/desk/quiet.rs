@@ -24,6 +24,16 @@ impl Default for QuietWindow {
 }
 
 impl QuietWindow {
+    /// All but the hours from `from` to `to`.
+    pub(super) fn outside(from: Time, to: Time) -> Self {
+        Self { from: to, to: from }
+    }
+
+    /// The hours that are not in it.
+    pub(super) fn inside(&self) -> Self {
+        Self { from: self.to, to: self.from }
+    }
+
     /// When a message may be sent to somebody who lives in `zone`: `None` now, otherwise the end of their night.
     #[must_use]
     pub fn free_at(&self, now: At, zone: &str) -> Option<At> {

@@ -7,6 +7,7 @@ use super::change::Change;
 use super::goals::{self, Wake};
 use super::pages::About;
 use super::plan::Effect;
+use super::quiet::QuietWindow;
 use super::rows::{AdhocReach, EffectRow, RungRow, RungState, StepRow, StepState, Target};
 use super::storm::{self, Ways};
 use super::{Person, TimelineKind, book, pages, wrong};
@@ -14,7 +15,7 @@ use crate::domain::{
     At, CaseId, Customer, EffectId, Endpoint, EndpointKind, GoalName, QueueName, Role, ScriptId, Span, StepId,
 };
 use crate::outbox::{Event, Kind, State};
-use crate::playbook::{ProviderKind, Reach, Rung, Until, Via};
+use crate::playbook::{ProviderKind, Reach, Rung, Until, Verb, Via};
 
 /// After the last rung, a person is asked about whoever could not be shown to have been told.
 const PATIENCE: Span = Span::from_hours(24);
@@ -28,6 +29,7 @@ pub(super) fn adhoc(row: &AdhocReach) -> Reach {
         attempts: 1,
         ring: Span::from_secs(25),
         gap: Span::from_secs(15),
+        hours: None,
     };
     Reach {
         who: row.who.clone(),
@@ -37,6 +39,15 @@ pub(super) fn adhoc(row: &AdhocReach) -> Reach {
         attach: Vec::new(),
         importance: None,
     }
+}
+
+/// When the way of `effect` must not be used, if its rung is used at some hours only.
+pub(super) fn hours_of(change: &Change<'_>, effect: EffectId, row: &EffectRow) -> Option<QuietWindow> {
+    let step = change.get::<StepRow>(&(row.case, row.step.clone()))?;
+    let plan = change.get::<super::rows::CaseRow>(&row.case).and_then(|c| change.plan(&c))?;
+    let Verb::Reach(reach) = &plan.step(&row.step)?.verb else { return None };
+    let rung = step.rungs.iter().position(|r| r.effect == Some(effect))?;
+    reach.ladder.get(rung)?.hours.map(|(from, to)| QuietWindow::outside(from, to))
 }
 
 /// Starts an announcement to somebody.
@@ -208,9 +219,13 @@ impl Run<'_> {
     /// Starts the next rung when nobody is being tried.
     fn pull_forward(&self, change: &Change<'_>, rungs: &mut [RungRow]) -> bool {
         let trying = rungs.iter().any(|r| r.state == RungState::Working && !in_doubt(change, r.effect));
-        let failed = rungs
-            .iter()
-            .any(|r| r.state == RungState::Exhausted || (r.state == RungState::Working && in_doubt(change, r.effect)));
+        // A way that nobody of them has is no dead end while something else has been sent.
+        let sent = rungs.iter().any(|r| r.state == RungState::Holding);
+        let failed = rungs.iter().any(|r| match r.state {
+            RungState::Exhausted => r.person > 0 || !sent,
+            RungState::Working => in_doubt(change, r.effect),
+            _ => false,
+        });
         if trying || !failed {
             return false;
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::TimelineKind;
-use super::book::BookingRow;
+use super::book::{BookingRow, LetterRow};
 use super::bundle::RideRow;
 use super::command::CommandsRow;
 use super::consent::RefusedRow;
@@ -564,6 +564,7 @@ tables! {
     rules: RuleId => RuleRow, b'r';
     bookings: (CaseId, StepId) => BookingRow, b'B';
     surveys: (CaseId, StepId) => SurveyRow, b'V';
+    letters: EffectId => LetterRow, b'I';
     erased: CustomerId => ErasedRow, b'X';
     outcomes: CaseId => OutcomeRow, b'U';
     tallies: (RuleId, u64) => TallyRow, b'Y';

@@ -119,6 +119,7 @@ impl State {
             AnyRow::switches(key, row) => set(&mut self.rows.switches, key, row),
             AnyRow::bookings(key, row) => set(&mut self.rows.bookings, key, row),
             AnyRow::surveys(key, row) => set(&mut self.rows.surveys, key, row),
+            AnyRow::letters(key, row) => set(&mut self.rows.letters, key, row),
             AnyRow::rules(key, row) => set(&mut self.rows.rules, key, row),
             AnyRow::timeline(key, row) => set(&mut self.rows.timeline, key, row),
         }

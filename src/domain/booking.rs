@@ -127,6 +127,8 @@ pub struct Invitation {
     pub location: String,
     /// So long before it the calendar rings.
     pub alarm: Option<Span>,
+    /// Whoever gets it is asked whether it suits them; otherwise they have said so.
+    pub rsvp: bool,
 }
 
 /// What an invitation is for.

@@ -41,6 +41,8 @@ pages! {
     Where = b'w', "where";
     /// Say how content one is, 1 to 5.
     Survey = b's', "survey";
+    /// A workshop takes an appointment or declines it, and says later how it stands.
+    Request = b'q', "request";
 }
 
 impl PageKind {

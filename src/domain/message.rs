@@ -72,8 +72,19 @@ pub struct Said {
     pub case: Option<CaseId>,
     /// The words, without what is quoted of ours.
     pub text: String,
+    /// What their calendar answers to an invitation of ours, if it does.
+    pub calendar: Option<CalendarReply>,
     /// The provider has itself answered a word like STOP or HELP: nothing is said twice.
     pub answered: bool,
+}
+
+/// The answer of a calendar to an invitation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalendarReply {
+    /// Which.
+    pub uid: String,
+    /// Yes or no; `None`: neither yet.
+    pub accepted: Option<bool>,
 }
 
 /// Who said something.

@@ -78,6 +78,8 @@ pub struct Customer {
     pub locale: Arc<str>,
     /// IANA time zone: quiet hours are theirs, not ours.
     pub tz: Arc<str>,
+    /// The provider of the workshop that they would rather go to, or a place near it.
+    pub preferred_workshop: Option<Arc<str>>,
     /// In the order of preference.
     pub endpoints: Vec<Endpoint>,
     /// What they agreed to.

@@ -14,7 +14,7 @@
 //! | `POST /twilio/status?e=`, `POST /twilio/sms-status?e=` | signed | 204 once durable |
 //! | `POST /mail/inbound` | password | 200 once durable |
 //! | `POST /zammad/{provider}` | signed | 200 once durable |
-//! | `POST /dispatch/{effect}`, `POST /app/{effect}` | signed (Standard Webhooks) | 200 once durable |
+//! | `POST /dispatch/{effect}`, `POST /app/{effect}`, `POST /booking/{effect}` | signed (Standard Webhooks) | 200 once durable |
 //! | `POST /twilio/sms` | signed | TwiML: what to answer, if anything |
 //! | `GET /l/{token}`, `POST /l/{token}` | whoever has the link | the page of a message; only `POST` acts |
 //! | `GET /api/v1/cases?closed=&limit=` | token, scope `read` | the list |

@@ -1,4 +1,4 @@
-//! `POST /dispatch/{effect}` and `POST /app/{effect}`: what came of what a provider was asked for, signed as Standard
+//! `POST /dispatch/{effect}`, `POST /app/{effect}` and `POST /booking/{effect}`: what came of what a provider was asked for, signed as Standard
 //! Webhooks.
 
 use std::sync::Arc;
@@ -46,6 +46,15 @@ pub(super) const APP: News = News {
     read: wire::app::callback,
     what: "the news of a message",
     hint: "seq and state (delivered, opened, confirmed, failed) are required; confirmed needs the choice",
+};
+
+/// From workshops with a booking server.
+pub(super) const BOOKING: News = News {
+    kind: "booking",
+    secrets: |callbacks| &callbacks.booking,
+    read: wire::booking::callback,
+    what: "the news of a booking",
+    hint: "booking (booking_id, status) and seq are required",
 };
 
 /// The way in for such news. Answers 200 only after the desk has it, so that the sender repeats what we may have lost.

@@ -33,6 +33,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/zammad/{provider}", post(inbound::comment))
         .route("/dispatch/{effect}", news::callback(&news::DISPATCH))
         .route("/app/{effect}", news::callback(&news::APP))
+        .route("/booking/{effect}", news::callback(&news::BOOKING))
         .route("/l/page.css", get(link::style))
         .route("/l/where.js", get(link::script))
         .route("/l/{token}", get(link::show).post(link::act))

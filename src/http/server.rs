@@ -79,6 +79,8 @@ pub struct CallbackSecrets {
     pub dispatch: Vec<(AdapterName, webhook::Secret)>,
     /// Webhook secrets of the back ends of apps.
     pub app: Vec<(AdapterName, webhook::Secret)>,
+    /// Webhook secrets of workshops with a booking server.
+    pub booking: Vec<(AdapterName, webhook::Secret)>,
 }
 
 /// Bounds of the server.

@@ -26,8 +26,9 @@ pub use storm::{Gate, Order, OurFault, RATES, Rate, Storm, Surge, Tier};
 pub use template::{Template, TemplateError};
 pub use types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, Sla, SourceHash};
 pub use verb::{
-    Book, Command, Correlate, Deadlines, Dispatch, Find, Hold, Human, INVITE_SCRIPT, Invite, Mirror, REMINDER_SCRIPT,
-    Reach, Reaction, Rung, Step, Survey, Term, Ticket, Until, Verb, Via, WaitFor, Webhook, Within,
+    BOOK_ROUNDS, Book, CHOICE_SCRIPT, Command, Correlate, Deadlines, Dispatch, Find, Hold, Human, INVITE_SCRIPT,
+    Invite, Mirror, REMINDER_SCRIPT, REQUEST_SCRIPT, Reach, Reaction, Rung, Step, Survey, Term, Ticket, Until, Verb,
+    Via, WaitFor, Webhook, Within,
 };
 
 #[cfg(test)]

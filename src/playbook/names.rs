@@ -4,8 +4,8 @@ use crate::source::did_you_mean;
 
 /// Every name that a text may use, except `device.<fact or column>`. Names of one reader only: `customer` for texts to
 /// customers, `locale` (that of the text) for all messages, `link` for what customers read, `items` for messages about several
-/// cases, `view` for the pages behind the links, `page` for texts to the people of a queue, `action` for commands; `chart`, which
-/// may be absent, for mails.
+/// cases, `view` for the pages behind the links, `request` for workshops that are asked by mail, `page` for texts to the people
+/// of a queue, `action` for commands; `chart`, which may be absent, for mails.
 pub const TEXT_NAMES: &[&str] = &[
     "case.id",
     "case.full_id",
@@ -58,10 +58,12 @@ pub const TEXT_NAMES: &[&str] = &[
     "locale",
     "customer.name",
     "customer.locale",
+    "customer.preferred_workshop",
     "booking.state",
     "booking.confirmed",
     "booking.offers",
     "booking.again",
+    "booking.round",
     "booking.id",
     "booking.start",
     "booking.date",
@@ -74,6 +76,10 @@ pub const TEXT_NAMES: &[&str] = &[
     "link.unsubscribe",
     "link.where",
     "link.survey",
+    "link.request",
+    "request.service",
+    "request.customer",
+    "request.phone",
     "opt_out",
     "opt_out.url",
     "opt_out.text",
@@ -81,6 +87,7 @@ pub const TEXT_NAMES: &[&str] = &[
     "view.state",
     "view.answer",
     "view.open",
+    "view.begun",
     "page.queue",
     "page.reason",
     "action.id",
@@ -96,12 +103,17 @@ pub(super) enum Audience {
     Field,
     /// The topic or payload of a command.
     Command,
+    /// Where somebody is looked for.
+    Place,
 }
 
 impl Audience {
     fn hears(self, name: &str) -> bool {
         match name.split('.').next().unwrap_or(name) {
-            "customer" | "items" | "link" | "opt_out" | "view" | "page" | "locale" | "chart" => self == Self::Message,
+            "customer" if self == Self::Place => name == "customer.preferred_workshop",
+            "request" | "customer" | "items" | "link" | "opt_out" | "view" | "page" | "locale" | "chart" => {
+                self == Self::Message
+            }
             "action" => self == Self::Command,
             _ => true,
         }

@@ -10,7 +10,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::domain::{At, BookingNews, BookingProgress, Slot as Time, Span};
+use super::Error;
+use crate::domain::{At, BookingNews, BookingProgress, EffectId, Receipt, ReceiptKind, Slot as Time, Span};
 
 /// Seconds as text or number.
 mod seconds {
@@ -291,6 +292,28 @@ impl Failure {
     pub fn is_gone(&self) -> bool {
         matches!(self.cause.as_str(), "SLOT_UNAVAILABLE" | "LEASE_EXPIRED" | "SLOT_UNAVAILABLE_FOR_USER")
     }
+}
+
+/// What a workshop posts to `<public_url>/booking/<idempotency token>`, signed as Standard Webhooks: the protocol has news
+/// for Google only, so this is its [`Booking`] with the workshop's own count of its news.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    /// As it now is.
+    pub booking: Booking,
+    /// Counts the news of this booking: what has a number not above one that was heard is old.
+    pub seq: u64,
+}
+
+/// The news in the body of a callback for `effect`.
+///
+/// # Errors
+/// Not that shape, or a status that the protocol does not know.
+pub fn callback(effect: EffectId, body: &[u8]) -> Result<Receipt, Error> {
+    let Callback { booking, seq } = serde_json::from_slice(body)?;
+    let status = booking.status.clone().ok_or(Error::Missing("booking.status"))?;
+    let news = booking.news().ok_or_else(|| Error::unexpected("booking.status", &status))?;
+    let provider_ref = Some(booking.booking_id);
+    Ok(Receipt { effect, provider_ref, seq: Some(seq), what: ReceiptKind::Booking { news } })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! builder does not know: the same bytes on every attempt (the stamp is handed in), and nothing unescaped from a template.
 //! Times are UTC, so no zone has to be described.
 
-use crate::domain::{At, Invitation, InviteMethod};
+use crate::domain::{At, CalendarReply, Invitation, InviteMethod};
 
 /// Octets of a line, without its end.
 const LINE: usize = 75;
@@ -32,7 +32,8 @@ pub fn calendar(invitation: &Invitation, organizer: &str, attendee: &str, at: At
     line("STATUS", if cancelled { "CANCELLED" } else { "CONFIRMED" });
     line("TRANSP", "OPAQUE");
     line("ORGANIZER", &address(organizer));
-    line("ATTENDEE;ROLE=REQ-PARTICIPANT;PARTSTAT=ACCEPTED;RSVP=FALSE", &address(attendee));
+    let answer = if invitation.rsvp { "PARTSTAT=NEEDS-ACTION;RSVP=TRUE" } else { "PARTSTAT=ACCEPTED;RSVP=FALSE" };
+    line(&format!("ATTENDEE;ROLE=REQ-PARTICIPANT;{answer}"), &address(attendee));
     if let Some(before) = invitation.alarm.filter(|_| !cancelled) {
         line("BEGIN", "VALARM");
         line("ACTION", "DISPLAY");
@@ -43,6 +44,29 @@ pub fn calendar(invitation: &Invitation, organizer: &str, attendee: &str, at: At
     line("END", "VEVENT");
     line("END", "VCALENDAR");
     out
+}
+
+/// The answer of a calendar (`METHOD:REPLY`), if `text` is one; with several people in it, that of the first.
+#[must_use]
+pub fn reply(text: &str) -> Option<CalendarReply> {
+    let unfolded = text.replace("\r\n", "\n").replace("\n ", "").replace("\n\t", "");
+    let value = |name: &str| {
+        unfolded.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.split(';').next().is_some_and(|key| key.eq_ignore_ascii_case(name)).then_some(value.trim())
+        })
+    };
+    if !value("METHOD")?.eq_ignore_ascii_case("REPLY") {
+        return None;
+    }
+    let uid = value("UID")?.to_owned();
+    let attendee = unfolded.lines().find(|line| line.to_ascii_uppercase().starts_with("ATTENDEE"))?;
+    let accepted = attendee.to_ascii_uppercase().split([';', ':']).find_map(|part| match part {
+        "PARTSTAT=ACCEPTED" => Some(true),
+        "PARTSTAT=DECLINED" => Some(false),
+        _ => None,
+    });
+    Some(CalendarReply { uid, accepted })
 }
 
 /// As it stands in the object and in the type of the part that carries it.
@@ -108,7 +132,31 @@ mod tests {
             location: "Werkstatt Müller, Straße des 17. Juni 135, 10623 Berlin, gegenüber dem S-Bahnhof Tiergarten"
                 .into(),
             alarm: Some(Span::from_hours(24)),
+            rsvp: false,
         }
+    }
+
+    #[test]
+    fn answers_of_calendars_are_read() {
+        let answer = |method: &str, attendee: &str| {
+            reply(&format!(
+                "BEGIN:VCALENDAR\r\nMETHOD:{method}\r\nBEGIN:VEVENT\r\nUID:0193-x@exam\r\n ple.com\r\n{attendee}\r\nEND:VEVENT\r\n"
+            ))
+        };
+        let uid = || "0193-x@example.com".to_owned();
+        for (attendee, accepted) in [
+            ("ATTENDEE;PARTSTAT=ACCEPTED;CN=Jo:mailto:j@example.com", Some(true)),
+            ("ATTENDEE;CN=\"A; B\";PARTSTAT=DECLINED:mailto:j@example.com", Some(false)),
+            ("ATTENDEE;PARTSTAT=TENTATIVE:mailto:j@example.com", None),
+            ("ATTENDEE:mailto:j@example.com", None),
+        ] {
+            assert_eq!(answer("REPLY", attendee), Some(CalendarReply { uid: uid(), accepted }), "{attendee}");
+            assert_eq!(answer("REQUEST", attendee), None, "an invitation of somebody else");
+        }
+        assert_eq!(answer("REPLY", "X:1"), None);
+        let ours =
+            calendar(&Invitation { rsvp: true, ..invitation() }, "s@example.com", "j@example.com", At::from_secs(0));
+        assert!(ours.contains("PARTSTAT=NEEDS-ACTION;RSVP=TRUE"), "{ours}");
     }
 
     #[test]

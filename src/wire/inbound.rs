@@ -1,12 +1,13 @@
 //! Mail that comes in, in the shape of Postmark's inbound webhook, which other services and a ten-line script behind any
 //! mail server can post, too: JSON with sender, recipient and the text, the quoted part taken off if they can.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::Error;
 use super::link::Key;
-use super::reply;
-use crate::domain::{Channel, Said, Sender};
+use super::{Error, ical, reply};
+use crate::domain::{CalendarReply, Channel, Said, Sender};
 
 /// Longest message of a person that is read, in characters.
 const WORDS_MAX: usize = 4_000;
@@ -30,6 +31,18 @@ struct Mail {
     stripped_text_reply: String,
     #[serde(default)]
     headers: Vec<Header>,
+    #[serde(default)]
+    attachments: Vec<Attached>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attached {
+    #[serde(default)]
+    content_type: String,
+    /// Base64.
+    #[serde(default)]
+    content: String,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +62,9 @@ struct Header {
 pub fn mail(body: &[u8], key: &Key) -> Result<Option<Said>, Error> {
     let mail: Mail = serde_json::from_slice(body).map_err(|e| Error::Malformed(e.to_string()))?;
     let from = mail.from_full.map_or(mail.from, |a| a.email);
-    if from.is_empty() || mail.headers.iter().any(by_a_machine) {
+    // A calendar answers because its person has pressed a button.
+    let calendar = mail.attachments.iter().find_map(calendar);
+    if from.is_empty() || (calendar.is_none() && mail.headers.iter().any(by_a_machine)) {
         return Ok(None);
     }
     let text =
@@ -61,8 +76,18 @@ pub fn mail(body: &[u8], key: &Key) -> Result<Option<Said>, Error> {
         from: Sender::Email(from),
         case: [&mail.original_recipient, &mail.to].into_iter().find_map(|to| reply::case_of(key, to)),
         text: text.trim().chars().take(WORDS_MAX).collect(),
+        calendar,
         answered: true,
     }))
+}
+
+/// What the attached answer of a calendar says.
+fn calendar(attached: &Attached) -> Option<CalendarReply> {
+    let kind = attached.content_type.to_ascii_lowercase();
+    if !kind.starts_with("text/calendar") && !kind.starts_with("application/ics") {
+        return None;
+    }
+    ical::reply(&String::from_utf8(STANDARD.decode(attached.content.trim()).ok()?).ok()?)
 }
 
 /// RFC 3834, and what was usual before it.
@@ -108,6 +133,19 @@ mod tests {
         assert_eq!((said.case, said.text.as_str()), (Some(case), "Thank you!"));
         assert_eq!(said.from, Sender::Email("jane@example.com".into()));
         assert!(said.external_id.starts_with("mail/") && said.external_id.len() == 37, "{}", said.external_id);
+    }
+
+    #[test]
+    fn the_answer_of_a_calendar_is_heard_although_a_machine_wrote_it() {
+        let ics =
+            "BEGIN:VCALENDAR\r\nMETHOD:REPLY\r\nBEGIN:VEVENT\r\nUID:u-1\r\nATTENDEE;PARTSTAT=ACCEPTED:mailto:a@b.c\r\n";
+        let body = |kind: &str| {
+            json!({ "From": "a@b.c", "MessageID": "m", "Headers": [{ "Name": "Auto-Submitted", "Value": "auto-replied" }],
+                "Attachments": [{ "Name": "x", "ContentType": kind, "Content": STANDARD.encode(ics) }] })
+        };
+        let said = mail(body("text/calendar; method=REPLY").to_string().as_bytes(), &key()).unwrap().unwrap();
+        assert_eq!(said.calendar, Some(CalendarReply { uid: "u-1".into(), accepted: Some(true) }));
+        assert_eq!(mail(body("image/png").to_string().as_bytes(), &key()).unwrap(), None);
     }
 
     #[test]

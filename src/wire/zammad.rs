@@ -226,6 +226,7 @@ fn comment(desk: &AdapterName, ticket: u64, article: TriggerArticle) -> Option<S
         external_id: format!("{desk}/{}", article.id),
         from: Sender::Desk { desk: desk.clone(), ticket: ticket.to_string(), author },
         case: None,
+        calendar: None,
         text: text.trim().to_owned(),
         answered: true,
     })

@@ -89,6 +89,7 @@ fn write(w: &mut World, text: &str) {
         from: Sender::Phone("+43111".into()),
         case: None,
         text: text.into(),
+        calendar: None,
         answered: false,
     };
     w.tell(Input::Said(said));

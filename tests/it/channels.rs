@@ -1,5 +1,6 @@
 //! The ways out, each against a peer that speaks its protocol.
 
+mod calendar;
 mod command;
 mod http;
 mod mail;

@@ -15,7 +15,7 @@ fn plan() -> String {
     let ticket = "[[step]]\nid = \"ticket\"\ndo = \"ticket\"\ndesk = \"helpdesk\"\nafter = [\"tell\"]\n\
                   goal = \"ticket_open\"\nmirror = [\"note\", \"contact\"]\n";
     let steps = format!("{}{ticket}", tell(SMS));
-    book("service", "consent = [\"predictive_maintenance\"]", "\"told\", \"ticket_open\"", &steps)
+    book("service", "consent = [\"usage_data\"]", "\"told\", \"ticket_open\"", &steps)
 }
 
 /// Jane, who owns the car, has agreed from `given` to `withdrawn`.
@@ -23,7 +23,7 @@ fn agreed(config: &mut Config, given: At, withdrawn: Option<At>) {
     let mut registry = (*config.registry).clone();
     let jane = registry.customers.get_mut("c-1").unwrap();
     jane.consents.push(Consent {
-        to: Agreed::Named("predictive_maintenance".into()),
+        to: Agreed::Named("usage_data".into()),
         channel: None,
         source: "app".into(),
         given_at: given,
@@ -71,12 +71,9 @@ fn without_the_consent_only_the_ticket_desk_hears_of_it() {
         assert_eq!((sent(&w), tickets(&w)), (Vec::new(), 1), "{}", w.timeline());
         let shown = view(&w);
         assert_eq!(goals(&shown), [("told", "waived"), ("ticket_open", "met")]);
-        assert!(
-            w.timeline()
-                .contains("the owner has not agreed to predictive_maintenance: the case goes to the ticket desk only")
-        );
+        assert!(w.timeline().contains("the owner has not agreed to usage_data: the case goes to the ticket desk only"));
         let wait = shown.waits.iter().find(|x| x.what == "the case").unwrap();
-        assert_eq!(wait.why, "the ticket desk: the owner has not agreed to predictive_maintenance");
+        assert_eq!(wait.why, "the ticket desk: the owner has not agreed to usage_data");
         assert_eq!(shown.summary.closed_at, None, "it is there until the fault has gone");
         assert!(!w.timeline().contains("is paged"), "a ticket is a reaction\n{}", w.timeline());
         cleared(&mut w);

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use forewarn::desk::{
-    Act, CaseSummary, Config, Contact, Desk, Hours, Input, Keyring, Links, Person, Provider, ProviderKind, Record,
-    Reply, Settings, SpeechThen, Watch, Workshop,
+    Act, ByMail, CaseSummary, Config, Contact, Desk, Hours, Input, Keyring, Links, Person, Provider, ProviderKind,
+    Record, Reply, Settings, SpeechThen, Watch, Workshop,
 };
 use forewarn::domain::{
-    Agreed, AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, CaseId, Change, Consent, Customer,
-    Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind, EpisodeId, FaultName, JobState, JobUpdate,
-    Level, Link, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry, Severity, Slot, SmsProgress,
-    Span, TicketWork, Value, Work,
+    AdapterName, Agreed, AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, CaseId, Change,
+    Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind, EpisodeId, FaultName,
+    InviteMethod, JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind,
+    Registry, Severity, Slot, SmsProgress, Span, TicketWork, Value, Work,
 };
 use forewarn::playbook::{Messages, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
@@ -269,7 +269,22 @@ pub(crate) fn link_key() -> Key {
 fn workshop() -> Workshop {
     let days = ["mon", "tue", "wed", "thu", "fri"].map(str::to_owned);
     let hours = Hours::parse("08:00-17:00", &days, Span::from_hours(1), "Europe/Vienna").unwrap();
-    Workshop { name: "Werkstatt".into(), place: "Ring 1, Wien".into(), near: vec!["wien".into()], hours }
+    Workshop { name: "Werkstatt".into(), place: "Ring 1, Wien".into(), near: vec!["wien".into()], hours, by_mail: None }
+}
+
+/// One that is asked by mail.
+fn garage() -> Workshop {
+    let mailbox = "garage@example.com".to_owned();
+    let by_mail = ByMail { mailbox, locale: "de".into(), answer_within: Span::from_hours(8) };
+    let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"].map(str::to_owned);
+    let hours = Hours::parse("09:00-16:00", &days, Span::from_hours(1), "Europe/Vienna").unwrap();
+    Workshop {
+        name: "Dorfgarage".into(),
+        place: "Hauptstr. 2".into(),
+        near: vec!["land".into()],
+        hours,
+        by_mail: Some(by_mail),
+    }
 }
 
 pub(crate) const DEVICE: &str = "car-1";
@@ -306,9 +321,14 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
             ("pager", ProviderKind::Webhook),
             ("parts", ProviderKind::Webhook),
             ("workshop", ProviderKind::Booking),
+            ("garage", ProviderKind::Booking),
         ]
         .into_iter()
         .map(|(n, k)| (n.into(), provider(k)))
+        .map(|(n, p): (AdapterName, Provider)| match n.as_str() {
+            "garage" => (n, Provider { workshop: Some(garage()), ..p }),
+            _ => (n, p),
+        })
         .collect(),
         skills: BTreeMap::new(),
         queues: [
@@ -394,12 +414,16 @@ fn registry() -> Registry {
         name: "Jane <Doe>".into(),
         locale: "de-AT".into(),
         tz: "Europe/Vienna".into(),
+        preferred_workshop: None,
         endpoints: vec![
             endpoint("e-1", EndpointKind::Phone, "+43111"),
             endpoint("e-2", EndpointKind::Email, "jane@example.com"),
             endpoint("e-4", EndpointKind::App, "u-1"),
         ],
-        consents: vec![consent(Purpose::Service)],
+        consents: vec![
+            consent(Purpose::Service),
+            Consent { to: Agreed::Named("predictive_maintenance".into()), ..consent(Purpose::Service) },
+        ],
     };
     let joe = Customer {
         id: "c-2".into(),
@@ -995,7 +1019,9 @@ impl World {
                 | Work::Sms(_)
                 | Work::Mail(_)
         );
-        assert!(!once || entry.times == 1 || entry.denied, "taken twice: {order:?}");
+        let withdraws = matches!(&order.work, Work::Mail(m)
+            if m.invitation.as_ref().is_some_and(|i| i.method == InviteMethod::Cancel));
+        assert!(!once || withdraws || entry.times == 1 || entry.denied, "taken twice: {order:?}");
         match &order.work {
             Work::Call(_) => self.call(order.effect),
             Work::Sms(_) => {

@@ -323,6 +323,7 @@ fn a_person_who_is_paged_because_nobody_confirmed_is_left_alone_once_somebody_ha
         from: Sender::Desk { desk: "helpdesk".into(), ticket, author },
         case: None,
         text: "We are on our way.".into(),
+        calendar: None,
         answered: true,
     }));
     w.run(after(7_200));
@@ -337,6 +338,7 @@ fn said(text: &str, id: &str) -> Said {
         from: Sender::Phone("+43111".into()),
         case: None,
         text: text.into(),
+        calendar: None,
         answered: false,
     }
 }

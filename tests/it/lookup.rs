@@ -102,6 +102,7 @@ fn among_a_hundred_thousand_customers_whoever_calls_is_found_at_once() {
         from: Sender::Phone(format!("+49{}", 100_000_000 + n)),
         case: None,
         text: "STOP".into(),
+        calendar: None,
         answered: true,
     };
     for n in [3, MANY - 2] {

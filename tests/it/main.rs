@@ -4,6 +4,7 @@
 
 mod abuse;
 mod app_push;
+mod appointments;
 mod backtest;
 mod broker;
 mod bundle;
@@ -27,6 +28,7 @@ mod fit;
 mod fleet_world;
 mod formats;
 mod formats_live;
+mod garage;
 mod guards;
 mod halt;
 mod http;

@@ -151,6 +151,7 @@ fn whoever_wrote_before_we_did_has_made_the_first_contact() {
         from: Sender::Phone("+43111".into()),
         case: None,
         text: text.into(),
+        calendar: None,
         answered: true,
     };
     for (what, wrote_at, ticket, expected) in [

@@ -51,6 +51,7 @@ impl World {
             from,
             case,
             text,
+            calendar: None,
             answered: self.rng.percent(20),
         };
         for _ in 0..self.rng.between(1, 2) {

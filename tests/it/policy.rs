@@ -87,6 +87,7 @@ fn write(world: &mut World, from: &str, text: &str, id: &str) -> Reply {
         from: Sender::Phone(from.into()),
         case: None,
         text: text.into(),
+        calendar: None,
         answered: false,
     };
     world.tell(Input::Said(said)).unwrap()
@@ -289,6 +290,7 @@ fn free_words_go_to_a_person_once_and_keep_the_case_open_until_that_person_is_do
         from,
         case: None,
         text,
+        calendar: None,
         answered: true,
     }));
     w.run(after(900));
@@ -375,6 +377,7 @@ fn an_unknown_sender_causes_nothing() {
         from,
         case: Some(case),
         text,
+        calendar: None,
         answered: false,
     }));
     w.run(after(120));
@@ -405,6 +408,7 @@ fn a_provider_that_answers_stop_itself_is_not_doubled() {
         from,
         case: None,
         text: "STOP".into(),
+        calendar: None,
         answered: true,
     };
     assert!(matches!(w.tell(Input::Said(said)), Some(Reply::Done)));
@@ -789,6 +793,7 @@ fn by_mail(world: &mut World, from: &str, case: Option<CaseId>, text: &str, id: 
         from: Sender::Email(from.into()),
         case,
         text: text.into(),
+        calendar: None,
         answered: true,
     };
     world.tell(Input::Said(said)).unwrap()

@@ -511,7 +511,15 @@ fn talkative(fault: &str, device: &str, severity: Severity, n: u8, at: forewarn:
 }
 
 fn writes(channel: Channel, from: Sender, id: &str, text: &str) -> Input {
-    Input::Said(Said { channel, external_id: id.into(), from, case: None, text: text.into(), answered: true })
+    Input::Said(Said {
+        channel,
+        external_id: id.into(),
+        from,
+        case: None,
+        text: text.into(),
+        calendar: None,
+        answered: true,
+    })
 }
 
 /// The link of a kind in the messages so far, newest last.

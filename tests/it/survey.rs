@@ -212,7 +212,7 @@ fn a_tap_in_the_app_is_a_mark() {
 
 fn said(channel: Channel, from: Sender, n: u8, text: &str) -> Input {
     let external_id = format!("m-{n}");
-    Input::Said(Said { channel, external_id, from, case: None, text: text.into(), answered: true })
+    Input::Said(Said { channel, external_id, from, case: None, text: text.into(), calendar: None, answered: true })
 }
 
 #[test]

@@ -213,17 +213,41 @@ const BOOKING: &[Key] = &[
     need("username", Text, "For basic authentication"),
     key("password", Text, "Better in a file"),
     key("password_file", Text, "Holds the password"),
-    need("name", Text, "As customers are told"),
-    need("place", Text, "Its address, as customers are told"),
-    key("near", Several(&Text), "Places that it serves: customers from there are sent to it first"),
-    need("hours", Text, "When it works: 08:00-17:00"),
-    key("days", Several(&Word(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"])), "mon to fri unless stated"),
-    key("slot", Duration, "How long an appointment takes; 1h unless stated"),
-    need("tz", Text, "Its time zone: Europe/Berlin"),
+    key("secret", Text, "whsec_…: signs what it posts to /booking/…; better in a file"),
+    key("secret_file", Text, "Holds the secret"),
+    NAME,
+    PLACE,
+    NEAR,
+    HOURS,
+    DAYS,
+    SLOT,
+    ZONE,
     CA,
     PRIVATE,
     INSECURE,
     TIMEOUT,
+];
+
+const NAME: Key = need("name", Text, "As customers are told");
+const PLACE: Key = need("place", Text, "Its address, as customers are told");
+const NEAR: Key = key("near", Several(&Text), "Places that it serves: customers from there are sent to it first");
+const HOURS: Key = need("hours", Text, "When it works: 08:00-17:00");
+const DAYS: Key =
+    key("days", Several(&Word(&["mon", "tue", "wed", "thu", "fri", "sat", "sun"])), "mon to fri unless stated");
+const SLOT: Key = key("slot", Duration, "How long an appointment takes; 1h unless stated");
+const ZONE: Key = need("tz", Text, "Its time zone: Europe/Berlin");
+
+const ICAL: &[Key] = &[
+    need("mailbox", Text, "Where it reads its mails, and writes from"),
+    key("locale", Text, "BCP 47, of what it reads; en unless stated"),
+    key("answer_within", Duration, "So long it has to answer, 24h unless stated; then another workshop is asked"),
+    NAME,
+    PLACE,
+    NEAR,
+    HOURS,
+    DAYS,
+    SLOT,
+    ZONE,
 ];
 
 const COMMAND: &[Key] =
@@ -244,6 +268,7 @@ const PROVIDER: Shape = Shape::Variant(
         ("twilio-sms", TWILIO),
         ("mqtt-command", COMMAND),
         ("booking-server", BOOKING),
+        ("ical-workshop", ICAL),
     ],
 );
 

@@ -1,5 +1,5 @@
 //! The providers' side of every protocol that the daemon speaks, over loopback: mail server, ticket desk, tow company,
-//! phone network, back end of an app, workshop.
+//! phone network, back end of an app, workshop, and a workshop that has nothing but a mailbox.
 //!
 //! Each part is strict: it refuses what the real one refuses, checks signatures, and counts what it accepted by
 //! idempotency key. The counts live in this process, so they outlast a daemon that is killed; a test asks them
@@ -8,6 +8,7 @@
 
 mod app;
 mod desk;
+mod garage;
 mod phone;
 mod smtp;
 mod teller;
@@ -29,6 +30,7 @@ pub(in crate::demo) use web::http_client;
 
 pub use app::{AppBackend, AppFault, AppMessage, AppUser};
 pub use desk::{Article, DeskFault, Ticket, TicketDesk};
+pub use garage::Garage;
 pub use phone::{Call, Delivery, Driver, PhoneFault, PhoneNetwork, PhoneSettings, Text, Written};
 pub use smtp::{Mail, MailFault, MailServer};
 pub use teller::Callbacks;

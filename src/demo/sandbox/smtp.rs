@@ -52,6 +52,20 @@ impl Mail {
         self.header("message-id").map(|id| id.trim_matches(['<', '>']).to_owned())
     }
 
+    /// The first plain text in it, decoded.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Some((_, part)) = self.data.split_once("Content-Type: text/plain") else { return String::new() };
+        let (head, body) = part.split_once("\r\n\r\n").unwrap_or(("", part));
+        let body = body.split("\r\n--").next().unwrap_or(body);
+        let bytes = match head.to_ascii_lowercase() {
+            head if head.contains("base64") => STANDARD.decode(body.replace("\r\n", "")).ok(),
+            head if head.contains("quoted-printable") => quoted(&body.replace("=\r\n", "").replace('_', "=5F")),
+            _ => Some(body.as_bytes().to_vec()),
+        };
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    }
+
     /// The subject, RFC 2047 words decoded.
     #[must_use]
     pub fn subject(&self) -> String {

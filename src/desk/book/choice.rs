@@ -1,11 +1,13 @@
 //! What the customer says to the times that are offered, by whatever way: a tap, a key, a reply.
 
+use serde_json::{Value as Json, json};
+
 use super::super::change::Change;
 use super::super::rows::{CaseRow, EffectRow};
-use super::super::{TimelineKind, goals, news, notes, pages, speech};
-use super::{BookingRow, BookingState, OfferState, offers};
+use super::super::{TimelineKind, goals, news, notes, order, pages, speech};
+use super::{BookingRow, BookingState, Key, OfferState, offers};
 use crate::domain::{CaseId, EffectId};
-use crate::playbook::{Mirror, Until, Verb};
+use crate::playbook::{CHOICE_SCRIPT, Mirror, Part, Until, Verb};
 
 /// What the customer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,15 @@ pub(in super::super) enum Choice {
 }
 
 impl Choice {
+    /// As it is written down.
+    pub(in super::super) fn word(self) -> String {
+        match self {
+            Self::Slot(n) => format!("time {n}"),
+            Self::Call => "call".to_owned(),
+            Self::None => "none".to_owned(),
+        }
+    }
+
     /// From a key, the word of a form, or a reply: `1` to `6`, `0` or `call`, `none` (a key `*`).
     pub(in super::super) fn parse(text: &str) -> Option<Self> {
         match text.trim() {
@@ -51,30 +62,79 @@ pub(in super::super) fn said(change: &Change<'_>, id: CaseId) -> Option<String> 
     }
 }
 
+/// By which way an answer comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum By {
+    /// A key in a call, in which the present times are read out.
+    Key,
+    /// A button in the app.
+    App,
+    /// The page, with the times of this search on it.
+    Page(Option<u32>),
+    /// Words in answer to a message.
+    Reply,
+}
+
+impl By {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::App | Self::Page(_) => "tap",
+            Self::Reply => "reply",
+        }
+    }
+}
+
+/// Whether the number of a time means another one than those that are kept now.
+fn is_stale(row: &EffectRow, booking: &BookingRow, by: By) -> bool {
+    match by {
+        By::Key => false,
+        By::Page(round) => round.is_some_and(|round| round != booking.round),
+        By::App | By::Reply => row.delivery.sent_at < booking.held_at,
+    }
+}
+
 /// Takes an answer to the message `effect`. Another one may follow until the workshop is asked; `false`: it comes too
-/// late, or there is no such time.
+/// late, or there is no such time (any more).
 pub(in super::super) fn choose(
     change: &mut Change<'_>,
     effect: EffectId,
     row: &EffectRow,
     choice: Choice,
-    by: &str,
+    by: By,
 ) -> bool {
     let open = change.get::<CaseRow>(&row.case).is_some_and(|c| c.is_open() && c.backing_out.is_none());
     let Some(key) = offers::key_of(change, row.case).filter(|_| open && asks(change, row)) else { return false };
-    let Some(mut booking) = change.get::<BookingRow>(&key) else { return false };
+    let Some(booking) = change.get::<BookingRow>(&key) else { return false };
+    if matches!(choice, Choice::Slot(_)) && is_stale(row, &booking, by) {
+        return false;
+    }
+    take(change, effect, row, &key, booking, choice, by.as_str())
+}
+
+fn take(
+    change: &mut Change<'_>,
+    effect: EffectId,
+    row: &EffectRow,
+    key: &Key,
+    mut booking: BookingRow,
+    choice: Choice,
+    by: &str,
+) -> bool {
     let free = matches!(booking.state, BookingState::Held | BookingState::Proposed | BookingState::Chosen);
     let text = match choice {
         Choice::Slot(n) => {
             let index = n - 1;
             let kept = usize::try_from(index).ok().and_then(|i| booking.offers.get(i));
+            // Said again while the workshop is asked, or afterwards: it is what was chosen.
+            if booking.chosen == Some(index) && booking.state >= BookingState::Chosen && !booking.declined {
+                return booking.state != BookingState::Cancelled;
+            }
             if !free || kept.is_none_or(|o| o.state != OfferState::Held) {
                 return false;
             }
-            if booking.chosen == Some(index) {
-                return true;
-            }
             booking.chosen = Some(index);
+            booking.declined = false;
             booking.state = BookingState::Chosen;
             format!("chose time {n} ({by})")
         }
@@ -93,7 +153,7 @@ pub(in super::super) fn choose(
         }
     };
     booking.answered = Some(effect);
-    change.put(key, booking);
+    change.put(key.clone(), booking);
     change.touched.insert(row.case);
     let whom = notes::whom(change, row);
     change.say(row.case, TimelineKind::Answered, format!("{whom} {text}"), Some(effect));
@@ -109,6 +169,34 @@ pub(in super::super) fn choose(
         }
     }
     true
+}
+
+/// The buttons of a message in the app that offers times: key, script of its label, facts of the label.
+pub(in super::super) fn choices(facts: &Json) -> Vec<(char, &'static str, Json)> {
+    let offers = facts["booking"]["offers"].as_array().cloned().unwrap_or_default();
+    let slots = offers.into_iter().filter_map(|offer| {
+        let n = u32::try_from(offer["n"].as_u64()?).ok()?;
+        Some((char::from_digit(n, 10)?, "choice-time", json!({ "booking": offer })))
+    });
+    slots.chain([('0', "choice-2", json!({})), ('*', "choice-none", json!({}))]).collect()
+}
+
+/// What is so after an answer that came as words, in the language of whoever gave it: which time, none, a call, or that the
+/// answer meant nothing that can be had.
+pub(in super::super) fn what_is_so(change: &Change<'_>, row: &EffectRow, taken: bool) -> Option<String> {
+    let case = change.get::<CaseRow>(&row.case)?;
+    let mut facts = order::facts_for(change, row, &case, true);
+    let open = case.is_open() && case.backing_out.is_none();
+    let state = if !open {
+        "over"
+    } else if taken {
+        "done"
+    } else {
+        "open"
+    };
+    facts["view"] = json!({ "state": state, "answer": said(change, row.case), "open": open });
+    let locale = order::locale(change, row);
+    change.config.messages.render(CHOICE_SCRIPT, Part::Sms, &locale, &facts).ok().map(|(_, text)| text)
 }
 
 #[cfg(test)]

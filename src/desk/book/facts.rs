@@ -9,7 +9,7 @@ use crate::domain::{At, CaseId, Slot};
 use jiff::tz::TimeZone;
 
 impl BookingState {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Slots => "slots",
             Self::Held => "held",
@@ -42,30 +42,34 @@ pub(in super::super) fn start_at(change: &Change<'_>, id: CaseId) -> Option<At> 
     booking(change, id).and_then(|b| b.slot).map(|s| s.start_at)
 }
 
+/// Day and hours in `zone`, written as `clock` says.
+pub(super) fn times(slot: Slot, zone: &TimeZone, clock: &str) -> Json {
+    let local = |at: At, format: &str| at.to_jiff().to_zoned(zone.clone()).strftime(format).to_string();
+    json!({
+        "start": slot.start_at.to_string(), "date": local(slot.start_at, "%Y-%m-%d"),
+        "time": local(slot.start_at, clock), "until": local(slot.end_at, clock),
+    })
+}
+
 /// `booking` of a text. Times are local ones of the reader, written as `clock` says.
 pub(in super::super) fn facts(change: &Change<'_>, id: CaseId, zone: &TimeZone, clock: &str) -> Json {
     let Some(row) = booking(change, id) else {
-        return json!({ "state": "none", "confirmed": false, "offers": [], "again": false });
-    };
-    let local = |at: At, format: &str| at.to_jiff().to_zoned(zone.clone()).strftime(format).to_string();
-    let times = |s: Slot| {
-        json!({
-            "start": s.start_at.to_string(), "date": local(s.start_at, "%Y-%m-%d"), "time": local(s.start_at, clock),
-            "until": local(s.end_at, clock),
-        })
+        return json!({ "state": "none", "confirmed": false, "offers": [], "again": false, "round": 0 });
     };
     let offers = row.offers.iter().enumerate().filter(|(_, o)| o.state == OfferState::Held).map(|(n, o)| {
-        let mut offer = times(o.slot);
+        let mut offer = times(o.slot, zone, clock);
         offer["n"] = (n + 1).into();
         offer
     });
-    let open = matches!(row.state, BookingState::Held | BookingState::Proposed | BookingState::Chosen);
+    use BookingState::{Chosen, Confirming, Held, Proposed};
+    let open = matches!(row.state, Held | Proposed | Chosen | Confirming);
     let offers: Vec<Json> = if open { offers.collect() } else { Vec::new() };
     let at = row.adapter.as_ref().and_then(|a| workshop(change, a));
     let mut facts = json!({
         "state": row.state.word(),
         "confirmed": row.state.stands(),
         "offers": offers,
+        "round": row.round,
         // Times were offered before, and the one that was chosen had gone.
         "again": !row.gone.is_empty() && row.answered.is_some(),
         "id": row.create.map(|e| e.to_string()).unwrap_or_default(),
@@ -74,7 +78,7 @@ pub(in super::super) fn facts(change: &Change<'_>, id: CaseId, zone: &TimeZone, 
     });
     let fixed = row.slot.filter(|_| row.state >= BookingState::Confirmed);
     if let (Some(slot), Json::Object(all)) = (fixed, &mut facts)
-        && let Json::Object(times) = times(slot)
+        && let Json::Object(times) = times(slot, zone, clock)
     {
         all.extend(times);
     }

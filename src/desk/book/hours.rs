@@ -17,6 +17,19 @@ pub struct Workshop {
     pub near: Vec<String>,
     /// When it works.
     pub hours: Hours,
+    /// It is asked by mail; `None`: over its provider.
+    pub by_mail: Option<ByMail>,
+}
+
+/// A workshop that reads mails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByMail {
+    /// Where it reads them, and writes from.
+    pub mailbox: String,
+    /// BCP 47, of what it reads.
+    pub locale: String,
+    /// So long it has to answer; then another workshop is asked.
+    pub answer_within: Span,
 }
 
 impl Workshop {

@@ -1,15 +1,16 @@
-//! The invitation in the customer's calendar: sent when the appointment is confirmed, sent again when it moves, taken
-//! back when it is cancelled.
+//! The invitation in the customer's calendar: sent when the appointment is confirmed, sent again when it moves, withdrawn
+//! when it is cancelled.
 
 use super::super::change::Change;
 use super::super::facts::{Reader, context};
+use super::super::goals;
 use super::super::plan::Effect;
 use super::super::rows::{CaseRow, EffectRow, Target};
-use super::offers::workshop;
-use super::{BookingRow, BookingState, Key, confirming};
-use crate::domain::{CaseId, EffectId, EndpointKind, Invitation, InviteMethod, Role, ScriptId};
-use crate::outbox::Kind;
-use crate::playbook::{INVITE_SCRIPT, Playbook, ProviderKind, Until, Verb};
+use super::letter::{self, LetterRow, To};
+use super::{BookingRow, BookingState, Key, confirming, proposing};
+use crate::domain::{CaseId, EndpointKind, Role, ScriptId};
+use crate::outbox::{Event, Kind};
+use crate::playbook::{INVITE_SCRIPT, Playbook, ProviderKind};
 
 /// Sends what the customer's calendar does not have yet.
 pub(super) fn send(change: &mut Change<'_>, plan: &Playbook, key: &Key, mut row: BookingRow) -> BookingRow {
@@ -22,24 +23,9 @@ pub(super) fn send(change: &mut Change<'_>, plan: &Playbook, key: &Key, mut row:
         // The customer knows of the change once the mail has left.
         return if sent.is_none_or(|s| s.is_taken() || s.is_lost()) { moved(row) } else { row };
     }
-    let cancelled = row.state == BookingState::Cancelled;
-    if cancelled && row.invited.is_none() {
-        return row;
-    }
-    let (Some(provider), Some(target)) =
-        (change.config.provider_of(ProviderKind::Smtp).cloned(), target(change, plan, key.0, &row))
-    else {
-        row.invited = Some(row.sequence);
-        return moved(row);
-    };
-    let salt = format!("invite {}", row.sequence);
-    let mut effect = Effect::new(change, Kind::Mail, &provider, &key.1, salt);
-    effect.script = Some(ScriptId::from(INVITE_SCRIPT));
-    effect.target = target;
-    effect.compensation = cancelled;
-    row.invite = Some(effect.plan(change, key.0));
     row.invited = Some(row.sequence);
-    row
+    post(change, plan, key, &mut row, false);
+    if row.invite.is_none() { moved(row) } else { row }
 }
 
 fn moved(mut row: BookingRow) -> BookingRow {
@@ -47,6 +33,53 @@ fn moved(mut row: BookingRow) -> BookingRow {
         row.state = BookingState::Confirmed;
     }
     row
+}
+
+/// Takes the appointment out of the customer's calendar, if it is there.
+pub(super) fn withdraw(change: &mut Change<'_>, plan: &Playbook, key: &Key, row: &mut BookingRow) {
+    let Some(invited) = row.invited.take() else { return };
+    let waiting = row.invite.and_then(|e| change.get::<EffectRow>(&e).map(|r| (e, r)));
+    if let Some((effect, mut e)) = waiting
+        && e.delivery.on(&effect, change.now, &Event::Cancel).is_some()
+    {
+        change.put(effect, e);
+        if invited == 0 {
+            return;
+        }
+    }
+    row.sequence += 1;
+    post(change, plan, key, row, true);
+}
+
+fn post(change: &mut Change<'_>, plan: &Playbook, key: &Key, row: &mut BookingRow, cancelled: bool) {
+    row.invite = None;
+    let spec = confirming(plan, key).and_then(|(_, b)| b.invite.as_ref());
+    let provider = change.config.provider_of(ProviderKind::Smtp).cloned();
+    let target = target(change, plan, key.0, row);
+    let (Some(spec), Some(provider), Some(target), Some(slot)) = (spec, provider, target, row.slot) else { return };
+    let (Some(workshop), Some(case)) = (row.adapter.clone(), change.get::<CaseRow>(&key.0)) else { return };
+    let facts = context(change, key.0, &case, &Reader::Staff { zone: "UTC" }, false);
+    let uid = match spec.uid.render(&facts) {
+        Ok(uid) => uid,
+        Err(e) => return goals::page_default(change, key.0, &format!("no invitation can be made: {e}")),
+    };
+    let moved = row.state == BookingState::ChangedByProvider;
+    let letter = LetterRow {
+        to: To::Customer,
+        cancelled,
+        moved,
+        uid,
+        sequence: row.sequence,
+        slot,
+        workshop,
+        alarm: spec.alarm,
+    };
+    let salt = format!("invite {}/{}", row.round, row.sequence);
+    let mut effect = Effect::new(change, Kind::Mail, &provider, &key.1, salt);
+    effect.script = Some(ScriptId::from(INVITE_SCRIPT));
+    effect.target = target;
+    effect.compensation = cancelled;
+    row.invite = Some(letter::plan(change, key, effect, letter));
 }
 
 /// Whoever has chosen, else the first who would have been asked; by mail.
@@ -57,57 +90,10 @@ fn target(change: &Change<'_>, plan: &Playbook, id: CaseId, row: &BookingRow) ->
         _ => None,
     });
     let case = change.get::<CaseRow>(&id)?;
-    let who: Vec<Role> = plan
-        .steps
-        .iter()
-        .find_map(|s| match &s.verb {
-            Verb::Reach(r) if r.until == Until::AnsweredChoice => Some(r.who.clone()),
-            _ => None,
-        })
-        .unwrap_or_else(|| vec!["owner".into()]);
+    let who: Vec<Role> = proposing(plan).map_or_else(|| vec!["owner".into()], |(_, reach)| reach.who.clone());
     let mut people = chooser.into_iter().chain(registry.people(&case.device, &who));
     people.find_map(|c| {
         let endpoint = c.endpoint(EndpointKind::Email)?;
         Some(Target::Customer { customer: c.id.clone(), endpoint: endpoint.id.clone() })
     })
-}
-
-/// Whether `effect` is one: it answers what the customer asked for, so it counts as no contact of ours.
-pub(in super::super) fn is_invitation(change: &Change<'_>, effect: EffectId, row: &EffectRow) -> bool {
-    change.get::<BookingRow>(&(row.case, row.step.clone())).is_some_and(|b| b.invite == Some(effect))
-}
-
-/// What goes into the mail besides its text.
-///
-/// # Errors
-/// For people: a fact that the template of the identity needs is not there.
-pub(in super::super) fn invitation(
-    change: &Change<'_>,
-    effect: EffectId,
-    row: &EffectRow,
-    summary: &str,
-) -> Result<Option<Invitation>, String> {
-    if !is_invitation(change, effect, row) {
-        return Ok(None);
-    }
-    let key = (row.case, row.step.clone());
-    let booking = change.get::<BookingRow>(&key).ok_or("its appointment is gone")?;
-    let case = change.get::<CaseRow>(&row.case).ok_or("its case is gone")?;
-    let plan = change.plan(&case).ok_or("its playbook cannot be read")?;
-    let spec = confirming(&plan, &key).and_then(|(_, b)| b.invite.as_ref()).ok_or("its step is gone")?;
-    let slot = booking.slot.ok_or("it has no time")?;
-    let facts = context(change, row.case, &case, &Reader::Staff { zone: "UTC" }, false);
-    let uid = spec.uid.render(&facts).map_err(|e| e.to_string())?;
-    let at = booking.adapter.as_ref().and_then(|a| workshop(change, a));
-    let cancelled = booking.state == BookingState::Cancelled;
-    Ok(Some(Invitation {
-        method: if cancelled { InviteMethod::Cancel } else { InviteMethod::Request },
-        uid,
-        sequence: booking.sequence,
-        start_at: slot.start_at,
-        end_at: slot.end_at,
-        summary: summary.to_owned(),
-        location: at.map(|w| format!("{}, {}", w.name, w.place)).unwrap_or_default(),
-        alarm: spec.alarm,
-    }))
 }

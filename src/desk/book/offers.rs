@@ -1,5 +1,9 @@
 //! Which times are offered: free ones within the window, on as many different days as there are.
 
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
 use super::super::TimelineKind;
 use super::super::change::Change;
 use super::super::facts::{Reader, context, horizon};
@@ -7,7 +11,7 @@ use super::super::goals::{self, Wake};
 use super::super::plan::Effect;
 use super::super::quiet::zone_of;
 use super::super::rows::{CaseRow, EffectRow, StepRow, StepState};
-use super::{BookingRow, BookingState, Key, MAX_ROUNDS, OfferRow, OfferState, Workshop, confirming};
+use super::{BookingRow, BookingState, Key, MAX_ROUNDS, OfferRow, OfferState, Workshop, confirming, mail};
 use crate::domain::{AdapterName, At, CaseId, Slot, Span, StepId};
 use crate::outbox::Kind;
 use crate::playbook::{Find, Playbook, Reaction, Verb};
@@ -39,11 +43,19 @@ pub(super) fn search(
     let asked = usize::try_from(row.provider).ok().and_then(|n| order.get(n).cloned());
     let Some(adapter) = asked.filter(|_| row.round < MAX_ROUNDS) else { return give_up(change, plan, key, row) };
     row.adapter = Some(adapter.clone());
-    if candidates(change, key.0, find, &row).is_empty() {
+    let free = candidates(change, key.0, find, &row);
+    if free.is_empty() {
         row.provider += 1;
         return Some(row);
     }
     row.round += 1;
+    if mail::office(change, &row).is_some() {
+        // It is not asked before a time is chosen; until then none of our other customers is offered these.
+        let until_at = Some(change.now + find.hold_for);
+        let kept = |slot| OfferRow { slot, lease: None, until_at, hold: None, state: OfferState::Held };
+        row.offers = picked(change, find, &adapter, &free).into_iter().map(kept).collect();
+        return Some(row);
+    }
     let salt = format!("{}/{}", row.provider, row.round);
     row.search = Some(Effect::new(change, Kind::BookSearch, &adapter, &key.1, salt).plan(change, key.0));
     Some(row)
@@ -76,12 +88,15 @@ fn give_up(change: &mut Change<'_>, plan: &Playbook, key: &Key, mut row: Booking
 fn in_order(change: &Change<'_>, id: CaseId, find: &Find) -> Vec<AdapterName> {
     let near: Option<String> = find.near.as_ref().and_then(|near| {
         let case = change.get::<CaseRow>(&id)?;
-        let facts = context(change, id, &case, &Reader::Staff { zone: "UTC" }, false);
+        let mut facts = context(change, id, &case, &Reader::Staff { zone: "UTC" }, false);
+        let roles = ["owner".into()];
+        let owner = change.config.registry.people(&case.device, &roles).next();
+        facts["customer"] = json!({ "preferred_workshop": owner.and_then(|c| c.preferred_workshop.as_deref()) });
         near.render(&facts).ok().map(|text| text.trim().to_lowercase()).filter(|text| !text.is_empty())
     });
     let mut order = find.providers.clone();
     if let Some(near) = near {
-        order.sort_by_key(|name| !workshop(change, name).is_some_and(|w| w.serves(&near)));
+        order.sort_by_key(|name| !workshop(change, name).is_some_and(|w| w.serves(&near) || *name.as_str() == *near));
     }
     order
 }
@@ -105,10 +120,14 @@ pub(super) fn candidates(change: &Change<'_>, id: CaseId, find: &Find, row: &Boo
 
 /// Starts of the times at `adapter` that other cases offer or have.
 fn taken(change: &Change<'_>, id: CaseId, adapter: &AdapterName) -> Vec<At> {
-    let others = change.base.rows.bookings.iter().filter(|((case, _), _)| *case != id);
-    let here = others.filter(|(_, b)| b.adapter.as_ref() == Some(adapter) && b.unwanted.is_none());
-    here.flat_map(|(_, b)| match b.state {
+    // Also what was offered in this very step.
+    let keys: BTreeSet<&Key> = change.base.rows.bookings.keys().chain(change.pending.bookings.keys()).collect();
+    let others = keys.into_iter().filter(|(case, _)| *case != id).filter_map(|key| change.get::<BookingRow>(key));
+    let here = others.filter(|b| b.adapter.as_ref() == Some(adapter) && b.unwanted.is_none());
+    here.flat_map(|b| match b.state {
         BookingState::Done | BookingState::NoShow | BookingState::Cancelled => Vec::new(),
+        // The others that were offered with it are free again.
+        state if state >= BookingState::Confirmed => b.slot.into_iter().map(|s| s.start_at).collect(),
         _ => b.slot.into_iter().chain(b.offers.iter().map(|o| o.slot)).map(|s| s.start_at).collect(),
     })
     .collect()
@@ -124,8 +143,7 @@ pub(super) fn found(change: &mut Change<'_>, key: &Key, mut row: BookingRow, fre
     let (Some(find), Some(adapter)) = (find, row.adapter.clone()) else { return };
     let offered = candidates(change, key.0, find, &row);
     let free: Vec<Slot> = offered.into_iter().filter(|s| free.contains(s)).collect();
-    let zone = workshop(change, &adapter).map_or("UTC", |w| w.hours.zone());
-    let spread = spread(&free, usize::try_from(find.offer).unwrap_or(1), zone);
+    let spread = picked(change, find, &adapter, &free);
     if spread.is_empty() {
         row.search = None;
         row.provider += 1;
@@ -134,9 +152,15 @@ pub(super) fn found(change: &mut Change<'_>, key: &Key, mut row: BookingRow, fre
     for (n, slot) in spread.into_iter().enumerate() {
         let salt = format!("{}/{n}", row.round);
         let hold = Effect::new(change, Kind::BookHold, &adapter, &key.1, salt).plan(change, key.0);
-        row.offers.push(OfferRow { slot, lease: None, until_at: None, hold, state: OfferState::Asked });
+        row.offers.push(OfferRow { slot, lease: None, until_at: None, hold: Some(hold), state: OfferState::Asked });
     }
     change.put(key.clone(), row);
+}
+
+/// Those of the free times that are offered.
+fn picked(change: &Change<'_>, find: &Find, adapter: &AdapterName, free: &[Slot]) -> Vec<Slot> {
+    let zone = workshop(change, adapter).map_or("UTC", |w| w.hours.zone());
+    spread(free, usize::try_from(find.offer).unwrap_or(1), zone)
 }
 
 /// `n` of the times, in order: first one a day, then more of the same days.
@@ -161,7 +185,7 @@ fn spread(free: &[Slot], n: usize, zone: &str) -> Vec<Slot> {
 /// What the workshop keeps is offered; what it does not is gone.
 fn settle(change: &mut Change<'_>, key: &Key, find: &Find, mut row: BookingRow) -> BookingRow {
     for offer in &mut row.offers {
-        let state = change.get::<EffectRow>(&offer.hold).map(|e| e.delivery);
+        let state = offer.hold.and_then(|hold| change.get::<EffectRow>(&hold)).map(|e| e.delivery);
         // Nobody knows whether it is kept: it is given back by itself, so another time is as good.
         let lost = state.is_none_or(|d| d.state.is_lost() || d.given_up);
         if offer.state == OfferState::Asked && lost {
@@ -180,6 +204,7 @@ fn settle(change: &mut Change<'_>, key: &Key, find: &Find, mut row: BookingRow) 
     };
     let n = row.offers.iter().filter(|o| o.state == OfferState::Held).count();
     row.until_at = Some(until.max(change.now + Span::from_mins(1)));
+    row.held_at = Some(change.now);
     row.state = BookingState::Held;
     let text = format!("{n} times are kept at {}", row.adapter.as_ref().map_or("", |a| a.as_str()));
     change.say(key.0, TimelineKind::Answered, text, row.search);

@@ -6,7 +6,7 @@ use super::super::change::Change;
 use super::super::facts::{Reader, context};
 use super::super::rows::{CaseRow, EffectRow};
 use super::{BookingRow, offers, source};
-use crate::domain::{BookWork, EffectId, EndpointKind, Role};
+use crate::domain::{BookWork, CaseId, EffectId, EndpointKind, Role};
 use crate::outbox::Kind;
 
 /// The work of a booking effect.
@@ -27,14 +27,13 @@ pub(in super::super) fn work(change: &Change<'_>, id: EffectId, row: &EffectRow)
     let plan = change.plan(&case).ok_or("its playbook cannot be read")?;
     let (_, find) = plan.step(&row.step).and_then(|s| source(&plan, s)).ok_or("its step is gone")?;
     let booking = change.get::<BookingRow>(&(row.case, row.step.clone())).ok_or("its appointment is gone")?;
-    let facts = context(change, row.case, &case, &Reader::Staff { zone: "UTC" }, true);
-    let service = find.service.render(&facts).map_err(|e| format!("service: {e}"))?;
+    let service = service(change, row.case, &case, row)?;
     match row.delivery.kind {
         Kind::BookSearch => {
             Ok(BookWork::Search { service, slots: offers::candidates(change, row.case, find, &booking) })
         }
         Kind::BookHold => {
-            let offer = booking.offers.iter().find(|o| o.hold == id).ok_or("it is offered no more")?;
+            let offer = booking.offers.iter().find(|o| o.hold == Some(id)).ok_or("it is offered no more")?;
             Ok(BookWork::Hold { service, slot: offer.slot, until_at: row.planned_at + find.hold_for })
         }
         _ => {
@@ -51,8 +50,19 @@ pub(in super::super) fn work(change: &Change<'_>, id: EffectId, row: &EffectRow)
     }
 }
 
+/// What is to be done there.
+///
+/// # Errors
+/// For people: what its text lacks.
+pub(super) fn service(change: &Change<'_>, id: CaseId, case: &CaseRow, row: &EffectRow) -> Result<String, String> {
+    let plan = change.plan(case).ok_or("its playbook cannot be read")?;
+    let (_, find) = plan.step(&row.step).and_then(|s| source(&plan, s)).ok_or("its step is gone")?;
+    let facts = context(change, id, case, &Reader::Staff { zone: "UTC" }, true);
+    find.service.render(&facts).map_err(|e| format!("service: {e}"))
+}
+
 /// Who comes: whoever has chosen, else the owner.
-fn who(change: &Change<'_>, case: &CaseRow, booking: &BookingRow) -> BTreeMap<String, String> {
+pub(super) fn who(change: &Change<'_>, case: &CaseRow, booking: &BookingRow) -> BTreeMap<String, String> {
     let registry = &change.config.registry;
     let chooser = booking.answered.and_then(|e| change.get::<EffectRow>(&e));
     let chooser = chooser.as_ref().and_then(|e| super::super::order::customer(change, e));

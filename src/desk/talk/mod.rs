@@ -23,7 +23,9 @@ use super::speech;
 use super::{
     Reply, TimelineKind, book, bundle, case, goals, news, notes, optout, pages, position, reached, survey, wrong,
 };
-use crate::domain::{At, Author, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Said, Sender};
+use crate::domain::{
+    AdapterName, At, Author, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Said, Sender,
+};
 use crate::outbox::{Kind, State};
 use crate::playbook::Mirror;
 
@@ -57,6 +59,8 @@ pub(super) enum From {
     },
     /// Through the ticket desk, which knows who that is.
     Desk(Author),
+    /// A workshop that was asked by mail.
+    Workshop(AdapterName),
 }
 
 /// How the conversation of a case stands.
@@ -75,6 +79,9 @@ pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
     if let Sender::Desk { desk, ticket, author } = &said.from {
         return in_ticket(change, said, &whose::of_ticket(change, desk, ticket), *author);
     }
+    if let Some(reply) = book::said_by_workshop(change, said, words::yes_or_no(&said.text)) {
+        return reply;
+    }
     let people = whose::senders(change, &said.from);
     let cases = whose::cases(change, &people, said.case);
     if people.is_empty() {
@@ -88,10 +95,20 @@ pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
         return Reply::Done;
     }
     let heard = Heard { said, people: &people, cases: &cases };
+    if let Some(calendar) = &said.calendar {
+        return heard.calendar(change, calendar.accepted);
+    }
     if heard.mark(change) {
         return Reply::Done;
     }
-    match words::read(&said.text) {
+    let meaning = words::read(&said.text);
+    if matches!(meaning, Meaning::Key(_) | Meaning::No | Meaning::Free)
+        && !(words::is_yes(&said.text) && heard.is_out(change))
+        && let Some(reply) = heard.choice(change, meaning)
+    {
+        return reply;
+    }
+    match meaning {
         Meaning::Key('1') if words::is_yes(&said.text) && heard.is_out(change) => heard.start(change),
         Meaning::Stop => heard.stop(change),
         Meaning::Enough => heard.enough(change),
@@ -177,6 +194,46 @@ impl Heard<'_> {
         survey::marked(change, effect, &row, mark, "reply")
     }
 
+    /// An answer to times that were offered: the number of one, "call me", "none". `None`: it is not about times.
+    fn choice(&self, change: &mut Change<'_>, meaning: Meaning) -> Option<Reply> {
+        let (effect, row) = whose::last_contact(change, self.people, self.said.channel, self.cases)?;
+        if !book::asks(change, &row) {
+            return None;
+        }
+        let choice = match (book::Choice::parse(words::bare(&self.said.text)), meaning) {
+            (Some(choice), _) => choice,
+            (None, Meaning::Key('2')) => book::Choice::Call,
+            (None, Meaning::No) => book::Choice::None,
+            _ => return None,
+        };
+        self.keep(change, row.case, Some(&format!("choice {}", choice.word())), Some(effect));
+        let taken = book::choose(change, effect, &row, choice, book::By::Reply);
+        let answer = book::what_is_so(change, &row, taken);
+        // Whoever wants another time than the one that is booked is heard by a person.
+        if !taken {
+            ask_a_person(change, row.case, &format!("{} has answered: {}", notes::whom(change, &row), choice.word()));
+        }
+        Some(answer.map_or(Reply::Done, |text| self.say(change, text)))
+    }
+
+    /// The customer's calendar answers an invitation.
+    fn calendar(&self, change: &mut Change<'_>, accepted: Option<bool>) -> Reply {
+        let meaning = match accepted {
+            Some(true) => "accepted in the calendar",
+            Some(false) => "declined in the calendar",
+            None => "perhaps, in the calendar",
+        };
+        let Some(case) = self.cases.first().copied() else { return Reply::NotFound };
+        if self.keep(change, case, Some(meaning), None) && accepted == Some(false) {
+            ask_a_person(
+                change,
+                case,
+                &format!("{} declines the appointment in the calendar", self.whom(change, case)),
+            );
+        }
+        Reply::Done
+    }
+
     /// A key of a call, written.
     fn key(&self, change: &mut Change<'_>, digit: char) -> Reply {
         let Some((effect, row)) = whose::last_contact(change, self.people, self.said.channel, self.cases) else {
@@ -233,14 +290,20 @@ impl Heard<'_> {
         notes::role_in(change, case, &self.people[0].customer)
     }
 
-    /// An answer in the same breath, unless the provider has given its own or it would be one too many.
     fn reply(&self, change: &mut Change<'_>, script: &'static str) -> Reply {
+        let to = &self.people[0].customer;
+        let locale = change.config.registry.customers.get(to).map_or("en", |c| &*c.locale);
+        let text = speech::short(change, script, crate::playbook::Part::Sms, locale).1;
+        self.say(change, text)
+    }
+
+    /// An answer in the same breath, unless the provider has given its own or it would be one too many.
+    fn say(&self, change: &mut Change<'_>, text: String) -> Reply {
         let to = &self.people[0].customer;
         if self.said.answered || self.said.channel != Channel::Sms || !reached::may_answer(change, to) {
             return Reply::Done;
         }
-        let locale = change.config.registry.customers.get(to).map_or("en", |c| &*c.locale);
-        Reply::Text(speech::short(change, script, crate::playbook::Part::Sms, locale).1)
+        Reply::Text(text)
     }
 }
 
@@ -266,7 +329,7 @@ fn keep(
     let owner = match &from {
         From::Customer { customer, .. } => Some(customer),
         // What is said about somebody is theirs, too.
-        From::Desk(_) => of_case,
+        From::Desk(_) | From::Workshop(_) => of_case,
     };
     let words: String = said.text.chars().take(MOST_CHARS).collect();
     let body = change.config.keys.seal(owner, format!("message/{case}/{}", talk.count), &words);
@@ -330,6 +393,7 @@ pub(super) fn on_page(change: &mut Change<'_>, effect: EffectId, row: &EffectRow
         from: Sender::Phone(String::new()),
         case: Some(row.case),
         text: words.to_owned(),
+        calendar: None,
         answered: true,
     };
     let people = [Whom { customer: customer.clone(), endpoint: endpoint.clone() }];
@@ -354,6 +418,7 @@ pub(super) fn called(change: &mut Change<'_>, from: &Sender, id: &str, actor: &s
         from: from.clone(),
         case: None,
         text: String::new(),
+        calendar: None,
         answered: true,
     };
     for case in cases.iter().copied().filter(|case| !is_known(change, *case, id)).collect::<Vec<_>>() {
@@ -364,6 +429,29 @@ pub(super) fn called(change: &mut Change<'_>, from: &Sender, id: &str, actor: &s
         }
     }
     Reply::Done
+}
+
+/// A workshop writes to the address of a case that it was asked about. `false`: it is known already, or one too many.
+pub(super) fn by_workshop(
+    change: &mut Change<'_>,
+    case: CaseId,
+    workshop: &AdapterName,
+    said: &Said,
+    meaning: Option<&str>,
+) -> bool {
+    let line = match meaning {
+        Some(meaning) => format!("{workshop} has {meaning} by mail"),
+        None => format!("{workshop} has written a mail"),
+    };
+    let from = From::Workshop(workshop.clone());
+    !is_known(change, case, &said.external_id) && keep(change, case, said, from, meaning, None, &line)
+}
+
+/// What it has written is for a person to read.
+pub(super) fn workshop_waits(change: &mut Change<'_>, case: CaseId, workshop: &AdapterName) {
+    let words = last_words(change, case);
+    change.note(case, Mirror::Contact, &format!("{workshop} writes: {words}"));
+    ask_a_person(change, case, &format!("{workshop} has written and waits for an answer"));
 }
 
 /// Somebody writes into the ticket of a case. The desk's people see it there; here it completes the conversation, and an

@@ -43,7 +43,7 @@ impl Desk {
             .map(|(_, m)| MessageView {
                 at: m.at,
                 direction: match m.from {
-                    From::Customer { .. } | From::Desk(Author::Customer) => "in",
+                    From::Customer { .. } | From::Desk(Author::Customer) | From::Workshop(_) => "in",
                     From::Desk(Author::Agent) => "out",
                     From::Desk(Author::Internal) => "note",
                 }
@@ -52,6 +52,7 @@ impl Desk {
                 who: match &m.from {
                     From::Customer { customer, .. } => self.role(id, customer),
                     From::Desk(Author::Customer) => "customer".to_owned(),
+                    From::Workshop(workshop) => workshop.to_string(),
                     From::Desk(Author::Agent | Author::Internal) => "agent".to_owned(),
                 },
                 text: self.config.keys.open(&m.body),

@@ -131,7 +131,35 @@ const WORDS: &[(Meaning, &[&str])] = &[
             "fałszywy alarm",
         ],
     ),
-    (Meaning::No, &["no", "n", "nein", "нет", "ні", "nie"]),
+    (
+        Meaning::No,
+        &[
+            "no",
+            "n",
+            "none",
+            "no thanks",
+            "no thank you",
+            "no, thanks",
+            "no, thank you",
+            "nein",
+            "nein danke",
+            "nein, danke",
+            "keinen",
+            "keiner",
+            "нет",
+            "нет спасибо",
+            "нет, спасибо",
+            "никакой",
+            "ні",
+            "ні дякую",
+            "ні, дякую",
+            "жоден",
+            "nie",
+            "nie dziękuję",
+            "nie, dziękuję",
+            "żaden",
+        ],
+    ),
 ];
 
 /// What people write who want no more messages and do not know the word for it.
@@ -182,11 +210,16 @@ const ENOUGH: &[&str] = &[
     "nie piszcie",
 ];
 
+/// Without the blanks and marks around it.
+pub(super) fn bare(text: &str) -> &str {
+    text.trim_matches(|c: char| {
+        c.is_whitespace() || c.is_ascii_punctuation() || matches!(c, '„' | '“' | '”' | '«' | '»' | '…')
+    })
+}
+
 /// What `text` means.
 pub(super) fn read(text: &str) -> Meaning {
-    let plain =
-        |c: char| c.is_whitespace() || c.is_ascii_punctuation() || matches!(c, '„' | '“' | '”' | '«' | '»' | '…');
-    let words: Vec<String> = text.trim_matches(plain).split_whitespace().map(str::to_lowercase).collect();
+    let words: Vec<String> = bare(text).split_whitespace().map(str::to_lowercase).collect();
     let text = words.join(" ");
     let word = WORDS.iter().find(|(_, list)| list.contains(&text.as_str()));
     word.map_or_else(|| if asks_for_no_more(&text) { Meaning::Enough } else { Meaning::Free }, |(meaning, _)| *meaning)
@@ -197,6 +230,15 @@ fn asks_for_no_more(text: &str) -> bool {
     let text = text.replace(['.', ',', '!', '?', ';', ':', '"', '(', ')'], " | ").replace('’', "'");
     let text = format!(" {} ", text.split_whitespace().collect::<Vec<_>>().join(" "));
     ENOUGH.iter().any(|phrase| text.contains(&format!(" {phrase} ")))
+}
+
+/// A yes or a no, if it is one of the two.
+pub(super) fn yes_or_no(text: &str) -> Option<bool> {
+    match read(text) {
+        Meaning::Key('1') => Some(true),
+        Meaning::No => Some(false),
+        _ => None,
+    }
 }
 
 /// Whether it says yes in a word, which carriers also take for "messages again".
@@ -224,6 +266,9 @@ mod tests {
             ("Wrong   number", Meaning::WrongPerson),
             ("Alles  in Ordnung", Meaning::Key('9')),
             ("nie", Meaning::No),
+            ("No, thanks", Meaning::No),
+            ("None.", Meaning::No),
+            ("Нет, спасибо!", Meaning::No),
             ("I cannot stop here, there is no shoulder", Meaning::Free),
             ("The car will not stop! These mails are no help.", Meaning::Free),
             ("Please stop sending me these mails.", Meaning::Enough),

@@ -12,8 +12,8 @@ use super::playbook::{Deed, Given, Origin, PlaybookTest, Struck};
 use crate::desk::{Act, Config, Desk, FLEET, Input, Keyring, Links, Record, Reply, SpeechThen};
 use crate::domain::{
     AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, CaseId, Change, Detection, DeviceId,
-    DispatchWork, EffectId, EpisodeId, JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome, PageKind,
-    Receipt, ReceiptKind, Registry, Slot, SmsProgress, Span, Value, Work,
+    DispatchWork, EffectId, EpisodeId, InviteMethod, JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome,
+    PageKind, Receipt, ReceiptKind, Registry, Slot, SmsProgress, Span, Value, Work,
 };
 use crate::wire::link::Key;
 
@@ -79,6 +79,7 @@ pub(super) fn answer(channel: &str, text: &str) -> Option<Answer> {
         ("booking", "no slots") => Answer::Booked(Workshop::NoSlots),
         ("booking", "slot gone") => Answer::Booked(Workshop::SlotGone),
         ("booking", "no show") => Answer::Booked(Workshop::NoShow),
+        ("booking", "silent") => Answer::Silent,
         ("booking", "cancelled") => Answer::Booked(Workshop::Cancels),
         ("booking", later) => {
             Answer::Booked(Workshop::Moves(later.strip_prefix("moved ").and_then(|l| l.parse().ok())?))
@@ -98,7 +99,7 @@ pub(super) fn answers(channel: &str) -> String {
         "call" => "key 1, no answer, busy, voicemail, ",
         "sms" => "delivered, undelivered, tap 1, ",
         "email" => "tap 1, tap call, tap none, ",
-        "booking" => "confirmed, no slots, slot gone, moved 26h, no show, cancelled, ",
+        "booking" => "confirmed, no slots, slot gone, moved 26h, no show, cancelled, silent (one that reads mails), ",
         "app_push" => "tap 1, opened, delivered, undelivered, ",
         "dispatch" => "eta 24m, declined, silent, ",
         "command" => "ok, failed, ",
@@ -399,13 +400,29 @@ impl Stage<'_> {
         {
             return self.workshop(effect, attempt, work);
         }
+        let request = match &order.work {
+            Work::Mail(mail) => mail.invitation.as_ref().filter(|i| i.rsvp),
+            _ => None,
+        };
+        if request.is_some_and(|i| i.method == InviteMethod::Cancel) {
+            return self.later(1, outcome(accepted()));
+        }
+        let channel = if request.is_some() { "booking" } else { channel };
         let case = self.desk.case_of(&effect);
         if let Some(seen) = self.played.cases.values_mut().find(|seen| seen.case == case) {
             seen.sent.push((self.now, channel.into()));
         }
-        let answer = self.next_answer(channel);
+        let mut answer = self.next_answer(channel);
+        if request.is_some() && answer == Answer::Booked(Workshop::NoSlots) {
+            // That was about the one that was asked before.
+            answer = self.next_answer(channel);
+        }
         if let (Work::Book(BookWork::Create { slot, .. }), Answer::Booked(how)) = (&order.work, answer) {
             return self.books(effect, attempt, *slot, how);
+        }
+        if let (Some(_), Answer::Booked(how)) = (request, answer) {
+            let word = if how == Workshop::SlotGone { "no" } else { "yes" };
+            self.form(effect, PageKind::Request, "answer", word);
         }
         self.later(
             1,
@@ -487,11 +504,14 @@ impl Stage<'_> {
 
     /// The person opens the link ten minutes later and answers.
     fn link(&mut self, effect: EffectId, what: &str) {
-        let forms = [(PageKind::Choose, "choice"), (PageKind::Answer, "answer"), (PageKind::Survey, "mark")];
-        for (kind, field) in forms {
-            let form = BTreeMap::from([(field.to_owned(), what.to_owned())]);
-            self.later(600, Input::Link { link: Link { effect, kind }, form });
-        }
+        self.form(effect, PageKind::Choose, "choice", what);
+        self.form(effect, PageKind::Answer, "answer", what);
+        self.form(effect, PageKind::Survey, "mark", what);
+    }
+
+    fn form(&mut self, effect: EffectId, kind: PageKind, field: &str, what: &str) {
+        let form = BTreeMap::from([(field.to_owned(), what.to_owned())]);
+        self.later(600, Input::Link { link: Link { effect, kind }, form });
     }
 
     /// The next answer of the world; the last one is given again and again.

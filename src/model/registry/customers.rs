@@ -19,15 +19,15 @@ pub(super) fn customers(diags: &mut Diagnostics, file: FileId) -> Customers {
     let (mut zones, mut locales) = (Zones::default(), Shared::default());
     // Where each row began, to show the first of two.
     let mut rows: BTreeMap<CustomerId, usize> = BTreeMap::new();
-    let known = ["id", "name", "locale", "tz"];
+    let known = ["id", "name", "locale", "tz", "preferred_workshop"];
     let mut numbers = None;
     Sheet::read(
         diags,
         file,
-        |sheet, diags| sheet.only(diags, &known, &["tz"]),
+        |sheet, diags| sheet.only(diags, &known, &["tz", "preferred_workshop"]),
         |sheet, diags, row| {
             let columns = *numbers.get_or_insert_with(|| known.map(|name| sheet.column(name)));
-            let [id, name, locale, tz] = columns.map(|column| row.get(column));
+            let [id, name, locale, tz, workshop] = columns.map(|column| row.get(column));
             let mut field = Field { sheet, diags, row, good: true };
             field.check(columns[0], "G003", not_empty(id, "id"));
             field.check(columns[1], "G003", not_empty(name, "name"));
@@ -45,6 +45,7 @@ pub(super) fn customers(diags: &mut Diagnostics, file: FileId) -> Customers {
                     name: name.into(),
                     locale: locales.get(&locale),
                     tz,
+                    preferred_workshop: Some(workshop).filter(|w| !w.is_empty()).map(Into::into),
                     endpoints: Vec::new(),
                     consents: Vec::new(),
                 };

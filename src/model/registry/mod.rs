@@ -21,7 +21,7 @@ use crate::source::{Diagnostics, FileId};
 pub struct RegistryFiles {
     /// `devices.csv`: `id`, `model`, `kind`, `tz`, one column for each party, `param.x`, and attributes.
     pub devices: Option<FileId>,
-    /// `customers.csv`: `id,name,locale,tz`.
+    /// `customers.csv`: `id,name,locale,tz,preferred_workshop`; the last two may be missing.
     pub customers: Option<FileId>,
     /// `endpoints.csv`: `id,customer,kind,address,opted_out`.
     pub endpoints: Option<FileId>,

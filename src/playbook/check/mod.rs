@@ -5,10 +5,12 @@
 //! |---|---|
 //! | `names` | names that must exist |
 //! | `plan` | goals, and steps that must be able to start |
+//! | `bookings` | appointments: found before they are booked, kept for as long as somebody is asked |
 //! | `people` | ladders: who is told, by which way, how fast, with which proof, and that safety ends with a person |
 //! | `time` | waits that can come true |
 //! | `facts` | what texts and conditions speak of, and who provides it |
 
+mod bookings;
 mod facts;
 mod names;
 mod people;
@@ -66,6 +68,8 @@ const WHOLE: &[Check] = &[
     people::safety_ends_with_a_person,
     plan::no_circles,
     plan::steps_are_reached,
+    bookings::hold_comes_first,
+    bookings::times_last_as_long_as_the_ladder,
     people::ladders_can_prove,
     people::ways_exist,
     people::budgets_fit_their_providers,

@@ -125,6 +125,12 @@ pub(super) fn rungs_can_be_used(diags: &mut Diagnostics, view: &View<'_>) {
             if rung.attempts > 1 && rung.via != Via::Call {
                 warn(format!("`attempts` of `{}` is for calls: nothing else is repeated", step.id), "its ladder");
             }
+            if rung.hours.is_some() && step.warns(view.book.policy.purpose) {
+                let finding = Diagnostic::error("P033", format!("a rung of `{}` waits for certain `hours`", step.id));
+                let label = "danger is told of at any hour";
+                diags.push(view.at_step(finding, &step.id, label));
+                continue;
+            }
             if reach.ladder[..i].iter().any(|before| before.via == rung.via && before.at == rung.at) {
                 warn(
                     format!("two rungs of `{}` go the same way at the same time", step.id),

@@ -71,6 +71,7 @@ fn findings(playbook: &str, voice: &str, mail: &str) -> String {
             ("zammad".into(), ProviderKind::Ticket),
             ("phone".into(), ProviderKind::Voice),
             ("mail".into(), ProviderKind::Smtp),
+            ("workshop".into(), ProviderKind::Booking),
         ]
         .into(),
         per_second: [("phone".into(), 2), ("mail".into(), 10)].into(),
@@ -218,5 +219,59 @@ fn budget_above_the_rate_of_its_provider_is_told_with_its_place() {
         let shown = findings(&storm(budget), "Hello", "Hello");
         assert_eq!(shown.contains("P052"), !part.is_empty(), "{budget}\n{shown}");
         assert!(shown.contains(part) && shown.contains(place), "{budget}\n{shown}");
+    }
+}
+
+const BOOKING: &str = r#"
+schema = "playbook/1"
+id = "p"
+version = 1
+[match]
+fault = ["a.b"]
+device_kind = "car"
+[case]
+goals = ["booked"]
+[policy]
+purpose = "service"
+contact_max = { calls = 2, per = "1h" }
+[[step]]
+id = "slots"
+do = "book"
+mode = "hold"
+service = "x"
+window = { from = "now", to = "now + 5d" }
+hold_for = "48h"
+provider = ["workshop"]
+[[step]]
+id = "propose"
+do = "reach"
+after = ["slots"]
+who = ["driver"]
+until = "answered_choice"
+script = "hello"
+ladder = [{ via = "call", at = "0s", hours = "10:00-18:00" }, { via = "human", at = "8d", queue = "desk" }]
+[[step]]
+id = "confirm"
+do = "book"
+mode = "confirm"
+after = ["propose"]
+goal = "booked"
+"#;
+
+#[test]
+fn what_is_booked_was_found_before_and_is_kept_as_long_as_somebody_is_asked() {
+    for (from, to, code, part) in [
+        ("", "", "", ""),
+        ("after = [\"propose\"]", "", "P040", "no `hold` comes before it"),
+        ("hold_for = \"48h\"", "hold_for = \"12h\"", "P040", "8 x 12h is less than 8d"),
+        ("provider = [\"workshop\"]", "provider = [\"workshp\"]", "P007", "did you mean `workshop`?"),
+        ("provider = [\"workshop\"]", "provider = [\"tow-a\"]", "P007", "cannot do this"),
+        ("10:00-18:00", "18:00-10:00", "P0", "is not hours of a day such as 10:00-18:00"),
+        ("10:00-18:00", "mornings", "P0", "is not hours of a day such as 10:00-18:00"),
+        ("purpose = \"service\"", "purpose = \"safety\"", "P033", "danger is told of at any hour"),
+    ] {
+        let shown = findings(&BOOKING.replacen(from, to, 1), "Hello", "Hello");
+        let fits = if code.is_empty() { shown.is_empty() } else { shown.contains(code) && shown.contains(part) };
+        assert!(fits, "{from} -> {to}: {code} {part}\n{shown}");
     }
 }

@@ -16,6 +16,12 @@ use crate::source::{Diagnostic, Diagnostics, Table, Text, did_you_mean};
 pub const INVITE_SCRIPT: &str = "appointment";
 /// The day before.
 pub const REMINDER_SCRIPT: &str = "appointment-reminder";
+/// What is answered to somebody who has chosen, or tried to, in words.
+pub const CHOICE_SCRIPT: &str = "appointment-choice";
+/// What a workshop without an API is asked with.
+pub const REQUEST_SCRIPT: &str = "workshop-request";
+/// So often times are looked for in one case.
+pub const BOOK_ROUNDS: u32 = 8;
 
 /// `do = "book"`.
 #[derive(Debug, Clone, PartialEq)]
@@ -218,7 +224,7 @@ fn find(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Option<Fin
         w.finish(diags);
         Some((from?, to?))
     });
-    let near = t.text(diags, "near").map(|n| template(diags, &n, Audience::Field));
+    let near = t.text(diags, "near").map(|n| template(diags, &n, Audience::Place));
     let offer = t.count(diags, "offer").map_or(1, |n| n.value.clamp(1, 6));
     let hold_for = t.parsed::<Span>(diags, "hold_for", DURATION).map_or(Span::from_hours(48), |h| h.value);
     t.need(diags, "provider");

@@ -13,7 +13,9 @@ mod ticket;
 mod wait;
 mod webhook;
 
-pub use book::{Book, Find, INVITE_SCRIPT, Invite, REMINDER_SCRIPT, Term, Within};
+pub use book::{
+    BOOK_ROUNDS, Book, CHOICE_SCRIPT, Find, INVITE_SCRIPT, Invite, REMINDER_SCRIPT, REQUEST_SCRIPT, Term, Within,
+};
 pub use command::Command;
 pub use correlate::Correlate;
 pub use dispatch::{Deadlines, Dispatch};

@@ -1,10 +1,11 @@
 //! `do = "reach"`: tell somebody, over a ladder of ways.
 
-use serde::{Deserialize, Serialize};
-
 use std::sync::Arc;
 
-use super::{DURATION, template};
+use jiff::civil::Time;
+use serde::{Deserialize, Serialize};
+
+use super::{CHOICE_SCRIPT, DURATION, template};
 use crate::domain::{QueueName, Role, ScriptId, Span};
 use crate::playbook::load::{MentionOf, Notes};
 use crate::playbook::names::Audience;
@@ -86,6 +87,8 @@ pub struct Rung {
     pub ring: Span,
     /// Between the end of a call and the next.
     pub gap: Span,
+    /// Used between these hours only, where the recipient is.
+    pub hours: Option<(Time, Time)>,
 }
 
 pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) -> Option<Reach> {
@@ -122,6 +125,10 @@ pub(super) fn read(diags: &mut Diagnostics, t: &Table<'_>, notes: &mut Notes) ->
     let mut ladder: Vec<Rung> = rungs.into_iter().filter_map(|r| rung(diags, r, notes)).collect();
     ladder.sort_by_key(|r| r.at);
     if let Some(script) = &script {
+        if until == Some(Until::AnsweredChoice) && ladder.iter().any(|rung| rung.via == Via::Sms) {
+            let answer = Text { value: CHOICE_SCRIPT.into(), place: script.place.clone() };
+            notes.mention(MentionOf::Script(vec![Part::Sms]), &answer);
+        }
         let parts = ladder.iter().flat_map(|rung| rung.via.parts()).copied().collect();
         notes.mention(MentionOf::Script(parts), script);
     }
@@ -165,6 +172,19 @@ fn headers(diags: &mut Diagnostics, table: Table<'_>) -> Option<Arc<str>> {
     importance
 }
 
+/// `10:00-18:00`
+struct Hours(Time, Time);
+
+impl std::str::FromStr for Hours {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time = |t: &str| Time::strptime("%H:%M", t.trim()).map_err(|e| e.to_string());
+        let (from, to) = text.split_once('-').ok_or("a beginning and an end are needed")?;
+        let (from, to) = (time(from)?, time(to)?);
+        if from < to { Ok(Self(from, to)) } else { Err("the end comes first".to_owned()) }
+    }
+}
+
 fn rung(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Rung> {
     let via = t.need_text(diags, "via");
     let queue = t.text(diags, "queue");
@@ -194,6 +214,7 @@ fn rung(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Rung
     let attempts = t.count(diags, "attempts");
     let ring = t.parsed::<Span>(diags, "ring", DURATION);
     let gap = t.parsed::<Span>(diags, "gap", DURATION);
+    let hours = t.parsed::<Hours>(diags, "hours", "hours of a day such as 10:00-18:00");
     t.finish(diags);
     Some(Rung {
         via: via?,
@@ -201,5 +222,6 @@ fn rung(diags: &mut Diagnostics, t: Table<'_>, notes: &mut Notes) -> Option<Rung
         attempts: attempts.map_or(1, |a| a.value.clamp(1, 20)),
         ring: ring.map_or(Span::from_secs(25), |r| r.value.max(Span::from_secs(5))),
         gap: gap.map_or(Span::from_secs(15), |g| g.value),
+        hours: hours.map(|h| (h.value.0, h.value.1)),
     })
 }

@@ -131,6 +131,7 @@ pub fn inbound_sms(form: &Form) -> Result<Said, Error> {
         external_id: sid.to_owned(),
         from: Sender::Phone(value(form, "From")?.to_owned()),
         case: None,
+        calendar: None,
         text: value(form, "Body").unwrap_or_default().chars().take(WORDS_MAX).collect(),
         // With the provider's own handling of STOP, START and HELP, the person has had an answer already.
         answered: value(form, "OptOutType").is_ok(),

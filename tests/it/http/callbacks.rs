@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use forewarn::desk::{Input, Reply};
 use forewarn::domain::{
-    AppProgress, At, CallProgress, CaseId, JobState, JobUpdate, Receipt, ReceiptKind, Sender, SmsProgress,
+    AppProgress, At, BookingNews, BookingProgress, CallProgress, CaseId, JobState, JobUpdate, Receipt, ReceiptKind,
+    Sender, Slot, SmsProgress,
 };
 use forewarn::wire::webhook::{Secret, sign};
 use forewarn::wire::{link, reply, twilio, zammad};
@@ -295,4 +296,40 @@ async fn mail_and_comments_of_the_ticket_desk_reach_the_desk_from_whoever_may_po
     assert_eq!(said.external_id, "helpdesk/3");
     let bare = world.post("/zammad/helpdesk").body(trigger).send().await.unwrap();
     assert_eq!(bare.status().as_u16(), 403, "a desk without a token is not believed");
+}
+
+#[tokio::test]
+async fn a_workshop_says_how_a_booking_stands() {
+    let world = World::new().await;
+    let body = |status: &str| {
+        let slot = r#""slot":{"merchant_id":"m","service_id":"s","start_sec":"3600","duration_sec":"3600"}"#;
+        format!(r#"{{"booking":{{"booking_id":"B-1",{slot},"status":"{status}"}},"seq":4}}"#)
+    };
+    let post = |secret: &str, body: &str| signed(&world, "booking", secret, NOW_S, body);
+    for (status, progress) in [
+        ("CONFIRMED", BookingProgress::Confirmed),
+        ("CHECKED_IN", BookingProgress::CheckedIn),
+        ("COMPLETED", BookingProgress::Done),
+        ("NO_SHOW", BookingProgress::NoShow),
+        ("CANCELED", BookingProgress::Cancelled),
+    ] {
+        let answer = post(APP_SECRET, &body(status)).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "{status}");
+        let start_at = At::from_secs(3_600);
+        let slot = Some(Slot { start_at, end_at: At::from_secs(7_200) });
+        let news = BookingNews::Stands { booking: "B-1".into(), progress, slot };
+        let what = ReceiptKind::Booking { news };
+        let receipt = Receipt { effect: effect(), provider_ref: Some("B-1".into()), seq: Some(4), what };
+        assert_eq!(world.desk.told(), [Input::Receipt(receipt)], "{status}");
+    }
+    for (secret, body, expected) in [
+        (DISPATCH_SECRETS[0], body("CONFIRMED"), (403, "bad_signature")),
+        (APP_SECRET, body("LEVITATING"), (400, "bad_body")),
+        (APP_SECRET, r#"{"booking":{"booking_id":"B-1"},"seq":4}"#.to_owned(), (400, "bad_body")),
+        (APP_SECRET, r#"{"booking":{"booking_id":"B-1","status":"CONFIRMED"}}"#.to_owned(), (400, "bad_body")),
+    ] {
+        let (status, answer) = read(post(secret, &body).send().await.unwrap()).await;
+        assert_eq!((status, code(&answer)), expected, "{body}");
+    }
+    assert!(world.desk.told().is_empty());
 }

@@ -314,6 +314,7 @@ impl World {
                 zammad: vec![("helpdesk".into(), "hook-token".into())],
                 dispatch: DISPATCH_SECRETS.map(|s| ("tow".into(), Secret::parse(s).unwrap())).into(),
                 app: vec![("app".into(), Secret::parse(APP_SECRET).unwrap())],
+                booking: vec![("workshop".into(), Secret::parse(APP_SECRET).unwrap())],
             },
             links: Key::parse(LINK_SECRET).unwrap(),
             public_url: parsed,

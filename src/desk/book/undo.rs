@@ -1,0 +1,92 @@
+//! Taking an appointment back: the time is given free, the workshop told, the invitation withdrawn.
+
+use super::super::TimelineKind;
+use super::super::change::Change;
+use super::super::plan::Effect;
+use super::super::rows::{CaseRow, EffectRow};
+use super::{BookingRow, BookingState, Key, invite, mail, source, upkeep};
+use crate::domain::{CaseId, StepId};
+use crate::outbox::{Event, Kind, State};
+use crate::playbook::{Mirror, Playbook};
+
+/// Takes the appointments of a step back: `book.cancel(step)`.
+pub(in super::super) fn cancel_step(change: &mut Change<'_>, id: CaseId, step: &StepId, reason: &str) {
+    let Some(plan) = change.get::<CaseRow>(&id).and_then(|c| change.plan(&c)) else { return };
+    let Some((of, _)) = plan.step(step).and_then(|s| source(&plan, s)) else { return };
+    let key = (id, of.id.clone());
+    let Some(mut row) = change.get::<BookingRow>(&key).filter(|r| r.unwanted.is_none()) else { return };
+    if matches!(row.state, BookingState::Done | BookingState::NoShow | BookingState::Cancelled) {
+        return;
+    }
+    row.unwanted = Some(reason.to_owned());
+    change.put(key, row);
+    change.touched.insert(id);
+}
+
+/// All of them.
+pub(in super::super) fn cancel_all(change: &mut Change<'_>, id: CaseId, reason: &str) {
+    for (step, _) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
+        cancel_step(change, id, &step, reason);
+    }
+}
+
+/// Lets go of times that are kept or asked for; what is booked stays booked.
+pub(in super::super) fn drop_offers(change: &mut Change<'_>, id: CaseId, reason: &str) {
+    for (step, row) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
+        if !row.state.stands() {
+            cancel_step(change, id, &step, reason);
+        }
+    }
+}
+
+/// Goes on taking an appointment back.
+pub(super) fn take_back(change: &mut Change<'_>, plan: &Playbook, key: &Key, mut row: BookingRow) -> BookingRow {
+    upkeep::stop_polling(change, &row);
+    if row.state == BookingState::Cancelled {
+        // By the word of the workshop.
+        invite::withdraw(change, plan, key, &mut row);
+        return row;
+    }
+    let create = row.create.and_then(|e| change.get::<EffectRow>(&e).map(|r| (e, r)));
+    let mut asked = None;
+    if let Some((effect, mut e)) = create {
+        if e.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
+            change.put(effect, e.clone());
+        }
+        asked = Some(e.delivery.state);
+    }
+    let never = asked.is_none_or(|s| s.is_lost() || s == State::Cancelled);
+    match (row.booking.clone(), row.cancel) {
+        // Nothing was booked; a booking of unknown outcome is cancelled when it turns up.
+        (None, _) if never => row.state = BookingState::Cancelled,
+        (None, _) => {}
+        (Some(_), None) if never && row.slot.is_none() => row.state = BookingState::Cancelled,
+        (Some(name), None) => row.cancel = ask(change, key, &row, name),
+        (Some(_), Some(cancel)) => {
+            let state = change.get::<EffectRow>(&cancel).map(|e| e.delivery.state);
+            if state.is_none_or(|s| s.is_taken() || s.is_lost()) {
+                row.state = BookingState::Cancelled;
+            }
+        }
+    }
+    if row.state == BookingState::Cancelled {
+        invite::withdraw(change, plan, key, &mut row);
+    }
+    row
+}
+
+fn ask(change: &mut Change<'_>, key: &Key, row: &BookingRow, name: String) -> Option<crate::domain::EffectId> {
+    let adapter = row.adapter.clone()?;
+    let cancel = if mail::office(change, row).is_some() {
+        mail::cancel(change, key, row)?
+    } else {
+        let mut effect = Effect::new(change, Kind::BookCancel, &adapter, &key.1, name.clone());
+        effect.about = Some(name);
+        effect.parent = row.create;
+        effect.compensation = true;
+        effect.plan(change, key.0)
+    };
+    change.say(key.0, TimelineKind::Decided, format!("{adapter} is asked to cancel the appointment"), Some(cancel));
+    change.note(key.0, Mirror::Note, "The appointment is being cancelled.");
+    Some(cancel)
+}
