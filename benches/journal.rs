@@ -18,7 +18,7 @@ const PAYLOAD: usize = 200;
 
 /// On the disk that the build is on, not on a `/tmp` that may be memory.
 fn directory() -> tempfile::TempDir {
-    tempfile::TempDir::new_in(env!("CARGO_MANIFEST_DIR")).expect("a directory beside the sources")
+    tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory beside the sources")
 }
 
 fn message() -> [u8; PAYLOAD] {

@@ -190,7 +190,7 @@ fn live(report: &mut Report, size: &Size, dir: &Path) -> Result<()> {
     let mut published = BTreeMap::new();
     let pids = [daemon.pid(), broker.pid(), std::process::id()];
     let before = pids.map(|pid| cpu_us(pid).unwrap_or(0));
-    let disk = process::DiskProbe::start(dir)?;
+    let disk = DiskProbe::start(dir)?;
     let sent = publish(&broker.url, count, Some(LIVE_RATE), message, |n| {
         let device = n % DEVICES;
         if device < faults && n == first(device) {

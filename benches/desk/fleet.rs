@@ -50,6 +50,7 @@ fn registry(cars: usize) -> Registry {
             opted_out: false,
         }],
         consents: Vec::new(),
+        preferred_workshop: None,
     };
     let device = |n: usize| Device {
         id: format!("car-{n}").into(),

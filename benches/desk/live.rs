@@ -9,7 +9,7 @@ use forewarn::app::Loaded;
 use forewarn::domain::{AdapterName, EffectId, Order, Outcome};
 use forewarn::http::{self, CallbackSecrets, Health, Limits, MetricsAccess, Scope, Token, Tokens};
 use forewarn::journal::Keep;
-use forewarn::runtime::{Channel, Channels, Clock, Daemon, DeskHandle, Line, Parts, Rules};
+use forewarn::runtime::{Channel, Channels, Clock, Daemon, DeskHandle, Line, Parts, ReloadHandle, Rules};
 use forewarn::wire::callback::voice;
 use forewarn::wire::link::Key;
 use forewarn::wire::twilio::{Form, form_body, sign};
@@ -55,6 +55,7 @@ pub(crate) fn measure(shipped: &Loaded, night: Night, most: usize) {
         let deps = http::Deps {
             desk,
             engine: daemon.engine(),
+            reload: ReloadHandle::new().0,
             health: Arc::new(Health::default),
             metrics: http::install_metrics().expect("metrics"),
             metrics_access: MetricsAccess::default(),
@@ -94,6 +95,7 @@ fn parts(
         registry: config.registry.clone(),
         replies: Vec::new(),
         switches: Vec::new(),
+        warm: None,
     };
     let mut channels = Channels::new();
     let line = |name: &AdapterName| (name.clone(), Line::new(Arc::new(Takes), 16));
@@ -110,6 +112,8 @@ fn parts(
         keep: Keep { bytes: 1 << 20, age: forewarn::domain::Span::from_hours(1) },
         births: None,
         outcomes: None,
+        nightly: None,
+        heads: None,
         clock,
     }
 }

@@ -128,7 +128,7 @@ impl Scene {
         let view = self.get(&format!("cases/{case}")).await?;
         let words = format!("goal {goal} is met");
         let lines = view["timeline"].as_array().into_iter().flatten();
-        let line = lines.filter(|line| line["text"].as_str().is_some_and(|t| t.starts_with(&words))).last();
+        let line = lines.rev().find(|line| line["text"].as_str().is_some_and(|t| t.starts_with(&words)));
         line.map(|line| instant(&line["at"])).transpose()
     }
 

@@ -1,8 +1,6 @@
 //! People of the simulated world who act on their own account: customers who write back, open the pages of messages and
 //! send their forms; people of ours who take cases, merge them, turn switches and say what was really wrong.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests: an unexpected error is a failed test")]
-
 use std::sync::Arc;
 
 use forewarn::desk::{Act, Config, Input};
