@@ -668,7 +668,8 @@ impl Reference {
             let phase = Self::phase(view);
             agree(view.summary.phase == phase, || format!("it is said to be {}: {phase}", view.summary.phase))?;
         }
-        let ordered = |e: &Effect| e.taken && !e.doubt && matches!(e.work, Work::Webhook(_));
+        let ordered =
+            |e: &Effect| e.taken && !e.doubt && e.sent_at >= case.run_at && matches!(e.work, Work::Webhook(_));
         let part = self.effects.values().filter(of_case).any(ordered);
         agree(!part || state("part_ordered") != Some("open"), || "the part is ordered and does not count".to_owned())?;
         let ticket = |e: &Effect| e.taken && !e.doubt && matches!(e.work, Work::Ticket(TicketWork::Create { .. }));

@@ -8,6 +8,7 @@ use super::super::reached::{self, Reached};
 use super::super::rows::{CaseRow, EffectRow, StepRow, TicketRow};
 use super::{wants_an_answer, was_heard};
 use crate::domain::{AdapterName, At, CaseId, Channel, CustomerId, EffectId, EndpointId, EndpointKind, Sender};
+use crate::outbox::State;
 
 /// Somebody of the registry, by the address that they wrote from.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +84,10 @@ pub(super) fn last_contact(
 ) -> Option<(EffectId, EffectRow)> {
     let all = contacts(change, people);
     let of_cases = all.iter().filter(|r| cases.contains(&r.case));
-    let rows = of_cases.filter_map(|r| change.get::<EffectRow>(&r.effect).map(|row| (r, row)));
+    // What has not gone out, or was not taken, was heard of by nobody.
+    let rows = of_cases.filter_map(|r| change.get::<EffectRow>(&r.effect).map(|row| (r, row))).filter(|(_, row)| {
+        !matches!(row.delivery.state, State::Due | State::Retry | State::Rejected | State::Cancelled)
+    });
     let rows = rows.filter(|(_, row)| was_heard(row));
     let best = rows.max_by_key(|(r, row)| {
         let here = people.iter().any(|w| w.endpoint == r.endpoint) && r.channel == channel;
