@@ -16,7 +16,9 @@ use super::{
     Reply, TimelineKind, book, bundle, course, goals, hold, latch, outcome, pages, position, quality, rules, stop,
     storm, survey, talk, ticket,
 };
-use crate::domain::{At, CaseId, Change as What, Detection, DeviceId, FaultName, Mode, QueueName, StepId, Value};
+use crate::domain::{
+    At, CaseId, Change as What, Detection, DeviceId, EffectId, FaultName, Mode, QueueName, StepId, Value,
+};
 use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
 
@@ -427,11 +429,17 @@ pub(super) fn close(change: &mut Change<'_>, id: CaseId, how: &str) {
 
 /// Takes back everything of a case that waits to be sent and does not undo or document.
 pub(super) fn drop_waiting(change: &mut Change<'_>, id: CaseId) {
-    for (effect, mut row) in change.effects(id) {
-        if !row.compensation && row.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
-            row.waits_for = None;
-            change.put(effect, row);
-        }
+    for (effect, _) in change.effects(id) {
+        drop_one(change, effect);
+    }
+}
+
+/// The same of one effect.
+pub(super) fn drop_one(change: &mut Change<'_>, effect: EffectId) {
+    let Some(mut row) = change.get::<EffectRow>(&effect).filter(|row| !row.compensation) else { return };
+    if row.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
+        row.waits_for = None;
+        change.put(effect, row);
     }
 }
 

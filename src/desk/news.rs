@@ -2,7 +2,7 @@
 
 use super::change::Change;
 use super::pages::About;
-use super::rows::{CaseRow, ContactRow, EffectRow, StartRow, StepRow, Target};
+use super::rows::{CaseRow, ContactRow, EffectRow, StartRow, StepRow, StepState, Target};
 use super::speech::CHOICES;
 use super::{
     Reply, TimelineKind, book, bundle, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, rules,
@@ -256,6 +256,11 @@ pub(super) fn happened(change: &mut Change<'_>, id: EffectId, event: &Event<'_>)
     change.put(id, row.clone());
     if news == News::Go(Ask::Reconcile) {
         claim::ask(change, id, &row);
+    }
+    // It was under way when its case was closed, and is not to be repeated.
+    let over = || change.get::<StepRow>(&(row.case, row.step.clone())).is_some_and(|s| s.state == StepState::Cancelled);
+    if change.get::<CaseRow>(&row.case).is_some_and(|case| !case.is_open()) && over() {
+        case::drop_one(change, id);
     }
     let carried = bundle::follow(change, id, &row);
     for (id, row) in std::iter::once((id, row)).chain(carried) {

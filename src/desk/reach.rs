@@ -221,11 +221,16 @@ impl Run<'_> {
         let trying = rungs.iter().any(|r| r.state == RungState::Working && !in_doubt(change, r.effect));
         // A way that nobody of them has is no dead end while something else has been sent.
         let sent = rungs.iter().any(|r| r.state == RungState::Holding);
-        let failed = rungs.iter().any(|r| match r.state {
+        let failed = |r: &RungRow| match r.state {
             RungState::Exhausted => r.person > 0 || !sent,
             RungState::Working => in_doubt(change, r.effect),
             _ => false,
-        });
+        };
+        // What was sent last gets the time that the ladder gives it, unless somebody may be in danger.
+        let effects = rungs.iter().filter_map(|r| change.get::<EffectRow>(&r.effect?));
+        let urgent = { effects }.any(|e| e.delivery.purpose == crate::domain::Purpose::Safety);
+        let last = rungs.iter().rposition(|r| r.state != RungState::Waiting).unwrap_or(0);
+        let failed = rungs.iter().skip(if urgent { 0 } else { last }).any(failed);
         if trying || !failed {
             return false;
         }

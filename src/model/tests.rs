@@ -145,11 +145,11 @@ fn the_shipped_models_are_sound() {
     let car = models(&[include_str!("../../config/models/car.toml")]);
     let model = &car.list[0];
     assert_eq!(model.id.as_str(), "car");
-    assert_eq!(model.facts.keys().map(|k| &**k).collect::<Vec<_>>(), ["batt12_v", "lat", "lon", "speed"]);
+    assert_eq!(model.facts.keys().map(|k| &**k).collect::<Vec<_>>(), ["batt12_v", "lat", "lon", "odometer", "speed"]);
     assert_eq!(car.bind("fleet/car-0042/telemetry").unwrap().device.as_str(), "car-0042");
     let mut message = Message::default();
     let payload = r#"{"ts":1795300000000,"speed":87.5,"pedal":0,"brake":{"fl":0.4,"fr":0.5},"v12":14.1,"ign":true,
-        "tamb":11.5,"pos":{"lat":52.52,"lon":13.4},"odo":40211.8}"#;
+        "tamb":11.5,"pos":{"lat":52.52,"lon":13.4},"odo":40211.8,"pad":{"front":7.5}}"#;
     crate::decode::json(model, payload.as_bytes(), &mut message).unwrap();
     assert_eq!(message.readings.len(), model.signals.len());
     assert!(message.readings.iter().all(|r| !matches!(r.value, ReadingValue::Bad(_))), "{message:?}");

@@ -105,14 +105,33 @@ const NAMES: [Names; 5] = [
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]
 pub(super) fn day(state: &State<'_, '_>, date: String) -> Result<String, Error> {
+    let (names, date) = read(state, &date)?;
+    let weekday = names.days[index(date.weekday().to_monday_one_offset())];
+    Ok(format!("{weekday}, {}", with_month(names, date, names.months[index(date.month())])))
+}
+
+/// Short enough for a button: day and the beginning of the month.
+#[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]
+pub(super) fn day_short(state: &State<'_, '_>, date: String) -> Result<String, Error> {
+    let (names, date) = read(state, &date)?;
+    let month: String = names.months[index(date.month())].chars().take(3).collect();
+    Ok(with_month(names, date, &month))
+}
+
+fn read(state: &State<'_, '_>, date: &str) -> Result<(&'static Names, Date), Error> {
     let bad = |e: jiff::Error| Error::new(ErrorKind::InvalidOperation, format!("'{date}' is not a day: {e}"));
-    let parsed: Date = date.parse().map_err(bad)?;
     let language = state.name().split(['/', '-', '_']).next().unwrap_or("en");
     let names = NAMES.iter().find(|n| n.language == language).unwrap_or(&NAMES[0]);
-    let index = |n: i8| usize::try_from(n).unwrap_or(1) - 1;
-    let weekday = names.days[index(parsed.weekday().to_monday_one_offset())];
-    let (day, month) = (parsed.day(), names.months[index(parsed.month())]);
-    Ok(if names.language == "de" { format!("{weekday}, {day}. {month}") } else { format!("{weekday}, {day} {month}") })
+    Ok((names, date.parse().map_err(bad)?))
+}
+
+fn index(n: i8) -> usize {
+    usize::try_from(n).unwrap_or(1) - 1
+}
+
+fn with_month(names: &Names, date: Date, month: &str) -> String {
+    let dot = if names.language == "de" { "." } else { "" };
+    format!("{}{dot} {month}", date.day())
 }
 
 #[cfg(test)]
@@ -130,9 +149,12 @@ mod tests {
             ("fr", "Tuesday, 24 November"),
         ] {
             let mut env = environment();
-            env.add_template_owned(format!("{locale}/x.sms.txt"), "{{ '2026-11-24'|day }}").unwrap();
+            let text = "{{ '2026-11-24'|day }}; {{ '2026-11-24'|day_short }}";
+            env.add_template_owned(format!("{locale}/x.sms.txt"), text).unwrap();
             let text = env.get_template(&format!("{locale}/x.sms.txt")).unwrap().render(()).unwrap();
-            assert_eq!(text, expected, "{locale}");
+            let (day, month) = expected.split_once(", ").unwrap().1.split_once(' ').unwrap();
+            let short: String = month.chars().take(3).collect();
+            assert_eq!(text, format!("{expected}; {day} {short}"), "{locale}");
         }
     }
 }

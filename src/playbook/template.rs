@@ -42,6 +42,7 @@ pub(super) fn environment() -> Environment<'static> {
     env.set_recursion_limit(64);
     add_filters(&mut env);
     env.add_filter("day", calendar::day);
+    env.add_filter("day_short", calendar::day_short);
     // Mistakes name their place in release builds too.
     env.set_debug(true);
     env

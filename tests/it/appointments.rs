@@ -712,7 +712,9 @@ fn killed_at_every_input_no_booking_is_doubled_or_lost() {
                 let live = ledger.lock().unwrap().live();
                 let person = w.timeline().contains(" is paged: ");
                 asked += u32::from(person);
-                assert!(live == usize::from(!clears) || (live == 0 && person), "{which}: {live}\n{}", w.timeline());
+                // Nothing is lost that nobody has chosen: the ladder has its next days before it.
+                let nothing = live == 0 && (person || !w.timeline().contains(" chose time "));
+                assert!(live == usize::from(!clears) || nothing, "{which}: {live}\n{}", w.timeline());
                 deaths += 1;
             }
         }
@@ -743,7 +745,8 @@ fn killed_at_every_input_a_workshop_is_asked_by_mail_at_most_once_for_a_time() {
                 let cancels = mails(&w, "garage@example.com").len() > requests(&w);
                 let person = w.timeline().contains(" is paged: ");
                 // Whatever it may have in its calendar stands, is taken back, or a person knows of it.
-                assert!(person || cancels == clears, "{which}");
+                let nothing = requests(&w) == 0 && !w.timeline().contains(" chose time ");
+                assert!(person || cancels == clears || nothing, "{which}");
                 asked += u32::from(person);
                 deaths += 1;
             }

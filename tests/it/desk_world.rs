@@ -611,6 +611,10 @@ impl World {
     /// between now and then. `None`: died.
     pub(crate) fn tell(&mut self, input: Input) -> Option<Reply> {
         self.keep_fault(&input);
+        if matches!(input, Input::Started) {
+            // Attempts under way have died with the process.
+            self.under_way.clear();
+        }
         let step = self.desk.handle(self.now, input.clone());
         let planned = self.crash_at.filter(|(at, _)| *at == self.steps).map(|(_, durable)| durable);
         if let Some(durable) = planned.or_else(|| self.rng.percent(self.odds.crash).then(|| self.rng.percent(50))) {
@@ -708,7 +712,6 @@ impl World {
         }
         // Attempts under way die with the process.
         self.queue.retain(|_, next| !matches!(next, Next::Tell(Input::Outcome { .. }) | Next::Heard(_)));
-        self.under_way.clear();
         let rebuilt = self.rebuilt();
         // What the dead one knew is the older state that the next rebuild starts from.
         self.snapshot = (std::mem::replace(&mut self.desk, rebuilt), applied);

@@ -90,8 +90,8 @@ fn a_service_agent_reads_in_the_ticket_what_happened_once_and_in_sentences() {
         "Answered: the driver says that all is well (key 9).",
         "What was arranged is being taken back.",
         "tow is asked to cancel.",
-        "tow has cancelled the job.",
         "Sent a text message to the driver (\"false-alarm\").",
+        "tow has cancelled the job.",
         "The warning is over, and what was arranged has been taken back. The case is closed.",
     ];
     assert_eq!(articles(&world), expected, "{}", world.timeline());

@@ -545,7 +545,10 @@ impl Reference {
             let known = old.as_deref().filter(|_| !may_poll);
             // An earlier attempt was heard of after all.
             let late = old.as_deref() == Some("cancelled") && effect.attempts > 0;
+            // To be tried again, if its case had not been closed meanwhile.
+            let over = !is_open && old.as_deref() == Some("sending") && effect.state == "cancelled";
             let may = known.is_none_or(|old| old == effect.state || may_become(old).contains(&&*effect.state))
+                || over
                 || late && matches!(&*effect.state, "delivered" | "confirmed");
             agree(may, || format!("effect {} of {} was {old:?} and is {}", effect.id, effect.kind, effect.state))?;
         }

@@ -498,7 +498,8 @@ fn every_name_that_a_text_may_use_is_provided() {
     for name in forewarn::playbook::TEXT_NAMES {
         let fields = match name.split('.').next().unwrap() {
             // Of one reader only; their texts are rendered in the other tests.
-            "customer" | "items" | "opt_out" | "chart" | "page" | "action" | "locale" | "link" | "view" | "booking" => {
+            "customer" | "items" | "opt_out" | "chart" | "page" | "action" | "locale" | "link" | "view" | "booking"
+            | "request" => {
                 continue;
             }
             _ => format!("fields = {{ x = \"{{{{ {name} }}}}\" }}\n"),
