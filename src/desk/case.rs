@@ -19,7 +19,6 @@ use super::{
 use crate::domain::{
     At, CaseId, Change as What, Detection, DeviceId, EffectId, FaultName, Mode, QueueName, StepId, Value,
 };
-use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook};
 
 /// What stands for the device in a case that is not about one.
@@ -436,10 +435,12 @@ pub(super) fn drop_waiting(change: &mut Change<'_>, id: CaseId) {
 
 /// The same of one effect.
 pub(super) fn drop_one(change: &mut Change<'_>, effect: EffectId) {
-    let Some(mut row) = change.get::<EffectRow>(&effect).filter(|row| !row.compensation) else { return };
-    if row.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
-        row.waits_for = None;
-        change.put(effect, row);
+    let undoes = change.get::<EffectRow>(&effect).is_none_or(|row| row.compensation);
+    if !undoes
+        && change.call_off(effect)
+        && let Some(row) = change.get::<EffectRow>(&effect)
+    {
+        change.put(effect, EffectRow { waits_for: None, ..row });
     }
 }
 

@@ -9,6 +9,7 @@ use super::seal::Sealed;
 use super::state::{State, Timer};
 use super::{Config, KeyChange, OutcomeView, Record, TimelineKind, position, talk};
 use crate::domain::{At, CaseId, DeviceId, EffectId, EpisodeId, Order, RuleId, StepId};
+use crate::outbox::Event;
 use crate::playbook::{Mirror, Playbook, compile_stored};
 
 pub(super) struct Change<'a> {
@@ -78,6 +79,16 @@ impl<'a> Change<'a> {
 
     pub(super) fn steps(&self, case: CaseId) -> Vec<(StepId, StepRow)> {
         self.of_case(case, StepId::from(""))
+    }
+
+    /// What still waits to be sent is not. Whether it was so.
+    pub(super) fn call_off(&mut self, effect: EffectId) -> bool {
+        let Some(mut row) = self.get::<EffectRow>(&effect) else { return false };
+        let waited = row.delivery.on(&effect, self.now, &Event::Cancel).is_some();
+        if waited {
+            self.put(effect, row);
+        }
+        waited
     }
 
     pub(super) fn effects(&self, case: CaseId) -> Vec<(EffectId, EffectRow)> {

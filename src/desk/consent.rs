@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::change::Change;
 use super::goals::Wake;
 use super::rows::{CaseRow, EffectRow, GoalState, StepState, Target, TicketRow};
-use super::{TimelineKind, book};
+use super::{TimelineKind, book, case};
 use crate::domain::{CaseId, Customer, DeviceId, StepId};
-use crate::outbox::{Event, Kind};
+use crate::outbox::Kind;
 use crate::playbook::{Mirror, Playbook, Step, Verb};
 
 /// How such a case ends.
@@ -72,14 +72,14 @@ pub(super) fn watch(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: 
     true
 }
 
-fn refuse(change: &mut Change<'_>, id: CaseId, mut case: CaseRow, plan: &Playbook, why: String) {
-    for goal in case.goals.iter_mut().filter(|g| !g.state.is_settled()) {
+fn refuse(change: &mut Change<'_>, id: CaseId, mut row: CaseRow, plan: &Playbook, why: String) {
+    for goal in row.goals.iter_mut().filter(|g| !g.state.is_settled()) {
         let mut proofs = plan.steps.iter().filter(|s| s.goal.as_ref() == Some(&goal.name));
         if !proofs.any(allows) {
             goal.state = GoalState::Waived;
         }
     }
-    change.put(id, case);
+    change.put(id, row);
     let stops = |step: &StepId| plan.step(step).is_none_or(|s| !allows(s));
     for (step, mut row) in change.steps(id) {
         if row.state.is_live() && stops(&step) {
@@ -87,10 +87,9 @@ fn refuse(change: &mut Change<'_>, id: CaseId, mut case: CaseRow, plan: &Playboo
             change.put((id, step), row);
         }
     }
-    for (effect, mut row) in change.effects(id) {
-        if concerns(&row) && row.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
-            row.waits_for = None;
-            change.put(effect, row);
+    for (effect, row) in change.effects(id) {
+        if concerns(&row) {
+            case::drop_one(change, effect);
         }
     }
     book::drop_offers(change, id, &why);

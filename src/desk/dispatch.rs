@@ -12,7 +12,7 @@ use super::{notes, position, reach};
 use crate::domain::{
     At, CaseId, EffectId, EndpointKind, Job, JobState, JobUpdate, Place, Role, Severity, Span, StepId, Vehicle,
 };
-use crate::outbox::{Event, Kind, Window};
+use crate::outbox::{Kind, Window};
 use crate::playbook::{Dispatch, Held, Mirror, Playbook, Reaction, Step, Verb};
 
 /// Without a usable position for so long, a person is asked.
@@ -219,11 +219,7 @@ fn next_provider(
     change.note(id, Mirror::Dispatch, &format!("{text}."));
     job.unwanted = true;
     change.put(effect, job);
-    if let Some(mut e) = change.get::<EffectRow>(&effect)
-        && e.delivery.on(&effect, change.now, &Event::Cancel).is_some()
-    {
-        change.put(effect, e);
-    }
+    change.call_off(effect);
     row.effect = None;
     row.provider += 1;
     row.told_eta_at = None;
@@ -419,10 +415,8 @@ fn adopt(change: &mut Change<'_>, id: CaseId, effect: EffectId, job: &JobRow) ->
     if !refused && asked.is_some_and(|c| c.delivery.sends > 0) {
         return false;
     }
-    if let Some(mut cancel) = job.cancel.and_then(|c| change.get::<EffectRow>(&c).map(|e| (c, e)))
-        && cancel.1.delivery.on(&cancel.0, change.now, &Event::Cancel).is_some()
-    {
-        change.put(cancel.0, cancel.1);
+    if let Some(cancel) = job.cancel {
+        change.call_off(cancel);
     }
     if let Some((other, mut other_job)) = current {
         other_job.unwanted = true;
@@ -475,10 +469,8 @@ fn poll(change: &mut Change<'_>, id: CaseId, request: EffectId, wanted: bool, wa
             e.delivery.rearm(change.now + every);
             change.put(poll, e);
         }
-        (Some((_, e)), false) if !e.delivery.state.is_waiting() => {}
-        (Some((poll, mut e)), false) => {
-            e.delivery.on(&poll, change.now, &Event::Cancel);
-            change.put(poll, e);
+        (Some((poll, _)), false) => {
+            change.call_off(poll);
         }
         _ => {}
     }

@@ -284,9 +284,9 @@ impl Maker<'_, '_> {
         let facts = self.facts(true);
         let (_, title) = self.render(Part::AppTitle, &facts)?;
         let (locale, text) = self.render(Part::App, &facts)?;
-        let label = |&(key, script, label): &(char, &str, &str)| {
-            let rendered = self.change.config.messages.render(script, Part::App, &locale, &json!({}));
-            (key, rendered.map_or_else(|_| label.to_owned(), |(_, text)| text))
+        let label = |key: char, script: &str, facts: &Json, otherwise: &str| {
+            let rendered = self.change.config.messages.render(script, Part::App, &locale, facts);
+            (key, rendered.map_or_else(|_| otherwise.to_owned(), |(_, text)| text))
         };
         let asks = book::asks(self.change, self.row);
         let page = match survey::asks(self.change, self.row) {
@@ -295,14 +295,12 @@ impl Maker<'_, '_> {
             false => PageKind::Answer,
         };
         let page = facts["link"][page.name()].as_str().or(facts["case"]["url"].as_str());
-        let time = |(key, script, facts): (char, &str, Json)| {
-            let rendered = self.change.config.messages.render(script, Part::App, &locale, &facts);
-            (key, rendered.map_or_else(|_| key.to_string(), |(_, text)| text))
-        };
         let choices = if asks {
-            book::choices(&facts).into_iter().map(time).collect()
+            let times = book::choices(&facts).into_iter();
+            times.map(|(key, script, facts)| label(key, script, &facts, &key.to_string())).collect()
         } else {
-            speech::choices(self.change, self.row).iter().map(label).collect()
+            let keys = speech::choices(self.change, self.row).iter();
+            keys.map(|(key, script, words)| label(*key, script, &json!({}), words)).collect()
         };
         Ok(Work::App(AppWork {
             user: self.address()?,

@@ -8,7 +8,7 @@ use super::plan::Effect;
 use super::rows::{EffectRow, JobRow, PageRow, StepRow, StepState, Target};
 use super::{PAGE_SCRIPT, Person, TimelineKind, dispatch, route, talk};
 use crate::domain::{AdapterName, CaseId, EffectId, QueueName, ScriptId, Span, StepId};
-use crate::outbox::{Event, Kind};
+use crate::outbox::Kind;
 use crate::playbook::{Mirror, ProviderKind};
 
 /// Reasons for one page, in bytes; more would not be heard out.
@@ -106,10 +106,9 @@ impl PageRow {
 /// What people were asked about has resolved itself: nobody else is asked, and they are told so who were.
 fn stop(change: &mut Change<'_>, id: CaseId, queue: &QueueName) {
     change.delete::<PageRow>((id, queue.clone()));
-    for (effect, mut e) in change.effects(id) {
-        let theirs = matches!(&e.target, Target::Person { queue: own, .. } if own == queue);
-        if theirs && e.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
-            change.put(effect, e);
+    for (effect, e) in change.effects(id) {
+        if matches!(&e.target, Target::Person { queue: own, .. } if own == queue) {
+            change.call_off(effect);
         }
     }
     let text = format!("{queue} is not asked any more: what it was paged for has resolved itself");
@@ -126,10 +125,9 @@ pub(super) fn acknowledge(change: &mut Change<'_>, id: CaseId, who: &str) {
             change.put((id, queue), row);
         }
     }
-    for (effect, mut e) in change.effects(id) {
-        let page = e.step.as_str().starts_with("page ");
-        if page && e.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
-            change.put(effect, e);
+    for (effect, e) in change.effects(id) {
+        if e.step.as_str().starts_with("page ") {
+            change.call_off(effect);
         }
     }
 }

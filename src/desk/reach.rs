@@ -14,7 +14,7 @@ use super::{Person, TimelineKind, book, pages, wrong};
 use crate::domain::{
     At, CaseId, Customer, EffectId, Endpoint, EndpointKind, GoalName, QueueName, Role, ScriptId, Span, StepId,
 };
-use crate::outbox::{Event, Kind, State};
+use crate::outbox::{Kind, State};
 use crate::playbook::{ProviderKind, Reach, Rung, Until, Verb, Via};
 
 /// After the last rung, a person is asked about whoever could not be shown to have been told.
@@ -164,9 +164,9 @@ fn proof(change: &Change<'_>, id: CaseId, step: &StepId, reach: &Reach, row: &St
 
 /// What is not sent yet need not be sent.
 fn take_back(change: &mut Change<'_>, id: CaseId, step: &StepId) {
-    for (effect, mut e) in change.effects(id) {
-        if e.step == *step && e.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
-            change.put(effect, e);
+    for (effect, e) in change.effects(id) {
+        if e.step == *step {
+            change.call_off(effect);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::super::rows::{CaseRow, EffectRow, Target};
 use super::letter::{self, LetterRow, To};
 use super::{BookingRow, BookingState, Key, confirming, proposing};
 use crate::domain::{CaseId, EndpointKind, Role, ScriptId};
-use crate::outbox::{Event, Kind};
+use crate::outbox::Kind;
 use crate::playbook::{INVITE_SCRIPT, Playbook, ProviderKind};
 
 /// Sends what the customer's calendar does not have yet.
@@ -38,14 +38,8 @@ fn moved(mut row: BookingRow) -> BookingRow {
 /// Takes the appointment out of the customer's calendar, if it is there.
 pub(super) fn withdraw(change: &mut Change<'_>, plan: &Playbook, key: &Key, row: &mut BookingRow) {
     let Some(invited) = row.invited.take() else { return };
-    let waiting = row.invite.and_then(|e| change.get::<EffectRow>(&e).map(|r| (e, r)));
-    if let Some((effect, mut e)) = waiting
-        && e.delivery.on(&effect, change.now, &Event::Cancel).is_some()
-    {
-        change.put(effect, e);
-        if invited == 0 {
-            return;
-        }
+    if row.invite.is_some_and(|invite| change.call_off(invite)) && invited == 0 {
+        return;
     }
     row.sequence += 1;
     post(change, plan, key, row, true);

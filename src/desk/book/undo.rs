@@ -6,7 +6,7 @@ use super::super::plan::Effect;
 use super::super::rows::{CaseRow, EffectRow};
 use super::{BookingRow, BookingState, Key, invite, mail, source, upkeep};
 use crate::domain::{CaseId, StepId};
-use crate::outbox::{Event, Kind, State};
+use crate::outbox::{Kind, State};
 use crate::playbook::{Mirror, Playbook};
 
 /// Takes the appointments of a step back: `book.cancel(step)`.
@@ -47,14 +47,10 @@ pub(super) fn take_back(change: &mut Change<'_>, plan: &Playbook, key: &Key, mut
         invite::withdraw(change, plan, key, &mut row);
         return row;
     }
-    let create = row.create.and_then(|e| change.get::<EffectRow>(&e).map(|r| (e, r)));
-    let mut asked = None;
-    if let Some((effect, mut e)) = create {
-        if e.delivery.on(&effect, change.now, &Event::Cancel).is_some() {
-            change.put(effect, e.clone());
-        }
-        asked = Some(e.delivery.state);
-    }
+    let asked = row.create.and_then(|create| {
+        change.call_off(create);
+        change.get::<EffectRow>(&create).map(|e| e.delivery.state)
+    });
     let never = asked.is_none_or(|s| s.is_lost() || s == State::Cancelled);
     match (row.booking.clone(), row.cancel) {
         // Nothing was booked; a booking of unknown outcome is cancelled when it turns up.

@@ -7,7 +7,7 @@ use super::super::plan::Effect;
 use super::super::rows::{AdhocReach, EffectRow, StepRow};
 use super::{BookingRow, BookingState, Key, confirming, invite, mail, news, proposing};
 use crate::domain::{At, ScriptId, Span, StepId};
-use crate::outbox::{Event, Kind};
+use crate::outbox::Kind;
 use crate::playbook::{Playbook, REMINDER_SCRIPT, Until, Via};
 
 /// A workshop is asked how a booking stands so often, because its news can be lost.
@@ -92,9 +92,7 @@ fn poll(change: &mut Change<'_>, key: &Key, row: &mut BookingRow, wake: &mut Wak
 }
 
 pub(super) fn stop_polling(change: &mut Change<'_>, row: &BookingRow) {
-    if let Some((poll, mut e)) = row.poll.and_then(|p| change.get::<EffectRow>(&p).map(|e| (p, e)))
-        && e.delivery.on(&poll, change.now, &Event::Cancel).is_some()
-    {
-        change.put(poll, e);
+    if let Some(poll) = row.poll {
+        change.call_off(poll);
     }
 }
