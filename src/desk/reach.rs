@@ -56,14 +56,12 @@ pub(super) fn announce(change: &mut Change<'_>, id: CaseId, name: &str, role: &R
     if change.get::<StepRow>(&(id, step.clone())).is_some() {
         return;
     }
+    // By every way that there are words for.
+    let spoken = |via: &Via| via.parts().iter().all(|part| change.config.messages.has(script, *part));
+    let vias = [Via::Sms, Via::Call, Via::Email].into_iter().filter(spoken).collect();
+    let (who, script_id) = (vec![role.clone()], ScriptId::from(script));
     let mut row = StepRow::new(change.now);
-    row.adhoc = Some(AdhocReach {
-        who: vec![role.clone()],
-        script: ScriptId::from(script),
-        until: Until::Accepted,
-        vias: vec![Via::Sms, Via::Call, Via::Email],
-        compensation,
-    });
+    row.adhoc = Some(AdhocReach { who, script: script_id, until: Until::Accepted, vias, compensation });
     change.put((id, step), row);
     change.say(id, TimelineKind::Decided, format!("the {role} is to be told: {script}"), None);
 }

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Desk;
-use super::reach;
 use super::rows::{CaseRow, RungState, StepRow, StepState};
+use super::{command, reach};
 use crate::domain::{At, CaseId, StepId};
 use crate::playbook::{Playbook, Reach, Verb, Via};
 
@@ -78,6 +78,9 @@ impl Desk {
                     Verb::Reach(reach) => rungs(&step.id, reach, r, add),
                     Verb::WaitFor(w) => {
                         add(what, format!("{} to be true", w.expect.text), r.deadline_at.filter(|_| !r.late))
+                    }
+                    Verb::Command(_) if r.effect.is_none() => {
+                        add(what, "its guard to be true".to_owned(), Some(r.started_at + command::GUARD_PATIENCE));
                     }
                     Verb::Dispatch(_) if r.effect.is_none() => add(what, "what it needs to be known".to_owned(), None),
                     _ => {}

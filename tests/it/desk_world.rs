@@ -7,20 +7,20 @@ use std::sync::Arc;
 
 use forewarn::desk::{
     Act, ByMail, CaseSummary, Config, Contact, Desk, Hours, Input, Keyring, Links, Person, Provider, ProviderKind,
-    Record, Reply, Settings, SpeechThen, Watch, Workshop,
+    Record, Reply, Settings, SpeechThen, Step, Watch, Workshop,
 };
 use forewarn::domain::{
     AdapterName, Agreed, AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, CaseId, Change,
     Consent, Customer, Detection, Device, DispatchWork, EffectId, Endpoint, EndpointKind, EpisodeId, FaultName,
-    InviteMethod, JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind,
-    Registry, Severity, Slot, SmsProgress, Span, TicketWork, Value, Work,
+    JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome, Purpose, Receipt, ReceiptKind, Registry,
+    Severity, Slot, SmsProgress, Span, TicketWork, Value, Work,
 };
-use forewarn::playbook::{Messages, Surroundings, load};
+use forewarn::playbook::{Messages, Playbook, Surroundings, load};
 use forewarn::source::{Diagnostics, FileId};
 use forewarn::wire::link::Key;
 
 use super::fleet_world::{Cars, Entry, Fate, telemetry};
-use super::reference::{Reference, is_customer};
+use super::reference::{Reference, is_customer, withdraws};
 
 /// A small generator, so that a seed says everything.
 pub(crate) struct Rng(u64);
@@ -159,15 +159,36 @@ pub(crate) enum Next {
     People,
     /// A person decides something about the newest case of a device.
     Decides(String, Act),
+    /// A person finds that the newest case of a device was right.
+    Confirms(String),
+}
+
+/// What a test puts between the desk and the world, to see whether anybody notices. The world and the reference go by
+/// what is true; only the desk hears, writes, keeps or releases something else.
+#[derive(Clone, Copy)]
+pub(crate) enum Spoil {
+    /// What the desk hears instead of an input.
+    Hears(fn(&World, Input) -> Input),
+    /// Whether a record keeps the row of this key.
+    Writes(fn(&[u8]) -> bool),
+    /// Whether the store keeps the row of this key.
+    Keeps(fn(&[u8]) -> bool),
+    /// What it releases.
+    Releases(fn(&World, &mut Vec<Order>)),
+    /// What it takes the settings to be.
+    Knows(fn(&mut Config)),
 }
 
 /// An input that was taken in, and what it led to.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
+    pub(crate) at: At,
     /// The kind of effect that it is about, and whether it is the outcome of an attempt.
     pub(crate) about: Option<(&'static str, bool)>,
     /// The kinds of the attempts that it released.
     pub(crate) sends: Vec<&'static str>,
+    /// Where its record stands in the log.
+    pub(crate) record: Option<usize>,
 }
 
 impl Told {
@@ -232,6 +253,7 @@ pub(crate) struct World {
     pub(crate) cars: Option<Cars>,
     /// A test that knows better what comes of an order, and when (seconds); `None`: as always.
     pub(crate) script: Option<Script>,
+    pub(crate) spoil: Option<Spoil>,
     pub(crate) odds: Odds,
     seed: u64,
     pub(crate) rng: Rng,
@@ -386,11 +408,17 @@ pub(crate) fn surroundings(config: &Config) -> Surroundings {
 pub(crate) fn config_with(playbook: &str, change: impl FnOnce(&mut Config)) -> Arc<Config> {
     config(|c| {
         change(c);
-        let mut diags = Diagnostics::default();
-        let file = diags.add_file("test.toml", playbook);
-        c.playbooks = load(&mut diags, &[file], &surroundings(c));
-        assert!(diags.list().is_empty(), "{}", diags.render(false));
+        c.playbooks = playbooks(c, playbook);
     })
+}
+
+/// A playbook of a test.
+pub(crate) fn playbooks(c: &Config, text: &str) -> Vec<Arc<Playbook>> {
+    let mut diags = Diagnostics::default();
+    let file = diags.add_file("test.toml", text);
+    let playbooks = load(&mut diags, &[file], &surroundings(c));
+    assert!(diags.list().is_empty(), "{}", diags.render(false));
+    playbooks
 }
 
 pub(crate) fn add_files(diags: &mut Diagnostics, dir: &str) -> Vec<FileId> {
@@ -501,6 +529,7 @@ impl World {
             reference: None,
             cars: None,
             script: None,
+            spoil: None,
             odds,
             seed,
             rng: Rng::new(seed),
@@ -513,7 +542,7 @@ impl World {
             steps: 0,
             told: Vec::new(),
             answers: None,
-            check_every: 20,
+            check_every: 60,
             taken: BTreeMap::new(),
             booked: BTreeMap::new(),
             under_way: BTreeMap::new(),
@@ -598,6 +627,7 @@ impl World {
             Some(Next::Appointment(effect, progress, slot)) => self.appointment(effect, progress, slot),
             Some(Next::People) => self.people_act(),
             Some(Next::Decides(device, act)) => self.decides(&device, act),
+            Some(Next::Confirms(device)) => self.confirms(&device),
             Some(Next::Turn(effect, turn)) => self.turn(effect, turn),
             Some(Next::Entry(entry)) => self.entry(entry),
             None => {
@@ -615,7 +645,7 @@ impl World {
             // Attempts under way have died with the process.
             self.under_way.clear();
         }
-        let step = self.desk.handle(self.now, input.clone());
+        let step = self.handled(input.clone());
         let planned = self.crash_at.filter(|(at, _)| *at == self.steps).map(|(_, durable)| durable);
         if let Some(durable) = planned.or_else(|| self.rng.percent(self.odds.crash).then(|| self.rng.percent(50))) {
             self.crash_at = None;
@@ -626,6 +656,7 @@ impl World {
             self.desk.apply(record).unwrap();
             self.moved(record)
         });
+        let place = step.record.as_ref().map(|_| self.log.len());
         step.record.into_iter().for_each(|record| self.store(record));
         for (device, watch) in &step.watch {
             if let Some(cars) = &mut self.cars {
@@ -642,7 +673,7 @@ impl World {
             _ => None,
         };
         let sent = step.orders.iter().filter(|o| o.kind == OrderKind::Send);
-        self.told.push(Told { about, sends: sent.map(|o| self.kind(o)).collect() });
+        self.told.push(Told { at: self.now, about, sends: sent.map(|o| self.kind(o)).collect(), record: place });
         // Every case after every step is too slow for hundreds of worlds; debug builds look at the changed ones.
         if self.steps.is_multiple_of(self.check_every) {
             self.desk.check_invariants().unwrap();
@@ -655,6 +686,21 @@ impl World {
             self.carry_out(order);
         }
         Some(step.reply)
+    }
+
+    /// What the desk makes of an input, unless a test has put something in between.
+    fn handled(&self, input: Input) -> Step {
+        let heard = match self.spoil {
+            Some(Spoil::Hears(other)) => other(self, input),
+            _ => input,
+        };
+        let mut step = self.desk.handle(self.now, heard);
+        match (self.spoil, &mut step.record) {
+            (Some(Spoil::Writes(keeps)), Some(record)) => record.changes.retain(|(key, _)| keeps(key)),
+            (Some(Spoil::Releases(other)), _) => other(self, &mut step.orders),
+            _ => {}
+        }
+        step
     }
 
     /// Has the reference look at what was committed and released.
@@ -705,6 +751,7 @@ impl World {
             | Input::Close { .. }
             | Input::Act { .. }
             | Input::Switch { .. }
+            | Input::Judge { .. }
             | Input::OptOut { .. } => self.later(Span::from_secs(2), input.clone()),
             // The journal is replayed.
             Input::Detection(_) if self.cars.is_none() && !committed => self.later(Span::from_secs(2), input.clone()),
@@ -730,7 +777,8 @@ impl World {
     }
 
     fn store(&mut self, record: Record) {
-        for (key, row) in &record.changes {
+        let lost = |key: &[u8]| matches!(self.spoil, Some(Spoil::Keeps(keeps)) if !keeps(key));
+        for (key, row) in record.changes.iter().filter(|(key, _)| !lost(key)) {
             match row {
                 Some(row) => self.rows.insert(key.clone(), row.clone()),
                 None => self.rows.remove(key),
@@ -766,7 +814,7 @@ impl World {
     }
 
     /// What an effect that was ordered does.
-    fn kind_of(&self, effect: &EffectId) -> Option<&'static str> {
+    pub(crate) fn kind_of(&self, effect: &EffectId) -> Option<&'static str> {
         self.orders.iter().rev().find(|(_, o)| o.effect == *effect).map(|(_, o)| self.kind(o))
     }
 
@@ -1022,9 +1070,7 @@ impl World {
                 | Work::Sms(_)
                 | Work::Mail(_)
         );
-        let withdraws = matches!(&order.work, Work::Mail(m)
-            if m.invitation.as_ref().is_some_and(|i| i.method == InviteMethod::Cancel));
-        assert!(!once || withdraws || entry.times == 1 || entry.denied, "taken twice: {order:?}");
+        assert!(!once || withdraws(&order.work) || entry.times == 1 || entry.denied, "taken twice: {order:?}");
         match &order.work {
             Work::Call(_) => self.call(order.effect),
             Work::Sms(_) => {

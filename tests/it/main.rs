@@ -40,6 +40,7 @@ mod lookup;
 mod messages;
 mod mime;
 mod mqtt;
+mod mutations;
 mod oracles;
 mod outcomes;
 mod payloads;

@@ -62,6 +62,7 @@ impl World {
             "answer" => ("answer", &["1", "1", "2", "9", "", "77"]),
             "choose" => ("choice", &["1", "1", "2", "3", "5", "call", "none"]),
             "unsubscribe" => ("answer", &["stop", "stop", "start"]),
+            "survey" => ("mark", &["1", "4", "5", "9", ""]),
             "where" => ("place", &["48.2, 16.37", "48.2, 16.37", "bei der Kirche", ""]),
             // A page that is not known here is opened and closed again.
             _ => ("nothing", &[""]),
@@ -77,6 +78,15 @@ impl World {
     pub(crate) fn decides(&mut self, device: &str, act: Act) {
         let case = self.desk.list(false, 100).into_iter().find(|c| c.device == device).map(|c| c.id);
         self.tell(Input::Act { case, actor: "kim".into(), act });
+    }
+
+    /// Somebody has looked: the fault was there.
+    pub(crate) fn confirms(&mut self, device: &str) {
+        let Some(case) = self.desk.list(true, 100).into_iter().find(|c| c.device == device).map(|c| c.id) else {
+            return;
+        };
+        let verdict = Verdict { truth: Some(Truth::Confirmed), ..Verdict::default() };
+        self.tell(Input::Judge { case, verdict, by: "api:kim".into(), standing: false });
     }
 
     /// Somebody acts on their own account, and after a while somebody else.

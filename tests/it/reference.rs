@@ -4,7 +4,8 @@
 //! It cannot say *when* a case ends; it says what must have been seen for each word that the desk uses: a goal that is
 //! met has its proof, a case that is served has no truck on its way, a case opens because a fault began, and only then.
 //! It knows which way an effect may go, what must not be ordered any more, to whom nothing may be written and at which
-//! hours, and what may be said of a truck.
+//! hours, what may be said of a truck, who may be asked how it was and what becomes of the answer, and when a fault recurs
+//! too often for chance. (That it sees what it should: `mutations.rs`.)
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests: an unexpected error is a failed test")]
 
@@ -13,10 +14,11 @@ use std::sync::Arc;
 
 use forewarn::desk::{Act, CaseView, Config, Desk, Input};
 use forewarn::domain::{
-    At, BookWork, BookingNews, BookingProgress, CaseId, Change, Channel, Customer, Detection, DispatchWork, EffectId,
-    EpisodeId, InviteMethod, JobState, JobUpdate, Mode, Order, OrderKind, Outcome, PageKind, Purpose, ReceiptKind,
-    Said, Sender, Span, Stop, TicketWork, Value, Work,
+    At, BookWork, BookingNews, BookingProgress, CaseId, Change, Channel, Customer, Detection, Device, DispatchWork,
+    EffectId, EpisodeId, InviteMethod, JobState, JobUpdate, Mode, Order, OrderKind, Outcome, PageKind, Purpose,
+    ReceiptKind, Registry, Said, Sender, Span, Stop, TicketWork, Truth, Value, Work,
 };
+use forewarn::playbook::{Playbook, Step, Verb};
 
 /// Both desks are watched over so many cases at most.
 const MOST: usize = 1_000;
@@ -65,6 +67,8 @@ pub(crate) struct Reference {
     heard: BTreeSet<String>,
     /// Bookings as their workshop has told last, by its name for them.
     bookings: BTreeMap<String, (CaseId, BookingProgress)>,
+    /// A fault was confirmed so often in devices with something in common that it is no chance.
+    recurs: bool,
     pub(crate) looks: u64,
 }
 
@@ -73,6 +77,10 @@ pub(crate) struct Reference {
 struct Case {
     key: String,
     device: String,
+    /// When it was first seen.
+    fault: String,
+    /// Its playbook is about danger.
+    safety: bool,
     open: bool,
     closed_at: Option<At>,
     /// Since it was opened or opened again.
@@ -91,6 +99,14 @@ struct Case {
     corrected: bool,
     /// A workshop has said yes.
     booked: bool,
+    /// What was really wrong, as last said.
+    truth: Option<Truth>,
+    /// The customer is asked for a mark.
+    asks: bool,
+    /// The last mark that was given by tap.
+    mark: Option<u8>,
+    /// Marks that were perhaps given in writing.
+    written: BTreeSet<u8>,
     states: BTreeMap<EffectId, String>,
 }
 
@@ -101,12 +117,14 @@ struct Press {
     key: char,
     who: String,
     warned: bool,
+    /// Whoever pressed it has written since that they have nothing to do with something.
+    unsure: bool,
 }
 
 impl Case {
-    /// Since it was opened.
+    /// Since it was opened, without a doubt.
     fn pressed(&self, keys: &str) -> impl Iterator<Item = &Press> {
-        self.keys.iter().filter(move |p| p.at >= self.run_at && keys.contains(p.key))
+        self.keys.iter().filter(move |p| p.at >= self.run_at && !p.unsure && keys.contains(p.key))
     }
 }
 
@@ -116,6 +134,8 @@ struct Effect {
     work: Work,
     /// It tells somebody of the danger.
     warns: bool,
+    /// It asks for a mark.
+    asks: bool,
     sent_at: At,
     /// An attempt was sent and nobody has said what came of it, or somebody said that nobody knows.
     doubt: bool,
@@ -183,6 +203,7 @@ impl Reference {
             stopped: Stop::Off,
             heard: BTreeSet::new(),
             bookings: BTreeMap::new(),
+            recurs: false,
             looks: 0,
         }
     }
@@ -203,7 +224,12 @@ impl Reference {
             // Whether a retained message counts is the desk's to say; that it held is not.
             Input::Switch { stop, .. } => self.stopped = self.stopped.min(*stop),
             Input::Said(said) => self.said(said),
-            Input::Link { link, form } => self.tapped(&link.effect, link.kind, form.get("answer").map(String::as_str)),
+            Input::Link { link, form } => self.tapped(&link.effect, link.kind, form),
+            Input::Judge { case, verdict, .. } => {
+                let known = self.cases.entry(*case).or_default();
+                known.truth = verdict.truth.or(known.truth);
+                self.recurs |= self.is_no_chance();
+            }
             Input::OptOut { endpoint, channel, purpose, .. } => {
                 let all = self.config.registry.customers.values().flat_map(|c| &c.endpoints);
                 let address = all.filter(|e| e.id == *endpoint).map(|e| e.address.to_string()).next();
@@ -227,8 +253,13 @@ impl Reference {
         let about = |d: &str| registry.devices.get(d).is_some_and(|d| d.parties.values().any(|c| people.contains(c)));
         for case in self.cases.values_mut().filter(|case| about(&case.device)) {
             case.replied = true;
-            // Not the person who was meant: what they have confirmed counts no more.
-            case.keys.retain(|p| said.text != "8" || p.who != *from);
+            case.written.extend(mark(&said.text));
+            // Not the person who was meant: which of their numbers and devices that is about is the desk's to find out.
+            for press in
+                case.keys.iter_mut().filter(|p| said.text == "8" && whose(registry, &p.who) == whose(registry, from))
+            {
+                press.unsure = true;
+            }
         }
         // The same message told twice counts once, so a late STOP does not undo a START.
         let first = self.heard.insert(said.external_id.clone());
@@ -240,15 +271,48 @@ impl Reference {
     }
 
     /// The form of a page was sent.
-    fn tapped(&mut self, id: &EffectId, page: PageKind, answer: Option<&str>) {
+    fn tapped(&mut self, id: &EffectId, page: PageKind, form: &BTreeMap<String, String>) {
         let Some(effect) = self.effects.get(id) else { return };
+        if page == PageKind::Survey {
+            return self.marked(id, form.get("mark").and_then(|text| mark(text)));
+        }
         self.cases.entry(effect.case).or_default().replied = true;
         let Some((to, channel)) = recipient(&effect.work).filter(|_| page == PageKind::Unsubscribe) else { return };
-        match answer {
+        match form.get("answer").map(String::as_str) {
             Some("stop") => self.out.insert((to.to_owned(), channel)),
             Some("start") => self.out.remove(&(to.to_owned(), channel)),
             _ => false,
         };
+    }
+
+    /// A mark was given; these worlds end before a question does. One about an earlier run of a case counts no more.
+    fn marked(&mut self, id: &EffectId, mark: Option<u8>) {
+        let Some(effect) = self.effects.get(id).filter(|e| e.asks) else { return };
+        let case = self.cases.entry(effect.case).or_default();
+        if effect.sent_at >= case.run_at {
+            case.mark = mark.or(case.mark);
+        }
+    }
+
+    /// Whether a fault was confirmed in twenty devices that have something in common, and three times as often as in all
+    /// others of their kind.
+    fn is_no_chance(&self) -> bool {
+        let registry = &self.config.registry;
+        let confirmed = self.cases.values().filter(|c| c.truth == Some(Truth::Confirmed));
+        let confirmed: Vec<(&str, &Device)> =
+            confirmed.filter_map(|c| Some((&*c.fault, registry.devices.get(&*c.device)?))).collect();
+        confirmed.iter().any(|(fault, one)| {
+            let kin: Vec<&Device> = registry.devices.values().filter(|d| d.kind == one.kind).collect();
+            let same: Vec<&Device> = confirmed.iter().filter(|(f, _)| f == fault).map(|(_, d)| *d).collect();
+            let shares = |name: &String| {
+                let value = one.attrs.get(name.as_str());
+                let count = |of: &[&Device]| of.iter().filter(|d| d.attrs.get(name.as_str()) == value).count();
+                let (here, with) = (count(&same), count(&kin));
+                let (elsewhere, without) = ((same.len() - here).max(1), kin.len() - with);
+                value.is_some() && here >= 20 && here * without > 3 * elsewhere * with
+            };
+            self.config.outcomes.attributes.iter().any(shares)
+        })
     }
 
     fn detected(&mut self, d: &Detection) {
@@ -306,6 +370,7 @@ impl Reference {
         let now = self.now;
         let Some(effect) = self.effects.get_mut(id) else { return };
         match what {
+            ReceiptKind::Key { digit } if effect.asks => self.marked(id, mark(&digit.to_string())),
             ReceiptKind::Key { digit } => {
                 let case = self.cases.entry(effect.case).or_default();
                 let customer = is_customer(&self.config, &effect.work);
@@ -313,7 +378,7 @@ impl Reference {
                 if customer && *digit == '8' {
                     case.keys.retain(|p| p.who != who);
                 } else if customer {
-                    case.keys.push(Press { at: now, key: *digit, who, warned: effect.warns });
+                    case.keys.push(Press { at: now, key: *digit, who, warned: effect.warns, unsure: false });
                 } else if *digit == '1' {
                     case.person = true;
                 }
@@ -370,6 +435,8 @@ impl Reference {
         let view = desk.show(&order.case).unwrap();
         self.may_be_ordered(&view, order)?;
         let warns = view.effects.iter().any(|e| e.id == order.effect && e.step == "warn");
+        let asks = self.question(&view, order).is_some();
+        self.cases.entry(order.case).or_default().asks |= asks;
         let sends = order.kind == OrderKind::Send;
         if let Work::Dispatch(DispatchWork::Cancel { job }) = &order.work {
             for (id, request) in &mut self.effects {
@@ -380,6 +447,7 @@ impl Reference {
             case: order.case,
             work: order.work.clone(),
             warns,
+            asks,
             sent_at: self.now,
             doubt: false,
             taken: false,
@@ -414,10 +482,16 @@ impl Reference {
             agree(!earlier.taken, || format!("sent again although it was taken: {order:?}"))?;
         }
         let customer = is_customer(&self.config, &order.work);
-        agree(view.summary.closed_at.is_none() || !customer, || {
+        let question = self.question(view, order);
+        let after_end = !customer || question.is_some() || withdraws(&order.work);
+        agree(view.summary.closed_at.is_none() || after_end, || {
             format!("a customer is contacted for a closed case: {order:?}")
         })?;
+        agree(!customer || self.knows(view, &order.work), || format!("they have nothing to do with it: {order:?}"))?;
         self.may_be_sent_now(view, order, customer)?;
+        if let Some(question) = question {
+            self.may_be_asked(view, question, order)?;
+        }
         if matches!(order.work, Work::Book(BookWork::Create { .. })) {
             self.books_once(order)?;
         }
@@ -432,6 +506,63 @@ impl Reference {
             agree(coming.is_none(), || format!("a second truck while one is on its way: {coming:?}\n{order:?}"))?;
         }
         Ok(())
+    }
+
+    /// Whether a message goes to one of the people of the device; a storm has many devices.
+    fn knows(&self, view: &CaseView, work: &Work) -> bool {
+        let Some(device) = self.config.registry.devices.get(&*view.summary.device) else { return true };
+        let people = device.parties.values().filter_map(|c| self.config.registry.customers.get(c));
+        let to = recipient(work).map(|(to, _)| to);
+        people.flat_map(|c| &c.endpoints).any(|e| Some(&*e.address) == to)
+    }
+
+    fn plan(&self, view: &CaseView) -> Option<&Playbook> {
+        let (id, _) = view.playbook.rsplit_once(" version ")?;
+        self.config.playbooks.iter().find(|p| *p.id.as_str() == *id).map(|p| &**p)
+    }
+
+    /// The step that asks for a mark, if that is what the order does.
+    fn question(&self, view: &CaseView, order: &Order) -> Option<&Step> {
+        let effect = view.effects.iter().find(|e| e.id == order.effect)?;
+        let steps = &self.plan(view)?.steps;
+        steps.iter().find(|s| *s.id.as_str() == *effect.step).filter(|s| matches!(s.verb, Verb::Survey(_)))
+    }
+
+    /// A mark is asked for when the work is done, of somebody who has agreed to that, is in no danger, and was not asked
+    /// lately.
+    fn may_be_asked(&self, view: &CaseView, question: &Step, order: &Order) -> Agreed {
+        let plan = self.plan(view).into_iter().flat_map(|p| &p.steps).filter(|s| question.after.contains(&s.id));
+        let mut proven = plan.filter_map(|s| s.goal.as_ref());
+        let done = |goal: &str| view.goals.iter().any(|g| g.name == goal && matches!(&*g.state, "met" | "waived"));
+        agree(proven.all(|goal| done(goal.as_str())), || {
+            format!("asked for a mark before the work is done: {order:?}")
+        })?;
+        let to = recipient(&order.work).map(|(to, _)| to);
+        let has = |c: &&Customer| c.endpoints.iter().any(|e| Some(&*e.address) == to);
+        let Some(customer) = self.config.registry.customers.values().find(has) else {
+            return Err(format!("nobody is asked for a mark: {order:?}"));
+        };
+        let kind = customer.endpoints.iter().find(|e| Some(&*e.address) == to).map(|e| e.kind);
+        agree(kind.is_some_and(|kind| customer.consents_to(Purpose::Info, kind, self.now)), || {
+            format!("they have not agreed to be asked: {order:?}")
+        })?;
+        let theirs = |device: &str| {
+            let known = self.config.registry.devices.get(device);
+            known.is_some_and(|d| d.parties.values().any(|c| *c == customer.id))
+        };
+        let danger = self.cases.values().find(|c| c.open && c.safety && theirs(&c.device));
+        agree(danger.is_none(), || format!("somebody is in danger and asked how it was: {danger:?}\n{order:?}"))?;
+        let them =
+            |e: &Effect| recipient(&e.work).is_some_and(|(to, _)| customer.endpoints.iter().any(|x| *x.address == *to));
+        let lost = |id: &EffectId, e: &Effect| {
+            let state = self.cases.get(&e.case).and_then(|case| case.states.get(id));
+            state.is_some_and(|s| matches!(&**s, "rejected" | "failed" | "dead" | "cancelled"))
+        };
+        let lately = self.effects.iter().find(|(id, e)| {
+            let recent = self.now.since(e.sent_at) < self.config.contact.survey_every;
+            e.asks && **id != order.effect && recent && them(e) && !lost(id, e)
+        });
+        agree(lately.is_none(), || format!("asked a second time, after {lately:?}: {order:?}"))
     }
 
     /// Stop switches, opt-outs, quiet hours.
@@ -473,24 +604,37 @@ impl Reference {
 
     /// Compares what the desk shows with what was seen: of the cases that have just moved, or of all.
     pub(crate) fn look(&mut self, desk: &Desk, moved: Option<&BTreeSet<CaseId>>) -> Agreed {
-        let all = desk.list(true, MOST);
-        let looked_at = all.iter().filter(|c| moved.is_none_or(|m| m.contains(&c.id)));
-        let shown: Vec<CaseView> = looked_at.map(|c| desk.show(&c.id).unwrap()).collect();
-        for view in &shown {
-            self.case(view).map_err(|why| format!("case {}: {why}", view.summary.short))?;
+        let all = || desk.list(true, MOST).into_iter().map(|c| c.id).collect();
+        for id in moved.map_or_else(all, BTreeSet::clone) {
+            // Not all that looks like the id of a case in the key of a row is one.
+            let Some(view) = desk.show(&id) else { continue };
+            let agreed = self.case(&view).and_then(|()| self.mark(desk, &id));
+            agreed.map_err(|why| format!("case {}: {why}", view.summary.short))?;
         }
         let mut open = BTreeSet::new();
-        for case in all.iter().filter(|c| c.closed_at.is_none()) {
-            let key = self.cases.get(&case.id).map(|known| &known.key);
-            agree(key.is_none_or(|key| open.insert(key)), || format!("two open cases of {key:?}"))?;
+        for case in self.cases.values().filter(|c| c.open) {
+            agree(open.insert(&case.key), || format!("two open cases of {:?}", case.key))?;
         }
-        for device in std::mem::take(&mut self.began) {
-            let cared = all.iter().any(|c| c.device == device);
-            let shadow = all.iter().any(|c| c.fault == "desk.rule_in_shadow");
+        let any = |of: &dyn Fn(&Case) -> bool| self.cases.values().any(of);
+        let shadow = any(&|c| c.fault == "desk.rule_in_shadow");
+        for device in &self.began {
+            let cared = any(&|c| c.device == *device);
             agree(cared || shadow, || format!("a fault of {device} began and there is no case"))?;
         }
+        let told = any(&|c| c.fault == "desk.recurring_fault");
+        agree(told || !self.recurs, || "a fault recurs and nobody is told".to_owned())?;
+        self.began.clear();
         self.looks += 1;
         Ok(())
+    }
+
+    /// The mark of a case is the last one that was given.
+    fn mark(&self, desk: &Desk, id: &CaseId) -> Agreed {
+        let Some(case) = self.cases.get(id).filter(|case| case.asks) else { return Ok(()) };
+        let kept = desk.outcomes(At::MIN, None, MOST).into_iter().find(|o| o.case == *id).and_then(|o| o.verdict.csat);
+        agree(kept.is_some() || case.mark.is_none(), || format!("the mark {:?} is lost", case.mark))?;
+        let given = |mark: &u8| case.mark == Some(*mark) || case.written.contains(mark);
+        agree(kept.as_ref().is_none_or(given), || format!("nobody has given the mark {kept:?}"))
     }
 
     /// Whether a case may be open: a fault of its device has begun, or it is about several that have; or somebody has
@@ -509,7 +653,11 @@ impl Reference {
             || (seen_before && self.cases[&view.summary.id].replied)
             || (device == "fleet" && many(5, &|_| true))
             || many(3, &behind)
-            || view.playbook.starts_with("engineering")
+            || match &*view.summary.fault {
+                "desk.recurring_fault" => self.recurs,
+                "desk.rule_in_shadow" => self.cases.values().any(|c| c.truth.is_some() || c.replied),
+                _ => false,
+            }
     }
 
     fn case(&mut self, view: &CaseView) -> Agreed {
@@ -520,7 +668,11 @@ impl Reference {
         if new {
             known.key.clone_from(&view.key);
             known.device.clone_from(&view.summary.device);
+            known.fault.clone_from(&view.summary.fault);
+            let safety = self.plan(view).is_some_and(|p| p.policy.purpose == Purpose::Safety);
+            self.cases.entry(id).or_default().safety = safety;
         }
+        let known = self.cases.entry(id).or_default();
         agree(known.key == view.key, || "a case changes its key".to_owned())?;
         let is_open = view.summary.closed_at.is_none();
         if is_open && !known.open {
@@ -544,7 +696,7 @@ impl Reference {
                 matches!(&*effect.kind, "dispatch" | "booking") && self.effects.get(&effect.id).is_none_or(polls);
             let known = old.as_deref().filter(|_| !may_poll);
             // An earlier attempt was heard of after all.
-            let late = old.as_deref() == Some("cancelled") && effect.attempts > 0;
+            let late = matches!(old.as_deref(), Some("cancelled" | "retry")) && effect.attempts > 0;
             // To be tried again, if its case had not been closed meanwhile.
             let over = !is_open && old.as_deref() == Some("sending") && effect.state == "cancelled";
             let may = known.is_none_or(|old| old == effect.state || may_become(old).contains(&&*effect.state))
@@ -562,7 +714,11 @@ impl Reference {
                 || e.step.starts_with("page")
         };
         let live = view.effects.iter().find(|e| matches!(&*e.state, "due" | "retry") && !undoes(e));
-        let live = live.filter(|e| !(e.kind == "mail" && self.cases[&id].booked));
+        let question = |e: &forewarn::desk::EffectView| {
+            let step = self.plan(view).and_then(|p| p.steps.iter().find(|s| *s.id.as_str() == *e.step));
+            step.is_some_and(|s| matches!(s.verb, Verb::Survey(_)))
+        };
+        let live = live.filter(|e| !(e.kind == "mail" && self.cases[&id].booked) && !question(e));
         agree(is_open || live.is_none(), || format!("a closed case still wants to send {live:?}"))?;
         for goal in view.goals.iter().filter(|g| g.state == "met") {
             // What is taken back had been promised.
@@ -591,6 +747,8 @@ impl Reference {
                 let well = case.replied || case.pressed("9").next().is_some();
                 agree(well || self.cleared(view), || "a false alarm that nobody has told of".to_owned())
             }
+            // What several devices have in common is over with the last of their cases, however that ended.
+            Some("device_back") if !self.config.registry.devices.contains_key(&*view.summary.device) => Ok(()),
             Some("cleared_while_held" | "explained_by_parent" | "device_back") => {
                 agree(self.cleared(view), || "over, but its fault is not".to_owned())
             }
@@ -715,6 +873,12 @@ fn may_become(state: &str) -> &'static [&'static str] {
     }
 }
 
+/// Who has an address.
+fn whose(registry: &Registry, address: &str) -> String {
+    let has = |c: &&Customer| c.endpoints.iter().any(|e| *e.address == *address);
+    registry.customers.values().find(has).map_or_else(|| address.to_owned(), |c| c.id.to_string())
+}
+
 /// Whom a message goes to, and by which way.
 fn recipient(work: &Work) -> Option<(&str, Channel)> {
     Some(match work {
@@ -729,6 +893,16 @@ fn recipient(work: &Work) -> Option<(&str, Channel)> {
 /// The answer to what a customer has just asked for comes at once.
 fn invites(work: &Work) -> bool {
     matches!(work, Work::Mail(w) if w.invitation.as_ref().is_some_and(|i| i.method == InviteMethod::Request || i.sequence > 0))
+}
+
+/// What was in a calendar is taken out of it.
+pub(crate) fn withdraws(work: &Work) -> bool {
+    matches!(work, Work::Mail(w) if w.invitation.as_ref().is_some_and(|i| i.method == InviteMethod::Cancel))
+}
+
+/// A mark from 1 to 5, as it is written or tapped.
+fn mark(text: &str) -> Option<u8> {
+    text.trim().parse().ok().filter(|mark| (1..=5).contains(mark))
 }
 
 /// The numbers of minutes that a text names.

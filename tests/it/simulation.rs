@@ -3,34 +3,47 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an unexpected error is a failed test")]
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use std::collections::BTreeSet;
-
-use forewarn::desk::{CaseView, Config, Input, Record};
+use forewarn::desk::{CaseView, Config, Input};
 use forewarn::domain::{Change, Detection, Device, Severity, Span};
 
 use super::desk_world::{DEVICE, Odds, World, brake, config, detection, facts, start};
 use super::fleet_world::Fate;
 use super::reference::Reference;
 
-/// How many worlds: `FOREWARN_SEEDS` for longer runs.
-pub(crate) fn seeds(usual: u64) -> u64 {
-    std::env::var("FOREWARN_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+/// Fewer worlds than this say nothing about how often something happens.
+pub(crate) const TELLING: usize = 60;
+
+/// The seeds of the worlds to be looked at, from 0: `FOREWARN_SEEDS=10000` for more of them, `FOREWARN_SEEDS=126..127` for
+/// these.
+pub(crate) fn seeds(usual: u64) -> Range<u64> {
+    let Ok(asked) = std::env::var("FOREWARN_SEEDS") else { return 0..usual };
+    let number = |n: &str| n.parse().unwrap_or_else(|_| panic!("FOREWARN_SEEDS={asked}"));
+    asked.split_once("..").map_or_else(|| 0..number(&asked), |(first, end)| number(first)..number(end))
 }
 
-/// Looks at every seed below `worlds`, on two threads; the results in the order of the seeds. `FOREWARN_SEED=4` looks at
-/// that one alone.
-pub(crate) fn each<T: Send>(worlds: u64, look: impl Fn(u64) -> T + Sync) -> Vec<T> {
-    if let Some(seed) = std::env::var("FOREWARN_SEED").ok().and_then(|n| n.parse().ok()) {
-        return vec![look(seed)];
-    }
-    let (even, odd): (Vec<T>, Vec<T>) = std::thread::scope(|s| {
-        let odd = s.spawn(|| (1..worlds).step_by(2).map(&look).collect());
-        ((0..worlds).step_by(2).map(&look).collect(), odd.join().unwrap())
+/// Looks at the world of every seed, on two threads; the results in the order of the seeds. One that fails does not keep
+/// the others from being looked at: all that failed are named at the end.
+pub(crate) fn each<T: Send>(worlds: Range<u64>, look: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let next = AtomicU64::new(worlds.start);
+    let some = || {
+        let taken = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|n| worlds.contains(n));
+        taken.map(|seed| (seed, catch_unwind(AssertUnwindSafe(|| look(seed))))).collect::<Vec<_>>()
+    };
+    let mut all = std::thread::scope(|s| {
+        let others = s.spawn(some);
+        let own = some();
+        own.into_iter().chain(others.join().unwrap()).collect::<Vec<_>>()
     });
-    let mut odd = odd.into_iter();
-    even.into_iter().flat_map(|e| std::iter::once(e).chain(odd.next())).collect()
+    all.sort_by_key(|(seed, _)| *seed);
+    let failed: Vec<u64> = all.iter().filter(|(_, seen)| seen.is_err()).map(|(seed, _)| *seed).collect();
+    assert!(failed.is_empty(), "of the worlds {worlds:?} these failed: {failed:?}");
+    all.into_iter().filter_map(|(_, seen)| seen.ok()).collect()
 }
 
 /// What befalls the car, without an engine.
@@ -93,10 +106,6 @@ pub(crate) fn is_cared_for(case: &CaseView) -> bool {
         || case.timeline.iter().any(|l| l.text.contains(" is paged: "))
 }
 
-fn bytes(log: &[Record]) -> Vec<u8> {
-    log.iter().flat_map(|r| serde_json::to_vec(r).unwrap()).collect()
-}
-
 fn check(seed: u64, odds: Odds) -> World {
     let world = live(seed, odds);
     assert!(world.reference.as_ref().unwrap().looks > 10, "seed {seed}: nobody compared");
@@ -115,19 +124,20 @@ fn check(seed: u64, odds: Odds) -> World {
 
 #[test]
 fn hostile_worlds_end_with_every_case_cared_for() {
-    let worlds = seeds(300);
-    let figures = each(worlds, |seed| {
+    let figures = each(seeds(300), |seed| {
         let world = check(seed, Odds::hostile());
         let cases = world.desk.list(true, 100);
         let served = cases.iter().filter(|c| c.outcome.as_deref() == Some("served")).count();
-        (u64::from(world.crashes), u64::try_from(served).unwrap(), world.orders.len())
+        (usize::try_from(world.crashes).unwrap(), served, world.orders.len())
     });
     let (crashes, served, orders) = figures.iter().fold((0, 0, 0), |a, f| (a.0 + f.0, a.1 + f.1, a.2 + f.2));
+    let worlds = figures.len();
     println!(
         "{worlds} worlds: {orders} orders, {crashes} crashes, {served} cases served without a person closing them"
     );
     // The worlds must be hostile and still not hopeless, or they show nothing.
-    assert!(crashes > worlds && served > worlds / 12, "{crashes} crashes, {served} served");
+    let fair = crashes > worlds && served > worlds / 12;
+    assert!(fair || worlds < TELLING, "{crashes} crashes, {served} served");
 }
 
 #[test]
@@ -150,7 +160,7 @@ fn the_same_seed_gives_the_same_records() {
     for seed in [3, 17, 42] {
         let (a, b) = (live(seed, Odds::hostile()), live(seed, Odds::hostile()));
         assert!(!a.log.is_empty());
-        assert_eq!(bytes(&a.log), bytes(&b.log), "seed {seed}");
+        assert!(a.log == b.log, "seed {seed}");
     }
 }
 
@@ -183,8 +193,7 @@ fn said(detections: &[Detection]) -> BTreeSet<Vec<u8>> {
 
 #[test]
 fn cars_break_down_and_every_death_of_the_process_goes_unnoticed() {
-    let worlds = seeds(300);
-    let figures = each(worlds, |seed| {
+    let figures = each(seeds(300), |seed| {
         let world = driven(seed, Odds { crash: 3, ..Odds::hostile() });
         let cars = world.cars.as_ref().unwrap();
         assert_eq!(
@@ -208,8 +217,9 @@ fn cars_break_down_and_every_death_of_the_process_goes_unnoticed() {
     });
     let sum = |i: usize| figures.iter().map(|f| f[i]).sum::<usize>();
     let (crashes, entries, replayed, orders) = (sum(0), sum(1), sum(2), sum(3));
+    let worlds = figures.len();
     println!("{worlds} worlds: {entries} journal entries, {crashes} crashes, {replayed} replayed, {orders} orders");
-    assert!(crashes > figures.len(), "{crashes} crashes");
+    assert!(crashes > worlds || worlds < TELLING, "{crashes} crashes");
 }
 
 #[test]
@@ -220,6 +230,6 @@ fn the_same_seed_gives_the_same_detections_and_records() {
         let told = |w: &World| serde_json::to_vec(&w.cars.as_ref().unwrap().detections).unwrap();
         assert!(a.crashes > 0 && told(&a).len() > 100);
         assert_eq!(told(&a), told(&b), "seed {seed}: detections");
-        assert_eq!(bytes(&a.log), bytes(&b.log), "seed {seed}: records");
+        assert!(a.log == b.log, "seed {seed}: records");
     }
 }

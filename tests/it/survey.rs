@@ -14,7 +14,7 @@ use super::desk_world::{Answer, DEVICE, Odds, World, config_with, detection, lin
 use super::policy::{on, raise, second_car};
 
 /// A ticket, and then the question.
-const BOOK: &str = r#"
+pub(crate) const BOOK: &str = r#"
 schema = "playbook/1"
 id = "test"
 version = 1
@@ -59,7 +59,7 @@ else = "human:safety-desk"
 "#;
 
 /// Jane has agreed to be asked.
-fn agreed(config: &mut Config) {
+pub(crate) fn agreed(config: &mut Config) {
     let mut registry = (*config.registry).clone();
     let jane = registry.customers.get_mut("c-1").unwrap();
     let consent = Consent { to: forewarn::domain::Agreed::Contact(Purpose::Info), ..jane.consents[0].clone() };

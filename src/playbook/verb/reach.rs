@@ -46,7 +46,7 @@ impl Via {
         &[("call", Self::Call), ("sms", Self::Sms), ("email", Self::Email), ("app_push", Self::AppPush)];
 
     /// The parts of a text that it needs.
-    pub(in crate::playbook) fn parts(&self) -> &'static [Part] {
+    pub(crate) fn parts(&self) -> &'static [Part] {
         match self {
             Self::Call => &[Part::Voice],
             Self::Sms => &[Part::Sms],
