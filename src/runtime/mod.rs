@@ -10,6 +10,7 @@ mod entry;
 mod feedback;
 mod ingest;
 mod nightly;
+mod pace;
 mod ports;
 pub mod quarantine;
 mod reload;
