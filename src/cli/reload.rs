@@ -142,12 +142,11 @@ fn compare(args: &Args, config: PathBuf, out: &mut impl Write) -> Result<(), bac
         return Err(backtest::Error::Config(Box::new(diags)));
     };
     let store = &book.settings.store.dir;
-    let kept = app::kept_rules(store);
-    if !kept.is_dir() {
-        let message = format!("{} is not there: no daemon with these settings has run yet", kept.display());
+    let Some(kept) = app::Kept::of_store(store) else {
+        let message = format!("{} has no rules in force: no daemon with these settings has run yet", store.display());
         return Err(backtest::Error::Usage(message));
-    }
-    let Some(running) = app::load_other_rules(&mut diags, &kept, &book) else {
+    };
+    let Some(running) = kept.rules_for(&mut diags, &book) else {
         return Err(backtest::Error::Config(Box::new(diags)));
     };
     let programs = [book.program.clone(), running.clone()];

@@ -26,6 +26,7 @@ pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask
     let work = match row.delivery.kind {
         Kind::Call => Work::Call(CallWork { to: maker.address()?, ring: row.delivery.ring }),
         Kind::Sms => maker.sms()?,
+        Kind::Mail if book::is_request(change, id) => maker.request()?,
         Kind::Mail => maker.mail()?,
         Kind::TicketCreate => Work::Ticket(maker.ticket()?),
         Kind::TicketNote => Work::Ticket(TicketWork::Note { ticket: maker.about()?, body: maker.text() }),

@@ -133,6 +133,7 @@ mod tests {
                 .into(),
             alarm: Some(Span::from_hours(24)),
             rsvp: false,
+            case_organizes: false,
         }
     }
 

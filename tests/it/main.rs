@@ -42,6 +42,7 @@ mod mime;
 mod mqtt;
 mod oracles;
 mod outcomes;
+mod outlive;
 mod payloads;
 mod people;
 mod playbooks;

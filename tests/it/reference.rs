@@ -196,7 +196,8 @@ impl Reference {
             Input::Outcome { effect, outcome, .. } => self.outcome(effect, outcome),
             Input::Receipt(r) => self.receipt(&r.effect, r.seq, &r.what),
             Input::Ack { case, .. } => self.cases.entry(*case).or_default().person = true,
-            Input::Close { case, .. } | Input::Act { case: Some(case), act: Act::Release, .. } => {
+            Input::Close { case, .. }
+            | Input::Act { case: Some(case), act: Act::Release | Act::FalseAlarm { .. }, .. } => {
                 self.cases.entry(*case).or_default().closed = true;
             }
             Input::Act { case: None, act: Act::Stop { stop, .. }, .. } => self.stopped = *stop,
@@ -414,7 +415,8 @@ impl Reference {
             agree(!earlier.taken, || format!("sent again although it was taken: {order:?}"))?;
         }
         let customer = is_customer(&self.config, &order.work);
-        agree(view.summary.closed_at.is_none() || !customer, || {
+        // An appointment may outlive its case.
+        agree(view.summary.closed_at.is_none() || !customer || invites(&order.work), || {
             format!("a customer is contacted for a closed case: {order:?}")
         })?;
         self.may_be_sent_now(view, order, customer)?;
@@ -589,7 +591,7 @@ impl Reference {
             }
             Some("false_alarm") => {
                 let well = case.replied || case.pressed("9").next().is_some();
-                agree(well || self.cleared(view), || "a false alarm that nobody has told of".to_owned())
+                agree(well || case.closed || self.cleared(view), || "a false alarm that nobody has told of".to_owned())
             }
             Some("cleared_while_held" | "explained_by_parent" | "device_back") => {
                 agree(self.cleared(view), || "over, but its fault is not".to_owned())

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::{Mode, Span};
-use crate::engine::{LevelNow, Part, Wait};
+use crate::engine::{LevelNow, Part, Wait, WrongClock};
 use crate::http::Explained;
 
 /// Longer expressions are cut in the tree; their parts stand below them.
@@ -29,6 +29,9 @@ pub fn render(explained: &Explained, colour: bool) -> String {
     facts.extend(told.next_at.map(|at| format!("next at {at}")));
     if !facts.is_empty() {
         let _ = writeln!(out, "{}", facts.join(", "));
+    }
+    if let Some(clock) = &told.clock {
+        let _ = writeln!(out, "{}", wrong(clock));
     }
     out.push('\n');
     for sentence in &told.why {
@@ -59,6 +62,26 @@ pub fn render(explained: &Explained, colour: bool) -> String {
         }
     }
     out
+}
+
+fn wrong(clock: &WrongClock) -> String {
+    let mut facts = Vec::new();
+    if clock.offset != Span::ZERO {
+        let side = if clock.offset > Span::ZERO { "fast" } else { "slow" };
+        facts.push(format!("its clock is {} {side}, which is taken off", seconds(clock.offset)));
+    }
+    if let Some((at, by)) = clock.newest {
+        let (s, by) = (if clock.too_far == 1 { "" } else { "s" }, seconds(by));
+        let last = format!("the last at {at}, by {by}");
+        let many = format!("{} message{s}", clock.too_far);
+        facts.push(format!("its time was too far ahead in {many}, and that of arrival was taken ({last})"));
+    }
+    facts.join("; ")
+}
+
+/// How much that is, to the second.
+fn seconds(by: Span) -> Span {
+    Span::from_secs(by.as_micros().abs() / 1_000_000)
 }
 
 fn head(level: &LevelNow) -> String {
