@@ -23,7 +23,7 @@ pub use load::{FleetFacts, ProviderKind, Surroundings, compile_stored, load};
 pub use messages::{INSTRUCTIONS, Messages, Part};
 pub use names::TEXT_NAMES;
 pub use speak::clock;
-pub use storm::{Gate, Order, OurFault, RATES, Rate, Storm, Surge, Tier};
+pub use storm::{Gate, Order, OurFault, RATES, Storm, Surge, Tier};
 pub use template::{Template, TemplateError};
 pub use types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, Sla, SourceHash};
 pub use verb::{

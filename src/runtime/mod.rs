@@ -11,6 +11,7 @@ mod feedback;
 mod in_force;
 mod ingest;
 mod nightly;
+mod pace;
 mod ports;
 pub mod quarantine;
 mod reload;

@@ -16,10 +16,10 @@ use forewarn::domain::{At, Outcome, Span};
 use forewarn::engine::{Engine, ShardClock};
 use forewarn::journal::Keep;
 use forewarn::runtime::{
-    Channels, Clock, Daemon, DeskHandle, Incoming, Parts, Publisher, Recovered, Rules, Source, Warm, in_force,
+    Channels, Clock, Daemon, DeskHandle, Incoming, Parts, Publisher, Recovered, Rules, Source, Topic, Warm, in_force,
 };
 use forewarn::source::Diagnostics;
-use forewarn::store::{self, KeyFile};
+use forewarn::store::{self, KeyFile, SignedHead, Signer};
 use forewarn::{model, rules};
 use prost::Message as _;
 
@@ -160,12 +160,23 @@ fn daemon(
     time: &Time,
     rules: &Arc<Rules>,
     story: Story,
-    births: Option<Arc<Asked>>,
+    births: Option<Arc<Published>>,
 ) -> (Daemon, Recovered) {
+    let births = births.map(|births| births as Arc<dyn Publisher>);
+    begin(Parts { births, ..parts(dir, time, rules) }, time, story)
+}
+
+fn begin(parts: Parts, time: &Time, story: Story) -> (Daemon, Recovered) {
+    let (mut daemon, recovered) = Daemon::recover(parts).unwrap();
+    daemon.ingest(Broker { time: time.clone(), story }).unwrap();
+    (daemon, recovered)
+}
+
+fn parts(dir: &Path, time: &Time, rules: &Arc<Rules>) -> Parts {
     let (handle, questions) = DeskHandle::new(16);
     let kept = in_force(dir).filter(|kept| **kept != *rules.sources);
     let before = kept.map(|text| rules_of(std::str::from_utf8(&text).unwrap(), None).program.clone());
-    let parts = Parts {
+    Parts {
         dir: dir.to_owned(),
         rules: rules.clone(),
         before,
@@ -176,15 +187,12 @@ fn daemon(
         handle,
         threads: 2,
         keep: Keep::ALL,
-        births: births.map(|births| births as Arc<dyn Publisher>),
+        births: None,
         outcomes: None,
         nightly: None,
         heads: None,
         clock: time.clock(),
-    };
-    let (mut daemon, recovered) = Daemon::recover(parts).unwrap();
-    daemon.ingest(Broker { time: time.clone(), story }).unwrap();
-    (daemon, recovered)
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -375,19 +383,19 @@ async fn reload_of_rules_that_were_edited_before_a_crash_is_the_first_thing_afte
     assert_eq!(in_force(&crashed).as_deref(), Some(&*edited.sources));
 }
 
-/// Whom somebody was asked for a birth.
+/// What was published: topics and payloads.
 #[derive(Default)]
-struct Asked(Mutex<Vec<String>>);
+struct Published(Mutex<Vec<(String, Bytes)>>);
 
-impl Publisher for Asked {
+impl Publisher for Published {
     fn publish(
         &self,
         topic: String,
-        _: Bytes,
+        payload: Bytes,
         _: Option<Span>,
         _: bool,
     ) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
-        self.0.lock().unwrap().push(topic);
+        self.0.lock().unwrap().push((topic, payload));
         Box::pin(async { Outcome::Accepted { provider_ref: String::new() } })
     }
 }
@@ -413,7 +421,7 @@ async fn births_are_asked_for_once_a_minute_over_crashes_too() {
     let dir = tempfile::tempdir().unwrap();
     let (live, crashed) = (dir.path().join("live"), dir.path().join("crashed"));
     fs::create_dir(&live).unwrap();
-    let (time, asked) = (Time::default(), Arc::new(Asked::default()));
+    let (time, asked) = (Time::default(), Arc::new(Published::default()));
     let rules = rules_of("[[rule]]\nid = \"r\"\nmodels = [\"p\"]\nseverity = \"minor\"\nwhen = \"x > 1\"\n", None);
     let (first, _) = daemon(&live, &time, &rules, unborn, Some(asked.clone()));
     time.run_to(10).await;
@@ -429,5 +437,28 @@ async fn births_are_asked_for_once_a_minute_over_crashes_too() {
     time.run_to(63).await;
     until_some("the second request", async || (asked.0.lock().unwrap().len() == 2).then_some(())).await;
     second.stop().await;
-    assert_eq!(*asked.0.lock().unwrap(), ["spBv1.0/plant/NCMD/edge"; 2]);
+    let asked = asked.0.lock().unwrap();
+    assert_eq!(asked.iter().map(|(topic, _)| topic).collect::<Vec<_>>(), ["spBv1.0/plant/NCMD/edge"; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_of_the_audit_go_out_at_the_start_and_every_hour() {
+    let dir = tempfile::tempdir().unwrap();
+    let (time, published) = (Time::default(), Arc::new(Published::default()));
+    let topic = Topic { publisher: published.clone(), name: "forewarn/audit".to_owned(), retain: true };
+    let heads = Some((topic, Signer::from_secret(b"of this test").unwrap()));
+    let (daemon, _) = begin(Parts { heads, ..parts(dir.path(), &time, &rules_of(GONE, None)) }, &time, one_word);
+    for half_hours in 0..=6 {
+        time.run_to(half_hours * 1_800).await;
+        until_some("all loops have gone round", async || daemon.probe().stuck().is_empty().then_some(())).await;
+        let due = usize::try_from(half_hours / 2 + 1).unwrap();
+        until_some("the head", async || (published.0.lock().unwrap().len() >= due).then_some(())).await;
+    }
+    daemon.stop().await;
+    let told: Vec<SignedHead> =
+        published.0.lock().unwrap().iter().map(|(_, payload)| serde_json::from_slice(payload).unwrap()).collect();
+    let at: Vec<Span> = told.iter().map(|head| head.at.since(start())).collect();
+    assert_eq!(at, [0, 1, 2, 3].map(Span::from_hours));
+    let kept = told.iter().map(|head| head.verify().unwrap());
+    store::verify(&dir.path().join("desk"), kept).unwrap();
 }

@@ -100,6 +100,48 @@ fn storm_canary_then_a_person_or_ten_minutes() {
     assert_eq!(told(&world), 100, "nobody answered: it goes on");
 }
 
+/// Whoever has answered before the storm was noticed needs no place among the twenty who are told first.
+#[test]
+fn storm_canary_is_of_those_who_have_not_answered_yet() {
+    let mut world = world(100, fleet(100, 1, |_| {}), Odds::friendly());
+    let told = |w: &World| sent(w, |w| is_sms(w) || is_call(w)).map(|s| s.1).collect::<BTreeSet<_>>().len();
+    for n in 1..=24 {
+        world.tell(fails(n, 0.0, start()));
+    }
+    world.run_long(after(120), 100_000);
+    assert_eq!((storms(&world).len(), told(&world)), (0, 24));
+    for n in 25..=100 {
+        let at = world.now;
+        world.tell(fails(n, 0.0, at));
+    }
+    world.run_long(after(240), 100_000);
+    assert_eq!(told(&world), 24 + 20);
+    world.restart();
+    assert_eq!(world.act(Some(the_storm(&world).summary.id), Act::Approve { tier: None }), Reply::Done);
+    world.run_long(after(360), 100_000);
+    assert_eq!(told(&world), 100);
+    let problem = the_storm(&world);
+    assert!(problem.goals.iter().any(|g| g.name == "all_informed" && g.state == "met"), "{problem:#?}");
+    world.sound();
+}
+
+/// What stood in the line of its provider when the storm was noticed waits like everything else.
+#[test]
+fn storm_holds_what_its_early_children_have_not_sent_yet() {
+    for (moving, called) in [(0, 0), (60, 60)] {
+        let slow = fleet(60, 1, |c| c.providers.get_mut("phone").unwrap().per_second = Some(1));
+        let mut world = surge(60, moving, slow, Odds::friendly());
+        world.run_long(after(150), 200_000);
+        let noticed = the_storm(&world).summary.opened_at;
+        let all: BTreeSet<CaseId> = sent(&world, is_call).map(|c| c.1).collect();
+        let late = sent(&world, is_call).filter(|(at, _)| *at > noticed).count();
+        assert!(all.len() >= called, "whoever moves is called in the end: {}", all.len());
+        assert_eq!(late > 0, called > 0, "the tier of those who stand has no calls: {late}");
+        assert!(sent(&world, is_sms).count() >= 20, "but text messages");
+        world.sound();
+    }
+}
+
 /// Either rate stops the tier once the canary has shown it, and a person who agrees all the same has the last word.
 #[test]
 fn storm_is_stopped_by_its_canary_until_a_person_overrules_it() {
