@@ -4,6 +4,8 @@
 //! of then: a start replays it under those that are kept here, and only then goes over to the edited ones, as every reload
 //! does. So nothing that was detected is lost or left open because somebody was writing when the power failed.
 //!
+//! The registry is not in it: it is of people, and that of now counts.
+//!
 //! The file is replaced when every shard is saved under the old rules, and before any runs under the new ones. It is never
 //! older than a checkpoint: where it cannot be written there is none, and the start takes the files as they are.
 

@@ -4,11 +4,11 @@
 const TOLD: usize = 12;
 
 /// The candidate nearest to `word`, if it is near enough to be a slip of the finger: at most a third of the letters
-/// inserted, deleted, replaced or swapped. Of several that are as near, one that begins with `word`.
+/// inserted, deleted, replaced or swapped, and not all of them. Of several that are as near, one that begins with `word`.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
     let near = candidates.into_iter().map(|c| (distance(word, c), !c.starts_with(word), c));
-    near.filter(|(d, ..)| *d <= limit).min().map(|(.., c)| c)
+    near.filter(|(d, _, c)| *d <= limit && *d < word.chars().count().max(c.chars().count())).min().map(|(.., c)| c)
 }
 
 /// What there is, for somebody whose word is near to none of it: `there are a, b, c and 4 more`.
@@ -63,6 +63,7 @@ mod tests {
         assert_eq!(did_you_mean("compresor_on", known), Some("compressor_on"));
         assert_eq!(did_you_mean("coolant_tmep", known), Some("coolant_temp"));
         assert_eq!(did_you_mean("speed", known), None);
+        assert_eq!((did_you_mean("C", ["%", "Ah"]), did_you_mean("x", ["y", "x1"])), (None, Some("x1")));
         let there_are = "there are compressor_on, coolant_temp, engine_rpm";
         assert_eq!((what_there_is(known).as_deref(), what_there_is([])), (Some(there_are), None));
         assert_eq!(what_there_is(["a"; 14]).unwrap(), format!("there are {} and 2 more", ["a"; 12].join(", ")));

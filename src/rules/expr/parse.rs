@@ -59,7 +59,8 @@ impl Parser {
             return Ok(());
         }
         let (token, span) = self.peek();
-        Err(error(span.clone(), format!("'{sign}' is expected here, not {}", show(token)), None))
+        let hint = hint_after(self.before(), token);
+        Err(error(span.clone(), format!("'{sign}' is expected here, not {}", show(token)), hint))
     }
 
     fn choose(&mut self) -> Result<Expr, SyntaxError> {
