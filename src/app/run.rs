@@ -96,10 +96,10 @@ pub fn check(path: &Path) -> Result<(Loaded, Diagnostics), Error> {
     checked(path, load)
 }
 
-fn checked(
-    path: &Path,
-    load: fn(&mut Diagnostics, &Path, &[(String, String)]) -> Option<Loaded>,
-) -> Result<(Loaded, Diagnostics), Error> {
+/// One of the ways to load everything that a settings file names.
+type Load = fn(&mut Diagnostics, &Path, &[(String, String)]) -> Option<Loaded>;
+
+fn checked(path: &Path, load: Load) -> Result<(Loaded, Diagnostics), Error> {
     let mut diags = Diagnostics::default();
     match load(&mut diags, path, &environment()) {
         Some(loaded) => {
