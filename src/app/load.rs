@@ -57,6 +57,20 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     load_from(diags, path, settings, &base)
 }
 
+/// The same for a daemon: what its settings name in `…_file` has to be there, too, all of it. Codes: `S113`.
+pub(super) fn load_to_run(diags: &mut Diagnostics, path: &Path, environment: &[(String, String)]) -> Option<Loaded> {
+    let (settings, base) = settings(diags, path, environment)?;
+    let secrets = Secrets::new(path);
+    // Those of the broker are looked at with its other settings.
+    for (setting, file) in settings.named_files().filter(|(setting, _)| setting[0] != "broker") {
+        if let Err(error) = secrets.read(file) {
+            let finding = Diagnostic::error("S113", format!("`{}`: {error}", setting.join(".")));
+            diags.push(settings.place(finding, &setting));
+        }
+    }
+    load_from(diags, path, settings, &base)
+}
+
 /// What looks at rules and nothing else needs: no playbook, provider or secret has to be there.
 #[derive(Debug)]
 pub struct Rulebook {

@@ -13,7 +13,7 @@ use super::audit;
 use super::erased;
 use super::kept::in_force_before;
 use super::links;
-use super::load::{Loaded, load};
+use super::load::{Loaded, load, load_to_run};
 use super::secrets::Secrets;
 use crate::channels::{self, CallbackKey};
 use crate::desk::{self, Links};
@@ -93,6 +93,13 @@ pub fn environment() -> Vec<(String, String)> {
 
 /// Loads everything named by the settings file, or gives all findings.
 pub fn check(path: &Path) -> Result<(Loaded, Diagnostics), Error> {
+    checked(path, load)
+}
+
+fn checked(
+    path: &Path,
+    load: fn(&mut Diagnostics, &Path, &[(String, String)]) -> Option<Loaded>,
+) -> Result<(Loaded, Diagnostics), Error> {
     let mut diags = Diagnostics::default();
     match load(&mut diags, path, &environment()) {
         Some(loaded) => {
@@ -108,7 +115,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     let clock = clock();
     // Before anybody can see that it runs: a signal that nobody listens for ends the process without a word.
     let mut signals = Signals::listen()?;
-    let (loaded, warnings) = check(&path)?;
+    let (loaded, warnings) = checked(&path, load_to_run)?;
     for finding in warnings.list() {
         tracing::warn!(code = finding.code, "{}", finding.message);
     }
@@ -376,7 +383,7 @@ impl Reloader<'_> {
     }
 
     async fn attempt(&self) -> Result<ReloadState, Error> {
-        let (loaded, _) = check(self.path)?;
+        let (loaded, _) = checked(self.path, load_to_run)?;
         let channels = self.outside.build(&loaded)?.0;
         let reloaded = self.daemon.reload(loaded.rules.clone(), with_links(&loaded, self.links), channels).await;
         let reloaded = reloaded.ok_or_else(|| Error::Storage("nothing is taken in any more".to_owned()))?;

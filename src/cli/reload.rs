@@ -186,8 +186,8 @@ impl Display for Outlook<'_> {
     }
 }
 
-/// Leaves the episodes that began in the last `days`. What was before is played all the same: windows and baselines
-/// live on it.
+/// Leaves the episodes of what came in the last `days`, of whatever time it told: a device may have sent late. What was before is
+/// played all the same: windows and baselines live on it.
 fn since(mut played: Played, days: u32) -> Played {
     let last = played.devices.values().map(|seen| seen.last_at).max();
     let from = last.map_or(At::from_micros(i64::MIN), |at| at - Span::from_hours(24).times(i64::from(days)));
@@ -199,6 +199,6 @@ fn since(mut played: Played, days: u32) -> Played {
 }
 
 fn began(detections: &[Detection], from: At) -> BTreeSet<EpisodeId> {
-    let raised = detections.iter().filter(|d| d.change == Change::Raised && d.event_at >= from);
+    let raised = detections.iter().filter(|d| d.change == Change::Raised && d.received_at >= from);
     raised.map(|d| d.episode).collect()
 }

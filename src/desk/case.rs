@@ -442,12 +442,8 @@ pub(super) fn drop_waiting(change: &mut Change<'_>, id: CaseId) {
 
 /// The same of one effect.
 pub(super) fn drop_one(change: &mut Change<'_>, effect: EffectId) {
-    let undoes = change.get::<EffectRow>(&effect).is_none_or(|row| row.compensation);
-    if !undoes
-        && change.call_off(effect)
-        && let Some(row) = change.get::<EffectRow>(&effect)
-    {
-        change.put(effect, EffectRow { waits_for: None, ..row });
+    if change.get::<EffectRow>(&effect).is_some_and(|row| !row.compensation) {
+        change.call_off(effect);
     }
 }
 

@@ -129,8 +129,6 @@ pub struct Invitation {
     pub alarm: Option<Span>,
     /// Whoever gets it is asked whether it suits them; otherwise they have said so.
     pub rsvp: bool,
-    /// Answers go to the address of the case, which is the organizer then; the same in all changes of one appointment.
-    pub case_organizes: bool,
 }
 
 /// What an invitation is for.

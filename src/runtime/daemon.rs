@@ -262,9 +262,10 @@ impl Daemon {
         let mut router = Router::new(rules, queues, quarantine);
         found.replayed = replay(&journal, &restored, &mut router)?;
         hold.store(false, Ordering::Release);
-        let (reloads, reloads_rx) = sync_channel(1);
+        // Room for the one below and for one that somebody asks for.
+        let (reloads, reloads_rx) = sync_channel(2);
         if let Some(rules) = edited {
-            // Nobody asked: the log tells what it has changed. The queue is empty.
+            // Nobody waits for the answer: the log tells what it has changed.
             let _queued = reloads.try_send(Reload { rules, done: oneshot::channel().0 });
         }
 

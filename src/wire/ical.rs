@@ -133,7 +133,6 @@ mod tests {
                 .into(),
             alarm: Some(Span::from_hours(24)),
             rsvp: false,
-            case_organizes: false,
         }
     }
 

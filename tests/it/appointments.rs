@@ -120,6 +120,24 @@ fn page(world: &World) -> String {
     page.html
 }
 
+/// One English text, read on both sides of an ocean.
+#[test]
+fn days_and_hours_are_written_as_in_the_country_of_the_reader() {
+    for (locale, day, hour) in [("en-US", "day, November 2", " AM"), ("en-GB", "day, 2", "08:00")] {
+        let config = config_with(&shipped(), |c| {
+            let registry = Arc::make_mut(&mut c.registry);
+            registry.customers.get_mut("c-1").unwrap().locale = locale.into();
+        });
+        let mut w = world(config);
+        w.run(after(60));
+        let (_, offer) = mails(&w, "jane@example.com").pop().unwrap();
+        for (text, what) in [(&offer.text, day), (&offer.html, day), (&offer.text, hour), (&offer.html, hour)] {
+            assert!(text.contains(what), "{locale}: no {what:?} in {text}");
+        }
+        assert!(offer.html.contains(&format!("<html lang=\"{locale}\"")), "{}", offer.html);
+    }
+}
+
 // --- a workshop that is asked by mail
 
 #[test]

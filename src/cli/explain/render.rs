@@ -8,6 +8,8 @@ use crate::http::Explained;
 
 /// Longer expressions are cut in the tree; their parts stand below them.
 const WIDTH: usize = 64;
+/// So much of their end is left.
+const END: usize = 16;
 
 /// The sentences that decide, then every part with its value.
 #[must_use]
@@ -118,13 +120,15 @@ fn branch(out: &mut String, paint: Paint, indent: &str, name: &str, part: &Part,
     }
 }
 
-/// On one line, and not too long for it.
+/// On one line, and not too long for it: begin and end are what parts of one expression differ in.
 fn shortened(text: &str) -> String {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if one_line.chars().count() <= WIDTH {
         return one_line;
     }
-    one_line.chars().take(WIDTH - 1).chain(['…']).collect()
+    let chars: Vec<char> = one_line.chars().collect();
+    let (begin, end) = (&chars[..WIDTH - END - 1], &chars[chars.len() - END..]);
+    [begin, &['…'], end].concat().into_iter().collect()
 }
 
 #[derive(Clone, Copy)]

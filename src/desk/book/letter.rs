@@ -69,7 +69,6 @@ pub(in super::super) fn invitation(change: &Change<'_>, effect: EffectId, summar
         location: at.map(|w| format!("{}, {}", w.name, w.place)).unwrap_or_default(),
         alarm: letter.alarm,
         rsvp: letter.to == To::Workshop && !letter.moved,
-        case_organizes: letter.to == To::Workshop,
     })
 }
 

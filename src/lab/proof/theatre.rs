@@ -401,10 +401,10 @@ impl Stage<'_> {
             return self.workshop(effect, attempt, work);
         }
         let request = match &order.work {
-            Work::Mail(mail) => mail.invitation.as_ref().filter(|i| i.case_organizes),
+            Work::Mail(mail) => mail.invitation.as_ref().filter(|i| i.rsvp),
             _ => None,
         };
-        if request.is_some_and(|i| i.method == InviteMethod::Cancel || !i.rsvp) {
+        if request.is_some_and(|i| i.method == InviteMethod::Cancel) {
             return self.later(1, outcome(accepted()));
         }
         let channel = if request.is_some() { "booking" } else { channel };
