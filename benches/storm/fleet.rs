@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use forewarn::domain::Outcome;
 use forewarn::mqtt;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -65,7 +66,7 @@ pub(crate) async fn fail(
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
     for sender in 0..SENDERS {
-        let publisher = publisher(&broker, format!("fleet-{sender}"))?;
+        let publisher = publisher(&broker, format!("fleet-{}-{sender}", cars.start))?;
         let mut plan: Vec<(Duration, usize, u32)> = Vec::new();
         for n in cars.clone().filter(|n| n % SENDERS == sender) {
             let place = (n - cars.start) * 2_897 % cars.len();
@@ -88,16 +89,22 @@ pub(crate) async fn fail(
     Ok(())
 }
 
-/// A car sends as fast as the broker takes it, its brake now whole, now broken, until it is told to stop. How many went out.
-pub(crate) async fn flood(broker: String, n: usize, stop: Arc<AtomicBool>) -> std::result::Result<u64, String> {
+/// A car sends so many messages each 10 ms, its brake now whole, now broken, until it is told to stop. How many went out.
+pub(crate) async fn flood(
+    broker: String,
+    n: usize,
+    each: u64,
+    stop: Arc<AtomicBool>,
+) -> std::result::Result<u64, String> {
     let publisher = publisher(&broker, "flood".to_owned())?;
     let mut sent = 0;
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
     while !stop.load(Ordering::Acquire) {
-        let pressure = if sent / 1_000 % 2 == 0 { 40.0 } else { 1.2 };
-        let message = mqtt::Message { at_least_once: false, ..telemetry(n, 60, pressure) };
-        match publisher.send(message).await {
-            forewarn::domain::Outcome::Accepted { .. } => sent += 1,
-            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        ticks.tick().await;
+        for _ in 0..each {
+            let pressure = if sent / 1_000 % 2 == 0 { 40.0 } else { 1.2 };
+            let message = mqtt::Message { at_least_once: false, ..telemetry(n, 60, pressure) };
+            sent += u64::from(matches!(publisher.send(message).await, Outcome::Accepted { .. }));
         }
     }
     Ok(sent)
@@ -115,9 +122,8 @@ fn telemetry(n: usize, speed: u32, pressure: f64) -> mqtt::Message {
 }
 
 async fn say(publisher: &mqtt::Publisher, n: usize, speed: u32) -> std::result::Result<(), String> {
-    let message = telemetry(n, speed, 1.2);
-    for _ in 0..100 {
-        if let forewarn::domain::Outcome::Accepted { .. } = publisher.send(message.clone()).await {
+    for _ in 0..500 {
+        if let Outcome::Accepted { .. } = publisher.send(telemetry(n, speed, 1.2)).await {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

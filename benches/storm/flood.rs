@@ -16,13 +16,16 @@ use crate::{Result, fleet};
 /// Others that fail in each part, and within what time.
 const OTHERS: usize = 200;
 const WITHIN: Duration = Duration::from_secs(20);
+/// What the one sends each 10 ms: a thousand times what the others do.
+const EACH: u64 = 50;
 
 pub(crate) async fn flood() -> Result<()> {
     let scene = Scene::set(2 * OTHERS).await?;
     println!("{OTHERS} cars fail within {} s, from the sample that shows it to the case", WITHIN.as_secs());
     part(&scene, "alone", 0..OTHERS).await?;
     let stop = Arc::new(AtomicBool::new(false));
-    let (flooding, begun) = (tokio::spawn(fleet::flood(scene.broker_url(), 3 * OTHERS, stop.clone())), Instant::now());
+    let (flooding, begun) =
+        (tokio::spawn(fleet::flood(scene.broker_url(), 3 * OTHERS, EACH, stop.clone())), Instant::now());
     tokio::time::sleep(Duration::from_secs(2)).await;
     part(&scene, "while another one floods", OTHERS..2 * OTHERS).await?;
     stop.store(true, Ordering::Release);

@@ -139,7 +139,7 @@ impl Scene {
         let text = self.http.get(format!("{}/metrics", self.daemon.url())).bearer_auth(&self.token).send().await?;
         let text = text.error_for_status()?.text().await?;
         let value = |line: &str| line.strip_prefix(name)?.rsplit(' ').next()?.parse::<f64>().ok();
-        Ok(text.lines().filter_map(value).sum())
+        Ok(text.lines().filter_map(value).fold(0.0, |sum, one| sum + one))
     }
 
     /// A person agrees to every tier.

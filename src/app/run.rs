@@ -93,15 +93,20 @@ pub fn environment() -> Vec<(String, String)> {
 
 /// Loads everything named by the settings file, or gives all findings.
 pub fn check(path: &Path) -> Result<(Loaded, Diagnostics), Error> {
-    checked(path, load)
+    let mut diags = Diagnostics::default();
+    let loaded = load(&mut diags, path, &environment());
+    or_findings(loaded, diags)
 }
 
-/// One of the ways to load everything that a settings file names.
-type Load = fn(&mut Diagnostics, &Path, &[(String, String)]) -> Option<Loaded>;
-
-fn checked(path: &Path, load: Load) -> Result<(Loaded, Diagnostics), Error> {
+/// The same, and the secrets that a daemon needs.
+fn check_to_run(path: &Path) -> Result<(Loaded, Diagnostics), Error> {
     let mut diags = Diagnostics::default();
-    match load(&mut diags, path, &environment()) {
+    let loaded = load_to_run(&mut diags, path, &environment());
+    or_findings(loaded, diags)
+}
+
+fn or_findings(loaded: Option<Loaded>, mut diags: Diagnostics) -> Result<(Loaded, Diagnostics), Error> {
+    match loaded {
         Some(loaded) => {
             erased::check(&mut diags, &loaded);
             Ok((loaded, diags))
@@ -115,7 +120,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     let clock = clock();
     // Before anybody can see that it runs: a signal that nobody listens for ends the process without a word.
     let mut signals = Signals::listen()?;
-    let (loaded, warnings) = checked(&path, load_to_run)?;
+    let (loaded, warnings) = check_to_run(&path)?;
     for finding in warnings.list() {
         tracing::warn!(code = finding.code, "{}", finding.message);
     }
@@ -383,7 +388,7 @@ impl Reloader<'_> {
     }
 
     async fn attempt(&self) -> Result<ReloadState, Error> {
-        let (loaded, _) = checked(self.path, load_to_run)?;
+        let (loaded, _) = check_to_run(self.path)?;
         let channels = self.outside.build(&loaded)?.0;
         let reloaded = self.daemon.reload(loaded.rules.clone(), with_links(&loaded, self.links), channels).await;
         let reloaded = reloaded.ok_or_else(|| Error::Storage("nothing is taken in any more".to_owned()))?;

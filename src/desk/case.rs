@@ -230,12 +230,12 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, key: String, plan: 
     let plan = arranged_by.as_ref().unwrap_or(plan);
     change.put(id, CaseRow { key, run: old.run + 1, lines: old.lines, ..new_row(change, d, plan) });
     keep_plan(change, plan);
-    let done = book::reopened(change, id, plan);
-    for (step, _) in change.steps(id).into_iter().filter(|(step, _)| !done.contains(step)) {
-        change.delete::<StepRow>((id, step));
-    }
     for (queue, _) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
         change.delete::<PageRow>((id, queue));
+    }
+    let kept = book::reopened(change, id, plan);
+    for (step, _) in change.steps(id).into_iter().filter(|(step, _)| !kept.contains(step)) {
+        change.delete::<StepRow>((id, step));
     }
     survey::forget(change, id);
     course::forget(change, id);
@@ -249,8 +249,10 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, key: String, plan: 
         Mirror::Note,
         &format!("Measured again: {} ({}). The case is open again.", d.title, severity_of(d)),
     );
-    for goal in done.iter().filter_map(|step| plan.step(step)?.goal.as_ref()) {
-        goals::meet(change, id, goal, "what was arranged before");
+    for (step, _) in change.steps(id).into_iter().filter(|(_, row)| row.state == StepState::Done) {
+        if let Some(goal) = plan.step(&step).and_then(|s| s.goal.as_ref()) {
+            goals::meet(change, id, goal, "what was arranged before");
+        }
     }
 }
 

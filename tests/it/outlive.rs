@@ -134,6 +134,24 @@ fn the_same_fault_finds_the_appointment_of_its_closed_case() {
 }
 
 #[test]
+fn a_part_that_may_have_been_ordered_is_not_ordered_again() {
+    let mut w = world(config(|_| {}));
+    w.run(after(60));
+    // The parts system does not answer; while its case is open it would be told again under the same id.
+    w.script = Some(Box::new(|o| matches!(o.work, Work::Webhook(_)).then(|| vec![(1, Answer::unknown())])));
+    choose(&mut w, "1");
+    w.run(after(300));
+    assert_eq!(goal(&w, "part_ordered"), "open", "{}", w.timeline());
+    close(&mut w);
+    again(&mut w, 2);
+    w.run(after(DAY / 2));
+    assert!(w.timeline().contains("it may have been done before"), "{}", w.timeline());
+    let ordered: std::collections::BTreeSet<EffectId> =
+        w.orders.iter().filter(|(_, o)| matches!(o.work, Work::Webhook(_))).map(|(_, o)| o.effect).collect();
+    assert_eq!(ordered.len(), 1, "{}", w.timeline());
+}
+
+#[test]
 fn a_false_alarm_takes_the_appointment_back_and_the_same_fault_gets_another_one() {
     for closed in [false, true] {
         let (mut w, _, slot) = confirmed(config(|_| {}));

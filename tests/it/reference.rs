@@ -425,6 +425,9 @@ impl Reference {
         }
         let Some(case) = self.cases.get(&order.case) else { return Ok(()) };
         let step = view.effects.iter().find(|e| e.id == order.effect).map(|e| e.step.clone()).unwrap_or_default();
+        if step == "part" && earlier.is_none() {
+            self.orders_once(view, order)?;
+        }
         let told = case.pressed("129").next().is_some();
         agree(!(told && step == "warn" && customer), || format!("the ladder goes on after a key: {order:?}"))?;
         if matches!(order.work, Work::Dispatch(DispatchWork::Request(_))) && earlier.is_none() {
@@ -457,6 +460,16 @@ impl Reference {
         // All of these people live in Vienna, and it is winter.
         let hour = (self.now.as_secs() / 3_600 + 1) % 24;
         agree((8..21).contains(&hour) || invites(&order.work), || format!("it is {hour} o'clock there: {order:?}"))
+    }
+
+    /// One part for each appointment.
+    fn orders_once(&self, view: &CaseView, order: &Order) -> Agreed {
+        let of_case = |e: &&Effect| e.case == order.case;
+        let booked = |e: &&Effect| matches!(e.work, Work::Book(BookWork::Create { .. }));
+        let appointments = self.effects.values().filter(of_case).filter(booked).count();
+        let told = |e: &&forewarn::desk::EffectView| self.effects.get(&e.id).is_some_and(|e| e.taken || e.doubt);
+        let parts = view.effects.iter().filter(|e| e.step == "part" && e.id != order.effect).filter(told).count();
+        agree(parts < appointments, || format!("{parts} parts for {appointments} appointments: {order:?}"))
     }
 
     /// One appointment at a time.
