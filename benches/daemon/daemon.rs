@@ -39,20 +39,14 @@ impl Home {
             ("playbooks/ticket.toml", include_str!("config/playbooks/ticket.toml")),
             ("registry/devices.csv", &registry(devices)),
             ("registry/customers.csv", "id,name,locale,tz\nc-1,Fleet,en,UTC\n"),
-            // Nobody is paged here, but the daemon does not start without the words for it.
-            ("messages/en/human-page.voice.txt", include_str!("../../config/messages/en/human-page.voice.txt")),
-            (
-                "messages/en/human-page.email.subject.txt",
-                include_str!("../../config/messages/en/human-page.email.subject.txt"),
-            ),
-            ("messages/en/human-page.email.txt", include_str!("../../config/messages/en/human-page.email.txt")),
-            ("messages/en/human-page.email.html", include_str!("../../config/messages/en/human-page.email.html")),
             ("forewarn.toml", &settings(&dir.join("store"), broker, port, ticket_port)),
         ] {
             let path = dir.join(name);
             fs::create_dir_all(path.parent().unwrap_or(dir))?;
             fs::write(path, text)?;
         }
+        // Nobody is paged here, but the daemon does not start without the words for it.
+        std::os::unix::fs::symlink(concat!(env!("CARGO_MANIFEST_DIR"), "/config/messages"), dir.join("messages"))?;
         Ok(Self { dir: dir.to_owned(), port })
     }
 

@@ -92,6 +92,7 @@ fn parts(
     drop((desk, store));
     let rules = Rules {
         program: shipped.rules.program.clone(),
+        sources: shipped.rules.sources.clone(),
         registry: config.registry.clone(),
         replies: Vec::new(),
         switches: Vec::new(),
@@ -103,6 +104,7 @@ fn parts(
     Parts {
         dir,
         rules: Arc::new(rules),
+        before: None,
         desk: config,
         keys,
         channels,

@@ -1,8 +1,12 @@
 //! Who fails: cars of the shipped model, each with a number of its own, all within some seconds.
 
 use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use forewarn::domain::Outcome;
 use forewarn::mqtt;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -45,24 +49,28 @@ pub(crate) fn registry(cars: usize) -> [(&'static str, String); 4] {
     [("devices.csv", devices), ("customers.csv", customers), ("endpoints.csv", endpoints), ("consents.csv", consents)]
 }
 
-/// Has `cars` cars fail within `within`; the first `moving` of them go on, the others stop. Those who go on are anywhere
-/// among the others.
+fn publisher(broker: &str, client_id: String) -> std::result::Result<mqtt::Publisher, String> {
+    let settings = mqtt::Settings { urls: vec![broker.to_owned()], ..Default::default() };
+    let role = mqtt::Role { client_id, status_topic: None, in_flight: 100 };
+    mqtt::Publisher::connect(&settings, role, forewarn::app::clock()).map_err(|e| e.to_string())
+}
+
+/// Has `cars` fail within `within`; the first `moving` of all go on, the others stop. Those who go on are anywhere among
+/// the others.
 pub(crate) async fn fail(
     broker: String,
-    cars: usize,
+    cars: Range<usize>,
     moving: usize,
     within: Duration,
 ) -> std::result::Result<(), String> {
-    let settings = mqtt::Settings { urls: vec![broker], ..Default::default() };
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
     for sender in 0..SENDERS {
-        let role = mqtt::Role { client_id: format!("fleet-{sender}"), status_topic: None, in_flight: 100 };
-        let publisher = mqtt::Publisher::connect(&settings, role, forewarn::app::clock()).map_err(|e| e.to_string())?;
+        let publisher = publisher(&broker, format!("fleet-{}-{sender}", cars.start))?;
         let mut plan: Vec<(Duration, usize, u32)> = Vec::new();
-        for n in (0..cars).filter(|n| n % SENDERS == sender) {
-            let place = n * 2_897 % cars;
-            let at = within.mul_f64(place as f64 / cars as f64);
+        for n in cars.clone().filter(|n| n % SENDERS == sender) {
+            let place = (n - cars.start) * 2_897 % cars.len();
+            let at = within.mul_f64(place as f64 / cars.len() as f64);
             let speeds = if n < moving { [speed(n); 3] } else { [10, 10, 0] };
             plan.extend((0..).zip(speeds).map(|(i, speed)| (at + Duration::from_millis(200) * i, n, speed)));
         }
@@ -81,27 +89,46 @@ pub(crate) async fn fail(
     Ok(())
 }
 
-async fn say(publisher: &mqtt::Publisher, n: usize, speed: u32) -> std::result::Result<(), String> {
+/// A car sends so many messages each 10 ms, its brake now whole, now broken, until it is told to stop. How many went out.
+pub(crate) async fn flood(
+    broker: String,
+    n: usize,
+    each: u64,
+    stop: Arc<AtomicBool>,
+) -> std::result::Result<u64, String> {
+    let publisher = publisher(&broker, "flood".to_owned())?;
+    let mut sent = 0;
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    while !stop.load(Ordering::Acquire) {
+        ticks.tick().await;
+        for _ in 0..each {
+            let pressure = if sent / 1_000 % 2 == 0 { 40.0 } else { 1.2 };
+            let message = mqtt::Message { at_least_once: false, ..telemetry(n, 60, pressure) };
+            sent += u64::from(matches!(publisher.send(message).await, Outcome::Accepted { .. }));
+        }
+    }
+    Ok(sent)
+}
+
+fn telemetry(n: usize, speed: u32, pressure: f64) -> mqtt::Message {
     let ts = forewarn::app::clock()().as_millis();
     let pedal = if speed > 0 { 60 } else { 0 };
     let payload = format!(
-        "{{\"ts\":{ts},\"speed\":{speed},\"pedal\":{pedal},\"brake\":{{\"fl\":1.2,\"fr\":41}},\"v12\":12.6,\"ign\":true,\
+        "{{\"ts\":{ts},\"speed\":{speed},\"pedal\":{pedal},\"brake\":{{\"fl\":{pressure},\"fr\":41}},\"v12\":12.6,\"ign\":true,\
          \"tamb\":12,\"pos\":{{\"lat\":48.137,\"lon\":11.575}},\"odo\":41200}}"
     );
     let topic = format!("fleet/{}/telemetry", id(n));
-    let message = mqtt::Message { topic, payload: payload.into(), expiry: None, retain: false, at_least_once: true };
-    for _ in 0..100 {
-        if let forewarn::domain::Outcome::Accepted { .. } = publisher.send(message.clone()).await {
+    mqtt::Message { topic, payload: payload.into(), expiry: None, retain: false, at_least_once: true }
+}
+
+async fn say(publisher: &mqtt::Publisher, n: usize, speed: u32) -> std::result::Result<(), String> {
+    for _ in 0..500 {
+        if let Outcome::Accepted { .. } = publisher.send(telemetry(n, speed, 1.2)).await {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Err("the broker does not take messages".to_owned())
-}
-
-/// The number of a car by its phone.
-pub(crate) fn of_phone(address: &str) -> Option<usize> {
-    address.strip_prefix("+493023125")?.parse().ok()
 }
 
 /// Writes the registry.

@@ -1,29 +1,36 @@
 //! Everything around the daemon, and the daemon: its shipped configuration with the rates of a large provider.
 
-use std::fs::File;
-use std::process::{Child, Command};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use forewarn::app;
-use forewarn::demo::sandbox::{Call, Driver, PhoneSettings, Sandbox, SandboxSettings, TowSettings};
-use forewarn::demo::{Addresses, Secrets, Workspace, free_port};
+use forewarn::demo::sandbox::{Driver, PhoneSettings, Sandbox, SandboxSettings, TowSettings};
+use forewarn::demo::{Addresses, Case, Daemon, Secrets, Workspace};
+use forewarn::desk::CaseSummary;
 use forewarn::domain::At;
+use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::broker::Broker;
-use crate::{BUDGET, Result, fleet};
+use crate::report::Warned;
+use crate::{BUDGET, PROVIDER, Result, fleet};
 
 /// Of a hundred calls.
 const UNANSWERED: u64 = 44;
+
+#[derive(Deserialize)]
+struct List {
+    cases: Vec<CaseSummary>,
+}
 
 pub(crate) struct Scene {
     broker: Broker,
     sandbox: Sandbox,
     space: Workspace,
-    daemon: Child,
+    daemon: Daemon,
     http: reqwest::Client,
-    url: String,
     token: String,
 }
 
@@ -36,16 +43,7 @@ impl Scene {
         sandbox.phone.drivers(drivers(8 * cars));
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let broker = Broker::start(dir.path())?;
-        let to = Addresses {
-            broker: format!("mqtt://{}:{}", broker.url.host, broker.url.port),
-            http: free_port()?,
-            mail: sandbox.mail.addr().port(),
-            desk: sandbox.desk.url(),
-            tow: sandbox.tow.url(),
-            phone: sandbox.phone.url(),
-            app: sandbox.app.url(),
-            workshop: sandbox.workshop.url(),
-        };
+        let to = Addresses::of(format!("mqtt://{}:{}", broker.url.host, broker.url.port), &sandbox)?;
         let space = Workspace::create(2, &to, &secrets, false)?;
         let config = space.dir().join("config");
         fleet::write(&config.join("registry"), cars)?;
@@ -55,36 +53,13 @@ impl Scene {
                 text.replacen("call = \"1/s\", sms = \"1/s\"", &format!("call = \"{BUDGET}/s\", sms = \"20/s\""), 1);
             Ok(tiers.replacen("budget = { sms = \"1/s\" }", "budget = { sms = \"20/s\" }", 1))
         })?;
-        let daemon = Command::new(env!("CARGO_BIN_EXE_forewarn"))
-            .args(["run", "--config"])
-            .arg(space.settings())
-            .envs(space.environment(&to, &secrets))
-            .env("RUST_LOG", "warn")
-            .stderr(File::create(space.log())?)
-            .spawn()?;
+        let daemon = Daemon::start(Path::new(env!("CARGO_BIN_EXE_forewarn")), &space, &to, &secrets).await?;
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(Duration::from_secs(20)).build()?;
-        let url = format!("http://127.0.0.1:{}", to.http);
-        let mut scene = Self { broker, sandbox, space, daemon, http, url, token: secrets.api.clone() };
-        scene.ready().await?;
-        Ok(scene)
+        Ok(Self { broker, sandbox, space, daemon, http, token: secrets.api })
     }
 
-    async fn ready(&mut self) -> Result<()> {
-        let since = Instant::now();
-        loop {
-            let answer = self.http.get(format!("{}/readyz", self.url)).send().await;
-            if answer.is_ok_and(|a| a.status().is_success()) {
-                return Ok(());
-            }
-            if self.daemon.try_wait()?.is_some() || since.elapsed() > Duration::from_secs(120) {
-                return Err(format!("the daemon is not ready:\n{}", self.log()).into());
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.daemon.id()
+    pub(crate) fn pid(&self) -> Result<u32> {
+        Ok(self.daemon.pid().ok_or("the daemon has ended")?)
     }
 
     pub(crate) fn broker_pid(&self) -> u32 {
@@ -95,11 +70,9 @@ impl Scene {
         format!("mqtt://{}:{}", self.broker.url.host, self.broker.url.port)
     }
 
-    /// Calls to customers that were accepted so far; those to our own people are not counted.
-    pub(crate) fn calls(&self) -> Vec<Call> {
-        let mut calls = self.sandbox.phone.accepted();
-        calls.retain(|call| fleet::of_phone(&call.to).is_some());
-        calls
+    /// When each call was accepted so far, those to our own people too.
+    pub(crate) fn calls(&self) -> Vec<At> {
+        self.sandbox.phone.accepted().iter().map(|call| call.created_at).collect()
     }
 
     /// Calls and text messages accepted so far.
@@ -108,8 +81,7 @@ impl Scene {
     }
 
     async fn get(&self, path: &str) -> Result<Value> {
-        let request = self.http.get(format!("{}/api/v1/{path}", self.url)).bearer_auth(&self.token);
-        Ok(serde_json::from_str(&request.send().await?.error_for_status()?.text().await?)?)
+        Ok(self.daemon.get(&format!("/api/v1/{path}")).await?)
     }
 
     /// The case of the storm: the one with a stop switch of its own.
@@ -119,22 +91,61 @@ impl Scene {
         Ok(storm.ok_or_else(|| format!("there is no storm:\n{}", self.log()))?.to_owned())
     }
 
+    async fn case(&self, id: &str) -> Result<Case> {
+        Ok(self.daemon.get(&format!("/api/v1/cases/{id}")).await?)
+    }
+
     pub(crate) async fn opened_at(&self, case: &str) -> Result<At> {
-        instant(&self.get(&format!("cases/{case}")).await?["opened_at"])
+        Ok(self.case(case).await?.opened_at)
     }
 
     /// When a goal of the case was met, if it was.
     pub(crate) async fn met_at(&self, case: &str, goal: &str) -> Result<Option<At>> {
-        let view = self.get(&format!("cases/{case}")).await?;
         let words = format!("goal {goal} is met");
-        let lines = view["timeline"].as_array().into_iter().flatten();
-        let line = lines.rev().find(|line| line["text"].as_str().is_some_and(|t| t.starts_with(&words)));
-        line.map(|line| instant(&line["at"])).transpose()
+        let lines = self.case(case).await?.timeline;
+        Ok(lines.iter().rev().find(|line| line.text.starts_with(&words)).map(|line| line.at))
+    }
+
+    /// What became of each of the first cars.
+    pub(crate) async fn warned(&self, cars: usize) -> Result<Vec<Warned>> {
+        let calls = self.sandbox.phone.accepted();
+        let called: BTreeMap<&str, At> = calls.iter().filter_map(|c| Some((c.key.as_deref()?, c.created_at))).collect();
+        let mut all = Vec::new();
+        for car in 0..cars {
+            let known = self.get(&format!("lookup?device={}", fleet::id(car))).await?;
+            let device = &known["devices"][0];
+            let id = ["open", "earlier"].iter().find_map(|list| device[*list][0]["id"].as_str());
+            let case = self.case(id.ok_or_else(|| format!("{} has no case", fleet::id(car)))?).await?;
+            let attempts = case.timeline.iter().filter_map(|line| {
+                let key = line.effect.filter(|_| line.text.starts_with("call to "))?.to_string();
+                Some((line.at, *called.get(key.as_str())?))
+            });
+            let (claimed, called) = attempts.unzip();
+            all.push(Warned { car, known_at: case.opened_at, claimed, called });
+        }
+        Ok(all)
+    }
+
+    /// Of these cars, as far as they have a case: when the sample was taken that shows its fault, and when it was opened.
+    pub(crate) async fn noticed(&self, cars: Range<usize>) -> Result<Vec<(At, At)>> {
+        let names: BTreeSet<String> = cars.map(fleet::id).collect();
+        let list: List = self.daemon.get("/api/v1/cases?closed=true&limit=1000").await?;
+        let of = |case: &CaseSummary| names.contains(&case.device);
+        Ok(list.cases.into_iter().filter(of).map(|case| (case.event_at, case.opened_at)).collect())
+    }
+
+    /// The sum of a metric over all of its labels.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
+        let text = self.http.get(format!("{}/metrics", self.daemon.url())).bearer_auth(&self.token).send().await?;
+        let text = text.error_for_status()?.text().await?;
+        let value = |line: &str| line.strip_prefix(name)?.rsplit(' ').next()?.parse::<f64>().ok();
+        Ok(text.lines().filter_map(value).fold(0.0, |sum, one| sum + one))
     }
 
     /// A person agrees to every tier.
     pub(crate) async fn approve(&self, case: &str) -> Result<()> {
-        let request = self.http.post(format!("{}/api/v1/cases/{case}/approve", self.url)).bearer_auth(&self.token);
+        let request =
+            self.http.post(format!("{}/api/v1/cases/{case}/approve", self.daemon.url())).bearer_auth(&self.token);
         request.body(json!({}).to_string()).send().await?.error_for_status()?;
         Ok(())
     }
@@ -144,14 +155,6 @@ impl Scene {
         let text = std::fs::read_to_string(self.space.log()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _gone = self.daemon.kill();
-        let _reaped = self.daemon.wait();
     }
 }
 
@@ -194,11 +197,11 @@ fn faster(text: &str) -> Result<String> {
             table.insert("per_hour".to_owned(), per_hour.into());
         }
     };
-    provider("phone", 10, 20_000);
+    provider("phone", i64::from(PROVIDER), 20_000);
     provider("text", 40, 50_000);
     provider("mail", 20, 50_000);
     let text = toml::to_string(&root)?;
-    Ok(text.replace("scopes = [\"read\"]", "scopes = [\"read\", \"act\"]"))
+    Ok(text.replace("scopes = [\"read\"]", "scopes = [\"read\", \"act\", \"lookup\"]"))
 }
 
 fn change(path: &std::path::Path, edit: impl Fn(&str) -> Result<String>) -> Result<()> {
@@ -208,8 +211,4 @@ fn change(path: &std::path::Path, edit: impl Fn(&str) -> Result<String>) -> Resu
         return Err(format!("{} is not what this bench changes", path.display()).into());
     }
     Ok(std::fs::write(path, new)?)
-}
-
-fn instant(value: &Value) -> Result<At> {
-    Ok(value.as_str().ok_or("no instant")?.parse().map_err(|_| "no instant")?)
 }

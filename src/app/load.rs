@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cross;
+use super::kept::Kept;
 use super::secrets::Secrets;
 use super::settings::Settings;
 use crate::channels::{Office, ProviderSettings};
@@ -56,6 +57,20 @@ pub fn load(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     load_from(diags, path, settings, &base)
 }
 
+/// The same for a daemon: what its settings name in `…_file` has to be there, too, all of it. Codes: `S113`.
+pub(super) fn load_to_run(diags: &mut Diagnostics, path: &Path, environment: &[(String, String)]) -> Option<Loaded> {
+    let (settings, base) = settings(diags, path, environment)?;
+    let secrets = Secrets::new(path);
+    // Those of the broker are looked at with its other settings.
+    for (setting, file) in settings.named_files().filter(|(setting, _)| setting[0] != "broker") {
+        if let Err(error) = secrets.read(file) {
+            let finding = Diagnostic::error("S113", format!("`{}`: {error}", setting.join(".")));
+            diags.push(settings.place(finding, &setting));
+        }
+    }
+    load_from(diags, path, settings, &base)
+}
+
 /// What looks at rules and nothing else needs: no playbook, provider or secret has to be there.
 #[derive(Debug)]
 pub struct Rulebook {
@@ -73,16 +88,20 @@ pub struct Rulebook {
 /// is an error among them.
 pub fn load_rulebook(diags: &mut Diagnostics, path: &Path, environment: &[(String, String)]) -> Option<Rulebook> {
     let (settings, base) = settings(diags, path, environment)?;
-    let fleet = fleet(diags, &settings, &base);
-    let (program, registry) = rulebook(diags, &settings, &base, &fleet);
+    let files = program_files(diags, &settings, &base);
+    let fleet = Fleet::load(diags, &files.baselines);
+    let program = compile(diags, &files, &fleet);
+    let registry = registry(diags, &base.join(&settings.files.registry), program.models());
     (!diags.has_errors()).then(|| Rulebook { settings, program: Arc::new(program), registry, fleet })
 }
 
 /// As [`load_rulebook`], for learning what is usual in the fleet: whatever has been learned is left aside.
 pub fn load_to_learn(diags: &mut Diagnostics, path: &Path, environment: &[(String, String)]) -> Option<Rulebook> {
     let (settings, base) = settings(diags, path, environment)?;
+    let files = program_files(diags, &settings, &base);
     let fleet = Fleet::learning();
-    let (program, registry) = rulebook(diags, &settings, &base, &fleet);
+    let program = compile(diags, &files, &fleet);
+    let registry = registry(diags, &base.join(&settings.files.registry), program.models());
     (!diags.has_errors()).then(|| Rulebook { settings, program: Arc::new(program), registry, fleet })
 }
 
@@ -111,22 +130,29 @@ fn settings(diags: &mut Diagnostics, path: &Path, environment: &[(String, String
     Some((settings, base))
 }
 
-fn fleet(diags: &mut Diagnostics, settings: &Settings, base: &Path) -> Fleet {
-    let baselines = files(diags, &base.join(&settings.files.baselines), "toml", false);
-    Fleet::load(diags, &baselines)
+/// What a program is compiled from. What models name that is not text is attached to them.
+pub(super) struct ProgramFiles {
+    pub(super) models: Vec<FileId>,
+    pub(super) codes: Vec<FileId>,
+    pub(super) baselines: Vec<FileId>,
+    pub(super) rules: Vec<FileId>,
 }
 
-fn rulebook(diags: &mut Diagnostics, settings: &Settings, base: &Path, fleet: &Fleet) -> (Program, Arc<Registry>) {
-    let dir = base.join(&settings.files.models);
-    attach(diags, &dir, "pb");
-    let models = files(diags, &dir, "toml", true);
-    let models = model::load(diags, &models);
-    let codes = files(diags, &base.join(&settings.files.codes), "csv", false);
-    let models = Arc::new(models.with_codes(CodeTables::load(diags, &codes)));
-    let rule_files = files(diags, &base.join(&settings.files.rules), "toml", true);
-    let program = rules::load_with(diags, &rule_files, models.clone(), fleet);
-    let registry = Arc::new(registry(diags, &base.join(&settings.files.registry), &models));
-    (program, registry)
+fn program_files(diags: &mut Diagnostics, settings: &Settings, base: &Path) -> ProgramFiles {
+    let models = base.join(&settings.files.models);
+    attach(diags, &models, "pb");
+    ProgramFiles {
+        models: files(diags, &models, "toml", true),
+        codes: files(diags, &base.join(&settings.files.codes), "csv", false),
+        baselines: files(diags, &base.join(&settings.files.baselines), "toml", false),
+        rules: files(diags, &base.join(&settings.files.rules), "toml", true),
+    }
+}
+
+pub(super) fn compile(diags: &mut Diagnostics, files: &ProgramFiles, fleet: &Fleet) -> Program {
+    let models = model::load(diags, &files.models);
+    let models = models.with_codes(CodeTables::load(diags, &files.codes));
+    rules::load_with(diags, &files.rules, Arc::new(models), fleet)
 }
 
 fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base: &Path) -> Option<Loaded> {
@@ -159,8 +185,10 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
     }
 
     let dir = |name: &Path| base.join(name);
-    let fleet = fleet(diags, &settings, base);
-    let (program, registry) = rulebook(diags, &settings, base, &fleet);
+    let files_of_program = program_files(diags, &settings, base);
+    let fleet = Fleet::load(diags, &files_of_program.baselines);
+    let program = compile(diags, &files_of_program, &fleet);
+    let registry = registry(diags, &dir(&settings.files.registry), program.models());
     let messages = messages(diags, &dir(&settings.files.messages));
     let messages = Messages::load(diags, &messages);
     let playbooks = files(diags, &dir(&settings.files.playbooks), "toml", true);
@@ -215,6 +243,7 @@ fn load_from(diags: &mut Diagnostics, path: &Path, mut settings: Settings, base:
     let (public_url, tokens) = web.ok()?;
     let rules = Rules {
         program: Arc::new(program),
+        sources: Kept::encode(diags, &files_of_program),
         registry,
         replies,
         switches: switches(&desk),
@@ -343,7 +372,7 @@ fn reply_filters(playbooks: &[Arc<playbook::Playbook>]) -> Vec<Arc<str>> {
     filters.into_iter().collect()
 }
 
-fn registry(diags: &mut Diagnostics, dir: &Path, models: &Models) -> Registry {
+fn registry(diags: &mut Diagnostics, dir: &Path, models: &Models) -> Arc<Registry> {
     let mut one = |name: &str| {
         let path = dir.join(name);
         path.exists().then(|| add(diags, &path)).flatten()
@@ -359,7 +388,7 @@ fn registry(diags: &mut Diagnostics, dir: &Path, models: &Models) -> Registry {
             format!("{} is missing: no device is known, so nothing is done for any", dir.join("devices.csv").display());
         diags.push(Diagnostic::warning("G001", message));
     }
-    model::load_registry(diags, &files, models)
+    Arc::new(model::load_registry(diags, &files, models))
 }
 
 /// All message texts: the files in the directories of the locales.

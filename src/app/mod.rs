@@ -11,7 +11,7 @@ mod secrets;
 mod sections;
 mod settings;
 
-pub use kept::kept_rules;
+pub use kept::Kept;
 pub use load::{Loaded, Rulebook, load, load_other_rules, load_rulebook, load_to_learn, test_files};
 pub use run::{Error, at_rest, check, clock, environment, run};
 pub use secrets::Secrets;

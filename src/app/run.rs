@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::audit;
 use super::erased;
-use super::kept::keep_rules;
+use super::kept::in_force_before;
 use super::links;
-use super::load::{Loaded, load};
+use super::load::{Loaded, load, load_to_run};
 use super::secrets::Secrets;
 use crate::channels::{self, CallbackKey};
 use crate::desk::{self, Links};
@@ -21,7 +21,6 @@ use crate::domain::At;
 use crate::http::{self, CallbackSecrets, Health};
 use crate::journal::Keep;
 use crate::mqtt::{self, Link};
-use crate::rules::Changes;
 use crate::runtime::{
     AtRest, Channels, Clock, Daemon, DeskHandle, Line, Parts, Probe, Publisher, ReloadHandle, ReloadState, Topic,
 };
@@ -95,7 +94,19 @@ pub fn environment() -> Vec<(String, String)> {
 /// Loads everything named by the settings file, or gives all findings.
 pub fn check(path: &Path) -> Result<(Loaded, Diagnostics), Error> {
     let mut diags = Diagnostics::default();
-    match load(&mut diags, path, &environment()) {
+    let loaded = load(&mut diags, path, &environment());
+    or_findings(loaded, diags)
+}
+
+/// The same, and the secrets that a daemon needs.
+fn check_to_run(path: &Path) -> Result<(Loaded, Diagnostics), Error> {
+    let mut diags = Diagnostics::default();
+    let loaded = load_to_run(&mut diags, path, &environment());
+    or_findings(loaded, diags)
+}
+
+fn or_findings(loaded: Option<Loaded>, mut diags: Diagnostics) -> Result<(Loaded, Diagnostics), Error> {
+    match loaded {
         Some(loaded) => {
             erased::check(&mut diags, &loaded);
             Ok((loaded, diags))
@@ -109,7 +120,7 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
     let clock = clock();
     // Before anybody can see that it runs: a signal that nobody listens for ends the process without a word.
     let mut signals = Signals::listen()?;
-    let (loaded, warnings) = check(&path)?;
+    let (loaded, warnings) = check_to_run(&path)?;
     for finding in warnings.list() {
         tracing::warn!(code = finding.code, "{}", finding.message);
     }
@@ -134,7 +145,6 @@ pub async fn run(path: PathBuf) -> Result<(), Error> {
         TcpListener::bind(listen).await.map_err(|error| Error::Io { what: format!("http.listen {listen}"), error })?;
     let links = links::of(&loaded.settings, &outside.secrets)?;
     let (mut daemon, recovered) = recover(&loaded, &links, channels, questions, &outside)?;
-    keep(&path, &loaded, &warnings);
     for note in &recovered.notes {
         tracing::warn!(note, "recovery");
     }
@@ -254,6 +264,7 @@ fn recover(
     let parts = Parts {
         dir: store.dir.clone(),
         rules: loaded.rules.clone(),
+        before: in_force_before(&store.dir, &loaded.rules),
         desk: with_links(loaded, links),
         keys: keys(loaded, &outside.secrets)?,
         channels,
@@ -347,14 +358,6 @@ async fn serve(
     Ok(())
 }
 
-/// The rules that we run by now, for whoever wants to compare. Nothing depends on it.
-fn keep(path: &Path, loaded: &Loaded, diags: &Diagnostics) {
-    let rules = path.parent().unwrap_or(Path::new("")).join(&loaded.settings.files.rules);
-    if let Err(error) = keep_rules(&loaded.settings.store.dir, &rules, diags) {
-        tracing::warn!(%error, "the rules could not be kept; forewarn reload --dry-run has nothing to compare with");
-    }
-}
-
 /// What a reload needs.
 struct Reloader<'a> {
     path: &'a Path,
@@ -385,23 +388,12 @@ impl Reloader<'_> {
     }
 
     async fn attempt(&self) -> Result<ReloadState, Error> {
-        let (loaded, diags) = check(self.path)?;
+        let (loaded, _) = check_to_run(self.path)?;
         let channels = self.outside.build(&loaded)?.0;
         let reloaded = self.daemon.reload(loaded.rules.clone(), with_links(&loaded, self.links), channels).await;
         let reloaded = reloaded.ok_or_else(|| Error::Storage("nothing is taken in any more".to_owned()))?;
-        keep(self.path, &loaded, &diags);
         // After the rules: what the broker has kept for a new topic comes at once.
         self.control.set_filters(loaded.filters());
-        let Changes { same, rules, removed } = &reloaded.changes;
-        tracing::info!(
-            rules = loaded.rules.program.count(),
-            registry = loaded.rules.registry.devices.len(),
-            same,
-            changed = rules.len(),
-            removed = removed.len(),
-            warm_from = reloaded.warm_from.map(tracing::field::display),
-            "reloaded"
-        );
         Ok(ReloadState::Done(reloaded))
     }
 }

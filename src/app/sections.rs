@@ -5,6 +5,7 @@
 //! into a finding with the place in the file, or the environment variable that set the value.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -72,6 +73,23 @@ impl Sections<'_> {
     /// How many tables there are below `section`.
     pub(super) fn count(&self, section: &str) -> usize {
         self.merged.get(section).and_then(Value::as_object).map_or(0, serde_json::Map::len)
+    }
+
+    /// What settings named `…_file` name: the path of each setting, and its file. An empty name is none.
+    pub(super) fn files(&self) -> Vec<(Vec<String>, PathBuf)> {
+        let mut found = Vec::new();
+        let mut open = vec![(Vec::new(), &self.merged)];
+        while let Some((path, value)) = open.pop() {
+            for (key, value) in value.as_object().into_iter().flatten() {
+                let path: Vec<String> = path.iter().chain([key]).cloned().collect();
+                match value.as_str() {
+                    Some(file) if key.ends_with("_file") && !file.is_empty() => found.push((path, file.into())),
+                    _ => open.push((path, value)),
+                }
+            }
+        }
+        found.sort();
+        found
     }
 
     /// Reports sections that are not in `known`.

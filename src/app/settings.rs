@@ -45,6 +45,8 @@ pub struct Settings {
     pub provider: BTreeMap<AdapterName, ProviderSettings>,
     /// The human queues by name.
     pub queue: BTreeMap<QueueName, Queue>,
+    /// What settings named `…_file` name.
+    named_files: Vec<(Vec<String>, PathBuf)>,
     /// Every provider and queue of the file could be read, so that a name which is not here does not exist.
     names_complete: bool,
     doc: Doc,
@@ -244,6 +246,7 @@ impl Settings {
         let queue: BTreeMap<_, _> = sections.read_each(diags, "queue");
         let names_complete = sections.count("provider") == provider.len() && sections.count("queue") == queue.len();
         Some(Self {
+            named_files: sections.files(),
             store,
             files,
             engine,
@@ -261,6 +264,11 @@ impl Settings {
             names_complete,
             doc,
         })
+    }
+
+    /// The files that settings name, by the path of the setting: secrets and certificates, of the broker and all others.
+    pub(super) fn named_files(&self) -> impl Iterator<Item = (Vec<&str>, &Path)> {
+        self.named_files.iter().map(|(path, file)| (path.iter().map(String::as_str).collect(), file.as_path()))
     }
 
     /// Whether all providers and queues could be read: only then can it be said that one which is named elsewhere does

@@ -59,13 +59,16 @@ pub enum Command {
         /// Id of the case, or its first 4 or more characters
         id: String,
     },
-    /// Close a case
+    /// Close a case; an appointment that is made stands
     Close {
         /// Id of the case, or its first 4 or more characters
         id: String,
         /// Why, for the timeline
         #[arg(long)]
         reason: String,
+        /// There was nothing: take back what is arranged (truck, appointment) and tell who was told; also of a closed case
+        #[arg(long)]
+        false_alarm: bool,
     },
     /// Make a case part of another one, which explains it
     Merge {
@@ -288,8 +291,9 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         }
         Command::Show { id } => client.get(&["cases", id], &[]).await?,
         Command::Ack { id } => client.post(&["cases", id, "ack"], None).await?,
-        Command::Close { id, reason } => {
-            client.post(&["cases", id, "close"], Some(json!({ "reason": reason }))).await?
+        Command::Close { id, reason, false_alarm } => {
+            let body = json!({ "reason": reason, "false_alarm": false_alarm });
+            client.post(&["cases", id, "close"], Some(body)).await?
         }
         Command::Merge { id, into } => client.post(&["cases", id, "merge"], Some(json!({ "into": into }))).await?,
         Command::Split { id } => client.post(&["cases", id, "split"], None).await?,
@@ -337,6 +341,9 @@ pub async fn answer(args: &Args, token: SecretString, style: &Style) -> Result<S
         }
         Command::Show { .. } => render_case(&client.read(&text)?, style),
         Command::Ack { .. } => format!("Case {} acknowledged.\n", client.read::<Done>(&text)?.short),
+        Command::Close { false_alarm: true, .. } => {
+            format!("Case {}: what is arranged is taken back.\n", client.read::<Done>(&text)?.short)
+        }
         Command::Close { .. } => format!("Case {} closed.\n", client.read::<Done>(&text)?.short),
         Command::Merge { .. } => "Merged; its own steps are held.\n".to_owned(),
         Command::Split { .. } => "It is a case of its own again.\n".to_owned(),
@@ -418,7 +425,10 @@ mod tests {
         };
         let close = parse("case --json close abcd --reason done --url https://me").unwrap();
         assert!(close.json && close.url == "https://me");
-        assert_eq!(close.command, Command::Close { id: "abcd".to_owned(), reason: "done".to_owned() });
+        assert_eq!(
+            close.command,
+            Command::Close { id: "abcd".to_owned(), reason: "done".to_owned(), false_alarm: false }
+        );
         for bad in ["case", "case show", "case close abcd", "case list --limit 0", "case list --limit 1001"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

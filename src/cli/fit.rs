@@ -83,7 +83,8 @@ fn tell(wanted: &[(String, String)], learned: &Fit) {
         let regimes = found.map_or(&[][..], |b| &b.regimes);
         let samples: u64 = regimes.iter().map(|r| r.n).sum();
         let note = if regimes.is_empty() { ": the rules cannot be loaded without it" } else { "" };
-        eprintln!("{model}  {name}  {} regimes, {samples} samples{note}", regimes.len());
+        let s = if regimes.len() == 1 { "" } else { "s" };
+        eprintln!("{model}  {name}  {} regime{s}, {samples} samples{note}", regimes.len());
     }
 }
 

@@ -142,12 +142,11 @@ fn compare(args: &Args, config: PathBuf, out: &mut impl Write) -> Result<(), bac
         return Err(backtest::Error::Config(Box::new(diags)));
     };
     let store = &book.settings.store.dir;
-    let kept = app::kept_rules(store);
-    if !kept.is_dir() {
-        let message = format!("{} is not there: no daemon with these settings has run yet", kept.display());
+    let Some(kept) = app::Kept::of_store(store) else {
+        let message = format!("{} has no rules in force: no daemon with these settings has run yet", store.display());
         return Err(backtest::Error::Usage(message));
-    }
-    let Some(running) = app::load_other_rules(&mut diags, &kept, &book) else {
+    };
+    let Some(running) = kept.rules_for(&mut diags, &book) else {
         return Err(backtest::Error::Config(Box::new(diags)));
     };
     let programs = [book.program.clone(), running.clone()];
@@ -187,8 +186,8 @@ impl Display for Outlook<'_> {
     }
 }
 
-/// Leaves the episodes that began in the last `days`. What was before is played all the same: windows and baselines
-/// live on it.
+/// Leaves the episodes of what came in the last `days`, of whatever time it told: a device may have sent late. What was before is
+/// played all the same: windows and baselines live on it.
 fn since(mut played: Played, days: u32) -> Played {
     let last = played.devices.values().map(|seen| seen.last_at).max();
     let from = last.map_or(At::from_micros(i64::MIN), |at| at - Span::from_hours(24).times(i64::from(days)));
@@ -200,6 +199,6 @@ fn since(mut played: Played, days: u32) -> Played {
 }
 
 fn began(detections: &[Detection], from: At) -> BTreeSet<EpisodeId> {
-    let raised = detections.iter().filter(|d| d.change == Change::Raised && d.event_at >= from);
+    let raised = detections.iter().filter(|d| d.change == Change::Raised && d.received_at >= from);
     raised.map(|d| d.episode).collect()
 }

@@ -143,6 +143,12 @@ impl Daemon {
         &self.url
     }
 
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     async fn ready(&mut self) -> Result<(), Error> {
         let end = tokio::time::Instant::now() + START;
         while tokio::time::Instant::now() < end {
@@ -188,7 +194,11 @@ impl Daemon {
         Ok(cases)
     }
 
-    async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, Error> {
+    /// What the API says at a path.
+    ///
+    /// # Errors
+    /// [`Error::Api`].
+    pub async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, Error> {
         let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
         let answer = request.send().await.and_then(reqwest::Response::error_for_status);
         let answer = answer.map_err(|e| Error::Api(e.to_string()))?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
 
-use super::daemon::{Case, Daemon, free_port};
+use super::daemon::{Case, Daemon};
 use super::fleet::{Fleet, FleetSettings, Happening, car_id};
 use super::sandbox::{PhoneSettings, Sandbox, SandboxSettings, Sighting, TowSettings};
 use super::screen::Screen;
@@ -57,16 +57,7 @@ pub async fn play(options: &Options, screen: &Screen, stop: impl Future<Output =
     let broker = Broker::start().await?;
     let secrets = Secrets::new()?;
     let sandbox = Sandbox::start(sandbox_settings(&secrets), options.clock.clone()).await?;
-    let to = Addresses {
-        broker: broker.url(),
-        http: free_port()?,
-        mail: sandbox.mail.addr().port(),
-        desk: sandbox.desk.url(),
-        tow: sandbox.tow.url(),
-        phone: sandbox.phone.url(),
-        app: sandbox.app.url(),
-        workshop: sandbox.workshop.url(),
-    };
+    let to = Addresses::of(broker.url(), &sandbox)?;
     // What people write back.
     sandbox.phone.inbound(&format!("http://127.0.0.1:{}/twilio/sms", to.http));
     let space = Workspace::create(options.cars, &to, &secrets, options.keep)?;

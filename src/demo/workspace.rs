@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
+use super::daemon::free_port;
+use super::sandbox::Sandbox;
 use super::{Error, registry, sandbox};
 
 /// `config/` as it was when this binary was built.
@@ -80,6 +82,25 @@ pub struct Addresses {
     pub app: String,
     /// Base URL.
     pub workshop: String,
+}
+
+impl Addresses {
+    /// Where the broker and the sandbox are, and a free port for the daemon.
+    ///
+    /// # Errors
+    /// [`Error::Listen`].
+    pub fn of(broker: String, sandbox: &Sandbox) -> Result<Self, Error> {
+        Ok(Self {
+            broker,
+            http: free_port()?,
+            mail: sandbox.mail.addr().port(),
+            desk: sandbox.desk.url(),
+            tow: sandbox.tow.url(),
+            phone: sandbox.phone.url(),
+            app: sandbox.app.url(),
+            workshop: sandbox.workshop.url(),
+        })
+    }
 }
 
 /// A directory with settings that the daemon can be started with. Removed when dropped, unless kept.

@@ -9,8 +9,8 @@ use super::history::History;
 use super::talk::MessageView;
 use super::waits::WaitView;
 use crate::domain::{
-    At, CaseId, Channel, CustomerId, Detection, DeviceId, EffectId, EndpointId, Link, Order, Outcome, Purpose, Receipt,
-    RuleId, Said, Sender, Severity, Stop, Value, Verdict,
+    AdapterName, At, CaseId, Channel, CustomerId, Detection, DeviceId, EffectId, EndpointId, Link, Order, Outcome,
+    Purpose, Receipt, RuleId, Said, Sender, Severity, Stop, Value, Verdict,
 };
 
 /// Everything that can happen to the desk. Each input gives at most one record of the desk log.
@@ -93,6 +93,15 @@ pub enum Input {
         by: String,
         /// The fields of a ticket, which come along whenever anything in it changes: only what is new in them is said.
         standing: bool,
+    },
+    /// A provider says what it found, of what it was asked for: `POST /outcome/{effect}`.
+    Found {
+        /// What it was asked for.
+        effect: EffectId,
+        /// What it says.
+        verdict: Verdict,
+        /// Who signed it.
+        by: AdapterName,
     },
     /// A customer is to be erased: `POST /api/v1/customers/{id}/erase`.
     Erase {
@@ -182,6 +191,11 @@ pub enum Act {
     Approve {
         /// Its name; `None`: every one that waits.
         tier: Option<String>,
+    },
+    /// Says that there was nothing: what is arranged is taken back, also an appointment of a case that is closed.
+    FalseAlarm {
+        /// Why, for the timeline.
+        reason: String,
     },
 }
 

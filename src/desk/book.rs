@@ -9,6 +9,10 @@
 //!   every message and page shows the present ones.
 //! - A booking of unknown outcome is never made again unless the workshop says that it has none; a hold of unknown outcome
 //!   is let go of, because it ends by itself.
+//! - What is booked, or was just asked for, outlives its case when a person closes it: what changes it is still told to both
+//!   sides. Reminders and other times are part of a plan that is over; a person is asked instead. The same fault opens that
+//!   case again however long ago it was closed, by the plan that has booked, and finds its appointment: there is never a
+//!   second one beside it. A false alarm takes it back.
 
 mod choice;
 mod facts;
@@ -19,6 +23,7 @@ mod mail;
 mod news;
 mod offers;
 mod order;
+mod outlive;
 mod page;
 mod react;
 mod undo;
@@ -33,6 +38,7 @@ pub(super) use letter::{LetterRow, facts as letter_facts, invitation, is_letter,
 pub(super) use mail::{facts as request_facts, said as said_by_workshop};
 pub(super) use news::news;
 pub(super) use order::work;
+pub(super) use outlive::{is_live, reopened};
 pub(super) use page::{facts as page_facts, is_request, posted, view as page_view};
 pub(super) use undo::{cancel_all, cancel_step, drop_offers};
 
@@ -127,6 +133,8 @@ pub(super) struct BookingRow {
     invite: Option<EffectId>,
     /// The sequence that was last sent.
     invited: Option<u32>,
+    /// The same of a workshop that is asked by mail; its request is 0.
+    updated: u32,
     poll: Option<EffectId>,
     cancel: Option<EffectId>,
     /// Why it is taken back.
@@ -244,11 +252,12 @@ fn look(
     mut row: BookingRow,
     wake: &mut Wake,
 ) -> Option<BookingRow> {
-    let open = change.get::<CaseRow>(&key.0).is_some_and(|c| c.is_open() && c.backing_out.is_none());
     if row.unwanted.is_some() {
-        return Some(undo::take_back(change, plan, key, row));
+        let row = undo::take_back(change, plan, key, row, wake);
+        return outlive::look_anew(change, key, &row).then_some(row);
     }
-    if !open {
+    let open = change.get::<CaseRow>(&key.0).is_some_and(|c| c.is_open() && c.backing_out.is_none());
+    if !open && row.state < BookingState::Confirming {
         return Some(row);
     }
     let of = plan.step(&key.1)?;
@@ -341,7 +350,10 @@ fn proposed(change: &Change<'_>, plan: &Playbook, id: CaseId) -> bool {
 
 /// Whether everything that was to be taken back is.
 pub(super) fn is_settled(change: &Change<'_>, id: CaseId) -> bool {
-    change.of_case::<BookingRow, _>(id, StepId::from("")).iter().all(|(_, b)| b.unwanted.is_none() || b.is_over())
+    change
+        .of_case::<BookingRow, _>(id, StepId::from(""))
+        .iter()
+        .all(|(_, row)| row.unwanted.is_none() || row.is_over() || undo::is_refused(change, row))
 }
 
 /// Whether the customer was told of times.
@@ -358,14 +370,4 @@ pub(super) fn is_looking(change: &Change<'_>, row: &EffectRow) -> bool {
 /// The workshop is being asked right now, or a customer is coming: the case is not over.
 pub(super) fn under_way(change: &Change<'_>, id: CaseId) -> bool {
     change.of_case::<BookingRow, _>(id, StepId::from("")).iter().any(|(_, b)| b.state == BookingState::Confirming)
-}
-
-/// A case begins anew: what stands goes on standing, everything else is forgotten. Nobody is offered a second appointment.
-pub(super) fn reopened(change: &mut Change<'_>, id: CaseId) {
-    for (step, row) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
-        let stands = row.state.stands() && row.unwanted.is_none() && row.slot.is_some_and(|s| s.end_at > change.now);
-        if !stands {
-            change.delete::<BookingRow>((id, step));
-        }
-    }
 }

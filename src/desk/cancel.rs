@@ -1,10 +1,10 @@
-//! Backing out: the fault has gone by itself, or the person called says that all is well.
+//! Backing out: the fault has gone by itself, or somebody says that all is well.
 
 use super::change::Change;
 use super::goals::{self, Wake};
 use super::rows::{CaseRow, GoalState, StepRow, StepState, TicketRow};
-use super::{TimelineKind, book, case, dispatch, outcome, pages, reach, talk};
-use crate::domain::{CaseId, StepId};
+use super::{Reply, TimelineKind, book, case, dispatch, outcome, pages, reach, storm, talk};
+use crate::domain::{CaseId, StepId, Truth};
 use crate::playbook::{Compensation, Held, Mirror, Playbook};
 
 /// Looks whether one of the `[[cancel]]` conditions has become true.
@@ -33,9 +33,39 @@ pub(super) fn watch(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: 
     }
 }
 
-/// Undoes everything that the playbook knows how to undo.
+/// The person called says that all is well.
 pub(super) fn all_is_well(change: &mut Change<'_>, id: CaseId, reason: &str) {
-    outcome::denied(change, id);
+    outcome::presumed(change, id, Truth::CustomerDenied, "customer");
+    undo(change, id, reason);
+}
+
+/// A person of ours says that there was nothing: what is arranged is taken back, and who was told hears of it. An
+/// appointment that has outlived its case is taken back, too.
+pub(super) fn false_alarm(change: &mut Change<'_>, id: CaseId, actor: &str, reason: &str) -> Reply {
+    let Some(case) = change.get::<CaseRow>(&id) else { return Reply::NotFound };
+    if !case.is_open() && !book::is_live(change, id) {
+        return Reply::Refused("the case is closed already, and nothing is arranged any more".to_owned());
+    }
+    if storm::keeps_open(change, id) {
+        return storm::release(change, id, actor);
+    }
+    let by = format!("api:{actor}");
+    change.because(&by, "a false alarm, says a person");
+    let reason: String = reason.chars().take(500).collect();
+    let words = change.quote(id, TimelineKind::Decided, format!("{actor} says that it is a false alarm"), &reason);
+    change.note(id, Mirror::Note, &format!("{actor} says that it is a false alarm: {words}"));
+    outcome::presumed(change, id, Truth::NoFaultFound, &by);
+    let why = "a person says that it is a false alarm";
+    if case.is_open() {
+        undo(change, id, why)
+    } else {
+        book::cancel_all(change, id, why)
+    }
+    Reply::Done
+}
+
+/// Undoes everything that the playbook knows how to undo.
+fn undo(change: &mut Change<'_>, id: CaseId, reason: &str) {
     let plan = change.get::<CaseRow>(&id).and_then(|c| change.plan(&c));
     let mut actions: Vec<Compensation> = Vec::new();
     for action in plan.iter().flat_map(|p| &p.cancels).flat_map(|c| &c.actions) {

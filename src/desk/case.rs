@@ -123,8 +123,8 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
             hold::joined(change, id, d);
             Some(id)
         }
-        Some((id, row)) if row.closed_at.is_some_and(|at| change.now.since(at) < plan.case.reopen) => {
-            reopen(change, id, row, fresh, key, d);
+        Some((id, row)) if is_reopened(change, id, &row, plan) => {
+            reopen(change, id, row, key, plan, d);
             outcome::opened(change, id, d);
             hold::begin(change, id, d);
             Some(id)
@@ -143,6 +143,11 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
             Some(id)
         }
     }
+}
+
+/// Within its time; and for as long as it has an appointment, because another case would make another one.
+fn is_reopened(change: &Change<'_>, id: CaseId, row: &CaseRow, plan: &Playbook) -> bool {
+    row.closed_at.is_some_and(|at| change.now.since(at) < plan.case.reopen) || book::is_live(change, id)
 }
 
 fn severity_of(d: &Detection) -> &'static str {
@@ -219,20 +224,19 @@ fn keep_plan(change: &mut Change<'_>, plan: &Playbook) {
     }
 }
 
-fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key: String, d: &Detection) {
-    let plan_hash = fresh.plan;
-    let row = CaseRow { key, run: old.run + 1, lines: old.lines, opened_at: change.now, ..fresh };
-    change.put(id, row);
-    if let Some(plan) = change.config.playbooks.iter().find(|p| p.hash == plan_hash).cloned() {
-        keep_plan(change, &plan);
-    }
-    for (step, _) in change.steps(id) {
-        change.delete::<StepRow>((id, step));
-    }
+fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, key: String, plan: &Arc<Playbook>, d: &Detection) {
+    // What was arranged is looked after by the plan that has arranged it.
+    let arranged_by = change.plan(&old).filter(|_| book::is_live(change, id));
+    let plan = arranged_by.as_ref().unwrap_or(plan);
+    change.put(id, CaseRow { key, run: old.run + 1, lines: old.lines, ..new_row(change, d, plan) });
+    keep_plan(change, plan);
     for (queue, _) in change.of_case::<PageRow, _>(id, QueueName::from("")) {
         change.delete::<PageRow>((id, queue));
     }
-    book::reopened(change, id);
+    let kept = book::reopened(change, id, plan);
+    for (step, _) in change.steps(id).into_iter().filter(|(step, _)| !kept.contains(step)) {
+        change.delete::<StepRow>((id, step));
+    }
     survey::forget(change, id);
     course::forget(change, id);
     open_tickets(change, id);
@@ -245,6 +249,11 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, fresh: CaseRow, key
         Mirror::Note,
         &format!("Measured again: {} ({}). The case is open again.", d.title, severity_of(d)),
     );
+    for (step, _) in change.steps(id).into_iter().filter(|(_, row)| row.state == StepState::Done) {
+        if let Some(goal) = plan.step(&step).and_then(|s| s.goal.as_ref()) {
+            goals::meet(change, id, goal, "what was arranged before");
+        }
+    }
 }
 
 fn open_tickets(change: &mut Change<'_>, id: CaseId) {
@@ -435,12 +444,8 @@ pub(super) fn drop_waiting(change: &mut Change<'_>, id: CaseId) {
 
 /// The same of one effect.
 pub(super) fn drop_one(change: &mut Change<'_>, effect: EffectId) {
-    let undoes = change.get::<EffectRow>(&effect).is_none_or(|row| row.compensation);
-    if !undoes
-        && change.call_off(effect)
-        && let Some(row) = change.get::<EffectRow>(&effect)
-    {
-        change.put(effect, EffectRow { waits_for: None, ..row });
+    if change.get::<EffectRow>(&effect).is_some_and(|row| !row.compensation) {
+        change.call_off(effect);
     }
 }
 

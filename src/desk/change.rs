@@ -86,7 +86,8 @@ impl<'a> Change<'a> {
         let Some(mut row) = self.get::<EffectRow>(&effect) else { return false };
         let waited = row.delivery.on(&effect, self.now, &Event::Cancel).is_some();
         if waited {
-            self.put(effect, row);
+            // It waits for nothing any more.
+            self.put(effect, EffectRow { waits_for: None, ..row });
         }
         waited
     }

@@ -9,8 +9,8 @@ use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, 
 use super::{
     Provider, TimelineKind, book, bundle, caps, consent, line, news, optout, reach, reached, stop, storm, survey, wrong,
 };
-use crate::domain::{AdapterName, At, EffectId, Purpose, Span};
-use crate::outbox::{Event, Kind, Limit, News, State};
+use crate::domain::{AdapterName, At, EffectId, Purpose, Rate, Span};
+use crate::outbox::{Event, Kind, News, State};
 use crate::playbook::QuietHours;
 
 /// Claims everything that this step has made due.
@@ -287,7 +287,7 @@ pub(super) fn provider_gate(change: &Change<'_>, row: &EffectRow) -> Gate {
         (provider.per_day, budget.day, Span::from_hours(24), "money for a day"),
     ];
     for (max, window, per, name) in windows {
-        if let Some(at) = max.and_then(|max| window.free_at(change.now, Limit { max, per })) {
+        if let Some(at) = max.and_then(|max| window.free_at(change.now, Rate { max, per })) {
             return Gate::Wait(at, format!("{name} of {}", row.adapter));
         }
     }

@@ -79,11 +79,10 @@ fn person(customer: &Customer) -> Json {
 }
 
 fn device(device: &Device, customer: &CustomerId) -> Json {
-    let roles = device.parties.iter().filter(|(_, party)| *party == customer);
     let attributes = device.attrs.iter().map(|(name, value)| (name.to_string(), Json::from(&**value)));
     json!({
         "id": device.id, "model": device.model.as_str(), "kind": &*device.kind, "tz": &*device.tz,
-        "roles": roles.map(|(role, _)| &**role).collect::<Vec<_>>(),
+        "roles": device.roles_of(customer).map(|role| &**role).collect::<Vec<_>>(),
         "attributes": attributes.collect::<serde_json::Map<_, _>>(),
     })
 }

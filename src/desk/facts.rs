@@ -10,7 +10,7 @@ use super::quiet::zone_of;
 use super::rows::{CaseRow, FactsRow, GoalState, JobRow, StepState, TicketRow};
 use super::{book, command, position, storm, whereabouts};
 use crate::domain::{At, CaseId, Customer, Device, DeviceId, JobState, Span, StepId, Value};
-use crate::playbook::Facts;
+use crate::playbook::{Facts, clock};
 
 /// News of a job older than this are not spoken of as a time (I3).
 const ETA_MAX_AGE: Span = Span::from_mins(10);
@@ -177,9 +177,6 @@ impl Facts for CaseFacts<'_, '_> {
     }
 }
 
-/// Where a day has twice twelve hours.
-const TWELVE_HOURS: [&str; 6] = ["en-US", "en-CA", "en-AU", "en-NZ", "en-IN", "en-PH"];
-
 /// How much of the fault is there, from 0 (it has cleared) to 1; unknown while the device says nothing of it.
 fn score(case: &CaseRow) -> Value {
     match (case.cleared_at, case.stale) {
@@ -222,8 +219,8 @@ impl Reader<'_> {
     /// The hours of a day as the reader counts them.
     pub(super) fn clock(&self) -> &'static str {
         match self {
-            Self::Customer(c) if TWELVE_HOURS.contains(&&*c.locale) => "%-I:%M %p",
-            _ => "%H:%M",
+            Self::Customer(c) => clock(&c.locale),
+            Self::Staff { .. } => "%H:%M",
         }
     }
 
@@ -240,7 +237,7 @@ impl Reader<'_> {
 pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &Reader<'_>, written: bool) -> Json {
     let now = change.now;
     let zone = reader.zone();
-    let clock = |at: At| at.to_jiff().to_zoned(zone.clone()).strftime(reader.clock()).to_string();
+    let local = |at: At| at.to_jiff().to_zoned(zone.clone()).strftime(reader.clock()).to_string();
     let registry = &change.config.registry;
     let facts = change.get::<FactsRow>(&case.device).unwrap_or_default();
     let redacted =
@@ -264,7 +261,7 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
         case.evidence.iter().map(|e| json!({ "name": e.name, "value": plain(&e.value), "unit": e.unit })).collect();
     let mut root = json!({
         "case": {
-            "id": id.short(), "full_id": id.to_string(), "title": case.title, "opened": clock(case.opened_at),
+            "id": id.short(), "full_id": id.to_string(), "title": case.title, "opened": local(case.opened_at),
             "url": format!("{}/api/v1/cases/{id}", change.config.public_url), "run": case.run,
             "silent_for": silent_for(case, now),
         },
@@ -277,8 +274,8 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
         },
         // Only mails have one.
         "chart": null,
-        "dispatch": dispatch(change, id, now, &clock),
-        "storm": storm::context(change, id, &clock),
+        "dispatch": dispatch(change, id, now, &local),
+        "storm": storm::context(change, id, &local),
         "booking": book::facts(change, id, &zone, reader.clock()),
     });
     if let Reader::Customer(customer) = reader {

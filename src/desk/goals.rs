@@ -314,7 +314,8 @@ fn finish(change: &mut Change<'_>, id: CaseId, asks: bool, wake: &mut Wake) {
     if let Some(closed_at) = case.closed_at {
         let end = closed_at + settings.retention;
         if change.now >= end {
-            let busy = change.effects(id).iter().any(|(_, e)| e.delivery.wake_at().is_some());
+            let waits = change.effects(id).iter().any(|(_, e)| e.delivery.wake_at().is_some());
+            let busy = waits || book::is_live(change, id);
             if !busy {
                 return case::forget(change, id);
             }

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{CaseRow, ContactRow};
-use super::{CaseSummary, Desk};
-use crate::domain::{At, CaseId, Customer, CustomerId, Device, DeviceId, EndpointKind, Evidence, JobState, StepId};
+use super::change::Change;
+use super::{CaseSummary, Desk, notes};
+use crate::domain::{
+    At, CaseId, Customer, CustomerId, Device, DeviceId, EffectId, EndpointKind, Evidence, JobState, StepId,
+};
 
 /// Most devices and most earlier cases in one answer.
 const MOST: usize = 20;
@@ -179,8 +181,8 @@ impl Desk {
         let jobs = self.state.jobs_by_case.get(id).into_iter().flatten().filter_map(|j| self.state.rows.jobs.get(j));
         let mut jobs: Vec<_> = jobs.filter(|j| !j.unwanted).collect();
         jobs.sort_by_key(|j| std::cmp::Reverse(j.asked_at));
-        let contacts = self.effects_of(id).filter_map(|e| self.state.rows.contacts.get(&e));
-        let mut told: Vec<Told> = contacts.map(|c| self.told(row, c)).collect();
+        let known = Change::new(&self.state, &self.config, At::MIN);
+        let mut told: Vec<Told> = self.effects_of(id).filter_map(|effect| self.told(&known, effect)).collect();
         told.sort_by_key(|t| std::cmp::Reverse(t.at));
         Some(KnownCase {
             summary: self.summary(id, row),
@@ -207,22 +209,20 @@ impl Desk {
         })
     }
 
-    fn told(&self, case: &CaseRow, contact: &ContactRow) -> Told {
-        let device = self.config.registry.devices.get(&case.device);
-        let role = device.and_then(|d| d.parties.iter().find(|(_, c)| **c == contact.customer));
-        Told {
+    fn told(&self, known: &Change<'_>, effect: EffectId) -> Option<Told> {
+        let (row, contact) = (self.state.rows.effects.get(&effect)?, self.state.rows.contacts.get(&effect)?);
+        Some(Told {
             at: contact.at,
-            whom: role.map_or("customer", |(role, _)| &**role).to_owned(),
+            whom: notes::role(known, row.case, Some(&row.step), &contact.customer),
             script: contact.script.to_string(),
             result: contact.result.clone(),
-        }
+        })
     }
 }
 
 fn known_person(customer: &Customer, devices: &[&Device]) -> KnownPerson {
-    let parties = devices.iter().flat_map(|d| d.parties.iter());
     let roles: BTreeSet<String> =
-        parties.filter(|(_, c)| **c == customer.id).map(|(role, _)| role.to_string()).collect();
+        devices.iter().flat_map(|d| d.roles_of(&customer.id)).map(|role| role.to_string()).collect();
     KnownPerson {
         customer: customer.id.clone(),
         name: customer.name.to_string(),

@@ -2,25 +2,31 @@
 //! The timeline of the case says the rest, with ids and attempts.
 
 use super::change::Change;
+use super::reach;
 use super::rows::{CaseRow, EffectRow, Target};
-use crate::domain::{CallProgress, CaseId, CustomerId, JobState};
+use crate::domain::{CallProgress, CaseId, CustomerId, JobState, Role, StepId};
 use crate::outbox::Kind;
 
 /// Whom a message goes to, as people say it: `the driver`. Names stay out of tickets.
 pub(super) fn whom(change: &Change<'_>, row: &EffectRow) -> String {
     match &row.target {
-        Target::Customer { customer, .. } => role_in(change, row.case, customer),
+        Target::Customer { customer, .. } => format!("the {}", role(change, row.case, Some(&row.step), customer)),
         Target::Person { queue, .. } => format!("the {queue}"),
         Target::Nobody => "nobody".to_owned(),
     }
 }
 
-/// Who a customer is for a case: `the driver`.
-pub(super) fn role_in(change: &Change<'_>, case: CaseId, customer: &CustomerId) -> String {
-    let case = change.get::<CaseRow>(&case);
-    let device = case.and_then(|c| change.config.registry.devices.get(&c.device));
-    let role = device.and_then(|d| d.parties.iter().find(|(_, c)| *c == customer));
-    role.map_or_else(|| "the customer".to_owned(), |(role, _)| format!("the {role}"))
+/// Who a customer is for a case: `driver`. Whoever is several things is the one that the step speaks to, or all of them
+/// if no step does.
+pub(super) fn role(change: &Change<'_>, case: CaseId, step: Option<&StepId>, customer: &CustomerId) -> String {
+    let device = change.get::<CaseRow>(&case).and_then(|c| change.config.registry.devices.get(&c.device));
+    let roles: Vec<&Role> = device.into_iter().flat_map(|d| d.roles_of(customer)).collect();
+    let spoken_to = step.map_or_else(Vec::new, |step| reach::who(change, case, step));
+    match spoken_to.iter().find(|role| roles.contains(role)) {
+        Some(role) => role.to_string(),
+        None if roles.is_empty() => "customer".to_owned(),
+        None => roles.iter().map(|role| &***role).collect::<Vec<_>>().join(" and "),
+    }
 }
 
 /// A contact by its way: `a call`.

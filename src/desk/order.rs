@@ -7,10 +7,10 @@ use serde_json::{Value as Json, json};
 use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow, JobRow, PageRow, Target};
-use super::{Person, book, bundle, course, speech, survey, talk};
+use super::{Person, book, bundle, course, speech, storm, survey, talk};
 use crate::domain::{
     AppWork, CallWork, Chart, CommandWork, Customer, DispatchWork, EffectId, EndpointKind, MailWork, Order, OrderKind,
-    PageKind, Purpose, SmsWork, Span, TicketWork, WebhookWork, Work,
+    PageKind, Purpose, Rate, SmsWork, Span, TicketWork, WebhookWork, Work,
 };
 use crate::outbox::{Ask, Kind};
 use crate::playbook::{Part, Verb};
@@ -26,6 +26,7 @@ pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask
     let work = match row.delivery.kind {
         Kind::Call => Work::Call(CallWork { to: maker.address()?, ring: row.delivery.ring }),
         Kind::Sms => maker.sms()?,
+        Kind::Mail if book::is_request(change, id) => maker.request()?,
         Kind::Mail => maker.mail()?,
         Kind::TicketCreate => Work::Ticket(maker.ticket()?),
         Kind::TicketNote => Work::Ticket(TicketWork::Note { ticket: maker.about()?, body: maker.text() }),
@@ -52,8 +53,17 @@ pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask
         adapter: row.adapter.clone(),
         kind: if ask == Ask::Send { OrderKind::Send } else { OrderKind::Reconcile },
         first_sent_at: row.delivery.first_sent_at.unwrap_or(change.now),
+        rates: rates(change, row, ask),
         work,
     })
+}
+
+/// What its provider takes a second, and what the storm allows; those of an hour and a day have time.
+fn rates(change: &Change<'_>, row: &EffectRow, ask: Ask) -> Vec<(String, Rate)> {
+    let provider = change.config.providers.get(&row.adapter).and_then(|p| p.per_second);
+    let own = provider.map(|max| (row.adapter.to_string(), Rate::per_second(max)));
+    let of_storm = || storm::rate(change, row).filter(|_| ask == Ask::Send);
+    own.into_iter().chain(of_storm()).collect()
 }
 
 /// The customer of a contact.

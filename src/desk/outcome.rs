@@ -16,7 +16,10 @@ use super::facts::family;
 use super::rows::{CaseRow, EffectRow, FactsRow, Target};
 use super::talk::{From, MessageRow};
 use super::{Desk, Reply, TimelineKind, position, quality, recurring};
-use crate::domain::{At, Author, CaseId, Detection, FaultName, FirstContact, RuleId, Severity, Span, Truth, Verdict};
+use crate::domain::{
+    AdapterName, At, Author, CaseId, Detection, EffectId, FaultName, FirstContact, RuleId, Severity, Span, Truth,
+    Verdict,
+};
 
 /// Rows kept at most, whatever the settings say; the oldest make room.
 const MOST: usize = 200_000;
@@ -285,10 +288,10 @@ fn first_contact(change: &Change<'_>, id: CaseId) -> Option<FirstContact> {
     }
 }
 
-/// The customer says that all is well. Whoever has looked knows better.
-pub(super) fn denied(change: &mut Change<'_>, id: CaseId) {
+/// Somebody says so who has not looked. Whoever has knows better.
+pub(super) fn presumed(change: &mut Change<'_>, id: CaseId, truth: Truth, by: &str) {
     if change.get::<OutcomeRow>(&id).is_some_and(|row| row.verdict.truth.is_none()) {
-        take(change, id, Verdict { truth: Some(Truth::CustomerDenied), ..Verdict::default() }, "customer");
+        take(change, id, Verdict { truth: Some(truth), ..Verdict::default() }, by);
     }
 }
 
@@ -316,6 +319,14 @@ pub(super) fn judged(change: &mut Change<'_>, id: CaseId, verdict: Verdict, by: 
     }
     take(change, id, news, by);
     Reply::Done
+}
+
+/// A provider says what came of what it was asked for. Nobody else's work is theirs to judge.
+pub(super) fn found(change: &mut Change<'_>, effect: EffectId, verdict: Verdict, by: &AdapterName) -> Reply {
+    match change.get::<EffectRow>(&effect) {
+        Some(row) if row.adapter == *by => judged(change, row.case, verdict, &format!("provider:{by}"), false),
+        _ => Reply::NotFound,
+    }
 }
 
 fn take(change: &mut Change<'_>, id: CaseId, verdict: Verdict, by: &str) {

@@ -41,6 +41,27 @@ pub(super) fn adhoc(row: &AdhocReach) -> Reach {
     }
 }
 
+/// What a step tells whom, if it tells anybody.
+pub(super) fn of(change: &Change<'_>, id: CaseId, step: &StepId) -> Option<Reach> {
+    if let Some(made_up) = change.get::<StepRow>(&(id, step.clone())).and_then(|s| s.adhoc) {
+        return Some(adhoc(&made_up));
+    }
+    let plan = change.get::<super::rows::CaseRow>(&id).and_then(|c| change.plan(&c))?;
+    match &plan.step(step)?.verb {
+        Verb::Reach(reach) => Some(reach.clone()),
+        _ => None,
+    }
+}
+
+/// The roles that a step speaks to, the first first.
+pub(super) fn who(change: &Change<'_>, id: CaseId, step: &StepId) -> Vec<Role> {
+    let plan = change.get::<super::rows::CaseRow>(&id).and_then(|c| change.plan(&c));
+    match plan.as_ref().and_then(|p| p.step(step)).map(|s| &s.verb) {
+        Some(Verb::Survey(survey)) => survey.who.clone(),
+        _ => of(change, id, step).map(|reach| reach.who).unwrap_or_default(),
+    }
+}
+
 /// When the way of `effect` must not be used, if its rung is used at some hours only.
 pub(super) fn hours_of(change: &Change<'_>, effect: EffectId, row: &EffectRow) -> Option<QuietWindow> {
     let step = change.get::<StepRow>(&(row.case, row.step.clone()))?;
@@ -127,7 +148,7 @@ fn waiting(due_at: At) -> RungRow {
 }
 
 /// What shows that they were told, if anything does.
-fn proof(change: &Change<'_>, id: CaseId, step: &StepId, reach: &Reach, row: &StepRow) -> Option<String> {
+pub(super) fn proof(change: &Change<'_>, id: CaseId, step: &StepId, reach: &Reach, row: &StepRow) -> Option<String> {
     if reach.until == Until::AnsweredChoice {
         return book::said(change, id).map(|said| format!("answer {said}"));
     }

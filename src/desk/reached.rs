@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 use super::change::Change;
 use super::rows::{EffectRow, Target};
 use super::survey;
-use crate::domain::{At, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Span};
-use crate::outbox::{Limit, Window};
+use crate::domain::{At, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Rate, Span};
+use crate::outbox::Window;
 
 /// Contacts remembered of one customer; older ones than these are forgotten.
 const MOST: usize = 200;
 /// Contacts are remembered for so long, whatever the caps say.
 const MEMORY: Span = Span::from_hours(90 * 24);
 /// Answers to words like HELP to one customer: two machines must not talk to each other for ever.
-const REPLIES: Limit = Limit { max: 5, per: Span::from_hours(24) };
+const REPLIES: Rate = Rate { max: 5, per: Span::from_hours(24) };
 
 /// The contacts with one customer.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -593,7 +593,7 @@ fn as_json(key: &impl Serialize, row: &impl Serialize) -> Json {
 pub(super) const CASE_TAG: u8 = <CaseRow as Table>::TAG;
 
 /// The layout of rows; the first byte of each.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 fn encode_key<T: Table>(key: &T::Key) -> Vec<u8> {
     encode(T::TAG, key)

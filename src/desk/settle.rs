@@ -6,8 +6,8 @@ use super::change::Change;
 use super::rows::{CaseRow, EffectRow};
 use super::state::Timer;
 use super::{
-    Act, Input, Reply, Watch, case, claim, erase, goals, link, merge, news, optout, outcome, report, speech, stop,
-    storm, talk,
+    Act, Input, Reply, Watch, cancel, case, claim, erase, goals, link, merge, news, optout, outcome, report, speech,
+    stop, storm, talk,
 };
 use crate::domain::DeviceId;
 
@@ -29,6 +29,7 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Close { case, actor, reason } => case::closed_by_person(change, case, &actor, &reason),
         Input::Release { rule, actor } => storm::release_rule(change, &rule, &actor),
         Input::Judge { case, verdict, by, standing } => outcome::judged(change, case, verdict, &by, standing),
+        Input::Found { effect, verdict, by } => outcome::found(change, effect, verdict, &by),
         Input::Erase { customer, force, actor } => erase::erase(change, &customer, force, &actor),
         Input::Readmit { customer, actor } => erase::readmit(change, &customer, &actor),
         Input::Said(said) => talk::heard(change, &said),
@@ -40,6 +41,9 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
             Act::Stop { stop, reason } => stop::turned(change, case, stop, &actor, &reason),
             Act::Merge { into } => case.map_or(Reply::NotFound, |id| merge::by_person(change, id, into, &actor)),
             Act::Split => case.map_or(Reply::NotFound, |id| merge::split(change, id, &actor)),
+            Act::FalseAlarm { reason } => {
+                case.map_or(Reply::NotFound, |id| cancel::false_alarm(change, id, &actor, &reason))
+            }
             Act::Release => case.map_or(Reply::NotFound, |id| storm::release(change, id, &actor)),
             Act::Approve { tier } => {
                 case.map_or(Reply::NotFound, |id| storm::approve(change, id, tier.as_deref(), &actor))

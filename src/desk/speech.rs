@@ -128,13 +128,7 @@ fn is_confirmed(change: &Change<'_>, row: &EffectRow) -> bool {
 
 /// What may be answered to a message in the app: nothing, unless the step waits for an answer.
 pub(super) fn choices(change: &Change<'_>, row: &EffectRow) -> &'static [(char, &'static str, &'static str)] {
-    let step = change.get::<StepRow>(&(row.case, row.step.clone()));
-    let plan = change.get::<CaseRow>(&row.case).and_then(|c| change.plan(&c));
-    let until = match (step.and_then(|s| s.adhoc), plan.as_ref().and_then(|p| p.step(&row.step)).map(|s| &s.verb)) {
-        (Some(adhoc), _) => Some(adhoc.until),
-        (None, Some(Verb::Reach(reach))) => Some(reach.until),
-        _ => None,
-    };
+    let until = reach::of(change, row.case, &row.step).map(|reach| reach.until);
     match until {
         Some(Until::HumanConfirmed) => &CHOICES,
         None if survey::asks(change, row) => &survey::MARKS,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::bundle::RideRow;
 use super::line::{PlaceRow, Rank};
 use super::outcome::OutcomeRow;
-use super::rows::{AnyRow, CaseRow, EffectRow, EpisodeRow, HoldRow, JobRow, Rows};
+use super::rows::{AnyRow, CaseRow, EffectRow, EpisodeRow, HoldRow, JobRow, Rows, TicketRow};
 use super::storm::{ChildRow, Progress};
 use super::{Error, Record};
-use crate::domain::{AdapterName, At, CaseId, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId};
+use crate::domain::{AdapterName, At, CaseId, CustomerId, DeviceId, EffectId, EndpointId, EpisodeId, StepId};
 use crate::playbook::{Playbook, SourceHash, compile_stored};
 
 /// How urgent a child of a storm is, when it was opened, and its case.
@@ -51,6 +51,8 @@ pub(super) struct State {
     pub(super) waiting: BTreeMap<EndpointId, BTreeSet<EffectId>>,
     /// The messages that another one carries.
     pub(super) carried: BTreeMap<EffectId, BTreeSet<EffectId>>,
+    /// The cases of a ticket, by its desk and what the desk calls it.
+    by_ticket: BTreeMap<(AdapterName, String), BTreeSet<(CaseId, StepId)>>,
     pub(super) outcomes_by_time: BTreeSet<(At, CaseId)>,
     pub(super) plans: BTreeMap<SourceHash, Arc<Playbook>>,
 }
@@ -71,6 +73,19 @@ impl State {
         ids.filter_map(|id| Some((id, self.rows.cases.get(id)?)))
     }
 
+    /// The cases that a ticket of a desk is about, each once.
+    pub(super) fn cases_of_ticket(&self, desk: &AdapterName, ticket: &str) -> Vec<CaseId> {
+        let mut cases: Vec<CaseId> = self
+            .by_ticket
+            .get(&(desk.clone(), ticket.to_owned()))
+            .into_iter()
+            .flatten()
+            .map(|(case, _)| *case)
+            .collect();
+        cases.dedup();
+        cases
+    }
+
     pub(super) fn put(&mut self, key: &[u8], row: Option<&[u8]>) -> Result<(), Error> {
         match AnyRow::decode(key, row)? {
             AnyRow::cases(id, row) => self.put_case(id, row),
@@ -85,7 +100,7 @@ impl State {
             }
             AnyRow::steps(key, row) => set(&mut self.rows.steps, key, row),
             AnyRow::contacts(key, row) => set(&mut self.rows.contacts, key, row),
-            AnyRow::tickets(key, row) => set(&mut self.rows.tickets, key, row),
+            AnyRow::tickets(key, row) => self.put_ticket(key, row),
             AnyRow::pages(key, row) => set(&mut self.rows.pages, key, row),
             AnyRow::episodes(id, row) => self.put_episode(id, row),
             AnyRow::facts(key, row) => set(&mut self.rows.facts, key, row),
@@ -227,6 +242,17 @@ impl State {
         set(&mut self.rows.rides, id, row);
     }
 
+    fn put_ticket(&mut self, key: (CaseId, StepId), row: Option<TicketRow>) {
+        let name = |row: &TicketRow| Some((row.desk.clone(), row.ticket.clone()?));
+        if let Some(old) = self.rows.tickets.get(&key).and_then(name) {
+            remove_from(&mut self.by_ticket, &old, &key);
+        }
+        if let Some(new) = row.as_ref().and_then(name) {
+            self.by_ticket.entry(new).or_default().insert(key.clone());
+        }
+        set(&mut self.rows.tickets, key, row);
+    }
+
     fn put_outcome(&mut self, id: CaseId, row: Option<OutcomeRow>) {
         if let Some(old) = self.rows.outcomes.get(&id) {
             self.outcomes_by_time.remove(&(old.opened_at, id));
@@ -272,5 +298,59 @@ fn remove_from<K: Ord, V: Ord>(index: &mut BTreeMap<K, BTreeSet<V>>, key: &K, va
         if set.is_empty() {
             index.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::Pending;
+    use super::*;
+
+    /// One ticket that two cases share, another one, and one that its desk has not named yet.
+    #[test]
+    fn a_ticket_finds_its_cases_whatever_became_of_its_rows() {
+        let case = |n: u8| format!("{n:032x}").parse::<CaseId>().unwrap();
+        let row = |ticket: Option<&str>| TicketRow {
+            create: format!("{:032x}", 1).parse().unwrap(),
+            desk: "helpdesk".into(),
+            ticket: ticket.map(str::to_owned),
+            pending: Vec::new(),
+            note: None,
+            notes: 0,
+            close: None,
+            close_effect: None,
+        };
+        let key = |n: u8, step: &str| (case(n), StepId::from(step));
+        let put = |state: &mut State, key: (CaseId, StepId), row: Option<TicketRow>| {
+            let mut pending = Pending::default();
+            pending.tickets.insert(key, row);
+            pending.encode().iter().for_each(|(key, row)| state.put(key, row.as_deref()).unwrap());
+        };
+        let find = |state: &State, ticket: &str| state.cases_of_ticket(&"helpdesk".into(), ticket);
+        let mut state = State::default();
+        for (n, step, ticket) in
+            [(1, "a", Some("7")), (1, "b", Some("7")), (2, "a", Some("7")), (3, "a", Some("8")), (4, "a", None)]
+        {
+            put(&mut state, key(n, step), Some(row(ticket)));
+        }
+        assert_eq!(find(&state, "7"), [case(1), case(2)]);
+        assert_eq!(state.cases_of_ticket(&"other".into(), "7"), []);
+        put(&mut state, key(4, "a"), Some(row(Some("8"))));
+        put(&mut state, key(1, "a"), Some(row(Some("9"))));
+        put(&mut state, key(2, "a"), None);
+        assert_eq!(
+            (find(&state, "7"), find(&state, "8"), find(&state, "9")),
+            (vec![case(1)], vec![case(3), case(4)], vec![case(1)])
+        );
+        // In whatever order a start reads them.
+        let mut read = State::default();
+        for (key, row) in state.rows.tickets.iter().rev() {
+            put(&mut read, key.clone(), Some(row.clone()));
+        }
+        assert!(read == state);
+        for key in state.rows.tickets.keys().cloned().collect::<Vec<_>>() {
+            put(&mut state, key, None);
+        }
+        assert!(state == State::default());
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::rows::{CaseRow, EffectRow, GoalState, RungState, StepRow, StepState, Target};
-use super::{TimelineKind, goals, news};
+use super::{TimelineKind, goals, news, reach};
 use crate::domain::{At, CaseId, DeviceId, EffectId, EndpointId};
 use crate::playbook::Mirror;
 
@@ -47,13 +47,17 @@ pub(super) fn mark(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, h
     take_up_again(change, row.case, row);
 }
 
-/// A step that this contact had ended has told nobody.
+/// A step that this contact had ended has told nobody, unless somebody else has been told as well.
 fn take_up_again(change: &mut Change<'_>, case: CaseId, row: &EffectRow) {
     let key = (case, row.step.clone());
     let open = change.get::<CaseRow>(&case).is_some_and(|c| c.is_open() && c.backing_out.is_none());
     let Some(mut step) = change.get::<StepRow>(&key).filter(|s| open && s.state == StepState::Done) else { return };
-    step.state = StepState::Running;
     step.confirmed = None;
+    let reach = reach::of(change, case, &row.step);
+    if reach.is_some_and(|reach| reach::proof(change, case, &row.step, &reach, &step).is_some()) {
+        return;
+    }
+    step.state = StepState::Running;
     // People of ours, who were told that it has resolved itself, are asked again.
     for rung in step.rungs.iter_mut().filter(|r| r.state == RungState::Holding && r.effect.is_none()) {
         rung.state = RungState::Waiting;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterName, At, BookWork, BookingNews, CaseId, Chart, EffectId, Invitation, Span};
+use super::{AdapterName, At, BookWork, BookingNews, CaseId, Chart, EffectId, Invitation, Rate, Span};
 
 /// Why a person is contacted: picks the consent, quiet-hour and unknown-outcome rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub struct Order {
     pub kind: OrderKind,
     /// When attempt 1 was sent: where a search at the provider begins.
     pub first_sent_at: At,
+    /// The rates that it falls under, by name: attempts of one name are this fast at most, together.
+    pub rates: Vec<(String, Rate)>,
     /// What.
     pub work: Work,
 }

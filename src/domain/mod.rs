@@ -12,6 +12,7 @@ mod id;
 mod link;
 mod message;
 mod pos;
+mod rate;
 mod redact;
 mod registry;
 mod series;
@@ -37,6 +38,7 @@ pub use id::{
 pub use link::{Link, PageKind};
 pub use message::{Author, CalendarReply, Channel, Said, Sender};
 pub use pos::Pos;
+pub use rate::Rate;
 pub use registry::{Agreed, Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};
 pub use series::Series;
 pub use shard::{SHARDS, shard_of};

@@ -54,6 +54,11 @@ pub struct Device {
 }
 
 impl Device {
+    /// What a customer is for it, by name.
+    pub fn roles_of<'a>(&'a self, customer: &'a CustomerId) -> impl Iterator<Item = &'a Role> {
+        self.parties.iter().filter(move |(_, c)| *c == customer).map(|(role, _)| role)
+    }
+
     /// What rules read as `device.x`.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {

@@ -74,7 +74,7 @@ impl<'a> Carry<'a> {
             Some(carry) => ColdLane { is_new: false, words: carry.fresh.clone() },
             None => ColdLane { is_new: true, words: fresh(lane.items.iter()) },
         });
-        let cold = Cold(lanes.collect());
+        let cold = Cold { lanes: lanes.collect(), skew: program.model.learn_skew && !self.from.learn_skew };
         (!cold.is_empty()).then_some((model, cold))
     }
 
@@ -226,6 +226,9 @@ impl Engine {
         });
         if past.is_some() {
             device.aside.get_or_insert_default().past = past;
+        }
+        if old.ahead.count > 0 {
+            device.aside.get_or_insert_default().ahead = old.ahead;
         }
         if let Some(aside) = &mut device.aside {
             aside.skew = aside.skew.map(|new| old.skew.unwrap_or(new));

@@ -41,8 +41,9 @@ impl Device {
 
 impl Engine {
     /// What has been counted since the last call, by name and labels: `forewarn_late_total{model}` (T3),
-    /// `forewarn_clock_skew_total{model}` (T1), `forewarn_bad_value_total{model,signal,reason}` (V4),
-    /// `forewarn_raises_barred_total{rule}`, `forewarn_codes_refused_total{model}` (no room beside those that are followed).
+    /// `forewarn_clock_skew_total{model}` (T1; [`super::WrongClock`] has it by device),
+    /// `forewarn_bad_value_total{model,signal,reason}` (V4), `forewarn_raises_barred_total{rule}`,
+    /// `forewarn_codes_refused_total{model}` (no room beside those that are followed).
     pub fn take_counts(&mut self) -> BTreeMap<Count, u64> {
         std::mem::take(&mut self.scratch.counts.0)
     }

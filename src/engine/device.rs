@@ -14,7 +14,7 @@ use super::ops::{self, Op, word};
 use super::part::{PartValue, Parts, empty_row, keep_text};
 use super::past::Past;
 use super::profile::Profile;
-use super::skew::Skew;
+use super::skew::{Ahead, Skew};
 use super::trace::Turn;
 use super::vm::{Stack, View, run};
 use crate::domain::{Component, Detection, DeviceId};
@@ -74,6 +74,8 @@ pub(super) struct Device {
 pub(super) struct Aside {
     /// If the model wants it learned.
     pub(super) skew: Option<Skew>,
+    /// How often its clock was too wrong.
+    pub(super) ahead: Ahead,
     /// The device as it was before its last gap, while history may come.
     pub(super) past: Option<Past>,
     /// Healthy time of the shard when our last outage ended.

@@ -58,7 +58,7 @@ use warm::Cold;
 
 pub use census::watched;
 pub use counts::Count;
-pub use explain::{Explanation, LevelNow, NoSuchRule, Part, Wait};
+pub use explain::{Explanation, LevelNow, NoSuchRule, Part, Wait, WrongClock};
 pub use gauge::Gauge;
 pub(crate) use learning::Newest;
 pub use level::Phase;
@@ -259,9 +259,11 @@ impl Engine {
             }
             skew.offset
         });
-        let stamp = Stamp::of(model, sent.map(|te| te - skew), received_at.as_micros());
-        if stamp.ahead {
+        let sent = sent.map(|te| te - skew);
+        let stamp = Stamp::of(model, sent, received_at.as_micros());
+        if let Some(te) = sent.filter(|_| stamp.ahead) {
             self.scratch.counts.one("forewarn_clock_skew_total", [("model", model.model.id.as_str())]);
+            device.aside.get_or_insert_default().ahead.note(te, received_at.as_micros());
         }
         // A will is the broker's word, not the device's.
         if !retained && message.presence != Some(false) {

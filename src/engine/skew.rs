@@ -1,4 +1,4 @@
-//! `skew = "auto"`: by how much the clock of a device is wrong, learned from its messages (T1).
+//! Clocks of devices that are wrong (T1): how often, and with `skew = "auto"` by how much, learned from their messages.
 //!
 //! A message says at its arrival how far the clock of its device is ahead; what it needed on the way, or how long it
 //! was kept back, only makes that less. So the most that a block of messages says is near the truth if one of them came
@@ -12,6 +12,24 @@ const BLOCK: u8 = 8;
 /// Blocks that must agree, to within so many microseconds, which is also the least offset.
 const BLOCKS: usize = 4;
 const STEADY: i64 = 5_000_000;
+
+/// The messages of a device whose time ran ahead of ours by too much to be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ahead {
+    pub(super) count: u64,
+    /// When the newest of them was received …
+    pub(super) newest_at: i64,
+    /// … and by how much it was ahead, in microseconds.
+    pub(super) by: i64,
+}
+
+impl Ahead {
+    /// A message sent at `sent` by the device's clock, received at `received_at` by ours.
+    pub(super) fn note(&mut self, sent: i64, received_at: i64) {
+        let by = sent.saturating_sub(received_at);
+        *self = Self { count: self.count.saturating_add(1), newest_at: received_at, by };
+    }
+}
 
 /// What is known of a device's clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::device::{Device, Life, Sample};
 use super::part::Parts;
 use super::past::Stay;
-use super::skew::Skew;
+use super::skew::{Ahead, Skew};
 use super::{Engine, Shard, ShardClock};
 use crate::decode::sparkplug::Node;
 use crate::domain::{DeviceId, FaultName, Mode, ModelId, RuleId};
 use crate::rules::{ModelProgram, Slot};
 
 /// First byte of a snapshot.
-const VERSION: u8 = 6;
+const VERSION: u8 = 7;
 
 /// Why a snapshot cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +47,8 @@ pub(super) struct ShardState {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ModelState {
     pub(super) id: String,
+    /// The clocks of its devices are learned.
+    pub(super) learn_skew: bool,
     pub(super) lanes: Vec<LaneState>,
     /// Lane and item of each slot, in order.
     pub(super) slots: Vec<(u16, String)>,
@@ -92,6 +94,7 @@ pub(super) struct DeviceState {
     pub(super) texts: Vec<(u16, std::sync::Arc<str>)>,
     pub(super) waiting: Vec<Sample>,
     pub(super) skew: Option<Skew>,
+    pub(super) ahead: Ahead,
     pub(super) past: Option<Box<(Self, Stay)>>,
     pub(super) steady: i64,
 }
@@ -124,6 +127,7 @@ impl DeviceState {
             texts: device.texts.clone(),
             waiting: device.waiting.clone(),
             skew: aside.and_then(|a| a.skew),
+            ahead: aside.map_or_else(Ahead::default, |a| a.ahead),
             past: aside.and_then(|a| a.past.as_ref()).map(|past| Box::new((Self::of(&past.device, model), past.stay))),
             steady: aside.map_or(0, |a| a.steady),
         }
@@ -135,6 +139,7 @@ impl ModelState {
         let word = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
             id: program.model.id.to_string(),
+            learn_skew: program.model.learn_skew,
             lanes: program
                 .lanes
                 .iter()

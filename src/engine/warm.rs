@@ -4,6 +4,9 @@
 //! engine that has run the new rules over the messages that were kept knows better, and what is new takes over what it
 //! has. What was kept over the reload stays as it is. Levels begin with the present: nothing is raised, held or
 //! confirmed by the past.
+//!
+//! The past is read by the clocks that the devices are known to have: it would be out of step with what was kept if their
+//! offsets had to be learned once more.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,9 +16,14 @@ use super::device::{Device, Sample};
 use super::part::{Part, empty_row, keep_text};
 use crate::rules::ModelProgram;
 
-/// What is new in the rows of a model's devices, by lane.
+/// What is new of a model's devices.
 #[derive(Debug, Clone)]
-pub(super) struct Cold(pub(super) Vec<ColdLane>);
+pub(super) struct Cold {
+    /// In their rows, by lane.
+    pub(super) lanes: Vec<ColdLane>,
+    /// The offsets of their clocks, which nobody asked for before.
+    pub(super) skew: bool,
+}
 
 /// What is new in the rows of a lane.
 #[derive(Debug, Clone)]
@@ -28,20 +36,33 @@ pub(super) struct ColdLane {
 
 impl Cold {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.iter().all(|lane| lane.words.is_empty())
+        !self.skew && self.lanes.iter().all(|lane| lane.words.is_empty())
     }
 
     fn is_cold(&self, program: &ModelProgram, slot: u16) -> bool {
         let slot = &program.slots[usize::from(slot)];
-        self.0[usize::from(slot.lane)].words.iter().any(|words| words.contains(&slot.offset))
+        self.lanes[usize::from(slot.lane)].words.iter().any(|words| words.contains(&slot.offset))
     }
 }
 
 impl Engine {
-    /// An engine with the same rules, for the same devices, that has seen nothing.
+    /// An engine with the same rules, for the same devices, that has seen nothing of them, and knows how wrong their clocks
+    /// are.
     #[must_use]
     pub fn anew(&self) -> Self {
-        Self::new(self.program.clone(), self.registry.clone()).with(self.settings)
+        let mut anew = Self::new(self.program.clone(), self.registry.clone()).with(self.settings);
+        for (shard, known) in anew.shards.iter_mut().zip(&self.shards) {
+            for device in &known.devices {
+                let skew = device.aside.as_ref().and_then(|a| a.skew).filter(|skew| skew.offset != 0);
+                let spec = &self.program.models[usize::from(device.model)];
+                if let Some(skew) = skew {
+                    let mut blank = Device::new(device.id.clone(), device.model, device.profile.clone(), spec, 0);
+                    blank.aside.get_or_insert_default().skew = Some(skew);
+                    shard.insert(blank, spec);
+                }
+            }
+        }
+        anew
     }
 
     /// The shards of which something is followed that was not when their state was kept: it begins empty, unless
@@ -74,10 +95,10 @@ impl Engine {
 
 impl Device {
     fn refill(&mut self, from: &Self, cold: &Cold, program: &ModelProgram) {
-        copy(&mut self.row, &from.row, &cold.0[0].words);
+        copy(&mut self.row, &from.row, &cold.lanes[0].words);
         take_texts(&mut self.texts, &from.texts, cold, program);
         for part in &from.parts.0 {
-            let lane = &cold.0[usize::from(part.lane)];
+            let lane = &cold.lanes[usize::from(part.lane)];
             let ix = match self.parts.find(part.lane, &part.key) {
                 Ok(ix) => ix,
                 Err(ix) if lane.is_new => {
@@ -98,8 +119,11 @@ impl Device {
                 *sample = Sample { healthy: sample.healthy, ..same.clone() };
             }
         }
-        let aside = self.aside.as_mut().and_then(|a| a.past.as_mut());
-        if let Some((own, past)) = aside.zip(from.aside.as_ref().and_then(|a| a.past.as_ref())) {
+        let Some((own, from)) = self.aside.as_mut().zip(from.aside.as_ref()) else { return };
+        if cold.skew {
+            own.skew = from.skew;
+        }
+        if let Some((own, past)) = own.past.as_mut().zip(from.past.as_ref()) {
             own.device.refill(&past.device, cold, program);
         }
     }

@@ -14,7 +14,7 @@ use super::auth::{Caller, Scope, ToAck, ToAct, ToRead};
 use super::problem::Problem;
 use super::router::WholeBody;
 use super::server::App;
-use crate::desk::{CaseSummary, Input, Reply};
+use crate::desk::{Act, CaseSummary, Input, Reply};
 use crate::domain::{At, CaseId};
 
 /// Cases of one answer, unless asked otherwise; and at most.
@@ -87,9 +87,12 @@ pub(super) async fn ack(
 #[serde(deny_unknown_fields)]
 struct CloseBody {
     reason: String,
+    #[serde(default)]
+    false_alarm: bool,
 }
 
-/// `POST /api/v1/cases/{id}/close` `{"reason": "…"}`: ends the case.
+/// `POST /api/v1/cases/{id}/close` `{"reason": "…"}`: ends the case, and an appointment stands; with `"false_alarm": true`
+/// everything that is arranged is taken back first.
 pub(super) async fn close(
     State(app): State<Arc<App>>,
     caller: Caller<ToAct>,
@@ -106,7 +109,12 @@ pub(super) async fn close(
             .hint("say why, for whoever reads the timeline"));
     }
     let case = resolve(&app, id).await?;
-    tell(&app, case, "close", Input::Close { case, actor: caller.name.to_string(), reason }).await
+    let actor = caller.name.to_string();
+    let input = match body.false_alarm {
+        true => Input::Act { case: Some(case), actor, act: Act::FalseAlarm { reason } },
+        false => Input::Close { case, actor, reason },
+    };
+    tell(&app, case, "close", input).await
 }
 
 /// `POST /api/v1/rules/{rule}/release`: the cases that the breaker of a rule holds go on.

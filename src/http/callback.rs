@@ -45,7 +45,7 @@ pub(super) fn bad_signature(app: &App, kind: &'static str, why: &dyn std::fmt::D
 /// Which of these providers signed this (Standard Webhooks) within the replay window.
 pub(super) fn verify<'a>(
     app: &App,
-    secrets: &'a [(AdapterName, webhook::Secret)],
+    secrets: impl IntoIterator<Item = &'a (AdapterName, webhook::Secret)>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<&'a AdapterName, wire::Error> {

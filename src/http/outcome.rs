@@ -1,4 +1,4 @@
-//! What became of cases: `POST /api/v1/cases/{id}/outcome`, `POST /outcome/{case}` for providers, `GET /api/v1/outcomes`,
+//! What became of cases: `POST /api/v1/cases/{id}/outcome`, `POST /outcome/{id}` for providers, `GET /api/v1/outcomes`,
 //! `GET /api/v1/rules`.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::api::{no_such_case, resolve};
 use super::auth::{Caller, ToAct, ToRead};
-use super::callback::{bad_signature, counted, verify};
+use super::callback::{bad_signature, counted, effect, verify};
 use super::problem::Problem;
 use super::router::WholeBody;
 use super::server::App;
@@ -45,24 +45,31 @@ pub(super) async fn judge(
         Some(case) => case,
         None => resolve(&app, id).await?,
     };
-    tell(&app, case, verdict, format!("api:{}", caller.name)).await
+    tell(&app, judged(case, verdict, format!("api:{}", caller.name))).await?;
+    Ok(Json(json!({ "id": case, "short": case.short(), "done": "outcome" })))
 }
 
-/// A provider says it: signed like the news of its jobs (Standard Webhooks), with the full id of the case.
+/// A provider says it: signed like the news of its jobs and bookings (Standard Webhooks), with the id under which it was
+/// asked (`ref` of a job, idempotency token of a booking), or the full id of the case.
 pub(super) async fn callback(
     State(app): State<Arc<App>>,
-    id: Result<Path<CaseId>, PathRejection>,
+    id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Result<WholeBody, Problem>,
 ) -> Result<impl IntoResponse, Problem> {
     let take = async {
         let WholeBody(body) = body?;
-        let known = verify(&app, &app.callbacks.dispatch, &headers, &body);
-        let by = format!("provider:{}", known.map_err(|why| bad_signature(&app, KIND, &why))?);
-        let Path(case) = id.map_err(|_| no_such_case())?;
-        tell(&app, case, verdict(&body)?, by).await
+        let secrets = app.callbacks.dispatch.iter().chain(&app.callbacks.booking);
+        let by = verify(&app, secrets, &headers, &body).map_err(|why| bad_signature(&app, KIND, &why))?;
+        let Path(id) = id.map_err(|_| no_such_case())?;
+        let input = match id.parse() {
+            Ok(case) => judged(case, verdict(&body)?, format!("provider:{by}")),
+            Err(_) => Input::Found { effect: effect(Some(&id))?, verdict: verdict(&body)?, by: by.clone() },
+        };
+        tell(&app, input).await
     };
-    counted(KIND, take.await)
+    counted(KIND, take.await)?;
+    Ok(Json(json!({ "done": "outcome" })))
 }
 
 fn verdict(body: &[u8]) -> Result<Verdict, Problem> {
@@ -78,11 +85,15 @@ fn verdict(body: &[u8]) -> Result<Verdict, Problem> {
     }
 }
 
-async fn tell(app: &App, case: CaseId, verdict: Verdict, by: String) -> Result<impl IntoResponse + use<>, Problem> {
-    match app.desk.tell(Input::Judge { case, verdict, by, standing: false }).await? {
+fn judged(case: CaseId, verdict: Verdict, by: String) -> Input {
+    Input::Judge { case, verdict, by, standing: false }
+}
+
+async fn tell(app: &App, input: Input) -> Result<(), Problem> {
+    match app.desk.tell(input).await? {
         Reply::NotFound => Err(no_such_case()),
         Reply::Refused(reason) => Err(Problem::new(StatusCode::CONFLICT, "refused", reason)),
-        _ => Ok(Json(json!({ "id": case, "short": case.short(), "done": "outcome" }))),
+        _ => Ok(()),
     }
 }
 

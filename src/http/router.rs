@@ -50,7 +50,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/cases/{id}/approve", post(act::approve))
         .route("/api/v1/stop", get(act::switches).post(act::stop))
         .route("/api/v1/rules/{rule}/release", post(api::release))
-        .route("/outcome/{case}", post(outcome::callback))
+        .route("/outcome/{id}", post(outcome::callback))
         .route("/api/v1/cases/{id}/outcome", post(outcome::judge))
         .route("/api/v1/outcomes", get(outcome::list))
         .route("/api/v1/rules", get(outcome::rules))

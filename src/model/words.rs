@@ -26,8 +26,9 @@ pub(super) fn unit(text: &str) -> Result<Unit, (String, Option<String>)> {
 }
 
 /// What people write for units that are spelt otherwise here.
-const ALIASES: [(&str, &str); 27] = [
+const ALIASES: [(&str, &str); 28] = [
     ("°C", "degC"),
+    ("C", "degC"),
     ("celsius", "degC"),
     ("°F", "degF"),
     ("fahrenheit", "degF"),
@@ -97,6 +98,7 @@ mod tests {
         let hint = |text: &str| unit(text).unwrap_err();
         assert!(unit("km/h").is_ok() && unit("").is_ok());
         assert_eq!(hint("°C"), ("unknown unit '°C'".into(), Some("did you mean `degC`?".into())));
+        assert_eq!(hint("C"), ("unknown unit 'C'".into(), Some("did you mean `degC`?".into())));
         assert_eq!(hint("degc"), ("unknown unit 'degc'".into(), Some("did you mean `degC`?".into())));
         assert_eq!(hint("km/hr"), ("unknown unit 'hr'".into(), Some("did you mean `h`?".into())));
         assert_eq!(hint("furlong"), ("unknown unit 'furlong'".into(), None));

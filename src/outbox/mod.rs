@@ -11,7 +11,7 @@ mod delivery;
 mod policy;
 
 pub use backoff::back_off;
-pub use budget::{Limit, Window};
+pub use budget::{Sliding, Window};
 pub use delivery::{Ask, Delivery, Event, News, State};
 pub use policy::{Kind, Plan, plan_for};
 

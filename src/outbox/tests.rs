@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    At, CallProgress, EffectId, JobState, JobUpdate, Outcome, Purpose, Receipt, ReceiptKind, SmsProgress, Span,
+    At, CallProgress, EffectId, JobState, JobUpdate, Outcome, Purpose, Rate, Receipt, ReceiptKind, SmsProgress, Span,
 };
 
 fn id() -> EffectId {
@@ -182,11 +182,37 @@ fn back_off_grows_with_jitter_and_ends_at_an_hour() {
 
 #[test]
 fn windows_count_and_free_themselves() {
-    let limit = Limit { max: 2, per: Span::from_secs(10) };
+    let limit = Rate { max: 2, per: Span::from_secs(10) };
     let window = Window::default().take(s(100), limit.per).take(s(101), limit.per);
     assert_eq!(window.free_at(s(105), limit), Some(s(110)));
     assert_eq!(window.free_at(s(110), limit), None);
     assert_eq!(window.take(s(110), limit.per).used, 1);
+}
+
+#[test]
+fn sliding_never_lets_more_through_in_any_stretch() {
+    let rate = Rate::per_second(3);
+    let mut sliding = Sliding::default();
+    let mut sent: Vec<At> = Vec::new();
+    let mut now = s(0);
+    for step in 0..400 {
+        now = now + Span::from_millis(i64::from(step % 7) * 37);
+        match sliding.room(now, rate) {
+            Ok(_) => {
+                sliding.take(now, rate);
+                assert_eq!(sliding.last_at(), Some(now));
+                sent.push(now);
+            }
+            Err(at) => {
+                assert!(at > now && at <= now + rate.per);
+                assert!(sliding.room(at, rate).is_ok(), "the time that is named is true");
+            }
+        }
+    }
+    assert!(sent.len() > 60);
+    for window in sent.windows(4) {
+        assert!(window[3].since(window[0]) >= rate.per, "{window:?}");
+    }
 }
 
 fn any_event() -> impl Strategy<Value = (u8, u8)> {

@@ -1,7 +1,9 @@
-//! `{{ booking.date|day }}`: a day as people write it, in the language of the text, which is the first part of its name.
+//! `{{ booking.date|day }}`: a day as people write it, in the language of the text and the order of whoever reads it.
 
 use jiff::civil::Date;
 use minijinja::{Error, ErrorKind, State};
+
+use super::speak::{locale, of, with_month};
 
 /// Weekdays from Monday, then months, as they stand in a date.
 struct Names {
@@ -105,23 +107,24 @@ const NAMES: [Names; 5] = [
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]
 pub(super) fn day(state: &State<'_, '_>, date: String) -> Result<String, Error> {
-    let (names, date) = read(state, &date)?;
+    let locale = locale(state);
+    let (names, date) = read(&locale, &date)?;
     let weekday = names.days[index(date.weekday().to_monday_one_offset())];
-    Ok(format!("{weekday}, {}", with_month(names, date, names.months[index(date.month())])))
+    Ok(format!("{weekday}, {}", with_month(&locale, date.day(), names.months[index(date.month())])))
 }
 
 /// Short enough for a button: day and the beginning of the month.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]
 pub(super) fn day_short(state: &State<'_, '_>, date: String) -> Result<String, Error> {
-    let (names, date) = read(state, &date)?;
+    let locale = locale(state);
+    let (names, date) = read(&locale, &date)?;
     let month: String = names.months[index(date.month())].chars().take(3).collect();
-    Ok(with_month(names, date, &month))
+    Ok(with_month(&locale, date.day(), &month))
 }
 
-fn read(state: &State<'_, '_>, date: &str) -> Result<(&'static Names, Date), Error> {
+fn read(locale: &str, date: &str) -> Result<(&'static Names, Date), Error> {
     let bad = |e: jiff::Error| Error::new(ErrorKind::InvalidOperation, format!("'{date}' is not a day: {e}"));
-    let language = state.name().split(['/', '-', '_']).next().unwrap_or("en");
-    let names = NAMES.iter().find(|n| n.language == language).unwrap_or(&NAMES[0]);
+    let names = NAMES.iter().find(|n| n.language == of(locale)).unwrap_or(&NAMES[0]);
     Ok((names, date.parse().map_err(bad)?))
 }
 
@@ -129,14 +132,27 @@ fn index(n: i8) -> usize {
     usize::try_from(n).unwrap_or(1) - 1
 }
 
-fn with_month(names: &Names, date: Date, month: &str) -> String {
-    let dot = if names.language == "de" { "." } else { "" };
-    format!("{}{dot} {month}", date.day())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::template::environment;
+
+    /// British, American, Canadian and Australian readers of one English text.
+    #[test]
+    fn a_day_is_written_in_the_order_of_its_reader() {
+        let mut env = environment();
+        let text = "{{ '2026-11-24'|day }}; {{ '2026-11-04'|day_short }}";
+        env.add_template_owned("en/x.sms.txt", text).unwrap();
+        for (locale, expected) in [
+            ("en", "Tuesday, 24 November; 4 Nov"),
+            ("en-GB", "Tuesday, 24 November; 4 Nov"),
+            ("en-AU", "Tuesday, 24 November; 4 Nov"),
+            ("en-US", "Tuesday, November 24; Nov 4"),
+            ("en-Latn-CA", "Tuesday, November 24; Nov 4"),
+        ] {
+            let template = env.get_template("en/x.sms.txt").unwrap();
+            assert_eq!(template.render(minijinja::context! { locale => locale }).unwrap(), expected, "{locale}");
+        }
+    }
 
     #[test]
     fn a_day_is_written_in_the_language_of_its_text() {

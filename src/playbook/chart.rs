@@ -43,7 +43,7 @@ impl Messages {
     #[must_use]
     pub fn chart(&self, fault: &str, series: &Series, viewer: &Viewer<'_>, id: String) -> Option<(Chart, Json)> {
         let words = self.fault_words(fault, viewer.locale).filter(|w| !w.signal.is_empty())?;
-        let locale = self.locale(SCRIPT, Part::Text, viewer.locale)?.to_owned();
+        let locale = speak::read_in(self.locale(SCRIPT, Part::Text, viewer.locale)?, viewer.locale).to_owned();
         let [first, .., last] = series.points.as_slice() else { return None };
         let time = Times::new(first.0, last.0, viewer, &locale)?;
         let values = Values::new(series, &locale)?;
@@ -300,6 +300,9 @@ mod tests {
         let across: Vec<&str> = chart.across.iter().map(|(_, label)| label.as_str()).collect();
         assert_eq!(across, ["1 Nov", "8 Nov", "15 Nov"]);
         assert!((chart.across[1].0 - 7.0 / 19.0).abs() < 1e-9);
+        let (chart, _) = draw(&decay(), "en-US", "UTC", "%-I:%M %p").unwrap();
+        let across: Vec<&str> = chart.across.iter().map(|(_, label)| label.as_str()).collect();
+        assert_eq!(across, ["Nov 1", "Nov 8", "Nov 15"]);
     }
 
     #[test]

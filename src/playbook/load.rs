@@ -9,8 +9,10 @@ use super::check::check;
 use super::names::Audience;
 use super::types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, Sla, SourceHash};
 use super::verb::{self, condition, template};
-use super::{Messages, Rate, Template, Via};
-use crate::domain::{AdapterName, Agreed, FaultName, GoalName, PlaybookId, Purpose, QueueName, Role, Severity, Span};
+use super::{Messages, Template, Via};
+use crate::domain::{
+    AdapterName, Agreed, FaultName, GoalName, PlaybookId, Purpose, QueueName, Rate, Role, Severity, Span,
+};
 use crate::source::{Diagnostic, Diagnostics, Doc, FileId, Place, Table, Text, did_you_mean};
 
 /// What a configured provider can do.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use minijinja::Environment;
 
 use super::names::{Audience, check_name};
+use super::speak;
 use super::template::{environment, values};
 use super::words::{self, Words};
 use super::{Template, TemplateError};
@@ -211,7 +212,8 @@ impl Messages {
             tried = name(locale)?;
             if let Ok(template) = self.env.get_template(&tried) {
                 let facts = self.with_words(facts, locale);
-                let text = template.render(minijinja::context! { locale => locale, ..values(&facts) })?;
+                let read_in = speak::read_in(locale, wanted);
+                let text = template.render(minijinja::context! { locale => read_in, ..values(&facts) })?;
                 return Ok((tried, text));
             }
         }
@@ -250,7 +252,8 @@ impl Messages {
         };
         let template = self.env.get_template(&format!("{locale}/{script}.{}", part.suffix()))?;
         let facts = self.with_words(facts, locale);
-        let text = template.render(minijinja::context! { locale => locale, ..values(&facts) })?;
+        let read_in = speak::read_in(locale, wanted);
+        let text = template.render(minijinja::context! { locale => read_in, ..values(&facts) })?;
         let text = match part {
             // Speech and one-line texts: line breaks of the file are not line breaks of the message.
             Part::Voice | Part::Subject | Part::Sms | Part::AppTitle | Part::App | Part::Item => {

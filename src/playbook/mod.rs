@@ -22,7 +22,8 @@ pub use condition::{Call, Condition, ConditionError, Facts, Held, Verdict};
 pub use load::{FleetFacts, ProviderKind, Surroundings, compile_stored, load};
 pub use messages::{INSTRUCTIONS, Messages, Part};
 pub use names::TEXT_NAMES;
-pub use storm::{Gate, Order, OurFault, RATES, Rate, Storm, Surge, Tier};
+pub use speak::clock;
+pub use storm::{Gate, Order, OurFault, RATES, Storm, Surge, Tier};
 pub use template::{Template, TemplateError};
 pub use types::{Cancel, CaseSpec, Compensation, ContactMax, Match, Playbook, Policy, QuietHours, Sla, SourceHash};
 pub use verb::{

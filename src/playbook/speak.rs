@@ -1,5 +1,5 @@
-//! Filters that write numbers, durations and signs as the language of a text does. The language is the first part of the
-//! text's name (`de-AT/x.voice.txt`).
+//! Filters that write numbers, durations and signs as the language of a text does, and dates and hours as its reader does:
+//! one English text is for people who write the month first and for people who do not.
 
 use std::fmt::Write as _;
 
@@ -15,13 +15,48 @@ pub(super) fn add_filters(env: &mut Environment<'_>) {
     env.add_filter("spell", spell);
 }
 
-fn language<'a>(state: &'a State<'_, '_>) -> &'a str {
-    of(state.name())
+/// The locale of the text that is being rendered: `locale` of its facts, else what its name begins with
+/// (`de-AT/x.voice.txt`).
+pub(super) fn locale(state: &State<'_, '_>) -> String {
+    let given = state.lookup("locale").and_then(|locale| locale.as_str().map(str::to_owned));
+    given.unwrap_or_else(|| state.name().split('/').next().unwrap_or_default().to_owned())
 }
 
-/// The language of a locale, or of what begins with one.
-fn of(locale: &str) -> &str {
-    locale.split(['/', '-', '_', '.']).next().unwrap_or("en")
+/// The locale in which a text of `locale` is read by somebody who speaks `wanted`: theirs, unless it is a text of another
+/// language for want of one in theirs.
+pub(super) fn read_in<'a>(locale: &'a str, wanted: &'a str) -> &'a str {
+    if of(locale) == of(wanted) { wanted } else { locale }
+}
+
+/// The language of a locale.
+pub(super) fn of(locale: &str) -> &str {
+    locale.split(['-', '_', '.']).next().unwrap_or("en")
+}
+
+/// Where English is written in another way than in Britain: whether the month stands before the day. All of them count
+/// twice twelve hours a day.
+const ENGLISH: [(&str, bool); 6] =
+    [("US", true), ("CA", true), ("PH", true), ("AU", false), ("NZ", false), ("IN", false)];
+
+fn english(locale: &str) -> Option<bool> {
+    let mut parts = locale.split(['-', '_']);
+    let region = (parts.next() == Some("en")).then(|| parts.find(|part| part.len() == 2))??;
+    ENGLISH.iter().find(|(known, _)| *known == region).map(|(_, month_first)| *month_first)
+}
+
+/// A time of day as people of a locale write it, for `strftime`.
+#[must_use]
+pub fn clock(locale: &str) -> &'static str {
+    if english(locale).is_some() { "%-I:%M %p" } else { "%H:%M" }
+}
+
+/// A day and the name of its month in the order of a locale.
+pub(super) fn with_month(locale: &str, day: i8, month: &str) -> String {
+    match of(locale) {
+        "de" => format!("{day}. {month}"),
+        _ if english(locale) == Some(true) => format!("{month} {day}"),
+        _ => format!("{day} {month}"),
+    }
 }
 
 /// Signs of units where Cyrillic is written; the others are the same everywhere.
@@ -50,12 +85,13 @@ pub(super) fn unit(locale: &str, unit: &str) -> String {
     }
 }
 
-/// A day in few signs: `3 Nov`, `3.11.`, `03.11`.
+/// A day in few signs: `3 Nov`, `Nov 3`, `3.11.`, `03.11`.
 pub(super) fn short_date(locale: &str, date: Date) -> String {
     let form = match of(locale) {
         "de" => "%-d.%-m.",
         "pl" => "%-d.%m",
         "uk" | "ru" => "%d.%m",
+        _ if english(locale) == Some(true) => "%b %-d",
         _ => "%-d %b",
     };
     date.strftime(form).to_string()
@@ -65,7 +101,8 @@ pub(super) fn short_date(locale: &str, date: Date) -> String {
 /// Slavic languages three: 1, 2 to 4, the rest.
 #[expect(clippy::needless_pass_by_value, reason = "the shape of a filter")]
 fn plural(state: &State<'_, '_>, n: i64, forms: Rest<String>) -> Result<String, Error> {
-    let language = language(state);
+    let locale = locale(state);
+    let language = of(&locale);
     let (last, teen) = (n.unsigned_abs() % 10, (11..=14).contains(&(n.unsigned_abs() % 100)));
     let (form, needed) = match language {
         "pl" if n == 1 => (0, 3),
@@ -83,7 +120,7 @@ fn plural(state: &State<'_, '_>, n: i64, forms: Rest<String>) -> Result<String, 
 
 /// `{{ 12345.678|number(1) }}`: `12,345.7`, `12.345,7`, `12 345,7` (with a space that does not break).
 fn number(state: &State<'_, '_>, n: f64, digits: Option<usize>) -> String {
-    figure(language(state), n, digits.unwrap_or(0))
+    figure(&locale(state), n, digits.unwrap_or(0))
 }
 
 /// A number as a language writes it, with so many digits behind the point.
@@ -114,7 +151,7 @@ pub(super) fn figure(locale: &str, n: f64, digits: usize) -> String {
 
 /// `{{ seconds|duration }}`: the two largest units, `2 h 5 min`, `3 d 4 h`.
 fn duration(state: &State<'_, '_>, seconds: f64) -> String {
-    let words = match language(state) {
+    let words = match of(&locale(state)) {
         "de" => ["Tg.", "Std.", "min", "s"],
         "pl" => ["d", "godz.", "min", "s"],
         "uk" => ["д", "год", "хв", "с"],

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Condition;
 use super::load::{MentionOf, Notes};
 use super::verb::{DURATION, Reaction, Verb, Via, condition, reaction};
-use crate::domain::{QueueName, ScriptId, Span};
+use crate::domain::{QueueName, Rate, ScriptId, Span};
 use crate::source::{Diagnostic, Diagnostics, Place, Table, Text, did_you_mean};
 
 /// `storm = { same = ["fault.family"], min = 25, window = "10m", baseline_factor = 8 }` in `[match]`.
@@ -81,28 +81,6 @@ pub enum Order {
     Risk,
     /// `opened asc`.
     Opened,
-}
-
-/// So many in this time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// At most.
-    pub max: u32,
-    /// In any stretch of this length.
-    pub per: Span,
-}
-
-impl Rate {
-    /// Whether it is more than so many a second.
-    pub(super) fn exceeds(self, per_second: u32) -> bool {
-        i64::from(self.max).saturating_mul(1_000_000) > i64::from(per_second).saturating_mul(self.per.as_micros())
-    }
-
-    /// How long so many take.
-    #[must_use]
-    pub fn share(&self, n: u32) -> Span {
-        Span::from_micros(self.per.as_micros().saturating_mul(i64::from(n)) / i64::from(self.max.max(1)))
-    }
 }
 
 /// `gate` of a tier: who goes through before somebody has said that it is right.

@@ -14,7 +14,7 @@ use super::tree::{Node, Part, below, line_of};
 use super::types::{Nature, Ty, product, quotient, step_of};
 use crate::domain::{Dimension, Unit, Value};
 use crate::model::{SignalIx, SignalKind, SignalType};
-use crate::source::{Diagnostic, Diagnostics, Text, did_you_mean};
+use crate::source::{Diagnostic, Diagnostics, Text, did_you_mean, what_there_is};
 
 /// Longest code of one expression, its `let`s included.
 const MAX_CODE: usize = 2_000;
@@ -254,10 +254,10 @@ impl Checker<'_> {
             self.report(finding, e, "defined further down");
             return None;
         }
-        let candidates = model.signals.iter().map(|s| s.name.as_str()).chain(self.let_names.iter().map(|n| &**n));
-        let hint = did_you_mean(name, candidates).map(|n| format!("did you mean `{n}`?"));
-        let hint =
-            hint.or_else(|| model.params.contains_key(name).then(|| format!("parameters are read as `param.{name}`")));
+        let names = || model.signals.iter().map(|s| s.name.as_str()).chain(self.let_names.iter().map(|n| &**n));
+        let near = did_you_mean(name, names()).map(|n| format!("did you mean `{n}`?"));
+        let param = || model.params.contains_key(name).then(|| format!("parameters are read as `param.{name}`"));
+        let hint = near.or_else(param).or_else(|| what_there_is(names()));
         let finding =
             Diagnostic::error("R012", format!("model '{}' has no signal '{name}'", model.id)).maybe_hint(hint);
         self.report(finding, e, "neither a signal nor a let");
@@ -590,7 +590,8 @@ impl Checker<'_> {
             (Kind::Number(n, None), _) if !plain(&right.ty) => Some(format!("did you mean {n}[{}]?", unit(&right.ty))),
             _ => None,
         };
-        let mut finding = Diagnostic::error("R031", "unit mismatch").maybe_hint(hint);
+        // An amount of time is written as one.
+        let mut finding = Diagnostic::error("R031", "unit mismatch").maybe_hint(hint.map(|h| h.replace("[s]", "s")));
         let model = self.tables.program.model.clone();
         let signal = left.slot.and_then(|s| self.tables.program.slots[usize::from(s)].signal);
         let signal = signal.map(|ix| &model.signals[usize::from(ix.0)]);

@@ -62,7 +62,9 @@ pub(crate) enum Part {
     /// `==`, `<` and their kin, as written.
     Compare(&'static str),
     Call,
-    /// Arithmetic, `?:`, `??`, `in`.
+    /// `+`.
+    Sum,
+    /// Other arithmetic, `?:`, `??`, `in`.
     Other,
     /// A baseline, kept by this operator; the values that make a regime are below it. Its code leaves its centre.
     Baseline(u16),
@@ -90,6 +92,7 @@ impl Part {
             Kind::Not(_) => Self::Not,
             Kind::Binary(Operator::And, ..) => Self::And,
             Kind::Binary(Operator::Or, ..) => Self::Or,
+            Kind::Binary(Operator::Add, ..) => Self::Sum,
             Kind::Binary(o, ..) if o.is_comparison() => Self::Compare(o.as_str()),
             Kind::Call(..) => Self::Call,
             _ => Self::Other,

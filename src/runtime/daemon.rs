@@ -2,7 +2,8 @@
 //!
 //! Recovery: load the checkpoints, load the desk, replay the journal behind the checkpoints through the same shard
 //! threads that live messages take, and only then take messages in. A detection made again has the same episode and
-//! number, and the desk ignores it.
+//! number, and the desk ignores it. If the rules were edited meanwhile, all of that happens under those that were in force,
+//! and the first thing that ingest does is a reload.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use super::desk_thread::{DeskThread, destroy_erased, warn_of_erased, with_keys};
 use super::dispatcher::{self, Channels};
 use super::entry::Entry;
 use super::feedback::{Feedback, Heads, Topic};
+use super::in_force;
 use super::ingest::{Ingest, Router};
 use super::nightly::Nightly;
 use super::ports::{Clock, DeskHandle, DeskQuestion, EngineHandle, Publisher, Source};
@@ -34,6 +36,7 @@ use crate::desk::{self, Desk};
 use crate::domain::{At, DeviceId, RuleId, Span};
 use crate::engine::Engine;
 use crate::journal::{self, History, Journal, Keep, Pos};
+use crate::rules::Program;
 use crate::store::{self, KeyFile, Signer, Store};
 
 /// How long attempts in flight may take to get their outcome at a stop.
@@ -50,6 +53,9 @@ pub struct Parts {
     pub dir: PathBuf,
     /// Models, rules and registry.
     pub rules: Arc<Rules>,
+    /// The program that was in force when the last run ended ([`super::in_force()`]), if it is another one: what came then is
+    /// replayed under it.
+    pub before: Option<Arc<Program>>,
     /// Playbooks, messages, providers, queues; the keys are taken from `keys`.
     pub desk: Arc<desk::Config>,
     /// What personal data is sealed with.
@@ -133,6 +139,7 @@ pub struct Daemon {
     reloads: SyncSender<Reload>,
     /// Taken by [`Self::ingest`].
     intake: Option<Intake>,
+    dir: PathBuf,
     ingest: Option<JoinHandle<()>>,
     shards: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
@@ -147,6 +154,7 @@ impl Daemon {
         let Parts {
             dir,
             rules,
+            before,
             desk: config,
             mut keys,
             channels,
@@ -174,6 +182,14 @@ impl Daemon {
         note_store(&report, &mut found);
         let desk = load_desk(config, &mut keys, &store)?;
 
+        // The rules that are edited wait until what came before is through.
+        let (rules, edited) = match before {
+            Some(program) => (Arc::new(Rules { program, ..(*rules).clone() }), Some(rules)),
+            None => {
+                in_force::keep(&dir, &rules.sources);
+                (rules, None)
+            }
+        };
         let shared = Arc::new(Shared::new(threads));
         let checkpoints = dir.join("checkpoints");
         let (engines, restored) = engines(&checkpoints, &rules, threads, &journal.history(), &mut found)?;
@@ -246,7 +262,12 @@ impl Daemon {
         let mut router = Router::new(rules, queues, quarantine);
         found.replayed = replay(&journal, &restored, &mut router)?;
         hold.store(false, Ordering::Release);
-        let (reloads, reloads_rx) = sync_channel(1);
+        // Room for the one below and for one that somebody asks for.
+        let (reloads, reloads_rx) = sync_channel(2);
+        if let Some(rules) = edited {
+            // Nobody waits for the answer: the log tells what it has changed.
+            let _queued = reloads.try_send(Reload { rules, done: oneshot::channel().0 });
+        }
 
         let daemon = Self {
             shared,
@@ -260,6 +281,7 @@ impl Daemon {
             engine: asked,
             reloads,
             intake: Some((journal, router, news, reloads_rx, releases)),
+            dir,
             ingest: None,
             shards: shard_threads,
             writer,
@@ -274,6 +296,7 @@ impl Daemon {
         let Some((journal, router, news, reloads, releases)) = self.intake.take() else { return Ok(()) };
         let ingest = Ingest {
             source,
+            dir: self.dir.clone(),
             journal,
             router,
             shared: self.shared.clone(),

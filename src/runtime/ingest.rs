@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasherDefault;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::entry::Entry;
+use super::in_force;
 use super::ports::{Clock, Incoming, Source};
 use super::quarantine::{Quarantine, Quarantined};
 use super::reload::{NewRules, Reload, Reloaded};
@@ -26,6 +28,7 @@ use super::shared::{Rules, Shared};
 use crate::domain::{At, DeviceId, RuleId, Span, shard_of};
 use crate::journal::{self, Journal, Keep, Pos};
 use crate::model::Binding;
+use crate::rules::Changes;
 use crate::wire::topic::matches;
 
 /// Messages in one round at most.
@@ -199,6 +202,8 @@ pub(super) fn put_aside(quarantine: &Mutex<Quarantine>, entry: &Quarantined) {
 /// The ingest loop and what it owns.
 pub(super) struct Ingest<S: Source> {
     pub(super) source: S,
+    /// Where the rules in force are kept.
+    pub(super) dir: PathBuf,
     pub(super) journal: Journal,
     pub(super) router: Router,
     pub(super) shared: Arc<Shared>,
@@ -296,6 +301,7 @@ impl<S: Source> Ingest<S> {
             );
         }
         let changes = self.router.rules.program.changes(&rules.program);
+        in_force::keep(&self.dir, &rules.sources);
         // From here on every shard needs what the journal has, until it is saved under the new rules.
         self.shared.covered.iter().for_each(|covered| covered.store(0, Ordering::Release));
         let (tell, told) = channel();
@@ -305,8 +311,19 @@ impl<S: Source> Ingest<S> {
         }
         drop(new);
         let Some(warm) = self.answers(&told) else { return false };
+        let reloaded = Reloaded { at: now, warm_from: warm.into_iter().flatten().min(), changes };
+        let Changes { same, rules, removed } = &reloaded.changes;
+        tracing::info!(
+            rules = self.router.rules.program.count(),
+            registry = self.router.rules.registry.devices.len(),
+            same,
+            changed = rules.len(),
+            removed = removed.len(),
+            warm_from = reloaded.warm_from.map(tracing::field::display),
+            "reloaded"
+        );
         // Whoever asked may have gone.
-        let _gone = done.send(Reloaded { at: now, warm_from: warm.into_iter().flatten().min(), changes });
+        let _gone = done.send(reloaded);
         true
     }
 

@@ -8,8 +8,10 @@ mod desk_thread;
 mod dispatcher;
 mod entry;
 mod feedback;
+mod in_force;
 mod ingest;
 mod nightly;
+mod pace;
 mod ports;
 pub mod quarantine;
 mod reload;
@@ -21,6 +23,7 @@ pub use daemon::{Daemon, Error, Parts, Probe, Recovered};
 pub use dispatcher::{Channels, Line};
 pub use entry::{BadEntry, Entry};
 pub use feedback::Topic;
+pub use in_force::in_force;
 pub use ports::{
     Busy, Channel, Clock, DeskHandle, DeskQuestion, EngineHandle, EngineQuestion, Incoming, Publisher, ReloadHandle,
     ReloadState, Source,

@@ -7,7 +7,9 @@
 //!
 //! A crash on the way comes back to this place: until a shard is saved under the new rules, its checkpoint is the one made
 //! here. Recovery finds in it what the rules of now name and the checkpoint does not, and refills it from the same records
-//! of the journal, which is not trimmed until then. So is a start with edited rules a reload, too.
+//! of the journal, which is not trimmed until then.
+//!
+//! A start with edited rules is a recovery under those that were in force, and then a reload ([`super::in_force`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

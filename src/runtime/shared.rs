@@ -10,10 +10,12 @@ use crate::domain::{At, DeviceId, Registry, Span};
 use crate::rules::Program;
 
 /// The rules in force. Replaced whole on reload.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     /// Models and rules, compiled.
     pub program: Arc<Program>,
+    /// What the program was compiled from, in whatever form: kept as long as it is in force.
+    pub sources: Arc<[u8]>,
     /// Devices and people.
     pub registry: Arc<Registry>,
     /// Topic filters on which devices answer commands.

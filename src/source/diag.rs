@@ -117,6 +117,11 @@ impl Diagnostics {
         self.attachments.iter().find(|(known, _)| Path::new(known) == path).map(|(_, bytes)| bytes.clone())
     }
 
+    /// All files that are not text: path and content.
+    pub fn attachments(&self) -> impl Iterator<Item = (&str, &Arc<[u8]>)> {
+        self.attachments.iter().map(|(path, bytes)| (path.as_str(), bytes))
+    }
+
     /// The same files, and nothing found in them.
     #[must_use]
     pub fn without_findings(&self) -> Self {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Diagnostic, Diagnostics, FileId, Place, did_you_mean};
+use super::{Diagnostic, Diagnostics, FileId, Place, did_you_mean, terse};
 
 /// A parsed TOML file.
 #[derive(Debug)]
@@ -405,21 +405,6 @@ impl<'a> Table<'a> {
         let message = format!("`{key}` must be {expected}, not {}", node.what());
         diags.push(Diagnostic::error(self.code, message).at(self.at(&node.span), format!("expected {expected}")));
     }
-}
-
-/// An amount of time as people write it (`5 minutes`, `12 h`), as files want it (`5m`, `12h`).
-fn terse(text: &str) -> Option<String> {
-    let text = text.trim();
-    let (number, word) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let word = word.trim().to_lowercase();
-    let unit = match word.trim_end_matches('s') {
-        "" | "sec" | "second" => "s",
-        "m" | "min" | "minute" => "m",
-        "h" | "hr" | "hour" => "h",
-        "d" | "day" => "d",
-        _ => return None,
-    };
-    Some(format!("{number}{unit}"))
 }
 
 #[cfg(test)]

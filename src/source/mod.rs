@@ -9,4 +9,4 @@ mod suggest;
 
 pub use diag::{Diagnostic, Diagnostics, FileId, Place, Weight};
 pub use doc::{Doc, Item, Table, Text};
-pub use suggest::did_you_mean;
+pub use suggest::{did_you_mean, terse, what_there_is};

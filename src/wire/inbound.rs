@@ -67,8 +67,8 @@ pub fn mail(body: &[u8], key: &Key) -> Result<Option<Said>, Error> {
     if from.is_empty() || (calendar.is_none() && mail.headers.iter().any(by_a_machine)) {
         return Ok(None);
     }
-    let text =
-        if mail.stripped_text_reply.trim().is_empty() { own_words(&mail.text_body) } else { mail.stripped_text_reply };
+    let stripped = Some(mail.stripped_text_reply).filter(|text| !text.trim().is_empty());
+    let text = own_words(&stripped.unwrap_or(mail.text_body));
     Ok(Some(Said {
         channel: Channel::Email,
         // Message ids can hold a name; all that matters is whether it is the same one.
@@ -101,12 +101,49 @@ fn by_a_machine(header: &Header) -> bool {
     }
 }
 
-/// The lines before the first that quotes.
+/// How the line begins and ends that telephones put below a mail by themselves, in the languages that we speak.
+const SIGNED: [(&str, &str); 6] = [
+    ("sent from my ", ""),
+    ("von meinem ", " gesendet"),
+    ("gesendet von ", ""),
+    ("wysłan", ""),
+    ("отправлено с ", ""),
+    ("надіслано з ", ""),
+];
+/// A line that is longer was written by a person.
+const SIGNED_MAX: usize = 60;
+
+/// What stands above the first line that quotes or signs, without the line that says whose words are quoted: in every
+/// language it ends with a colon.
 fn own_words(text: &str) -> String {
-    let quotes =
-        |line: &&str| line.starts_with('>') || line.starts_with("-----") || line.trim_end().ends_with("wrote:");
-    let own: Vec<&str> = text.lines().take_while(|line| !quotes(line)).collect();
+    let is_end = |line: &&str| line.starts_with('>') || is_signature(line) || says_who(line);
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let end = lines.iter().position(is_end).unwrap_or(lines.len());
+    let mut own = &lines[..end];
+    let quoted = lines.get(end).is_some_and(|line| line.starts_with('>'));
+    let mut who = lines.get(end).copied().filter(|line| says_who(line));
+    while let Some((_, above)) = own.split_last().filter(|(last, _)| last.is_empty()) {
+        own = above;
+    }
+    if let Some((last, above)) = own.split_last().filter(|(last, _)| quoted && last.ends_with(':')) {
+        (who, own) = (Some(*last), above);
+    }
+    // An address may stand on a line of its own, below the day and the name.
+    if let Some((_, above)) = own.split_last().filter(|_| who.is_some_and(|line| line.starts_with('<'))) {
+        own = above;
+    }
     own.join("\n")
+}
+
+fn says_who(line: &str) -> bool {
+    line.ends_with("wrote:")
+}
+
+fn is_signature(line: &str) -> bool {
+    let line = line.to_lowercase();
+    let signed = |(from, to): &(&str, &str)| line.starts_with(from) && line.ends_with(to);
+    let rule = line == "--" || ["-----", "_____"].iter().any(|rule| line.starts_with(rule));
+    rule || (line.chars().count() <= SIGNED_MAX && SIGNED.iter().any(signed))
 }
 
 #[cfg(test)]
@@ -133,6 +170,35 @@ mod tests {
         assert_eq!((said.case, said.text.as_str()), (Some(case), "Thank you!"));
         assert_eq!(said.from, Sender::Email("jane@example.com".into()));
         assert!(said.external_id.starts_with("mail/") && said.external_id.len() == 37, "{}", said.external_id);
+    }
+
+    #[test]
+    fn a_word_is_left_of_a_mail_whatever_program_wrote_the_rest() {
+        for rest in [
+            "",
+            "\n\nOn Fri, 20 Nov 2026 at 10:00, Service <s@example.com> wrote:\n> Your battery",
+            "\n\nOn Fri, 20 Nov 2026 at 10:00, Service of the north\n<s@example.com> wrote:\n\nYour battery",
+            "\n\nAm Fr., 20. Nov. 2026 um 10:00 Uhr schrieb Service\n<s@example.com>:\n\n> Ihre Batterie",
+            "\n\npt., 20 lis 2026 o 10:00 Service <s@example.com> napisał(a):\n> Akumulator",
+            "\n\nпт, 20 нояб. 2026 г. в 10:00, Service <s@example.com>:\n> Аккумулятор",
+            "\n\nSent from my iPhone",
+            "\n\nVon meinem iPhone gesendet\n\n> Am 20.11.2026 um 10:00 schrieb Service:\n> Ihre Batterie",
+            "\n\nGesendet von Outlook für Android\n________________________________\nVon: Service",
+            "\n\n-- \nJane Doe",
+            "\n\n-----Original Message-----\nFrom: Service",
+        ] {
+            assert_eq!(own_words(&format!("9{rest}")).trim(), "9", "{rest:?}");
+        }
+        for text in [
+            "The light says: stop",
+            "Von meinem Mechaniker weiß ich, dass es die Bremse ist",
+            "Two things:\n\n1 it squeaks\n2 it smells",
+        ] {
+            assert_eq!(own_words(text), text);
+        }
+        let said = "Hello\n\nThank you!\nOn Friday you wrote:\n> The battery";
+        assert_eq!(own_words(said), "Hello\n\nThank you!");
+        assert_eq!(own_words("Schrieb Service:\n> Ihre Batterie"), "");
     }
 
     #[test]

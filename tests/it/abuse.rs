@@ -83,7 +83,7 @@ fn flood_of_ten_thousand_devices_is_one_storm_and_others_are_served() {
     let served = world.case_of(DEVICE).summary;
     assert_eq!(served.outcome.as_deref(), Some("served"), "{served:#?}");
 
-    world.run_long(after(3_500), 1_000_000);
+    world.run_long(after(1_200), 1_000_000);
     assert_eq!(sent(&world, is_truck), 50, "time alone changes nothing");
     assert!(sent(&world, is_call) <= 30, "the budget of the provider for an hour: {}", sent(&world, is_call));
     world.sound();

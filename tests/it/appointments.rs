@@ -12,10 +12,10 @@ use forewarn::domain::{
 
 use super::desk_world::{Answer, Odds, World, config, config_with, detection, link_key, start};
 
-const HOUR: i64 = 3_600;
-const DAY: i64 = 24 * HOUR;
+pub(crate) const HOUR: i64 = 3_600;
+pub(crate) const DAY: i64 = 24 * HOUR;
 
-fn shipped() -> String {
+pub(crate) fn shipped() -> String {
     std::fs::read_to_string("config/playbooks/predicted-fault-appointment.toml").unwrap()
 }
 
@@ -25,7 +25,7 @@ fn hours(hours: &str, slot: i64) -> Hours {
 }
 
 /// The shipped plan at a workshop that reads mails, and then at the one with a booking server.
-fn by_mail(then: &str) -> Arc<Config> {
+pub(crate) fn by_mail(then: &str) -> Arc<Config> {
     mailed(&shipped(), then)
 }
 
@@ -38,25 +38,25 @@ fn worn(n: u8) -> Input {
     Input::Detection(Box::new(detection("brake.pad_wear", Severity::Warning, n, 1, Change::Raised, start())))
 }
 
-fn world(config: Arc<Config>) -> World {
+pub(crate) fn world(config: Arc<Config>) -> World {
     let mut world = World::new(config, Odds::friendly(), 1);
     world.later(Span::from_millis(1), worn(1));
     world
 }
 
-fn after(secs: i64) -> At {
+pub(crate) fn after(secs: i64) -> At {
     start() + Span::from_secs(secs)
 }
 
-fn view(world: &World) -> CaseView {
+pub(crate) fn view(world: &World) -> CaseView {
     world.desk.show(&world.desk.list(true, 1)[0].id).unwrap()
 }
 
-fn goal(world: &World, name: &str) -> String {
+pub(crate) fn goal(world: &World, name: &str) -> String {
     view(world).goals.iter().find(|g| g.name == name).unwrap().state.clone()
 }
 
-fn mails(world: &World, to: &str) -> Vec<(EffectId, MailWork)> {
+pub(crate) fn mails(world: &World, to: &str) -> Vec<(EffectId, MailWork)> {
     let mail = |o: &Order| match &o.work {
         Work::Mail(m) if m.to == to => Some((o.effect, m.clone())),
         _ => None,
@@ -64,7 +64,7 @@ fn mails(world: &World, to: &str) -> Vec<(EffectId, MailWork)> {
     world.orders.iter().filter_map(|(_, o)| mail(o)).collect()
 }
 
-fn texts(world: &World) -> Vec<String> {
+pub(crate) fn texts(world: &World) -> Vec<String> {
     let text = |o: &Order| match &o.work {
         Work::Sms(w) => Some(w.body.clone()),
         _ => None,
@@ -72,7 +72,7 @@ fn texts(world: &World) -> Vec<String> {
     world.orders.iter().filter_map(|(_, o)| text(o)).collect()
 }
 
-fn creates(world: &World) -> Vec<(EffectId, Slot)> {
+pub(crate) fn creates(world: &World) -> Vec<(EffectId, Slot)> {
     let create = |o: &Order| match &o.work {
         Work::Book(BookWork::Create { slot, .. }) => Some((o.effect, *slot)),
         _ => None,
@@ -97,19 +97,19 @@ fn press(world: &mut World, link: Link, fields: &[(&str, &str)]) -> Reply {
     world.tell(Input::Link { link, form }).unwrap()
 }
 
-fn choose(world: &mut World, n: &str) {
+pub(crate) fn choose(world: &mut World, n: &str) {
     let effect = mails(world, "jane@example.com").last().unwrap().0;
     press(world, Link { effect, kind: PageKind::Choose }, &[("choice", n)]);
 }
 
 /// The link in the last mail to the garage.
-fn request(world: &World) -> Link {
+pub(crate) fn request(world: &World) -> Link {
     let (_, mail) = mails(world, "garage@example.com").pop().unwrap_or_else(|| panic!("{}", world.timeline()));
     let token = mail.text.split("https://fw.example/l/").nth(1).unwrap_or_else(|| panic!("{}", mail.text));
     link_key().verify(token.split_whitespace().next().unwrap()).unwrap()
 }
 
-fn answer(world: &mut World, word: &str) -> Reply {
+pub(crate) fn answer(world: &mut World, word: &str) -> Reply {
     let link = request(world);
     press(world, link, &[("answer", word)])
 }
@@ -118,6 +118,24 @@ fn page(world: &World) -> String {
     let page = world.desk.page(world.now, &request(world)).unwrap();
     assert_eq!(page.locale, "de");
     page.html
+}
+
+/// One English text, read on both sides of an ocean.
+#[test]
+fn days_and_hours_are_written_as_in_the_country_of_the_reader() {
+    for (locale, day, hour) in [("en-US", "day, November 2", " AM"), ("en-GB", "day, 2", "08:00")] {
+        let config = config_with(&shipped(), |c| {
+            let registry = Arc::make_mut(&mut c.registry);
+            registry.customers.get_mut("c-1").unwrap().locale = locale.into();
+        });
+        let mut w = world(config);
+        w.run(after(60));
+        let (_, offer) = mails(&w, "jane@example.com").pop().unwrap();
+        for (text, what) in [(&offer.text, day), (&offer.html, day), (&offer.text, hour), (&offer.html, hour)] {
+            assert!(text.contains(what), "{locale}: no {what:?} in {text}");
+        }
+        assert!(offer.html.contains(&format!("<html lang=\"{locale}\"")), "{}", offer.html);
+    }
 }
 
 // --- a workshop that is asked by mail
@@ -411,7 +429,7 @@ fn a_call_is_made_in_the_hours_of_its_rung_where_the_recipient_is() {
 // --- what a workshop with a booking server says
 
 /// A confirmed appointment at the booking server; who booked it.
-fn confirmed(config: Arc<Config>) -> (World, EffectId, Slot) {
+pub(crate) fn confirmed(config: Arc<Config>) -> (World, EffectId, Slot) {
     let mut w = world(config);
     w.run(after(60));
     choose(&mut w, "1");
@@ -421,7 +439,13 @@ fn confirmed(config: Arc<Config>) -> (World, EffectId, Slot) {
     (w, effect, slot)
 }
 
-fn callback(w: &mut World, effect: EffectId, seq: u64, progress: BookingProgress, slot: Option<Slot>) -> bool {
+pub(crate) fn callback(
+    w: &mut World,
+    effect: EffectId,
+    seq: u64,
+    progress: BookingProgress,
+    slot: Option<Slot>,
+) -> bool {
     let news = BookingNews::Stands { booking: format!("B-{effect}"), progress, slot };
     let before = view(w).timeline.len();
     w.tell(Input::Receipt(Receipt { effect, provider_ref: None, seq: Some(seq), what: ReceiptKind::Booking { news } }));
@@ -620,17 +644,17 @@ fn times_of_a_closed_case_are_free_for_others_and_a_standing_appointment_survive
 
 /// The book of a workshop that takes each booking once by its token, as the protocol demands, and loses nothing.
 #[derive(Default)]
-struct Ledger {
+pub(crate) struct Ledger {
     booked: BTreeMap<EffectId, Slot>,
     cancelled: Vec<String>,
 }
 
 impl Ledger {
-    fn live(&self) -> usize {
+    pub(crate) fn live(&self) -> usize {
         self.booked.keys().filter(|id| !self.cancelled.contains(&format!("B-{id}"))).count()
     }
 
-    fn take(&mut self, order: &Order) -> Option<Vec<(i64, Answer)>> {
+    pub(crate) fn take(&mut self, order: &Order) -> Option<Vec<(i64, Answer)>> {
         let Work::Book(work) = &order.work else { return None };
         let report = |news| Answer::Report(ReceiptKind::Booking { news });
         let stands =

@@ -108,6 +108,14 @@ fn other_rules_are_compared_by_device_and_by_failure() {
     let more = rule["more"].as_object().unwrap().len();
     assert!(more > 0 && rule["fewer"].as_object().unwrap().is_empty(), "{rule}");
     assert_eq!(rule["gained"].as_array().unwrap().len(), more, "{rule}");
+    // A little later: the same episodes, at another time.
+    let later = dir.path().join("later.toml");
+    fs::write(&later, rules.replace("worn > 2.2", "worn > 2.5")).unwrap();
+    let against = ["--against", later.to_str().unwrap()];
+    let text = String::from_utf8(backtest(&[&ENGINE[..], &against].concat()).stdout).unwrap();
+    let (_, told) = text.split_once("against the other rules\n").unwrap();
+    assert!(told.starts_with("wear: 0 more, 0 fewer\n    "), "{text}");
+    assert!(told.contains(" of both raised sooner, in the median by ") && !told.contains("later"), "{text}");
     let same = ["--against", "examples/engine/rules"];
     let text = String::from_utf8(backtest(&[&ENGINE[..], &same].concat()).stdout).unwrap();
     assert!(text.ends_with("against the other rules\n1 rule the same\n"), "{text}");

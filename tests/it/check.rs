@@ -138,14 +138,40 @@ desk   = "helpdesk"
 fields = { group = "Roadside", title = "{{ case.id }: {{ device.plate }}" }
 "#;
 
+/// The same for one about storms.
+const HOPELESS_STORM: &str = r#"
+schema  = "playbook/1"
+id      = "hopeless-storm"
+version = 1
+[match]
+storm = { same = ["device.firmware"], min = 25, window = "10m", baseline_factor = 8 }
+[case]
+key    = "hopeless/{{ storm.started_day }}"
+goals  = ["all_informed"]
+parent = true
+[policy]
+purpose     = "safety"
+quiet_hours = "ignore"
+[[tier]]
+id     = "everybody"
+when   = "true"
+via    = ["call", "sms"]
+budget = { call = "8/s", sms = "60/m" }    # the phone provider takes one a second
+[[step]]
+id    = "engineers"
+do    = "human"
+queue = "service-desk"
+"#;
+
 #[test]
 fn everything_that_is_wrong_with_a_playbook_is_told_at_once() {
     let dir = workspace("");
     fs::write(dir.path().join("playbooks/hopeless.toml"), HOPELESS).unwrap();
+    fs::write(dir.path().join("playbooks/hopeless-storm.toml"), HOPELESS_STORM).unwrap();
     let text = "Stop. A truck will be there in {{ dispatch.eta_minutes }} minutes, {{ customer.nickname }}.\n";
     fs::write(dir.path().join("messages/en/wrong-words.voice.txt"), text).unwrap();
     let shown = check(dir.path(), &[]);
-    for code in ["P005", "P009", "P010", "P011", "P012", "P022", "P030", "P032"] {
+    for code in ["P005", "P009", "P010", "P011", "P012", "P022", "P030", "P032", "P052"] {
         assert!(shown.contains(&format!("[{code}]")), "{code} is not told:\n{shown}");
     }
     golden("hopeless", shown);

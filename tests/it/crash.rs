@@ -109,12 +109,13 @@ async fn killed_at_random_under_load_nothing_is_lost_or_doubled() {
     for lane in load {
         sent += lane.await.unwrap();
     }
+    println!("{} kills, {sent} messages of load", devices.len());
     world.ready().await;
     for device in &devices {
         fleet.say(device, true, 0.0).await;
     }
     let cases = world.all_served(&devices, FAULT, Duration::from_secs(240)).await;
-    println!("{} kills, {sent} messages of load, {} cases", devices.len(), cases.len());
+    println!("{} cases", cases.len());
     nothing_lost_or_doubled(&world, &cases, &devices).await;
     assert_eq!(world.stop(), Some(0), "{}", world.log());
 }

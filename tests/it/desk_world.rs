@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests: an unexpected error is a failed test")]
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use forewarn::desk::{
     Act, ByMail, CaseSummary, Config, Contact, Desk, Hours, Input, Keyring, Links, Person, Provider, ProviderKind,
@@ -317,6 +317,17 @@ pub(crate) fn start() -> At {
 
 /// The shipped playbooks and texts, with providers and people of a test.
 pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
+    // Hundreds of tests begin with it.
+    static SHIPPED: LazyLock<Config> = LazyLock::new(shipped);
+    let mut config = SHIPPED.clone();
+    change(&mut config);
+    let mut diags = Diagnostics::default();
+    config.check(&mut diags);
+    assert!(diags.list().is_empty(), "{}", diags.render(false));
+    Arc::new(config)
+}
+
+fn shipped() -> Config {
     let mut diags = Diagnostics::default();
     let messages = messages(&mut diags, &[]);
     let provider = |kind| Provider {
@@ -379,10 +390,8 @@ pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     };
     let files = add_files(&mut diags, "config/playbooks");
     config.playbooks = load(&mut diags, &files, &surroundings(&config));
-    change(&mut config);
-    config.check(&mut diags);
     assert!(diags.list().is_empty(), "{}", diags.render(false));
-    Arc::new(config)
+    config
 }
 
 /// The shipped texts and these, by path.

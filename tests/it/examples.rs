@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use forewarn::domain::{At, Span};
+use forewarn::domain::{At, Purpose, Span};
+use forewarn::playbook::{Part, Verb};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::broker::{Broker, OPEN, free_port};
@@ -299,13 +301,53 @@ fn every_example_is_free_of_findings_and_its_rule_tests_pass() {
     examples.retain(|path| path.is_dir());
     examples.sort();
     for example in examples {
-        for command in ["check", "test"] {
-            let ran = forewarn().arg(command).arg("--config").arg(example.join("forewarn.toml")).output().unwrap();
+        for command in [&["check", "--strict"][..], &["test"]] {
+            let ran = forewarn().args(command).arg("--config").arg(example.join("forewarn.toml")).output().unwrap();
             let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-            assert!(ran.status.success(), "{command} {}:\n{said}", example.display());
+            assert!(ran.status.success(), "{command:?} {}:\n{said}", example.display());
         }
         for file in ["README.md", "registry/devices.csv", "tests"] {
             assert!(example.join(file).exists(), "{} has no {file}", example.display());
+        }
+    }
+}
+
+/// An example with texts of its own has words for each of its faults in each of its languages, and each text of an everyday
+/// step can be one of several in a message.
+#[test]
+fn the_examples_speak_of_each_of_their_faults_in_plain_words() {
+    for (example, locales) in
+        [("ev-fleet", ["en", "de"]), ("hvac", ["en", "de"]), ("lift", ["en", "de"]), ("pump", ["en", "de"])]
+    {
+        let (loaded, _) = forewarn::app::check(&root().join("examples").join(example).join("forewarn.toml")).unwrap();
+        let texts = &loaded.desk.messages;
+        let customer = loaded.rules.registry.customers.values().next().unwrap();
+        assert!(locales.iter().any(|locale| customer.locale.starts_with(locale)));
+        for rule in loaded.rules.program.rules() {
+            let device = json!({ "id": "x-1", "plate": "B-X 1", "site": "Harbour" });
+            let facts = json!({ "fault": { "name": rule.fault.as_str(), "title": "TITLE" }, "device": device });
+            let said = locales.map(|locale| {
+                let facts = texts.with_words(&facts, locale);
+                for word in ["what", "means", "advice"] {
+                    let text = facts["fault"][word].as_str().unwrap();
+                    assert!(!text.is_empty() && text != "TITLE", "{example}: {} has no {word} in {locale}", rule.fault);
+                }
+                facts["fault"]["what"].clone()
+            });
+            assert_ne!(said[0], said[1], "{example}: {}", rule.fault);
+            for plan in loaded.desk.playbooks.iter().filter(|p| p.policy.purpose != Purpose::Safety) {
+                for reach in
+                    plan.steps.iter().filter_map(|s| if let Verb::Reach(reach) = &s.verb { Some(reach) } else { None })
+                {
+                    for locale in locales {
+                        let (_, item) = texts.render(reach.script.as_str(), Part::Item, locale, &facts).unwrap();
+                        assert!(
+                            item.len() > 20 && texts.locale("several", Part::Html, locale) == Some(locale),
+                            "{item}"
+                        );
+                    }
+                }
+            }
         }
     }
 }

@@ -189,12 +189,17 @@ impl World {
     /// A message of each device, every ten seconds.
     fn send(&mut self, device: &str, times: usize, fields: &str) {
         for _ in 0..times {
-            let binding = self.program.models().bind(&format!("ice/{device}/t")).expect("a topic");
-            let payload = format!("{{\"ts\":{},{fields}}}", self.now.as_secs());
-            let sent = self.engine.message(&binding, payload.as_bytes(), self.now, false, &mut Vec::new());
-            assert!(sent.is_ok(), "{payload}");
+            self.send_at(device, self.now, fields);
             self.wait(10);
         }
+    }
+
+    /// A message now, of another time.
+    fn send_at(&mut self, device: &str, at: At, fields: &str) {
+        let binding = self.program.models().bind(&format!("ice/{device}/t")).expect("a topic");
+        let payload = format!("{{\"ts\":{},{fields}}}", at.as_secs());
+        let sent = self.engine.message(&binding, payload.as_bytes(), self.now, false, &mut Vec::new());
+        assert!(sent.is_ok(), "{payload}");
     }
 
     /// Time passes, and is marked.
@@ -243,7 +248,7 @@ const HOT: &str = "\"ct\":113,\"rpm\":900,\"at\":20,\"ign\":true,\"chg\":\"no\""
 #[test]
 fn every_state_is_explained() {
     type Happens = fn(&mut World);
-    let cases: [(&str, &str, Happens); 12] = [
+    let cases: [(&str, &str, Happens); 13] = [
         ("fired", "eu-1", |w| w.send("eu-1", 8, HOT)),
         ("fired_critical", "eu-1", |w| w.send("eu-1", 40, "\"ct\":113,\"rpm\":900,\"at\":20,\"chg\":\"dc\"")),
         ("pending", "eu-1", |w| w.send("eu-1", 4, HOT)),
@@ -256,6 +261,10 @@ fn every_state_is_explained() {
             w.send("eu-1", 5, COLD);
         }),
         ("false", "eu-1", |w| w.send("eu-1", 3, COLD)),
+        ("a_clock_that_is_ahead", "eu-1", |w| {
+            w.send("eu-1", 3, COLD);
+            w.send_at("eu-1", w.now + Span::from_hours(4), COLD);
+        }),
         ("unknown_never_sent", "eu-1", |w| w.send("eu-1", 3, "\"ct\":113")),
         ("unknown_old", "eu-1", |w| {
             w.send("eu-1", 3, COLD);

@@ -8,6 +8,7 @@ use forewarn::demo::fleet::car_id;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::broker::Broker;
 use crate::world::{Fleet, World};
 
 const TOPIC: &str = "forewarn/forewarn/halt";
@@ -56,6 +57,13 @@ async fn switch(world: &World, of: Option<&str>, stop: &str) -> String {
     }
 }
 
+/// In good order: a broker that is killed forgets what it has not saved yet, us among it, and what is said before we
+/// subscribe again reaches nobody.
+fn restart(broker: &mut Broker) {
+    broker.stop();
+    broker.restart();
+}
+
 async fn break_down(fleet: &Fleet, device: &str) {
     for speed in [60.0, 55.0] {
         fleet.say(device, true, speed).await;
@@ -95,7 +103,7 @@ async fn halt_of_everything_by_message_by_command_and_by_api() {
     world.kill();
     world.start("");
     world.ready().await;
-    world.broker.restart();
+    restart(&mut world.broker);
     fleet.publish_bytes(TOPIC, b"perhaps".to_vec()).await;
     break_down(&fleet, &car_id(2)).await;
     eventually("the second ticket", || world.desk.accepted().len() == 2).await;
@@ -134,7 +142,7 @@ async fn halt_of_a_storm_by_message_by_command_and_by_api() {
     assert_eq!(switch(&world, Some(&storm), "on").await, format!("a message on {topic}"));
     by_command(&world, &["resume", "--case", short]);
     switch(&world, Some(&storm), "off").await;
-    world.broker.restart();
+    restart(&mut world.broker);
     assert_eq!(by_api(&world, &format!("cases/{short}/stop"), serde_json::json!({ "stop": "on" })).await, 200);
     assert_eq!(switch(&world, Some(&storm), "on").await, "demo");
     fleet.retain(&topic, Vec::new()).await;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod abuse;
+mod answers;
 mod app_push;
 mod appointments;
 mod backtest;
@@ -43,6 +44,7 @@ mod mqtt;
 mod mutations;
 mod oracles;
 mod outcomes;
+mod outlive;
 mod payloads;
 mod people;
 mod playbooks;

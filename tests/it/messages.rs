@@ -111,6 +111,7 @@ fn cases() -> Vec<(&'static str, Value)> {
                 ("/booking/confirmed", false.into()),
             ]),
         ),
+        ("begun", with(&[("/view/state", "confirmed".into())])),
     ]
 }
 

@@ -21,7 +21,7 @@ use super::simulation_fleet::{check, fault};
 use super::survey;
 
 /// A mutation is to be noticed in one of so many worlds.
-const WORLDS: u64 = 24;
+const WORLDS: u64 = 60;
 
 /// What goes wrong, how, and what somebody must say about it.
 type Mutation = (&'static str, Spoil, &'static str);

@@ -497,7 +497,8 @@ async fn people_and_providers_say_what_became_of_a_case_and_engineers_hear_and_r
     world.start("");
     world.ready().await;
     let until = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-    while rows(&read("outcomes.csv")).is_empty() {
+    // One file after the other.
+    while rows(&read("outcomes.csv")).is_empty() || read("outcomes.jsonl").is_empty() {
         assert!(tokio::time::Instant::now() < until, "{}", world.log());
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }

@@ -102,6 +102,7 @@ impl World {
         let act = |act| Input::Act { case: Some(case), actor: actor(), act };
         let input = match self.rng.below(14) {
             0..4 => Input::Ack { case, actor: actor() },
+            4 if self.rng.percent(40) => act(Act::FalseAlarm { reason: "a sensor".into() }),
             4 => Input::Close { case, actor: actor(), reason: "seen to".into() },
             5 => act(Act::Merge { into: cases[self.rng.pick(cases.len())] }),
             6 => act(Act::Split),

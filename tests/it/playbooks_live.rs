@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use forewarn::app;
 use forewarn::demo::fleet::car_id;
-use forewarn::demo::sandbox::{Driver, Ticket};
+use forewarn::demo::sandbox::{AppUser, Driver, Ticket};
+use forewarn::domain::{Truth, Verdict};
 use serde_json::{Value, json};
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -50,8 +51,17 @@ async fn page(http: &reqwest::Client, url: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn worn_pads_end_in_the_appointment_that_their_owner_chose() {
+async fn worn_pads_end_in_the_appointment_that_their_owner_chose_and_in_new_ones() {
     let mut world = World::build(60).await;
+    edit(
+        &world,
+        "playbooks/predicted-fault-appointment.toml",
+        &[("fault.score < 0.2 for 48h", "fault.score < 0.2 for 2s")],
+    );
+    world.with_variable("FOREWARN__PROVIDER__WORKSHOP__SECRET", world.secrets().app.clone());
+    world.workshop.tells(&world.url(), &world.secrets().app).unwrap();
+    // In their app they look at the times, and later say how it was.
+    world.app.users([AppUser::Reads, AppUser::Taps('5')]);
     let parts = MockServer::start().await;
     Mock::given(method("POST")).respond_with(ResponseTemplate::new(202)).mount(&parts).await;
     world.with_variable("FOREWARN__PROVIDER__PARTS__URL", format!("{}/hooks/parts", parts.uri()));
@@ -121,6 +131,45 @@ async fn worn_pads_end_in_the_appointment_that_their_owner_chose() {
     let case = world.case(&cases[0].id).await.unwrap();
     let met: Vec<&str> = case.goals.iter().filter(|g| g.state == "met").map(|g| g.name.as_str()).collect();
     assert_eq!(met, ["owner_knows", "appointment_confirmed", "part_ordered"], "{case:#?}");
+
+    // The day has come: the workshop has the car, and says what it found. Told of the work is not yet a proof of it.
+    let name = booked[0].booking.booking_id.clone();
+    world.workshop.report(&name, "CHECKED_IN", None).await;
+    let found = Verdict {
+        truth: Some(Truth::Confirmed),
+        part_replaced: Some("front brake pads".to_owned()),
+        cost: Some(210.0),
+        ..Verdict::default()
+    };
+    world.workshop.report(&name, "COMPLETED", Some(&found)).await;
+    let case = world.case(&cases[0].id).await.unwrap();
+    assert!(case.goals.iter().any(|g| g.name == "fault_gone" && g.state == "open"), "{case:#?}");
+
+    // The car says that its pads are new. Its owner is asked how it was, and the case is closed with a fix that was seen.
+    let closed = tokio::time::Instant::now() + Duration::from_secs(60);
+    let outcome = loop {
+        let said = json!({ "ts": app::clock()().as_millis(), "pad": { "front": 12.0 } });
+        fleet.publish("fleet/car-0003/telemetry", &said).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let outcomes: Value = world.get("/api/v1/outcomes").await.unwrap();
+        if outcomes["outcomes"][0]["csat"] == 5 && outcomes["outcomes"][0]["ended"].is_string() {
+            break outcomes["outcomes"][0].clone();
+        }
+        assert!(tokio::time::Instant::now() < closed, "{outcomes:#}\n{:#?}\n{}", world.cases().await, world.log());
+    };
+    for (key, value) in [
+        ("ended", json!("served")),
+        ("truth", json!("confirmed")),
+        ("part_replaced", json!("front brake pads")),
+        ("cost", json!(210.0)),
+        ("first_contact_by", json!("us")),
+    ] {
+        assert_eq!(outcome[key], value, "{key} of {outcome:#}");
+    }
+    let case = world.case(&cases[0].id).await.unwrap();
+    assert!(case.goals.iter().all(|g| g.state == "met"), "{case:#?}");
+    world.sees("the ticket is closed", |w| w.desk.accepted().iter().all(|t| t.state == "closed")).await;
+    assert_eq!((world.desk.accepted().len(), world.workshop.booked().len()), (1, 1));
     assert_eq!(
         (world.phone.accepted().len(), world.tow.accepted().len()),
         (0, 0),

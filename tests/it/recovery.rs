@@ -1,5 +1,6 @@
 //! What a daemon knows again after a crash, byte for byte what it would have known without one: the time in which nothing
-//! happened, whom it has asked for a birth, what a reload has refilled. Real journal, real checkpoints, our own clock.
+//! happened, whom it has asked for a birth, what a reload has refilled, which rules were in force. Real journal, real checkpoints, our
+//! own clock.
 
 use std::fs;
 use std::path::Path;
@@ -15,10 +16,10 @@ use forewarn::domain::{At, Outcome, Span};
 use forewarn::engine::{Engine, ShardClock};
 use forewarn::journal::Keep;
 use forewarn::runtime::{
-    Channels, Clock, Daemon, DeskHandle, Incoming, Parts, Publisher, Recovered, Rules, Source, Warm,
+    Channels, Clock, Daemon, DeskHandle, Incoming, Parts, Publisher, Recovered, Rules, Source, Topic, Warm, in_force,
 };
 use forewarn::source::Diagnostics;
-use forewarn::store::{self, KeyFile};
+use forewarn::store::{self, KeyFile, SignedHead, Signer};
 use forewarn::{model, rules};
 use prost::Message as _;
 
@@ -149,7 +150,8 @@ fn rules_of(text: &str, warm: Option<Warm>) -> Arc<Rules> {
     let file = diags.add_file("rules/r.toml", text);
     let program = Arc::new(rules::load(&mut diags, &[file], models));
     assert!(!diags.has_errors(), "{}", diags.render(false));
-    Arc::new(Rules { program, registry: Arc::default(), replies: Vec::new(), switches: Vec::new(), warm })
+    let sources = text.as_bytes().into();
+    Arc::new(Rules { program, sources, registry: Arc::default(), replies: Vec::new(), switches: Vec::new(), warm })
 }
 
 /// A daemon on `dir` that hears `story` from now on.
@@ -158,12 +160,26 @@ fn daemon(
     time: &Time,
     rules: &Arc<Rules>,
     story: Story,
-    births: Option<Arc<Asked>>,
+    births: Option<Arc<Published>>,
 ) -> (Daemon, Recovered) {
+    let births = births.map(|births| births as Arc<dyn Publisher>);
+    begin(Parts { births, ..parts(dir, time, rules) }, time, story)
+}
+
+fn begin(parts: Parts, time: &Time, story: Story) -> (Daemon, Recovered) {
+    let (mut daemon, recovered) = Daemon::recover(parts).unwrap();
+    daemon.ingest(Broker { time: time.clone(), story }).unwrap();
+    (daemon, recovered)
+}
+
+fn parts(dir: &Path, time: &Time, rules: &Arc<Rules>) -> Parts {
     let (handle, questions) = DeskHandle::new(16);
-    let parts = Parts {
+    let kept = in_force(dir).filter(|kept| **kept != *rules.sources);
+    let before = kept.map(|text| rules_of(std::str::from_utf8(&text).unwrap(), None).program.clone());
+    Parts {
         dir: dir.to_owned(),
         rules: rules.clone(),
+        before,
         desk: Arc::new(desk::Config::default()),
         keys: KeyFile::open(&dir.join("keys"), None).unwrap(),
         channels: Channels::default(),
@@ -171,23 +187,27 @@ fn daemon(
         handle,
         threads: 2,
         keep: Keep::ALL,
-        births: births.map(|births| births as Arc<dyn Publisher>),
+        births: None,
         outcomes: None,
         nightly: None,
         heads: None,
         clock: time.clock(),
-    };
-    let (mut daemon, recovered) = Daemon::recover(parts).unwrap();
-    daemon.ingest(Broker { time: time.clone(), story }).unwrap();
-    (daemon, recovered)
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
+    copy_without(from, to, "");
+}
+
+/// What is called `name` is left out.
+fn copy_without(from: &Path, to: &Path, name: &str) {
     fs::create_dir_all(to).unwrap();
-    for path in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+    for path in
+        fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.file_name().unwrap() != name)
+    {
         let target = to.join(path.file_name().unwrap());
         if path.is_dir() {
-            copy(&path, &target);
+            copy_without(&path, &target, name);
         } else {
             fs::copy(&path, &target).unwrap();
         }
@@ -312,26 +332,70 @@ async fn reload_ends_the_episodes_of_removed_rules_also_if_they_began_a_moment_a
     time.run_to(645).await;
     second.stop().await;
     for dir in [&live, &crashed] {
-        let desk = dir.join("desk");
-        let records = store::records(&desk, 0).unwrap().map(|record| record.unwrap().1.what);
-        let ends: Vec<String> = records.filter(|what| what.contains("RuleRemoved")).collect();
-        assert!(!ends.is_empty(), "{}: its end was not told", dir.display());
+        assert!(!ends(dir).is_empty(), "{}: its end was not told", dir.display());
     }
 }
 
-/// Whom somebody was asked for a birth.
-#[derive(Default)]
-struct Asked(Mutex<Vec<String>>);
+/// What the desk was told of removed rules.
+fn ends(dir: &Path) -> Vec<String> {
+    let desk = dir.join("desk");
+    let records = store::records(&desk, 0).unwrap().map(|record| record.unwrap().1.what);
+    records.filter(|what| what.contains("RuleRemoved")).collect()
+}
 
-impl Publisher for Asked {
+/// Nobody has reloaded: the daemon dies first, with the beginning of an episode behind its checkpoints.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reload_of_rules_that_were_edited_before_a_crash_is_the_first_thing_after_it() {
+    const NEW: &str =
+        "[[rule]]\nid = \"new\"\nmodels = [\"m\"]\nseverity = \"minor\"\nwhen = \"max(x, 10m) > 4 && word == 'a'\"\n";
+    let dir = tempfile::tempdir().unwrap();
+    let [live, saved, crashed] = ["live", "saved", "crashed"].map(|name| dir.path().join(name));
+    fs::create_dir(&live).unwrap();
+    let warm = Some(Warm { back: Span::from_hours(1), bytes: 1 << 30 });
+    let (old, edited) = (rules_of(&format!("{GONE}{ADDED}"), warm), rules_of(&format!("{GONE}{NEW}"), warm));
+
+    let time = Time::default();
+    let (first, _) = daemon(&live, &time, &old, telemetry, None);
+    time.run_to(560).await;
+    let early = first.engine().explain("added".into(), "a".into(), None).await.unwrap().unwrap();
+    first.stop().await;
+    copy(&live.join("checkpoints"), &saved);
+    let (second, _) = daemon(&live, &time, &old, telemetry, None);
+    time.run_to(640).await;
+    let open = second.engine().explain("added".into(), "a".into(), None).await.unwrap().unwrap();
+    assert_eq!((early.state.as_str(), open.state.as_str()), ("ok", "minor"));
+    copy_without(&live, &crashed, "checkpoints");
+    copy(&saved, &crashed.join("checkpoints"));
+    second.reload(edited.clone(), Arc::default(), Channels::default()).await.unwrap();
+    time.run_to(700).await;
+    second.stop().await;
+
+    let time = Time::at(640);
+    let (third, recovered) = daemon(&crashed, &time, &edited, telemetry, None);
+    assert!(recovered.replayed > 0, "what the checkpoints have not is replayed");
+    time.run_to(700).await;
+    let new = third.engine().explain("new".into(), "a".into(), None).await.unwrap().unwrap();
+    assert_eq!(new.state, "minor");
+    third.stop().await;
+    assert_eq!(ends(&crashed), ends(&live));
+    assert!(!ends(&live).is_empty(), "the episode of the removed rule has ended");
+    assert!(states(&live, &edited) == states(&crashed, &edited), "the crash has left its mark");
+    assert_eq!(in_force(&crashed).as_deref(), Some(&*edited.sources));
+}
+
+/// What was published: topics and payloads.
+#[derive(Default)]
+struct Published(Mutex<Vec<(String, Bytes)>>);
+
+impl Publisher for Published {
     fn publish(
         &self,
         topic: String,
-        _: Bytes,
+        payload: Bytes,
         _: Option<Span>,
         _: bool,
     ) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
-        self.0.lock().unwrap().push(topic);
+        self.0.lock().unwrap().push((topic, payload));
         Box::pin(async { Outcome::Accepted { provider_ref: String::new() } })
     }
 }
@@ -357,7 +421,7 @@ async fn births_are_asked_for_once_a_minute_over_crashes_too() {
     let dir = tempfile::tempdir().unwrap();
     let (live, crashed) = (dir.path().join("live"), dir.path().join("crashed"));
     fs::create_dir(&live).unwrap();
-    let (time, asked) = (Time::default(), Arc::new(Asked::default()));
+    let (time, asked) = (Time::default(), Arc::new(Published::default()));
     let rules = rules_of("[[rule]]\nid = \"r\"\nmodels = [\"p\"]\nseverity = \"minor\"\nwhen = \"x > 1\"\n", None);
     let (first, _) = daemon(&live, &time, &rules, unborn, Some(asked.clone()));
     time.run_to(10).await;
@@ -373,5 +437,28 @@ async fn births_are_asked_for_once_a_minute_over_crashes_too() {
     time.run_to(63).await;
     until_some("the second request", async || (asked.0.lock().unwrap().len() == 2).then_some(())).await;
     second.stop().await;
-    assert_eq!(*asked.0.lock().unwrap(), ["spBv1.0/plant/NCMD/edge"; 2]);
+    let asked = asked.0.lock().unwrap();
+    assert_eq!(asked.iter().map(|(topic, _)| topic).collect::<Vec<_>>(), ["spBv1.0/plant/NCMD/edge"; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_of_the_audit_go_out_at_the_start_and_every_hour() {
+    let dir = tempfile::tempdir().unwrap();
+    let (time, published) = (Time::default(), Arc::new(Published::default()));
+    let topic = Topic { publisher: published.clone(), name: "forewarn/audit".to_owned(), retain: true };
+    let heads = Some((topic, Signer::from_secret(b"of this test").unwrap()));
+    let (daemon, _) = begin(Parts { heads, ..parts(dir.path(), &time, &rules_of(GONE, None)) }, &time, one_word);
+    for half_hours in 0..=6 {
+        time.run_to(half_hours * 1_800).await;
+        until_some("all loops have gone round", async || daemon.probe().stuck().is_empty().then_some(())).await;
+        let due = usize::try_from(half_hours / 2 + 1).unwrap();
+        until_some("the head", async || (published.0.lock().unwrap().len() >= due).then_some(())).await;
+    }
+    daemon.stop().await;
+    let told: Vec<SignedHead> =
+        published.0.lock().unwrap().iter().map(|(_, payload)| serde_json::from_slice(payload).unwrap()).collect();
+    let at: Vec<Span> = told.iter().map(|head| head.at.since(start())).collect();
+    assert_eq!(at, [0, 1, 2, 3].map(Span::from_hours));
+    let kept = told.iter().map(|head| head.verify().unwrap());
+    store::verify(&dir.path().join("desk"), kept).unwrap();
 }

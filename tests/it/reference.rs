@@ -217,7 +217,8 @@ impl Reference {
             Input::Outcome { effect, outcome, .. } => self.outcome(effect, outcome),
             Input::Receipt(r) => self.receipt(&r.effect, r.seq, &r.what),
             Input::Ack { case, .. } => self.cases.entry(*case).or_default().person = true,
-            Input::Close { case, .. } | Input::Act { case: Some(case), act: Act::Release, .. } => {
+            Input::Close { case, .. }
+            | Input::Act { case: Some(case), act: Act::Release | Act::FalseAlarm { .. }, .. } => {
                 self.cases.entry(*case).or_default().closed = true;
             }
             Input::Act { case: None, act: Act::Stop { stop, .. }, .. } => self.stopped = *stop,
@@ -483,8 +484,9 @@ impl Reference {
         }
         let customer = is_customer(&self.config, &order.work);
         let question = self.question(view, order);
-        let after_end = !customer || question.is_some() || withdraws(&order.work);
-        agree(view.summary.closed_at.is_none() || after_end, || {
+        // An appointment may outlive its case.
+        let after_end = question.is_some() || withdraws(&order.work) || invites(&order.work);
+        agree(view.summary.closed_at.is_none() || !customer || after_end, || {
             format!("a customer is contacted for a closed case: {order:?}")
         })?;
         agree(!customer || self.knows(view, &order.work), || format!("they have nothing to do with it: {order:?}"))?;
@@ -497,6 +499,9 @@ impl Reference {
         }
         let Some(case) = self.cases.get(&order.case) else { return Ok(()) };
         let step = view.effects.iter().find(|e| e.id == order.effect).map(|e| e.step.clone()).unwrap_or_default();
+        if step == "part" && earlier.is_none() {
+            self.orders_once(view, order)?;
+        }
         let told = case.pressed("129").next().is_some();
         agree(!(told && step == "warn" && customer), || format!("the ladder goes on after a key: {order:?}"))?;
         if matches!(order.work, Work::Dispatch(DispatchWork::Request(_))) && earlier.is_none() {
@@ -586,6 +591,16 @@ impl Reference {
         // All of these people live in Vienna, and it is winter.
         let hour = (self.now.as_secs() / 3_600 + 1) % 24;
         agree((8..21).contains(&hour) || invites(&order.work), || format!("it is {hour} o'clock there: {order:?}"))
+    }
+
+    /// One part for each appointment.
+    fn orders_once(&self, view: &CaseView, order: &Order) -> Agreed {
+        let of_case = |e: &&Effect| e.case == order.case;
+        let booked = |e: &&Effect| matches!(e.work, Work::Book(BookWork::Create { .. }));
+        let appointments = self.effects.values().filter(of_case).filter(booked).count();
+        let told = |e: &&forewarn::desk::EffectView| self.effects.get(&e.id).is_some_and(|e| e.taken || e.doubt);
+        let parts = view.effects.iter().filter(|e| e.step == "part" && e.id != order.effect).filter(told).count();
+        agree(parts < appointments, || format!("{parts} parts for {appointments} appointments: {order:?}"))
     }
 
     /// One appointment at a time.
@@ -745,7 +760,7 @@ impl Reference {
             }
             Some("false_alarm") => {
                 let well = case.replied || case.pressed("9").next().is_some();
-                agree(well || self.cleared(view), || "a false alarm that nobody has told of".to_owned())
+                agree(well || case.closed || self.cleared(view), || "a false alarm that nobody has told of".to_owned())
             }
             // What several devices have in common is over with the last of their cases, however that ended.
             Some("device_back") if !self.config.registry.devices.contains_key(&*view.summary.device) => Ok(()),

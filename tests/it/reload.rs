@@ -153,5 +153,24 @@ async fn a_warm_reload_knows_what_was_and_so_does_a_daemon_that_is_killed_right_
     );
     let (state, before) = was_fast(&world, "car-0003").await;
     assert_eq!((state.as_str(), before.as_str()), ("ok", "unknown"));
+
+    // Edited, and killed before anybody reloads: the first thing after it is the reload.
+    until_it_stands(&world, &fleet, "car-0003", "minor").await;
+    fs::write(&rules, rule(230)).unwrap();
+    world.kill();
+    world.start("");
+    world.ready().await;
+    let reloaded = || {
+        let log = world.log();
+        let since = log.split_once("what came before is taken by those of then").map(|(_, since)| since.to_owned());
+        since.is_some_and(|since| since.contains("removed=1"))
+    };
+    for _ in 0..600 {
+        if reloaded() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(reloaded(), "{}", world.log());
     assert_eq!(world.stop(), Some(0), "{}", world.log());
 }

@@ -2,6 +2,8 @@
 //! was lost or damaged between two runs.
 
 use std::fs;
+use std::io;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -30,16 +32,20 @@ fn shipped() -> TempDir {
 
 /// Runs the daemon in `dir/config` until it ends by itself.
 fn run(dir: &TempDir, store: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_forewarn"))
+    daemon(dir, store).output().unwrap()
+}
+
+fn daemon(dir: &TempDir, store: &Path) -> Command {
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_forewarn"));
+    daemon
         .args(["run", "--config", "forewarn.toml"])
         .current_dir(dir.path().join("config"))
         .env("FOREWARN__STORE__DIR", store)
         .env("FOREWARN__HTTP__LISTEN", format!("127.0.0.1:{}", crate::broker::free_port()))
         .env("FOREWARN__BROKER__URLS", "mqtt://127.0.0.1:1")
         .env("RUST_LOG", "off")
-        .env_remove("CREDENTIALS_DIRECTORY")
-        .output()
-        .unwrap()
+        .env_remove("CREDENTIALS_DIRECTORY");
+    daemon
 }
 
 fn said(output: &Output) -> String {
@@ -93,16 +99,36 @@ fn every_mistake_of_every_file_is_told_in_one_run() {
 }
 
 #[test]
-fn all_missing_secrets_are_told_in_one_run() {
+fn all_missing_secrets_are_told_in_one_run_before_anything_is_touched_or_asked() {
     let dir = shipped();
     fs::remove_file(dir.path().join("config/phone")).unwrap();
     fs::set_permissions(dir.path().join("config/mail"), fs::Permissions::from_mode(0o644)).unwrap();
-    let output = run(&dir, &dir.path().join("store"));
+    let broker = TcpListener::bind("127.0.0.1:0").unwrap();
+    broker.set_nonblocking(true).unwrap();
+    let output = daemon(&dir, &dir.path().join("store"))
+        .env("FOREWARN__BROKER__URLS", format!("mqtt://{}", broker.local_addr().unwrap()))
+        .env("FOREWARN__BROKER__PASSWORD_FILE", "no-password")
+        .env("FOREWARN__LINKS__SECRET_FILE", "no-links")
+        .env("FOREWARN__AUDIT__SECRET_FILE", "no-audit")
+        .env("FOREWARN__PRIVACY__WRAP_FILE", "no-wrap")
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(78));
     let said = said(&output);
-    assert!(said.contains("provider.phone.token: cannot read phone"), "{said}");
-    assert!(said.contains("provider.text.token: cannot read phone"), "{said}");
-    assert!(said.contains("provider.mail.password") && said.contains("chmod 600 mail"), "{said}");
+    for missing in [
+        "`provider.phone.token_file`: there is no file phone; write the secret into it",
+        "`provider.text.token_file`: there is no file phone",
+        "`links.secret_file`: there is no file no-links",
+        "`audit.secret_file`: there is no file no-audit",
+        "`privacy.wrap_file`: there is no file no-wrap",
+        "cannot read no-password",
+    ] {
+        assert!(said.contains(missing), "{missing}: {said}");
+    }
+    assert!(said.contains("`provider.mail.password_file`") && said.contains("chmod 600 mail"), "{said}");
+    assert!(said.contains("forewarn.toml:"), "where it is named: {said}");
+    assert!(!dir.path().join("store").exists(), "{said}");
+    assert_eq!(broker.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody has called the broker");
 }
 
 #[test]

@@ -59,7 +59,7 @@ else = "human:safety-desk"
 "#;
 
 /// Jane has agreed to be asked.
-pub(crate) fn agreed(config: &mut Config) {
+pub(super) fn agreed(config: &mut Config) {
     let mut registry = (*config.registry).clone();
     let jane = registry.customers.get_mut("c-1").unwrap();
     let consent = Consent { to: forewarn::domain::Agreed::Contact(Purpose::Info), ..jane.consents[0].clone() };
@@ -137,7 +137,7 @@ fn the_customer_is_asked_after_the_case_is_closed_and_the_mark_is_its_outcome() 
     assert_eq!(post(&mut w, link, "4"), Reply::Done);
     assert_eq!(w.log.len(), records, "the same again is nothing new");
     assert!(page(&w, &link).contains("Ihre Note: 4 von 5"), "{}", page(&w, &link));
-    assert!(w.timeline().contains("the driver gives the mark 4 of 5 (tap)"), "{}", w.timeline());
+    assert!(w.timeline().contains("the owner gives the mark 4 of 5 (tap)"), "{}", w.timeline());
     post(&mut w, link, "2");
     assert_eq!(csat(&w), Some(2), "one may think again");
     assert_eq!(w.desk.rules()[0].csat, Some(2.0));
@@ -228,7 +228,7 @@ fn a_digit_in_reply_to_the_question_is_a_mark_and_elsewhere_it_is_not() {
     assert_eq!(csat(&w), Some(2), "{}", w.timeline());
     assert!(!w.timeline().contains("is paged"), "{}", w.timeline());
     w.tell(said(Channel::Sms, phone(), 3, "The mechanic was very kind"));
-    assert!(w.timeline().contains("is paged: the driver has written"), "words are for people: {}", w.timeline());
+    assert!(w.timeline().contains("is paged: the owner has written"), "words are for people: {}", w.timeline());
 
     let mail = || Sender::Email("jane@example.com".into());
     let mut w = world(&by_mail(), |_| {});

@@ -265,10 +265,24 @@ impl World {
                 }
             }
             if Instant::now() > until {
-                panic!("not served: {open:?}\n{stuck:#?}\n{}", self.log());
+                panic!("not served: {open:?}\n{stuck:#?}\n{}\n{}", self.metrics().await, self.log());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// What the daemon counts of messages, and the end of what the broker says.
+    async fn metrics(&self) -> String {
+        let answer = self.http.get(format!("{}/metrics", self.url())).send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        let counts = text.lines().filter(|l| {
+            ["forewarn_mqtt", "forewarn_messages", "forewarn_detections", "forewarn_quarantined"]
+                .iter()
+                .any(|p| l.starts_with(p))
+        });
+        let broker = self.broker.log();
+        let last = broker.lines().rev().take(20).collect::<Vec<_>>();
+        format!("{}\n{}", counts.collect::<Vec<_>>().join("\n"), last.join("\n"))
     }
 
     /// The end of the daemon's log.

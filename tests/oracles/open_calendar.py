@@ -4,8 +4,8 @@
     FOREWARN_ORACLES=1 cargo test --features failpoints --test it calendar     # writes the mails anew
     v/bin/python tests/oracles/open_calendar.py
 
-The mails are those of two appointments: booked, moved and cancelled, as the customer gets them; asked for and taken back,
-as a workshop that is asked by mail gets them. tests/it/channels/calendar.rs shows that the program still sends exactly these.
+The mails are those of two appointments: booked, moved and cancelled, as the customer gets them; asked for, moved and taken
+back, as a workshop that is asked by mail gets them. tests/it/channels/calendar.rs shows that the program still sends exactly these.
 """
 
 import datetime
@@ -23,7 +23,8 @@ MEANT = {  # method, sequence, status, partstat, rsvp, alarms
     "update": ("REQUEST", 1, "CONFIRMED", "ACCEPTED", "FALSE", 1),
     "cancel": ("CANCEL", 2, "CANCELLED", "ACCEPTED", "FALSE", 0),
     "workshop-request": ("REQUEST", 0, "CONFIRMED", "NEEDS-ACTION", "TRUE", 0),
-    "workshop-cancel": ("CANCEL", 1, "CANCELLED", "NEEDS-ACTION", "TRUE", 0),
+    "workshop-update": ("REQUEST", 1, "CONFIRMED", "ACCEPTED", "FALSE", 0),
+    "workshop-cancel": ("CANCEL", 2, "CANCELLED", "NEEDS-ACTION", "TRUE", 0),
 }
 
 

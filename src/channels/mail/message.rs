@@ -90,8 +90,8 @@ pub(super) fn compose(head: &Head<'_>, work: &MailWork) -> Result<Message, Strin
     };
     let mut beside: Vec<SinglePart> = Vec::new();
     if let Some(invitation) = &work.invitation {
-        // Whoever is asked for an answer sends it to the organizer: to the address of the case, if there is one.
-        let organizer = work.reply_to.as_deref().filter(|_| invitation.rsvp).unwrap_or(head.from.email.as_ref());
+        // Calendars answer to the organizer: to the address of the case, if there is one, so that it is known which.
+        let organizer = work.reply_to.as_deref().unwrap_or(head.from.email.as_ref());
         let text = ical::calendar(invitation, organizer, &work.to, head.at);
         // Named in the type as well as in the object: calendars look at either.
         let kind = format!("text/calendar; charset=utf-8; method={}", ical::method(invitation.method));

@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use crate::domain::{Mode, Span};
-use crate::engine::{LevelNow, Part, Wait};
+use crate::engine::{LevelNow, Part, Wait, WrongClock};
 use crate::http::Explained;
 
 /// Longer expressions are cut in the tree; their parts stand below them.
 const WIDTH: usize = 64;
+/// So much of their end is left.
+const END: usize = 16;
 
 /// The sentences that decide, then every part with its value.
 #[must_use]
@@ -29,6 +31,9 @@ pub fn render(explained: &Explained, colour: bool) -> String {
     facts.extend(told.next_at.map(|at| format!("next at {at}")));
     if !facts.is_empty() {
         let _ = writeln!(out, "{}", facts.join(", "));
+    }
+    if let Some(clock) = &told.clock {
+        let _ = writeln!(out, "{}", wrong(clock));
     }
     out.push('\n');
     for sentence in &told.why {
@@ -59,6 +64,26 @@ pub fn render(explained: &Explained, colour: bool) -> String {
         }
     }
     out
+}
+
+fn wrong(clock: &WrongClock) -> String {
+    let mut facts = Vec::new();
+    if clock.offset != Span::ZERO {
+        let side = if clock.offset > Span::ZERO { "fast" } else { "slow" };
+        facts.push(format!("its clock is {} {side}, which is taken off", seconds(clock.offset)));
+    }
+    if let Some((at, by)) = clock.newest {
+        let (s, by) = (if clock.too_far == 1 { "" } else { "s" }, seconds(by));
+        let last = format!("the last at {at}, by {by}");
+        let many = format!("{} message{s}", clock.too_far);
+        facts.push(format!("its time was too far ahead in {many}, and that of arrival was taken ({last})"));
+    }
+    facts.join("; ")
+}
+
+/// How much that is, to the second.
+fn seconds(by: Span) -> Span {
+    Span::from_secs(by.as_micros().abs() / 1_000_000)
 }
 
 fn head(level: &LevelNow) -> String {
@@ -95,13 +120,15 @@ fn branch(out: &mut String, paint: Paint, indent: &str, name: &str, part: &Part,
     }
 }
 
-/// On one line, and not too long for it.
+/// On one line, and not too long for it: begin and end are what parts of one expression differ in.
 fn shortened(text: &str) -> String {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if one_line.chars().count() <= WIDTH {
         return one_line;
     }
-    one_line.chars().take(WIDTH - 1).chain(['…']).collect()
+    let chars: Vec<char> = one_line.chars().collect();
+    let (begin, end) = (&chars[..WIDTH - END - 1], &chars[chars.len() - END..]);
+    [begin, &['…'], end].concat().into_iter().collect()
 }
 
 #[derive(Clone, Copy)]

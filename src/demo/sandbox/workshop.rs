@@ -1,5 +1,6 @@
 //! A workshop with a booking server: one bay, so one customer a time. It keeps leases until they run out, takes a booking
-//! once for each idempotency token, and can be told to be full, slow, silent, or to change its mind.
+//! once for each idempotency token, and can be told to be full, slow, silent, or to change its mind. Given somebody to tell,
+//! it says by signed callbacks how its work goes and what it found.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,12 +18,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::teller::Teller;
 use super::web::{Refusal, Scissors, Server};
 use super::{Script, Sighting, Stage, lock};
 use crate::demo::Error;
-use crate::domain::{At, Span};
+use crate::domain::{At, Span, Verdict};
 use crate::wire::booking::{
-    Booking, BookingResponse, CreateRequest, Failure, LeaseRequest, LeaseResponse, ListRequest, ListResponse,
+    Booking, BookingResponse, Callback, CreateRequest, Failure, LeaseRequest, LeaseResponse, ListRequest, ListResponse,
     LookupRequest, LookupResponse, Slot, SlotTimeAvailability, UpdateRequest,
 };
 
@@ -59,6 +61,15 @@ pub struct Appointment {
     pub user: String,
     /// As the workshop knows it.
     pub booking: Booking,
+    /// How often its client was told of it.
+    pub told: u64,
+}
+
+/// Whom it tells of its work.
+#[derive(Debug)]
+struct Client {
+    url: String,
+    teller: Teller,
 }
 
 #[derive(Debug)]
@@ -73,6 +84,7 @@ struct Office {
     booked: Mutex<Vec<Appointment>>,
     /// Whether leases are given at all.
     leasing: Mutex<bool>,
+    client: Mutex<Option<Arc<Client>>>,
 }
 
 /// A running workshop; ends when dropped.
@@ -96,6 +108,7 @@ impl WorkshopServer {
             leases: Mutex::default(),
             booked: Mutex::default(),
             leasing: Mutex::new(true),
+            client: Mutex::default(),
         });
         let routes = Router::new()
             .route("/v3/{method}/", post(take))
@@ -141,6 +154,35 @@ impl WorkshopServer {
                 slot.start_sec += later.as_micros() / 1_000_000;
             }
         }
+    }
+}
+
+impl WorkshopServer {
+    /// Whom it tells of its work from now on: their public address, and the secret (`whsec_…`) that they share.
+    ///
+    /// # Errors
+    /// [`Error::Sandbox`] if the secret is none.
+    pub fn tells(&self, url: &str, secret: &str) -> Result<(), Error> {
+        let client = Client { url: url.trim_end_matches('/').to_owned(), teller: Teller::new(secret)? };
+        *lock(&self.office.client) = Some(Arc::new(client));
+        Ok(())
+    }
+
+    /// An appointment stands like this now, and its client is told; of the end of the work, what was found.
+    pub async fn report(&self, booking: &str, status: &str, found: Option<&Verdict>) {
+        self.change(booking, status, Span::ZERO);
+        let client = lock(&self.office.client).clone();
+        let news = lock(&self.office.booked).iter_mut().find(|a| a.booking.booking_id == booking).map(|a| {
+            a.told += 1;
+            (a.token.clone(), Callback { booking: a.booking.clone(), seq: a.told })
+        });
+        let (Some(client), Some((token, news))) = (client, news) else { return };
+        let (stage, teller) = (&self.office.stage, &client.teller);
+        let id = format!("{booking}/{}", news.seq);
+        if let Some(found) = found {
+            teller.tell(stage, &format!("{}/outcome/{token}", client.url), &format!("{id}/found"), found).await;
+        }
+        teller.tell(stage, &format!("{}/booking/{token}", client.url), &id, &news).await;
     }
 }
 
@@ -290,7 +332,7 @@ impl Office {
         let start_at = booking.slot.as_ref().map(|s| At::from_secs(s.start_sec)).unwrap_or_default();
         self.stage.sightings.saw(Sighting::Appointment { booking: booking.booking_id.clone(), start_at });
         let (token, user) = (request.idempotency_token, request.user_information.user_id);
-        booked.push(Appointment { token, user, booking: booking.clone() });
+        booked.push(Appointment { token, user, booking: booking.clone(), told: 0 });
         BookingResponse { booking: Some(booking), booking_failure: None }
     }
 

@@ -53,7 +53,7 @@ pub(in super::super) fn asks(change: &Change<'_>, row: &EffectRow) -> bool {
 /// `none`.
 pub(in super::super) fn said(change: &Change<'_>, id: CaseId) -> Option<String> {
     let key = offers::key_of(change, id)?;
-    let row = change.get::<BookingRow>(&key)?;
+    let row = change.get::<BookingRow>(&key).filter(|row| row.unwanted.is_none())?;
     match (row.chosen, row.declined, row.wants_call) {
         (Some(n), ..) if row.state != BookingState::Cancelled => Some((n + 1).to_string()),
         (_, true, _) => Some("none".to_owned()),

@@ -37,12 +37,19 @@ fn moved(mut row: BookingRow) -> BookingRow {
 
 /// Takes the appointment out of the customer's calendar, if it is there.
 pub(super) fn withdraw(change: &mut Change<'_>, plan: &Playbook, key: &Key, row: &mut BookingRow) {
-    let Some(invited) = row.invited.take() else { return };
-    if row.invite.is_some_and(|invite| change.call_off(invite)) && invited == 0 {
-        return;
+    call_off(change, row);
+    if row.invited.take().is_some() {
+        row.sequence += 1;
+        post(change, plan, key, row, true);
     }
-    row.sequence += 1;
-    post(change, plan, key, row, true);
+}
+
+/// An invitation that has not gone out yet does not. What takes one back is none.
+pub(super) fn call_off(change: &mut Change<'_>, row: &mut BookingRow) {
+    let invite = row.invite.filter(|_| row.invited.is_some());
+    if invite.is_some_and(|invite| change.call_off(invite)) && row.invited == Some(0) {
+        row.invited = None;
+    }
 }
 
 fn post(change: &mut Change<'_>, plan: &Playbook, key: &Key, row: &mut BookingRow, cancelled: bool) {
@@ -72,7 +79,8 @@ fn post(change: &mut Change<'_>, plan: &Playbook, key: &Key, row: &mut BookingRo
     let mut effect = Effect::new(change, Kind::Mail, &provider, &key.1, salt);
     effect.script = Some(ScriptId::from(INVITE_SCRIPT));
     effect.target = target;
-    effect.compensation = cancelled;
+    // What was agreed on is told, and taken back, whether or not the case is still open.
+    effect.compensation = true;
     row.invite = Some(letter::plan(change, key, effect, letter));
 }
 

@@ -68,7 +68,7 @@ pub(in super::super) fn invitation(change: &Change<'_>, effect: EffectId, summar
         summary: summary.to_owned(),
         location: at.map(|w| format!("{}, {}", w.name, w.place)).unwrap_or_default(),
         alarm: letter.alarm,
-        rsvp: letter.to == To::Workshop,
+        rsvp: letter.to == To::Workshop && !letter.moved,
     })
 }
 

@@ -4,6 +4,11 @@
 //! Nobody can be asked there which times are free, so those of its hours that none of our customers has are offered, and
 //! kept on our side alone. Its yes is what books. A no, or silence until its time to answer is over, goes to the next
 //! workshop; a request that may have arrived is taken back first, so that no two workshops wait for one customer.
+//!
+//! The appointment in its calendar came from us: by RFC 5546 we are its organizer, and nobody else can change it. A workshop
+//! that moves it on its page asks us to (in the words there, a COUNTER that we accept), and its calendar shows the old time
+//! until our REQUEST with a higher SEQUENCE comes. So it gets that update although the change is its own; it is not asked
+//! again whether it agrees.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +64,21 @@ pub(super) fn cancel(change: &mut Change<'_>, key: &Key, row: &BookingRow) -> Op
     Some(letter::plan(change, key, effect, letter))
 }
 
+/// Brings the workshop's calendar up to date.
+pub(super) fn update(change: &mut Change<'_>, key: &Key, row: &mut BookingRow) {
+    let (Some(create), Some(slot)) = (row.create, row.slot) else { return };
+    if row.updated == row.sequence || office(change, row).is_none() {
+        return;
+    }
+    row.updated = row.sequence;
+    let salt = format!("update {create}/{}", row.sequence);
+    let Some((mut effect, letter)) = request(change, key, row, Kind::Mail, slot, salt) else { return };
+    effect.parent = Some(create);
+    effect.compensation = true;
+    let letter = LetterRow { moved: true, uid: create.to_string(), sequence: row.sequence, ..letter };
+    letter::plan(change, key, effect, letter);
+}
+
 fn request(
     change: &Change<'_>,
     key: &Key,
@@ -110,10 +130,7 @@ pub(super) fn waits(
 
 /// What the workshop's page and mail say besides the appointment: what is to be done, for whom. `person`: also who that is.
 pub(in super::super) fn facts(change: &Change<'_>, effect: EffectId, person: bool) -> Json {
-    let row = change.get::<EffectRow>(&effect);
-    let asked =
-        row.as_ref().map(|r| if r.delivery.kind == Kind::BookCancel { r.parent.unwrap_or(effect) } else { effect });
-    let asked = asked.and_then(|id| change.get::<EffectRow>(&id));
+    let asked = change.get::<EffectRow>(&effect).and_then(|r| change.get::<EffectRow>(&r.parent.unwrap_or(effect)));
     let case = asked.as_ref().and_then(|r| change.get::<CaseRow>(&r.case));
     let (Some(asked), Some(case)) = (asked, case) else { return json!({}) };
     let booking = change.get::<BookingRow>(&(asked.case, asked.step.clone()));
@@ -145,7 +162,9 @@ pub(in super::super) fn said(change: &mut Change<'_>, said: &Said, yes: Option<b
         (Some(_), about) => about.and_then(|c| c.accepted),
         (None, _) => yes,
     };
-    let understood = yes.filter(|_| row.state == BookingState::Confirming);
+    // Words can mean anything once it is booked; a calendar means the appointment.
+    let takes_back = calendar.is_some_and(|c| c.accepted == Some(false)) && row.state.stands();
+    let understood = yes.filter(|_| row.state == BookingState::Confirming || takes_back);
     let meaning = understood.map(|yes| if yes { "accepted" } else { "declined" });
     if !talk::by_workshop(change, case, &adapter, said, meaning) {
         return Some(Reply::Done);

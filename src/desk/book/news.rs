@@ -79,8 +79,11 @@ fn stands(
     let Some(plan) = change.get::<CaseRow>(&key.0).and_then(|c| change.plan(&c)) else { return };
     row.booking = Some(name.to_owned());
     if row.unwanted.is_some() {
-        if progress == BookingProgress::Cancelled {
-            row.state = Cancelled;
+        match progress {
+            BookingProgress::Cancelled => row.state = Cancelled,
+            BookingProgress::Done => row.state = Done,
+            BookingProgress::NoShow => row.state = NoShow,
+            _ => {}
         }
         return change.put(key.clone(), row);
     }

@@ -1,18 +1,18 @@
 //! The page behind the link in a request to a workshop: yes or no; later that it moves, that the customer is there, has
-//! been there, has not come. It shows nobody's name: whoever finds the link learns of a car and a time.
+//! been there, has not come, and what was found. It shows nobody's name: whoever finds the link learns of a car and a time.
 
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 
-use super::super::Reply;
 use super::super::change::Change;
 use super::super::link::Form;
 use super::super::quiet::zone_of;
 use super::super::rows::EffectRow;
+use super::super::{Reply, outcome};
 use super::letter::{LetterRow, To};
 use super::{BookingRow, BookingState, letter, mail, offers};
-use crate::domain::{At, BookingProgress, EffectId, Slot, Span};
+use crate::domain::{At, BookingProgress, EffectId, Slot, Span, Truth, Verdict};
 
 /// Nobody moves an appointment further than this.
 const FURTHEST: Span = Span::from_hours(24 * 366);
@@ -22,10 +22,10 @@ pub(in super::super) fn is_request(change: &Change<'_>, effect: EffectId) -> boo
     change.get::<LetterRow>(&effect).is_some_and(|l| l.to == To::Workshop && !l.cancelled)
 }
 
-/// The appointment that was asked for, if that is still what it is about.
+/// The appointment that was asked for, if that is still what it is about. A change of it has a page, too.
 fn booking(change: &Change<'_>, effect: EffectId, row: &EffectRow) -> Option<BookingRow> {
     let booking = change.get::<BookingRow>(&(row.case, row.step.clone()))?;
-    (booking.create == Some(effect) && booking.unwanted.is_none()).then_some(booking)
+    (booking.create == Some(row.parent.unwrap_or(effect)) && booking.unwanted.is_none()).then_some(booking)
 }
 
 fn state(booking: Option<&BookingRow>) -> &'static str {
@@ -60,18 +60,38 @@ pub(in super::super) fn posted(change: &mut Change<'_>, effect: EffectId, row: &
     let word = form.get("answer").map_or("", String::as_str);
     let booking = booking(change, effect, row);
     let begun = booking.as_ref().and_then(|b| b.slot).is_some_and(|s| change.now >= s.start_at);
+    let found = match found(word, form) {
+        Ok(found) => found,
+        Err(complaint) => return Reply::Refused(complaint.to_owned()),
+    };
+    let effect = row.parent.unwrap_or(effect);
     let progress = match (word, state(booking.as_ref())) {
         ("yes", "open") => BookingProgress::Confirmed,
         ("no", "open" | "confirmed") => BookingProgress::Cancelled,
         ("there", "confirmed") if begun => BookingProgress::CheckedIn,
-        ("done", "confirmed" | "checked_in") if begun => BookingProgress::Done,
+        ("done" | "mended" | "nothing", "confirmed" | "checked_in") if begun => BookingProgress::Done,
         ("absent", "confirmed") if begun => BookingProgress::NoShow,
         ("move", "confirmed") => return moved(change, effect, booking, form),
-        ("yes" | "no" | "there" | "done" | "absent" | "move", _) => return Reply::Done,
+        ("yes" | "no" | "there" | "done" | "mended" | "nothing" | "absent" | "move", _) => return Reply::Done,
         _ => return Reply::Refused("the form says nothing that is known".to_owned()),
     };
+    if let Some((verdict, workshop)) = found.zip(booking.and_then(|b| b.adapter)) {
+        outcome::judged(change, row.case, verdict, &format!("provider:{workshop}"), false);
+    }
     mail::tell(change, effect, progress, None);
     Reply::Done
+}
+
+/// What the workshop found, if it says so with the end of the work.
+fn found(word: &str, form: &Form) -> Result<Option<Verdict>, &'static str> {
+    let truth = match word {
+        "mended" => Truth::Confirmed,
+        "nothing" => Truth::NoFaultFound,
+        _ => return Ok(None),
+    };
+    let part = form.get("part").map(|part| part.trim()).filter(|part| !part.is_empty() && word == "mended");
+    let verdict = Verdict { truth: Some(truth), part_replaced: part.map(str::to_owned), ..Verdict::default() };
+    verdict.complaint().map_or(Ok(Some(verdict)), Err)
 }
 
 fn moved(change: &mut Change<'_>, effect: EffectId, booking: Option<BookingRow>, form: &Form) -> Reply {

@@ -3,9 +3,9 @@
 
 use super::super::change::Change;
 use super::super::goals;
-use super::super::rows::{GoalState, StepRow};
+use super::super::rows::{CaseRow, GoalState, StepRow};
 use super::super::{TimelineKind, case};
-use super::{BookingRow, BookingState, Key, MAX_ROUNDS, confirming, invite};
+use super::{BookingRow, BookingState, Key, MAX_ROUNDS, confirming, invite, upkeep};
 use crate::domain::StepId;
 use crate::playbook::{Mirror, Playbook, Reaction, Step};
 
@@ -13,6 +13,7 @@ use crate::playbook::{Mirror, Playbook, Reaction, Step};
 pub(super) fn slot_gone(change: &mut Change<'_>, plan: &Playbook, key: &Key, mut row: BookingRow, reason: &str) {
     let Some((step, book)) = confirming(plan, key) else { return };
     invite::withdraw(change, plan, key, &mut row);
+    upkeep::stop_polling(change, &row);
     row.gone.extend(row.slot.take().or_else(|| row.chosen_slot()).map(|s| s.start_at));
     row.state = BookingState::Cancelled;
     change.put(key.clone(), row);
@@ -26,7 +27,7 @@ pub(super) fn sentence(reason: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
-/// Carries out a reaction of a step that books; without one a person is asked.
+/// Carries out a reaction of a step that books; without one, or once the plan is over, a person is asked.
 pub(super) fn react(
     change: &mut Change<'_>,
     plan: &Playbook,
@@ -37,7 +38,8 @@ pub(super) fn react(
 ) {
     let text = format!("{reason} (step {})", step.id);
     change.say(key.0, TimelineKind::Decided, text.clone(), None);
-    match reaction {
+    let open = change.get::<CaseRow>(&key.0).is_some_and(|case| case.is_open());
+    match reaction.filter(|r| open || matches!(r, Reaction::Human(_))) {
         Some(Reaction::AgainStep(from)) => again(change, plan, key, from, &text),
         Some(Reaction::Close(outcome)) => case::close(change, key.0, outcome),
         Some(reaction @ (Reaction::Goto(_) | Reaction::Human(_))) => goals::react(change, key.0, reaction, &text),

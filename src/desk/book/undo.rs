@@ -2,10 +2,11 @@
 
 use super::super::TimelineKind;
 use super::super::change::Change;
+use super::super::goals::Wake;
 use super::super::plan::Effect;
 use super::super::rows::{CaseRow, EffectRow};
 use super::{BookingRow, BookingState, Key, invite, mail, source, upkeep};
-use crate::domain::{CaseId, StepId};
+use crate::domain::{CaseId, EffectId, StepId};
 use crate::outbox::{Kind, State};
 use crate::playbook::{Mirror, Playbook};
 
@@ -30,48 +31,69 @@ pub(in super::super) fn cancel_all(change: &mut Change<'_>, id: CaseId, reason: 
     }
 }
 
-/// Lets go of times that are kept or asked for; what is booked stays booked.
+/// Lets go of times that are kept; what is booked stays booked, and what the customer chose and the workshop was asked for
+/// is theirs to agree on.
 pub(in super::super) fn drop_offers(change: &mut Change<'_>, id: CaseId, reason: &str) {
     for (step, row) in change.of_case::<BookingRow, _>(id, StepId::from("")) {
-        if !row.state.stands() {
+        let asked = row.state == BookingState::Confirming
+            && row.create.and_then(|e| state(change, e)).is_some_and(|s| !s.is_waiting() && !s.is_lost());
+        if !row.state.stands() && !asked {
             cancel_step(change, id, &step, reason);
         }
     }
 }
 
 /// Goes on taking an appointment back.
-pub(super) fn take_back(change: &mut Change<'_>, plan: &Playbook, key: &Key, mut row: BookingRow) -> BookingRow {
-    upkeep::stop_polling(change, &row);
-    if row.state == BookingState::Cancelled {
-        // By the word of the workshop.
-        invite::withdraw(change, plan, key, &mut row);
-        return row;
-    }
-    let asked = row.create.and_then(|create| {
-        change.call_off(create);
-        change.get::<EffectRow>(&create).map(|e| e.delivery.state)
-    });
-    let never = asked.is_none_or(|s| s.is_lost() || s == State::Cancelled);
-    match (row.booking.clone(), row.cancel) {
-        // Nothing was booked; a booking of unknown outcome is cancelled when it turns up.
-        (None, _) if never => row.state = BookingState::Cancelled,
-        (None, _) => {}
-        (Some(_), None) if never && row.slot.is_none() => row.state = BookingState::Cancelled,
-        (Some(name), None) => row.cancel = ask(change, key, &row, name),
-        (Some(_), Some(cancel)) => {
-            let state = change.get::<EffectRow>(&cancel).map(|e| e.delivery.state);
-            if state.is_none_or(|s| s.is_taken() || s.is_lost()) {
+pub(super) fn take_back(
+    change: &mut Change<'_>,
+    plan: &Playbook,
+    key: &Key,
+    mut row: BookingRow,
+    wake: &mut Wake,
+) -> BookingRow {
+    invite::call_off(change, &mut row);
+    // Otherwise it is by the word of the workshop.
+    if !row.is_over() {
+        let asked = row.create.and_then(|create| {
+            change.call_off(create);
+            state(change, create)
+        });
+        let never = asked.is_none_or(State::is_lost);
+        match (row.booking.clone(), row.cancel) {
+            // Nothing was booked; a booking of unknown outcome is cancelled when it turns up.
+            (None, _) if never => row.state = BookingState::Cancelled,
+            (None, _) => {}
+            (Some(_), None) if never && row.slot.is_none() => row.state = BookingState::Cancelled,
+            (Some(name), None) => row.cancel = ask(change, key, &row, name),
+            (Some(_), Some(cancel)) if state(change, cancel).is_none_or(State::is_taken) => {
                 row.state = BookingState::Cancelled;
             }
+            (Some(_), Some(_)) => {}
         }
     }
-    if row.state == BookingState::Cancelled {
+    // A person is asked to call them; what comes of that, they say when they are asked.
+    let refused = is_refused(change, &row);
+    if refused && mail::office(change, &row).is_none() {
+        upkeep::poll(change, key, &mut row, wake);
+    } else {
+        upkeep::stop_polling(change, &row);
+    }
+    if row.is_over() || refused {
         invite::withdraw(change, plan, key, &mut row);
     }
     row
 }
 
-fn ask(change: &mut Change<'_>, key: &Key, row: &BookingRow, name: String) -> Option<crate::domain::EffectId> {
+/// The workshop will not cancel it, or was never reached: it may well stand there.
+pub(super) fn is_refused(change: &Change<'_>, row: &BookingRow) -> bool {
+    !row.is_over() && row.cancel.and_then(|cancel| state(change, cancel)).is_some_and(State::is_lost)
+}
+
+fn state(change: &Change<'_>, effect: EffectId) -> Option<State> {
+    change.get::<EffectRow>(&effect).map(|e| e.delivery.state)
+}
+
+fn ask(change: &mut Change<'_>, key: &Key, row: &BookingRow, name: String) -> Option<EffectId> {
     let adapter = row.adapter.clone()?;
     let cancel = if mail::office(change, row).is_some() {
         mail::cancel(change, key, row)?

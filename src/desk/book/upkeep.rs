@@ -4,7 +4,7 @@ use super::super::TimelineKind;
 use super::super::change::Change;
 use super::super::goals::Wake;
 use super::super::plan::Effect;
-use super::super::rows::{AdhocReach, EffectRow, StepRow};
+use super::super::rows::{AdhocReach, CaseRow, EffectRow, StepRow};
 use super::{BookingRow, BookingState, Key, confirming, invite, mail, news, proposing};
 use crate::domain::{At, ScriptId, Span, StepId};
 use crate::outbox::Kind;
@@ -14,7 +14,7 @@ use crate::playbook::{Playbook, REMINDER_SCRIPT, Until, Via};
 const POLL_EVERY: Span = Span::from_hours(1);
 /// An appointment of which nobody says anything for so long after its end has taken place: whether the fault is gone, the
 /// device says.
-const NO_NEWS: Span = Span::from_hours(12);
+pub(super) const NO_NEWS: Span = Span::from_hours(12);
 
 pub(super) fn stands(
     change: &mut Change<'_>,
@@ -24,6 +24,7 @@ pub(super) fn stands(
     wake: &mut Wake,
 ) -> BookingRow {
     let mut row = invite::send(change, plan, key, row);
+    mail::update(change, key, &mut row);
     remind(change, plan, key, &mut row, wake);
     if let Some(over_at) = row.slot.map(|s| s.end_at + NO_NEWS) {
         if change.now >= over_at {
@@ -45,7 +46,8 @@ fn remind(change: &mut Change<'_>, plan: &Playbook, key: &Key, row: &mut Booking
     let at = slot.start_at - before;
     // Whoever has heard of it just now needs no reminder.
     let fresh = row.told_at.is_some_and(|told| told >= at);
-    if row.state != BookingState::Confirmed || fresh || change.now >= slot.start_at {
+    let open = change.get::<CaseRow>(&key.0).is_some_and(|case| case.is_open());
+    if !open || row.state != BookingState::Confirmed || fresh || change.now >= slot.start_at {
         return;
     }
     if change.now < at {
@@ -67,7 +69,7 @@ fn remind(change: &mut Change<'_>, plan: &Playbook, key: &Key, row: &mut Booking
 }
 
 /// Asks how the booking stands, every hour.
-fn poll(change: &mut Change<'_>, key: &Key, row: &mut BookingRow, wake: &mut Wake) {
+pub(super) fn poll(change: &mut Change<'_>, key: &Key, row: &mut BookingRow, wake: &mut Wake) {
     let (Some(name), Some(create), Some(adapter)) = (row.booking.clone(), row.create, row.adapter.clone()) else {
         return;
     };
@@ -77,6 +79,7 @@ fn poll(change: &mut Change<'_>, key: &Key, row: &mut BookingRow, wake: &mut Wak
             let mut effect = Effect::new(change, Kind::BookStatus, &adapter, &key.1, create.to_string());
             effect.about = Some(name);
             effect.parent = Some(create);
+            effect.compensation = true;
             effect.at = at;
             effect.limit_at = Some(At::MAX);
             row.poll = Some(effect.plan(change, key.0));

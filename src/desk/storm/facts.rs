@@ -35,16 +35,15 @@ pub(in crate::desk) fn context(change: &Change<'_>, id: CaseId, clock: &dyn Fn(A
 fn devices(change: &Change<'_>, id: CaseId) -> (Vec<String>, usize) {
     let Some(child) = change.get::<ChildRow>(&id) else { return (Vec::new(), 0) };
     let Some(customer) = child.customer else { return (Vec::new(), 0) };
-    let same = change.base.storm_customers.get(&(child.storm, customer)).into_iter().flatten();
+    let Some(same) = change.base.storm_customers.get(&(child.storm, customer)) else { return (Vec::new(), 0) };
     let name = |id: &CaseId| {
         let case = change.get::<CaseRow>(id)?;
         let known = change.config.registry.devices.get(&case.device);
         let plate = known.and_then(|d| d.attribute("plate")).map(str::to_owned);
         Some(plate.unwrap_or_else(|| case.device.to_string()))
     };
-    let all = same.clone().count();
-    let names: Vec<String> = same.take(MOST_LISTED).filter_map(name).collect();
-    let more = all.saturating_sub(names.len());
+    let names: Vec<String> = same.iter().take(MOST_LISTED).filter_map(name).collect();
+    let more = same.len().saturating_sub(names.len());
     (names, more)
 }
 

@@ -59,6 +59,7 @@ pub(super) fn join(change: &mut Change<'_>, storm: CaseId, id: CaseId, rule: &Ru
         row.joined_at = now;
     });
     enter(change, storm, tier);
+    told::before_its_turn(change, id);
     let text = match row.rule {
         Some(_) => format!("held until a person releases it: {}", row.why),
         None => format!("one of many, held by the storm of case {}", storm.short()),
@@ -122,6 +123,8 @@ pub(in crate::desk) fn holds(change: &mut Change<'_>, id: CaseId, storm: CaseId)
         hold::go_on(change, id, &format!("{who} has released {what}: the case goes on"));
         return false;
     }
+    told::before_its_turn(change, id);
+    let Some(child) = change.get::<ChildRow>(&id) else { return true };
     if let (Progress::Waiting, Some(case)) = (child.progress, change.get::<CaseRow>(&id)) {
         let plan = plan_of(change, storm);
         let (tier, risk) = place(change, id, &case, plan.as_ref().and_then(|p| p.storm.as_deref()));

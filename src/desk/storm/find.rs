@@ -15,15 +15,21 @@ use crate::playbook::{Playbook, compile_stored};
 
 /// A case is about to act. Whether it has to wait instead, as the child of a storm.
 pub(in crate::desk) fn admit(change: &mut Change<'_>, id: CaseId, rule: &RuleId) -> bool {
-    counted(change, id, rule, true)
+    counted(change, id, &By { rule, new: true })
 }
 
 /// The same for a case that was about to act before, and is no new one: it may be one of many, and makes no storm.
 pub(in crate::desk) fn admit_again(change: &mut Change<'_>, id: CaseId, rule: &RuleId) -> bool {
-    counted(change, id, rule, false)
+    counted(change, id, &By { rule, new: false })
 }
 
-fn counted(change: &mut Change<'_>, id: CaseId, rule: &RuleId, new: bool) -> bool {
+/// What has found a case, and whether it counts as a new one.
+struct By<'a> {
+    rule: &'a RuleId,
+    new: bool,
+}
+
+fn counted(change: &mut Change<'_>, id: CaseId, by: &By<'_>) -> bool {
     let Some(row) = change.get::<CaseRow>(&id) else { return false };
     let config = change.config;
     let device = config.registry.devices.get(&row.device);
@@ -32,63 +38,80 @@ fn counted(change: &mut Change<'_>, id: CaseId, rule: &RuleId, new: bool) -> boo
     let mut watched = false;
     for plan in watching {
         watched = true;
-        if by_playbook(change, id, rule, &row, plan, new) {
+        if by_playbook(change, id, by, &row, plan) {
             return true;
         }
     }
-    match config.guards.get(rule).and_then(|g| g.breaker.as_ref()) {
+    match config.guards.get(by.rule).and_then(|g| g.breaker.as_ref()) {
         Some(breaker) => {
             let group = device.and_then(|d| d.attribute(breaker.by.as_deref()?));
-            by_guard(change, id, rule, breaker, group, new)
+            by_guard(change, id, by, &row, breaker, group)
         }
         // Who watches a fault for storms needs no second guard.
         None if watched => false,
         None => {
-            by_guard(change, id, rule, &config.settings.storm_guard.breaker(config.registry.devices.len()), None, new)
+            let guard = config.settings.storm_guard.breaker(config.registry.devices.len());
+            by_guard(change, id, by, &row, &guard, None)
         }
     }
 }
 
-fn by_playbook(
+/// Counts a case under a key. Whether it has joined the storm of that key: the one that there is, or the one that `found`
+/// opens because this is one too many.
+fn joins(
     change: &mut Change<'_>,
     id: CaseId,
-    rule: &RuleId,
-    row: &CaseRow,
-    plan: &Arc<Playbook>,
-    new: bool,
+    by: &By<'_>,
+    key: (String, String),
+    found: impl FnOnce(&mut Change<'_>, &mut RateRow) -> Option<CaseId>,
 ) -> bool {
+    let mut rate = change.get::<RateRow>(&key).unwrap_or_default();
+    if rate.storm.is_none() && by.new {
+        rate.storm = found(change, &mut rate);
+        change.put(key, rate.clone());
+    }
+    let Some(storm) = rate.storm else { return false };
+    join(change, storm, id, by.rule);
+    true
+}
+
+fn by_playbook(change: &mut Change<'_>, id: CaseId, by: &By<'_>, row: &CaseRow, plan: &Arc<Playbook>) -> bool {
     let Some(surge) = &plan.matches.storm else { return false };
     let key = (format!("playbook {}", plan.id), signature(change, row, &surge.same));
-    let mut rate = change.get::<RateRow>(&key).unwrap_or_default();
-    if let Some(storm) = rate.storm {
-        join(change, storm, id, rule);
-        return true;
-    }
-    if !new {
-        return false;
-    }
-    rate.add(change.now, surge.window);
-    let usual = rate.usual(change.now, surge.window);
-    let enough = f64::from(surge.min).max(surge.baseline_factor * usual);
-    let found = f64::from(rate.recent(change.now, surge.window)) >= enough;
-    if !found {
-        change.put(key, rate);
-        return false;
-    }
-    let why = format!(
-        "{} new cases of {} within {}, usual are {usual:.1}",
-        rate.recent(change.now, surge.window),
-        key.1,
-        surge.window
-    );
-    let storm = open(change, plan, key.clone(), None, why, row);
-    rate.storm = Some(storm);
-    change.put(key.clone(), rate);
-    for other in earlier(change, storm, &key.1, plan) {
-        adopt(change, storm, other);
-    }
-    join(change, storm, id, rule);
-    true
+    joins(change, id, by, key.clone(), |change, rate| {
+        rate.add(change.now, surge.window);
+        let (recent, usual) = (rate.recent(change.now, surge.window), rate.usual(change.now, surge.window));
+        if f64::from(recent) < f64::from(surge.min).max(surge.baseline_factor * usual) {
+            return None;
+        }
+        let why = format!("{recent} new cases of {} within {}, usual are {usual:.1}", key.1, surge.window);
+        let storm = open(change, plan, key.clone(), None, why, row);
+        for other in earlier(change, storm, &key.1, plan) {
+            adopt(change, storm, other);
+        }
+        Some(storm)
+    })
+}
+
+fn by_guard(
+    change: &mut Change<'_>,
+    id: CaseId,
+    by: &By<'_>,
+    row: &CaseRow,
+    guard: &Breaker,
+    group: Option<&str>,
+) -> bool {
+    let key = (rate_of(by.rule), group.unwrap_or("").to_owned());
+    joins(change, id, by, key.clone(), |change, rate| {
+        if rate.recent(change.now, guard.per) < guard.max {
+            rate.add(change.now, guard.per);
+            return None;
+        }
+        let of = guard.by.as_ref().map_or_else(String::new, |by| format!(" ({by} = {})", key.1));
+        let why = format!("more than {} cases of rule {} within {}{of}", guard.max, by.rule, guard.per);
+        let plan = guard_plan(change)?;
+        Some(open(change, &plan, key.clone(), Some(by.rule.clone()), why, row))
+    })
 }
 
 /// What the cases of a storm have in common.
@@ -118,38 +141,6 @@ fn earlier(change: &Change<'_>, storm: CaseId, signature: &str, plan: &Playbook)
     };
     let open = change.base.open_by_device.values().flatten().copied();
     open.filter(|id| *id != storm && change.get::<CaseRow>(id).is_some_and(|row| fits(&row))).collect()
-}
-
-fn by_guard(
-    change: &mut Change<'_>,
-    id: CaseId,
-    rule: &RuleId,
-    guard: &Breaker,
-    group: Option<&str>,
-    new: bool,
-) -> bool {
-    let key = (rate_of(rule), group.unwrap_or("").to_owned());
-    let mut rate = change.get::<RateRow>(&key).unwrap_or_default();
-    if let Some(storm) = rate.storm {
-        join(change, storm, id, rule);
-        return true;
-    }
-    if !new {
-        return false;
-    }
-    if rate.recent(change.now, guard.per) < guard.max {
-        rate.add(change.now, guard.per);
-        change.put(key, rate);
-        return false;
-    }
-    let of = guard.by.as_ref().map_or_else(String::new, |by| format!(" ({by} = {})", key.1));
-    let why = format!("more than {} cases of rule {rule} within {}{of}", guard.max, guard.per);
-    let (Some(plan), Some(row)) = (guard_plan(change), change.get::<CaseRow>(&id)) else { return false };
-    let storm = open(change, &plan, key.clone(), Some(rule.clone()), why, &row);
-    rate.storm = Some(storm);
-    change.put(key, rate);
-    join(change, storm, id, rule);
-    true
 }
 
 /// What is counted for the guard of a rule.

@@ -25,7 +25,7 @@ mod trucks;
 pub(super) use facts::{context, count, fact, gated};
 pub(super) use family::{Ways, holds, is_of_rule, leave, left, ways};
 pub(super) use find::{admit, admit_again};
-pub(super) use pace::{PaceRow, full_until, gate, spend};
+pub(super) use pace::{PaceRow, full_until, gate, rate, spend};
 pub(super) use rate::RateRow;
 pub(super) use release::{release, release_rule};
 pub(super) use rows::{ChildRow, Progress, StormRow};

@@ -9,14 +9,14 @@ use super::super::change::Change;
 use super::super::goals::{self, Wake};
 use super::super::{Reply, TimelineKind, pages, reach, stop};
 use super::family::plan_of;
-use super::pace::{ADMISSION, PaceRow, code};
+use super::pace::{self, ADMISSION, PaceRow, code};
 use super::rows::{ChildRow, Progress, SETTLING, SpreadRow, StormRow, TierRow, brings, edit, edit_tier};
 use super::told::{DIGEST, readers};
-use crate::domain::{At, CaseId, Span, Stop, Value};
-use crate::playbook::{Condition, Facts, Gate, Held, Playbook, Rate, Tier};
+use crate::domain::{At, CaseId, Rate, Span, Stop, Value};
+use crate::playbook::{Condition, Facts, Gate, Held, Playbook, Tier};
 
 /// Without a budget of its own a tier lets so many through.
-const USUAL: Rate = Rate { max: 20, per: Span::from_secs(1) };
+const USUAL: Rate = Rate::per_second(20);
 /// At most in one look: each is a case whose plan begins.
 const MOST: u32 = 50;
 /// Between two looks at a tier that lets children through.
@@ -136,9 +136,9 @@ impl Pump<'_> {
 
     /// How many its budgets have room for.
     fn room(&self, change: &Change<'_>) -> Result<u32, At> {
-        let mut room = self.pace(change, ADMISSION).room(change.now, USUAL)?;
+        let mut room = self.pace(change, ADMISSION).done.room(change.now, USUAL)?;
         for (via, rate) in &self.tier.budget {
-            room = room.min(self.pace(change, code(via)).room(change.now, *rate)?);
+            room = room.min(self.pace(change, code(via)).done.room(change.now, *rate)?);
         }
         Ok(room)
     }
@@ -179,13 +179,14 @@ impl Pump<'_> {
     fn let_through(&self, change: &mut Change<'_>, id: CaseId, child: ChildRow) {
         let key = (self.id, self.ix, ADMISSION);
         let mut pace = change.get::<PaceRow>(&key).unwrap_or_default();
-        pace.take(change.now, USUAL);
+        pace.done.take(change.now, USUAL);
         change.put(key, pace);
         let truck = self.ix == 0 && change.get::<StormRow>(&self.id).is_some_and(|s| s.trucks > 0);
         if truck {
             edit(change, self.id, |s| s.trucks -= 1);
         }
         brings(change, id, ChildRow { truck, ..child }, Progress::Telling);
+        pace::let_go(change, id);
         change.say(id, TimelineKind::Decided, format!("its turn in the storm (tier {})", self.tier.id), None);
         change.touched.insert(id);
     }

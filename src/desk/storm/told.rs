@@ -4,10 +4,10 @@ use super::super::change::Change;
 use super::super::rows::{CaseRow, EffectRow, RungState, StepRow, StepState, Target};
 use super::super::{TimelineKind, ticket};
 use super::family::ways;
-use super::rows::{ChildRow, Progress, brings, edit_tier};
+use super::rows::{ChildRow, NO_TIER, Progress, brings, edit_tier};
 use crate::domain::{CaseId, Role, StepId};
 use crate::outbox::State;
-use crate::playbook::Verb;
+use crate::playbook::{Playbook, Verb};
 
 /// The step of a child that tells a customer about all of that customer's devices.
 pub(super) const DIGEST: &str = "storm digest";
@@ -85,29 +85,50 @@ fn is_well(change: &Change<'_>, id: CaseId) -> bool {
     change.get::<CaseRow>(&id).is_some_and(|c| c.backing_out.is_some() || c.outcome.as_deref() == Some("false_alarm"))
 }
 
+/// A child needs no turn if its people have answered before it came: its plan was at work before the storm was noticed.
+pub(super) fn before_its_turn(change: &mut Change<'_>, id: CaseId) {
+    let Some(child) = change.get::<ChildRow>(&id) else { return };
+    let waits = child.progress == Progress::Waiting && child.tier != NO_TIER;
+    let plan = change.get::<CaseRow>(&id).filter(|_| waits).and_then(|case| change.plan(&case));
+    if plan.is_some_and(|plan| has_answered(&telling(change, id, &plan))) {
+        let told = if is_well(change, id) { Progress::AllWell } else { Progress::Told };
+        finish(change, id, told);
+        link(change, id);
+    }
+}
+
+/// The steps that tell the people of a child.
+fn telling(change: &Change<'_>, id: CaseId, plan: &Playbook) -> Vec<(StepId, StepRow)> {
+    let mut steps = change.steps(id);
+    let digests = steps.iter().any(|(step, _)| step.as_str() == DIGEST);
+    steps.retain(|(step, _)| match digests {
+        true => step.as_str() == DIGEST,
+        false => matches!(plan.step(step).map(|s| &s.verb), Some(Verb::Reach(_))),
+    });
+    steps
+}
+
+fn has_answered(steps: &[(StepId, StepRow)]) -> bool {
+    steps.iter().any(|(_, row)| row.state == StepState::Done || row.confirmed.is_some())
+}
+
 fn result(change: &Change<'_>, id: CaseId) -> Option<Progress> {
     if is_well(change, id) {
         return Some(Progress::AllWell);
     }
     let plan = change.plan(&change.get::<CaseRow>(&id)?)?;
-    let steps = change.steps(id);
-    let digests = steps.iter().any(|(step, _)| step.as_str() == DIGEST);
-    let tells = |step: &StepId| match digests {
-        true => step.as_str() == DIGEST,
-        false => matches!(plan.step(step).map(|s| &s.verb), Some(Verb::Reach(_))),
-    };
-    let rows: Vec<&(StepId, StepRow)> = steps.iter().filter(|(step, _)| tells(step)).collect();
-    if rows.iter().any(|(_, row)| row.state == StepState::Done || row.confirmed.is_some()) {
+    let steps = telling(change, id, &plan);
+    if has_answered(&steps) {
         return Some(Progress::Told);
     }
     let ways = ways(change, id)?;
-    let busy = |(step, row): &&(StepId, StepRow)| {
+    let busy = |(step, row): &(StepId, StepRow)| {
         let Some(Verb::Reach(reach)) = plan.step(step).map(|s| &s.verb) else { return row.state.is_live() };
         let mut allowed = reach.ladder.iter().zip(&row.rungs).filter(|(rung, _)| ways.via.contains(&rung.via));
         let is_busy = |state| matches!(state, RungState::Waiting | RungState::Working);
         row.state.is_live() && (row.rungs.is_empty() || allowed.any(|(_, r)| is_busy(r.state)))
     };
-    (!rows.iter().any(busy)).then_some(Progress::Unreached)
+    (!steps.iter().any(busy)).then_some(Progress::Unreached)
 }
 
 /// A child ends; if nothing is known of it yet, that is what came of it.

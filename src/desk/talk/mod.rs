@@ -9,6 +9,8 @@ mod view;
 mod whose;
 mod words;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 pub use view::MessageView;
@@ -17,16 +19,15 @@ use self::whose::Whom;
 use self::words::Meaning;
 use super::change::Change;
 use super::config::AfterClose;
-use super::rows::{CaseRow, EffectRow, LineRow, StepRow, Target};
+use super::rows::{CaseRow, EffectRow, LineRow, Target};
 use super::seal::Sealed;
 use super::speech;
 use super::{
     Reply, TimelineKind, book, bundle, case, goals, news, notes, optout, pages, position, reached, survey, wrong,
 };
 use crate::domain::{
-    AdapterName, At, Author, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Said, Sender,
+    AdapterName, At, Author, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Said, Sender, StepId,
 };
-use crate::outbox::{Kind, State};
 use crate::playbook::Mirror;
 
 /// The most messages of one case; more would be a loop between two machines.
@@ -77,13 +78,14 @@ pub(super) struct TalkRow {
 pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
     change.because(format!("inbound:{}", said.channel), "a message has come in");
     if let Sender::Desk { desk, ticket, author } = &said.from {
-        return in_ticket(change, said, &whose::of_ticket(change, desk, ticket), *author);
+        return in_ticket(change, said, &change.base.cases_of_ticket(desk, ticket), *author);
     }
     if let Some(reply) = book::said_by_workshop(change, said, words::yes_or_no(&said.text)) {
         return reply;
     }
     let people = whose::senders(change, &said.from);
-    let cases = whose::cases(change, &people, said.case);
+    let contacts = whose::contacts(change, &people);
+    let cases = whose::cases(change, &people, &contacts, said.case);
     if people.is_empty() {
         // Whoever knows the reply address of a case and writes from elsewhere: seen, and not acted upon.
         for case in cases {
@@ -91,10 +93,12 @@ pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
         }
         return Reply::NotFound;
     }
-    if cases.iter().any(|case| is_known(change, *case, &said.external_id)) {
+    let possible: BTreeSet<CaseId> = cases.iter().copied().chain(contacts.iter().map(|r| r.case)).collect();
+    if possible.into_iter().any(|case| is_known(change, case, &said.external_id)) {
         return Reply::Done;
     }
-    let heard = Heard { said, people: &people, cases: &cases };
+    let told = whose::heard(change, &people, &contacts, said, &cases);
+    let heard = Heard { said, people: &people, cases: &cases, told: &told };
     if let Some(calendar) = &said.calendar {
         return heard.calendar(change, calendar.accepted);
     }
@@ -127,6 +131,8 @@ struct Heard<'a> {
     people: &'a [Whom],
     /// The open cases that they were contacted about, or else the newest closed one.
     cases: &'a [CaseId],
+    /// What they have heard of us and can answer here, oldest first.
+    told: &'a [(EffectId, EffectRow)],
 }
 
 impl Heard<'_> {
@@ -169,7 +175,7 @@ impl Heard<'_> {
     }
 
     fn wrong_person(&self, change: &mut Change<'_>) -> Reply {
-        let Some((effect, row)) = whose::last_contact(change, self.people, self.said.channel, self.cases) else {
+        let Some((effect, row)) = whose::answered(change, self.told, Some('8')).cloned() else {
             return self.free(change);
         };
         self.keep(change, row.case, Some("wrong person"), Some(effect));
@@ -180,38 +186,31 @@ impl Heard<'_> {
         Reply::Done
     }
 
-    /// The answer to a survey, if that was the last thing they were asked over this line, and nothing else is waited for.
+    /// The answer to a survey, if that was the last thing they were told on this line, and nothing else is waited for there.
     fn mark(&self, change: &mut Change<'_>) -> bool {
         let Some(mark) = survey::mark_of(&self.said.text) else { return false };
-        if whose::is_awaited(change, self.people, self.cases) {
-            return false;
-        }
-        let asked = whose::newest(change, self.people, self.said.channel, self.cases);
-        let Some((effect, row)) = asked.filter(|(effect, row)| survey::is_open(change, *effect, row)) else {
-            return false;
-        };
-        self.keep(change, row.case, Some(&format!("mark {mark}")), Some(effect));
-        survey::marked(change, effect, &row, mark, "reply")
+        let newest = self.told.last().filter(|(effect, row)| survey::is_open(change, *effect, row));
+        let Some((effect, row)) = newest.filter(|_| !whose::is_awaited(change, self.told)) else { return false };
+        self.keep(change, row.case, Some(&format!("mark {mark}")), Some(*effect));
+        survey::marked(change, *effect, row, mark, "reply")
     }
 
     /// An answer to times that were offered: the number of one, "call me", "none". `None`: it is not about times.
     fn choice(&self, change: &mut Change<'_>, meaning: Meaning) -> Option<Reply> {
-        let (effect, row) = whose::last_contact(change, self.people, self.said.channel, self.cases)?;
-        if !book::asks(change, &row) {
-            return None;
-        }
+        let word = if let Meaning::Key(digit) = meaning { Some(digit) } else { None };
+        let (effect, row) = whose::answered(change, self.told, word).filter(|(_, row)| book::asks(change, row))?;
         let choice = match (book::Choice::parse(words::bare(&self.said.text)), meaning) {
             (Some(choice), _) => choice,
             (None, Meaning::Key('2')) => book::Choice::Call,
             (None, Meaning::No) => book::Choice::None,
             _ => return None,
         };
-        self.keep(change, row.case, Some(&format!("choice {}", choice.word())), Some(effect));
-        let taken = book::choose(change, effect, &row, choice, book::By::Reply);
-        let answer = book::what_is_so(change, &row, taken);
+        self.keep(change, row.case, Some(&format!("choice {}", choice.word())), Some(*effect));
+        let taken = book::choose(change, *effect, row, choice, book::By::Reply);
+        let answer = book::what_is_so(change, row, taken);
         // Whoever wants another time than the one that is booked is heard by a person.
         if !taken {
-            ask_a_person(change, row.case, &format!("{} has answered: {}", notes::whom(change, &row), choice.word()));
+            ask_a_person(change, row.case, &format!("{} has answered: {}", notes::whom(change, row), choice.word()));
         }
         Some(answer.map_or(Reply::Done, |text| self.say(change, text)))
     }
@@ -228,7 +227,7 @@ impl Heard<'_> {
             ask_a_person(
                 change,
                 case,
-                &format!("{} declines the appointment in the calendar", self.whom(change, case)),
+                &format!("{} declines the appointment in the calendar", self.whom(change, case, None)),
             );
         }
         Reply::Done
@@ -236,14 +235,14 @@ impl Heard<'_> {
 
     /// A key of a call, written.
     fn key(&self, change: &mut Change<'_>, digit: char) -> Reply {
-        let Some((effect, row)) = whose::last_contact(change, self.people, self.said.channel, self.cases) else {
+        let Some((effect, row)) = whose::answered(change, self.told, Some(digit)) else {
             return self.free(change);
         };
-        self.keep(change, row.case, Some(&format!("key {digit}")), Some(effect));
+        self.keep(change, row.case, Some(&format!("key {digit}")), Some(*effect));
         let open = change.get::<CaseRow>(&row.case).is_some_and(|c| c.is_open());
         match (open, digit) {
-            (true, _) => news::answered_with(change, effect, &row, digit, "reply"),
-            (false, '2') => ask_a_person(change, row.case, &format!("{} asks for a person", notes::whom(change, &row))),
+            (true, _) => news::answered_with(change, *effect, row, digit, "reply"),
+            (false, '2') => ask_a_person(change, row.case, &format!("{} asks for a person", notes::whom(change, row))),
             (false, _) => {}
         }
         Reply::Done
@@ -252,11 +251,12 @@ impl Heard<'_> {
     /// For a person, with the whole case: in each case that it can be about, one page for the first of them.
     fn free(&self, change: &mut Change<'_>) -> Reply {
         for (index, case) in self.cases.iter().enumerate() {
-            let about = whose::last_contact(change, self.people, self.said.channel, &[*case]).map(|(effect, _)| effect);
-            if !self.keep(change, *case, None, about) {
+            let of_case: Vec<_> = self.told.iter().filter(|(_, row)| row.case == *case).cloned().collect();
+            let about = whose::answered(change, &of_case, None);
+            if !self.keep(change, *case, None, about.map(|(effect, _)| *effect)) {
                 continue;
             }
-            let whom = self.whom(change, *case);
+            let whom = self.whom(change, *case, about.map(|(_, row)| &row.step));
             let words = last_words(change, *case);
             change.note(*case, Mirror::Contact, &format!("{whom} writes ({}): {words}", self.said.channel));
             if index == 0 {
@@ -269,7 +269,7 @@ impl Heard<'_> {
     fn keep_all(&self, change: &mut Change<'_>, meaning: &str, words: &str) {
         for case in self.cases {
             if self.keep(change, *case, Some(meaning), None) {
-                let text = format!("{} {words} ({})", self.whom(change, *case), self.said.channel);
+                let text = format!("{} {words} ({})", self.whom(change, *case, None), self.said.channel);
                 change.note(*case, Mirror::Contact, &format!("{text}."));
             }
         }
@@ -286,8 +286,9 @@ impl Heard<'_> {
         keep(change, case, self.said, from, meaning, about, &text)
     }
 
-    fn whom(&self, change: &Change<'_>, case: CaseId) -> String {
-        notes::role_in(change, case, &self.people[0].customer)
+    /// Who they are, as the step that they answer has spoken to them.
+    fn whom(&self, change: &Change<'_>, case: CaseId, step: Option<&StepId>) -> String {
+        format!("the {}", notes::role(change, case, step, &self.people[0].customer))
     }
 
     fn reply(&self, change: &mut Change<'_>, script: &'static str) -> Reply {
@@ -309,7 +310,7 @@ impl Heard<'_> {
 
 fn is_known(change: &Change<'_>, case: CaseId, external_id: &str) -> bool {
     let id: String = external_id.chars().take(MOST_ID_CHARS).collect();
-    change.of_case::<MessageRow, _>(case, 0).iter().any(|(_, m)| m.external_id == id)
+    change.base.rows.messages.range((case, 0)..=(case, u32::MAX)).any(|(_, m)| m.external_id == id)
 }
 
 fn keep(
@@ -397,7 +398,7 @@ pub(super) fn on_page(change: &mut Change<'_>, effect: EffectId, row: &EffectRow
         answered: true,
     };
     let people = [Whom { customer: customer.clone(), endpoint: endpoint.clone() }];
-    Heard { said: &said, people: &people, cases: &[row.case] }.free(change);
+    Heard { said: &said, people: &people, cases: &[row.case], told: &[(effect, row.clone())] }.free(change);
 }
 
 /// Whether something was typed on the page of a message.
@@ -410,7 +411,7 @@ pub(super) fn has_written(change: &Change<'_>, case: CaseId, effect: EffectId) -
 pub(super) fn called(change: &mut Change<'_>, from: &Sender, id: &str, actor: &str) -> Reply {
     change.because(format!("api:{actor}"), "the customer has called");
     let people = whose::senders(change, from);
-    let cases = whose::cases(change, &people, None);
+    let cases = whose::cases(change, &people, &whose::contacts(change, &people), None);
     let Some(who) = people.first() else { return Reply::NotFound };
     let said = Said {
         channel: Channel::Call,
@@ -423,9 +424,9 @@ pub(super) fn called(change: &mut Change<'_>, from: &Sender, id: &str, actor: &s
     };
     for case in cases.iter().copied().filter(|case| !is_known(change, *case, id)).collect::<Vec<_>>() {
         let from = From::Customer { customer: who.customer.clone(), endpoint: who.endpoint.clone() };
-        let whom = notes::role_in(change, case, &who.customer);
-        if keep(change, case, &said, from, Some("called"), None, &format!("{whom} has called; {actor} answers")) {
-            change.note(case, Mirror::Contact, &format!("{whom} has called."));
+        let whom = notes::role(change, case, None, &who.customer);
+        if keep(change, case, &said, from, Some("called"), None, &format!("the {whom} has called; {actor} answers")) {
+            change.note(case, Mirror::Contact, &format!("the {whom} has called."));
         }
     }
     Reply::Done
@@ -504,18 +505,6 @@ fn ask_a_person(change: &mut Change<'_>, id: CaseId, reason: &str) {
     }
     pages::page_anew(change, id);
     goals::page_default_about(change, id, reason, Some(pages::About::Answer));
-}
-
-/// Whether anybody can mean it: a call that rang in vain has said nothing.
-fn was_heard(row: &EffectRow) -> bool {
-    row.delivery.kind != Kind::Call || matches!(row.delivery.state, State::Delivered | State::Confirmed)
-}
-
-/// Whether a contact still waits for its answer.
-fn wants_an_answer(change: &Change<'_>, row: &EffectRow) -> bool {
-    let asks = !speech::choices(change, row).is_empty() || book::asks(change, row);
-    let open = |s: StepRow| s.confirmed.is_none();
-    asks && !survey::asks(change, row) && change.get::<StepRow>(&(row.case, row.step.clone())).is_some_and(open)
 }
 
 /// The fault is there again, and its plan is run again.

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::Desk;
+use super::super::change::Change;
 use super::super::rows::Target;
+use super::super::{Desk, notes};
 use super::From;
-use crate::domain::{At, Author, CaseId, Channel, CustomerId, EffectId};
+use crate::domain::{At, Author, CaseId, Channel, EffectId};
 
 /// One message of the conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,8 @@ impl Desk {
     /// Oldest first.
     pub(in crate::desk) fn conversation(&self, id: &CaseId) -> Vec<MessageView> {
         let rows = self.state.rows.messages.range((*id, 0)..=(*id, u32::MAX));
+        let known = Change::new(&self.state, &self.config, At::MIN);
+        let answering = |effect: Option<EffectId>| Some(&self.state.rows.effects.get(&effect?)?.step);
         let mut all: Vec<MessageView> = rows
             .map(|(_, m)| MessageView {
                 at: m.at,
@@ -50,7 +53,7 @@ impl Desk {
                 .to_owned(),
                 channel: m.channel,
                 who: match &m.from {
-                    From::Customer { customer, .. } => self.role(id, customer),
+                    From::Customer { customer, .. } => notes::role(&known, *id, answering(m.in_reply_to), customer),
                     From::Desk(Author::Customer) => "customer".to_owned(),
                     From::Workshop(workshop) => workshop.to_string(),
                     From::Desk(Author::Agent | Author::Internal) => "agent".to_owned(),
@@ -62,12 +65,12 @@ impl Desk {
                 effect: m.in_reply_to,
             })
             .collect();
-        all.extend(self.effects_of(id).filter_map(|effect| self.said_by_us(id, effect)));
+        all.extend(self.effects_of(id).filter_map(|effect| self.said_by_us(&known, effect)));
         all.sort_by_key(|m| m.at);
         all
     }
 
-    fn said_by_us(&self, id: &CaseId, effect: EffectId) -> Option<MessageView> {
+    fn said_by_us(&self, known: &Change<'_>, effect: EffectId) -> Option<MessageView> {
         let row = self.state.rows.effects.get(&effect)?;
         let Target::Customer { customer, .. } = &row.target else { return None };
         let result = self.state.rows.contacts.get(&effect).map(|c| c.result.clone()).filter(|r| !r.is_empty());
@@ -75,18 +78,12 @@ impl Desk {
             at: row.delivery.first_sent_at?,
             direction: "out".to_owned(),
             channel: row.delivery.kind.channel()?,
-            who: self.role(id, customer),
+            who: notes::role(known, row.case, Some(&row.step), customer),
             text: None,
             script: row.script.as_ref().map(ToString::to_string),
             meaning: Some(result.unwrap_or_else(|| row.delivery.state.as_str().to_owned())),
             external_id: row.delivery.provider_ref.clone(),
             effect: Some(effect),
         })
-    }
-
-    fn role(&self, id: &CaseId, customer: &CustomerId) -> String {
-        let device = self.state.rows.cases.get(id).and_then(|c| self.config.registry.devices.get(&c.device));
-        let role = device.and_then(|d| d.parties.iter().find(|(_, c)| *c == customer));
-        role.map_or("customer", |(role, _)| &**role).to_owned()
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::super::bundle;
 use super::super::change::Change;
 use super::super::reached::{self, Reached};
-use super::super::rows::{CaseRow, EffectRow, StepRow, TicketRow};
-use super::{wants_an_answer, was_heard};
-use crate::domain::{AdapterName, At, CaseId, Channel, CustomerId, EffectId, EndpointId, EndpointKind, Sender};
-use crate::outbox::State;
+use super::super::rows::{CaseRow, EffectRow, StepRow};
+use super::super::{book, speech, survey};
+use crate::domain::{At, CaseId, Channel, CustomerId, EffectId, EndpointId, EndpointKind, Said, Sender};
+use crate::outbox::{Kind, State};
 
 /// Somebody of the registry, by the address that they wrote from.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,15 +30,15 @@ pub(super) fn senders(change: &Change<'_>, from: &Sender) -> Vec<Whom> {
 
 /// What they can mean: the case that the address stands for; the open cases that they were contacted about, the newest
 /// contact first; the open cases of their devices; the case that was closed last.
-pub(super) fn cases(change: &Change<'_>, people: &[Whom], named: Option<CaseId>) -> Vec<CaseId> {
+pub(super) fn cases(change: &Change<'_>, people: &[Whom], contacts: &[Reached], named: Option<CaseId>) -> Vec<CaseId> {
     if let Some(case) = named {
         return change.get::<CaseRow>(&case).map(|_| case).into_iter().collect();
     }
-    let mut contacts = contacts(change, people);
-    contacts.sort_by_key(|r| std::cmp::Reverse((r.at, r.effect)));
+    let mut newest_first: Vec<&Reached> = contacts.iter().collect();
+    newest_first.sort_by_key(|r| std::cmp::Reverse((r.at, r.effect)));
     let open = |case: &CaseId| change.get::<CaseRow>(case).is_some_and(|c| c.is_open());
     let mut found: Vec<CaseId> = Vec::new();
-    for case in contacts.iter().map(|r| r.case).filter(open) {
+    for case in newest_first.into_iter().map(|r| r.case).filter(open) {
         if !found.contains(&case) {
             found.push(case);
         }
@@ -55,7 +55,7 @@ pub(super) fn cases(change: &Change<'_>, people: &[Whom], named: Option<CaseId>)
 }
 
 /// Their contacts; one about several cases once for each of them.
-fn contacts(change: &Change<'_>, people: &[Whom]) -> Vec<Reached> {
+pub(super) fn contacts(change: &Change<'_>, people: &[Whom]) -> Vec<Reached> {
     let recent = people.iter().flat_map(|w| reached::of(change, &w.customer).recent);
     let all = recent.flat_map(|r| {
         let also = bundle::carried(change, r.effect).into_iter();
@@ -74,52 +74,61 @@ fn of_their_devices(change: &Change<'_>, people: &[Whom]) -> Vec<CaseId> {
     cases.into_iter().collect()
 }
 
-/// The contact that they answer: of these cases the newest that asked for an answer, else the newest; over the channel
-/// that they write on, else over any other.
-pub(super) fn last_contact(
+/// A number is one line, whether it rings or gets text messages.
+fn line(channel: Channel) -> Channel {
+    if channel == Channel::Call { Channel::Sms } else { channel }
+}
+
+/// What they have heard of us over the line that they write on, about whatever case: nothing that was said elsewhere is
+/// what they answer here. Only if nothing was said on this line, what they have heard about `cases` over any other.
+pub(super) fn heard(
     change: &Change<'_>,
     people: &[Whom],
-    channel: Channel,
+    contacts: &[Reached],
+    said: &Said,
     cases: &[CaseId],
-) -> Option<(EffectId, EffectRow)> {
-    let all = contacts(change, people);
-    let of_cases = all.iter().filter(|r| cases.contains(&r.case));
-    // What has not gone out, or was not taken, was heard of by nobody.
-    let rows = of_cases.filter_map(|r| change.get::<EffectRow>(&r.effect).map(|row| (r, row))).filter(|(_, row)| {
-        !matches!(row.delivery.state, State::Due | State::Retry | State::Rejected | State::Cancelled)
-    });
-    let rows = rows.filter(|(_, row)| was_heard(row));
-    let best = rows.max_by_key(|(r, row)| {
-        let here = people.iter().any(|w| w.endpoint == r.endpoint) && r.channel == channel;
-        (wants_an_answer(change, row), here, r.at, r.effect)
-    });
-    best.map(|(r, row)| (r.effect, row))
+) -> Vec<(EffectId, EffectRow)> {
+    let all = contacts.iter().filter(|r| said.case.is_none_or(|named| named == r.case));
+    let all: Vec<(&Reached, EffectRow)> =
+        all.filter_map(|r| change.get::<EffectRow>(&r.effect).filter(was_heard).map(|row| (r, row))).collect();
+    let here = |r: &Reached| line(r.channel) == line(said.channel) && people.iter().any(|w| w.endpoint == r.endpoint);
+    let on_this_line = all.iter().any(|(r, _)| here(r));
+    let mut heard: Vec<_> =
+        all.into_iter().filter(|(r, _)| if on_this_line { here(r) } else { cases.contains(&r.case) }).collect();
+    heard.sort_by_key(|(r, _)| (r.at, r.effect));
+    heard.into_iter().map(|(r, row)| (r.effect, row)).collect()
 }
 
-/// The newest contact of these cases, over the channel that they write on if there is one.
-pub(super) fn newest(
+/// What has not gone out, or was not taken, was heard of by nobody; a call that rang in vain has said nothing.
+fn was_heard(row: &EffectRow) -> bool {
+    let state = row.delivery.state;
+    let gone = !matches!(state, State::Due | State::Retry | State::Rejected | State::Cancelled);
+    gone && (row.delivery.kind != Kind::Call || matches!(state, State::Delivered | State::Confirmed))
+}
+
+/// Which of the contacts (oldest first) they answer: the newest that asked for an answer, else the newest. One that this
+/// `word` was said to already has its answer: said again, it is for the question before.
+pub(super) fn answered<'h>(
     change: &Change<'_>,
-    people: &[Whom],
-    channel: Channel,
-    cases: &[CaseId],
-) -> Option<(EffectId, EffectRow)> {
-    let of_cases = contacts(change, people).into_iter().filter(|r| cases.contains(&r.case));
-    let newest = of_cases.max_by_key(|r| (r.channel == channel, r.at, r.effect))?;
-    change.get::<EffectRow>(&newest.effect).map(|row| (newest.effect, row))
+    heard: &'h [(EffectId, EffectRow)],
+    word: Option<char>,
+) -> Option<&'h (EffectId, EffectRow)> {
+    let waits = |row: &EffectRow| asks(change, row) && is_news(change, row, word);
+    heard.iter().rev().find(|(_, row)| waits(row)).or(heard.last())
 }
 
-/// Whether a step of these cases still waits for what they say to a contact.
-pub(super) fn is_awaited(change: &Change<'_>, people: &[Whom], cases: &[CaseId]) -> bool {
-    let of_cases = contacts(change, people).into_iter().filter(|r| cases.contains(&r.case));
-    let steps = of_cases.filter_map(|r| change.get::<EffectRow>(&r.effect)).map(|row| (row.case, row.step));
-    steps
-        .into_iter()
-        .any(|step| change.get::<StepRow>(&step).is_some_and(|s| s.state.is_live() && s.confirmed.is_none()))
+/// Whether a contact asks for an answer.
+fn asks(change: &Change<'_>, row: &EffectRow) -> bool {
+    !survey::asks(change, row) && (!speech::choices(change, row).is_empty() || book::asks(change, row))
 }
 
-/// The cases of a ticket.
-pub(super) fn of_ticket(change: &Change<'_>, desk: &AdapterName, ticket: &str) -> Vec<CaseId> {
-    let tickets = change.base.rows.tickets.iter();
-    let same = |t: &TicketRow| t.desk == *desk && t.ticket.as_deref() == Some(ticket);
-    tickets.filter(|(_, t)| same(t)).map(|((case, _), _)| *case).collect()
+fn is_news(change: &Change<'_>, row: &EffectRow, word: Option<char>) -> bool {
+    let step = change.get::<StepRow>(&(row.case, row.step.clone()));
+    step.is_some_and(|s| s.confirmed.is_none_or(|said| word.is_some_and(|word| word != said)))
+}
+
+/// Whether a step still waits for what they say to one of these contacts.
+pub(super) fn is_awaited(change: &Change<'_>, heard: &[(EffectId, EffectRow)]) -> bool {
+    let waits = |s: StepRow| s.state.is_live() && s.confirmed.is_none();
+    heard.iter().any(|(_, row)| change.get::<StepRow>(&(row.case, row.step.clone())).is_some_and(waits))
 }

@@ -39,6 +39,9 @@ pub struct Explanation {
     pub model: Option<ModelId>,
     /// Device time now; `None`: nothing was heard of it.
     pub at: Option<At>,
+    /// How wrong its clock is; `None`: not that anybody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<WrongClock>,
     /// `major`, `major, clearing`, `pending (major)`, `ok`, `not watched`, `off`, `never heard`; with `, latched` and
     /// `, stale`.
     pub state: String,
@@ -58,6 +61,30 @@ pub struct Explanation {
     pub levels: Vec<LevelNow>,
     /// The next device time at which something happens without a new message.
     pub next_at: Option<At>,
+}
+
+/// The clock of a device that is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrongClock {
+    /// How far it is ahead of ours (less than nothing: behind), as far as that is known; it is taken off every time that the
+    /// device sends.
+    pub offset: Span,
+    /// Messages whose time was ahead by more than the `max_future` of the model: they count as of their arrival.
+    pub too_far: u64,
+    /// When the newest of them was received, and by how much it was ahead.
+    pub newest: Option<(At, Span)>,
+}
+
+impl WrongClock {
+    fn of(device: &Device) -> Option<Self> {
+        let aside = device.aside.as_deref()?;
+        let (offset, ahead) = (aside.skew.map_or(0, |skew| skew.offset), aside.ahead);
+        (offset != 0 || ahead.count > 0).then(|| Self {
+            offset: Span::from_micros(offset),
+            too_far: ahead.count,
+            newest: (ahead.count > 0).then(|| (At::from_micros(ahead.newest_at), Span::from_micros(ahead.by))),
+        })
+    }
 }
 
 /// A level now.
@@ -147,6 +174,7 @@ impl Engine {
             component: None,
             model: model_ix.map(|ix| program.models[ix].model.id.clone()),
             at: None,
+            clock: None,
             state: "never heard".to_owned(),
             since_at: None,
             episode: None,
@@ -192,6 +220,7 @@ impl Engine {
         let heard = &shard.devices[ix];
         let now = heard.life.clock.saturating_add((shard.clock.healthy - heard.life.anchor).max(0));
         told.at = Some(At::from_micros(now));
+        told.clock = WrongClock::of(heard);
         let seats: Vec<Option<usize>> = heard.seats(spec.lane).collect();
         let name = |seat: &Option<usize>| heard.component(model, *seat);
         let seat = match component {

@@ -180,7 +180,8 @@ impl Scene<'_> {
 
 /// What a part is made of; a chain of the same sign is one list.
 pub(super) fn sides(node: &Node) -> Vec<&Node> {
-    let chain = |child: &Node| child.part == node.part && matches!(node.part, rules::Part::And | rules::Part::Or);
+    use rules::Part;
+    let chain = |child: &Node| child.part == node.part && matches!(node.part, Part::And | Part::Or | Part::Sum);
     node.children.iter().flat_map(|child| if chain(child) { sides(child) } else { vec![&**child] }).collect()
 }
 

@@ -1,6 +1,8 @@
 //! Time: skew, order, late samples, silence, outages of our own.
 
 use super::world::{HEAD, World, model, rule};
+use crate::domain::{At, Span};
+use crate::engine::WrongClock;
 
 fn world(body: &str) -> World {
     World::new(&model(HEAD), &rule(body))
@@ -35,6 +37,8 @@ fn t1_a_stable_offset_is_learned_and_taken_off() {
         w.now = n * 10;
         w.send_at(w.now - 1800, "\"x\":1");
     }
+    let clock = w.engine.explain("r", &"d".into(), None).unwrap().clock.unwrap();
+    assert_eq!((clock.offset, clock.too_far), (Span::ZERO - Span::from_mins(30), 0), "explain says so");
     // From now on its clock is known to be half an hour slow, over restarts, and its present is not history.
     let shard = crate::domain::shard_of("d");
     let bytes = w.engine.snapshot(shard);
@@ -48,6 +52,31 @@ fn t1_a_stable_offset_is_learned_and_taken_off() {
         w.send_at(w.now - 1800, "\"x\":6");
     }
     assert_eq!(w.told(), ["Raised major -1800 from -1800 historical"], "only if the model asks for it");
+}
+
+#[test]
+fn t1_clock_skew_is_counted_per_device() {
+    let mut w = world("when = \"x > 5\"");
+    for now in [100, 200, 300] {
+        w.now = now;
+        w.send_as("wrong", Some(now + 121), "\"x\":1", false);
+        w.send_as("wrong", Some(now + 3_600), "\"x\":1", false);
+        w.send_as("right", Some(now + 120), "\"x\":1", false);
+    }
+    let clock = |w: &mut World, id: &str| w.engine.explain("r", &id.into(), None).unwrap().clock;
+    let expected = WrongClock {
+        offset: Span::ZERO,
+        too_far: 6,
+        newest: Some((At::from_secs(super::world::START + 300), Span::from_hours(1))),
+    };
+    // Over a restart and other rules too.
+    for _ in 0..2 {
+        assert_eq!((clock(&mut w, "wrong"), clock(&mut w, "right")), (Some(expected), None));
+        assert_eq!(clock(&mut w, "never"), None);
+        w.restart();
+        w.reload(&rule("when = \"x > 6\""));
+    }
+    assert_eq!(w.counted("forewarn_clock_skew_total"), 0, "what is counted for metrics is of this run alone");
 }
 
 #[test]

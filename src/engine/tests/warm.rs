@@ -64,6 +64,42 @@ fn reload_refills_parts_and_texts() {
     }
 }
 
+/// Forty messages of a clock that is half an hour slow, ten seconds apart.
+fn slow_clock(head: &str) -> World {
+    let mut w = World::new(&model(head), &kept());
+    for n in 0..40 {
+        w.run_to(n * 10);
+        w.send_at(w.now - 1_800, "\"x\":1");
+    }
+    w
+}
+
+#[test]
+fn reload_reads_the_past_by_the_clock_that_the_device_is_known_to_have() {
+    let mut w = slow_clock(&format!("{HEAD}skew = \"auto\"\n"));
+    w.reload_warm(&format!("{}{}", rule("when = \"n(x, 9m) >= 40\""), kept()));
+    w.run_to(400);
+    w.send_at(w.now - 1_800, "\"x\":1");
+    assert_eq!(w.told(), ["Raised major 400 from 400"], "not only those since the offset was learned");
+}
+
+#[test]
+fn reload_learns_the_offset_of_a_clock_from_the_past() {
+    for (warm, expected) in [(true, "Raised major 400 from 400"), (false, "Raised major -1400 from -1400 historical")] {
+        let mut w = slow_clock(HEAD);
+        w.edit_model(&model(&format!("{HEAD}skew = \"auto\"\n")));
+        let rules = rule("when = \"x > 5\"");
+        if warm {
+            w.reload_warm(&rules);
+        } else {
+            w.reload(&rules);
+        }
+        w.run_to(400);
+        w.send_at(w.now - 1_800, "\"x\":6");
+        assert_eq!(w.told(), [expected], "warm: {warm}");
+    }
+}
+
 #[test]
 fn reload_says_what_is_kept_and_what_is_new() {
     let mut w =

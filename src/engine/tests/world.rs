@@ -124,6 +124,11 @@ impl World {
         self.engine.reload(self.program.clone(), self.registry.clone(), at, &mut self.out);
     }
 
+    /// With the next reload the model is this one.
+    pub(super) fn edit_model(&mut self, model_text: &str) {
+        model_text.clone_into(&mut self.model_text);
+    }
+
     /// Goes over to other rules, and refills what is new from all that was heard.
     pub(super) fn reload_warm(&mut self, rules_text: &str) {
         self.reload(rules_text);

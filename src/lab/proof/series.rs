@@ -168,7 +168,9 @@ fn scalar(text: &str) -> Result<Value, String> {
     if text.starts_with(|c: char| c.is_alphabetic()) && text.chars().all(word) {
         return Ok(Value::from(text));
     }
-    Err(format!("'{text}' is neither a number, nor a word, nor a text in single quotes"))
+    let several = text.split_whitespace().nth(1).is_some_and(|next| next.starts_with(|c: char| c.is_ascii_digit()));
+    let hint = if several { "; values are separated by commas" } else { "" };
+    Err(format!("'{text}' is neither a number, nor a word, nor a text in single quotes{hint}"))
 }
 
 #[cfg(test)]
@@ -225,6 +227,10 @@ mod tests {
             ("1, [2, 3", "3..8 '[2, 3' has no closing bracket"),
             ("'a", "0..2 'a is not one text in single quotes"),
             ("5 bar", "0..5 '5 bar' is neither a number, nor a word, nor a text in single quotes"),
+            (
+                "1x3 2x4",
+                "0..7 '1x3 2' is neither a number, nor a word, nor a text in single quotes; values are separated by commas",
+            ),
             ("1, (2, a b)x3", "7..10 'a b' is neither a number, nor a word, nor a text in single quotes"),
             ("(1, 2x3", "0..7 '(1, 2x3' has no closing parenthesis, or is too deep"),
             ("((((((1))))))", "4..9 '((1))' has no closing parenthesis, or is too deep"),

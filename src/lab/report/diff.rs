@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{Known, alerts};
-use crate::domain::{At, Component, DeviceId, Mode, RuleId};
+use crate::domain::{At, Component, DeviceId, Mode, RuleId, Span};
 use crate::lab::Episode;
 use crate::lab::score::score;
 use crate::rules::Program;
@@ -30,10 +30,30 @@ pub struct RuleDiff {
     pub more: BTreeMap<DeviceId, usize>,
     /// Episodes that only the others have, by device.
     pub fewer: BTreeMap<DeviceId, usize>,
+    /// Episodes of both that these raise sooner.
+    pub earlier: Option<Shift>,
+    /// Episodes of both that these raise later.
+    pub later: Option<Shift>,
     /// Failures that only these rules tell of.
     pub gained: Vec<String>,
     /// Failures that only the others tell of.
     pub lost: Vec<String>,
+}
+
+/// Episodes that are raised at another time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Shift {
+    /// How many.
+    pub episodes: usize,
+    /// By how much, in the median.
+    pub by: Span,
+}
+
+impl Shift {
+    fn of(mut by: Vec<Span>) -> Option<Self> {
+        by.sort_unstable();
+        by.get(by.len() / 2).map(|median| Self { episodes: by.len(), by: *median })
+    }
 }
 
 /// One of two sets of rules.
@@ -66,15 +86,19 @@ impl Diff {
                 _ => None,
             };
             let (told, told_by_others) = (told(these, rule, known), told(others, rule, known));
+            let (more, shifts) = compare(these, others, rule);
+            let (earlier, later): (Vec<Span>, Vec<Span>) = shifts.into_iter().partition(|by| *by < Span::ZERO);
             let diff = RuleDiff {
                 rule: rule.clone(),
                 only_in,
-                more: without(these, others, rule),
-                fewer: without(others, these, rule),
+                more,
+                fewer: compare(others, these, rule).0,
+                earlier: Shift::of(earlier.into_iter().map(|by| Span::ZERO - by).collect()),
+                later: Shift::of(later),
                 gained: told.difference(&told_by_others).cloned().collect(),
                 lost: told_by_others.difference(&told).cloned().collect(),
             };
-            if only_in.is_none() && diff.more.is_empty() && diff.fewer.is_empty() {
+            if diff.is_none() {
                 same += 1;
             } else {
                 rules.push(diff);
@@ -84,27 +108,37 @@ impl Diff {
     }
 }
 
-/// How many episodes of `rule` in `list` overlap none of `others`, by device.
-fn without(list: &[Episode], others: &[Episode], rule: &RuleId) -> BTreeMap<DeviceId, usize> {
-    type Spans = Vec<(At, At)>;
-    let mut spans: BTreeMap<(&DeviceId, Option<&Component>), Spans> = BTreeMap::new();
-    for e in others.iter().filter(|e| e.rule == *rule) {
-        let span = (e.started_at, e.ended_at.unwrap_or(At::MAX));
-        spans.entry((&e.device, e.component.as_ref())).or_default().push(span);
+impl RuleDiff {
+    /// Both say the same.
+    fn is_none(&self) -> bool {
+        let same_episodes = self.more.is_empty() && self.fewer.is_empty();
+        let same_times = self.earlier.is_none() && self.later.is_none();
+        self.only_in.is_none() && same_episodes && same_times && self.gained.is_empty() && self.lost.is_empty()
     }
-    spans.values_mut().for_each(|spans| spans.sort_unstable());
-    let mut found = BTreeMap::new();
+}
+
+/// How many episodes of `rule` in `list` overlap none of `others`, by device; and by how much the rest are raised later, where
+/// that is not at the same time.
+fn compare(list: &[Episode], others: &[Episode], rule: &RuleId) -> (BTreeMap<DeviceId, usize>, Vec<Span>) {
+    let mut theirs: BTreeMap<(&DeviceId, Option<&Component>), Vec<&Episode>> = BTreeMap::new();
+    for e in others.iter().filter(|e| e.rule == *rule) {
+        theirs.entry((&e.device, e.component.as_ref())).or_default().push(e);
+    }
+    theirs.values_mut().for_each(|list| list.sort_unstable_by_key(|e| (e.started_at, e.ended_at.unwrap_or(At::MAX))));
+    let (mut alone, mut shifts) = (BTreeMap::new(), Vec::new());
     for e in list.iter().filter(|e| e.rule == *rule) {
         // Episodes of one rule and device follow each other, so the last one that has begun is the one to look at.
-        let overlaps = spans.get(&(&e.device, e.component.as_ref())).is_some_and(|spans| {
-            let begun = spans.partition_point(|(from, _)| *from <= e.ended_at.unwrap_or(At::MAX));
-            begun > 0 && spans[begun - 1].1 >= e.started_at
+        let same = theirs.get(&(&e.device, e.component.as_ref())).and_then(|list| {
+            let begun = list.partition_point(|other| other.started_at <= e.ended_at.unwrap_or(At::MAX));
+            list[..begun].last().filter(|other| other.ended_at.unwrap_or(At::MAX) >= e.started_at)
         });
-        if !overlaps {
-            *found.entry(e.device.clone()).or_default() += 1;
+        match same {
+            None => *alone.entry(e.device.clone()).or_default() += 1,
+            Some(same) if same.raised_at != e.raised_at => shifts.push(e.raised_at - same.raised_at),
+            Some(_) => {}
         }
     }
-    found
+    (alone, shifts)
 }
 
 /// The failures that a rule tells of.

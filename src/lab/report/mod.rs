@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-pub use diff::{Diff, RuleDiff};
+pub use diff::{Diff, RuleDiff, Shift};
 
 use super::play::{Played, Seen};
 use super::recording::Findings;

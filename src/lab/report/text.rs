@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::diff::{RuleDiff, Side};
+use super::diff::{RuleDiff, Shift, Side};
 use super::{Promise, Report, RuleReport};
 use crate::domain::{Mode, Span};
 use crate::lab::score::{Score, Terms};
@@ -126,6 +126,11 @@ pub(super) fn difference(d: &RuleDiff) -> String {
             let shown =
                 devices.iter().map(|(device, n)| if *n > 1 { format!("{device} ({n})") } else { device.to_string() });
             text.push_str(&format!("\n    {word} {}", few(shown.collect())));
+        }
+    }
+    for (word, shift) in [("sooner", d.earlier), ("later", d.later)] {
+        if let Some(Shift { episodes, by }) = shift {
+            text.push_str(&format!("\n    {episodes} of both raised {word}, in the median by {by}"));
         }
     }
     for (word, faults) in [("failures gained:", &d.gained), ("failures lost:", &d.lost)] {

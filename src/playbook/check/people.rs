@@ -1,7 +1,7 @@
 //! Ladders: whether they can prove what they are for, and whether each rung can be used.
 
 use super::View;
-use crate::domain::{Agreed, Purpose};
+use crate::domain::{Agreed, Purpose, Rate};
 use crate::playbook::load::ProviderKind;
 use crate::playbook::{Reach, Reaction, Step, Until, Verb, Via};
 use crate::source::{Diagnostic, Diagnostics, did_you_mean};
@@ -71,7 +71,7 @@ pub(super) fn budgets_fit_their_providers(diags: &mut Diagnostics, view: &View<'
         // As `reach` does: the first that can.
         let provider = around.providers.iter().find(|(_, k)| **k == kind).map(|(provider, _)| provider);
         let Some((provider, limit)) = provider.and_then(|p| Some((p, *around.per_second.get(p)?))) else { continue };
-        if rate.exceeds(limit) {
+        if rate.exceeds(Rate::per_second(limit)) {
             let message = format!("the budget for {name} is above the rate of its provider");
             let finding = Diagnostic::error("P052", message).at(place.clone(), "faster than it takes them");
             diags.push(

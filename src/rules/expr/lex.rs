@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{MAX_LEN, SyntaxError, Word};
 use crate::domain::Span;
+use crate::source::terse;
 
 /// A token and where it stands.
 pub(super) type Token = (Tok, Range<usize>);
@@ -98,9 +99,11 @@ fn number(text: &str, at: usize) -> Result<(Tok, usize), SyntaxError> {
         end = digits(end + 1 + sign);
     } else if tail.first().is_some_and(u8::is_ascii_alphabetic) {
         end = run(text, end, |c| c.is_ascii_alphanumeric() || c == '.');
-        let span = text[at..end]
-            .parse::<Span>()
-            .map_err(|e| error(at..end, e.to_string(), Some("a number with a unit is written 60[degC]".to_owned())))?;
+        let span = text[at..end].parse::<Span>().map_err(|e| {
+            let meant = terse(&text[at..end]).map(|meant| format!("write {meant}"));
+            let unit = || "a number with a unit is written 60[degC]".to_owned();
+            error(at..end, e.to_string(), Some(meant.unwrap_or_else(unit)))
+        })?;
         return Ok((Tok::Duration(span), end));
     }
     let value: f64 = text[at..end]

@@ -2,6 +2,7 @@
 
 use super::lex::{Tok, Token, error, tokens};
 use super::{Expr, Kind, MAX_DEPTH, Operator, SyntaxError, Word};
+use crate::source::terse;
 
 /// Parses a whole text as one expression.
 pub fn parse(text: &str) -> Result<Expr, SyntaxError> {
@@ -58,7 +59,8 @@ impl Parser {
             return Ok(());
         }
         let (token, span) = self.peek();
-        Err(error(span.clone(), format!("'{sign}' is expected here, not {}", show(token)), None))
+        let hint = hint_after(self.before(), token);
+        Err(error(span.clone(), format!("'{sign}' is expected here, not {}", show(token)), hint))
     }
 
     fn choose(&mut self) -> Result<Expr, SyntaxError> {
@@ -287,15 +289,17 @@ fn show(token: &Tok) -> String {
 }
 
 fn hint_after(before: Option<&Tok>, token: &Tok) -> Option<String> {
-    match token {
-        Tok::Name(n) if &**n == "and" => Some("'and' is written &&".to_owned()),
-        Tok::Name(n) if &**n == "or" => Some("'or' is written ||".to_owned()),
-        Tok::Name(n) if &**n == "for" => Some("for how long is said by `hold`".to_owned()),
-        Tok::Name(n) if matches!(before, Some(Tok::Number(_, None))) => {
-            Some(format!("a unit stands in brackets directly after its number: 60[{n}]"))
+    Some(match (before, token) {
+        (_, Tok::Name(n)) if &**n == "and" => "'and' is written &&".to_owned(),
+        (_, Tok::Name(n)) if &**n == "or" => "'or' is written ||".to_owned(),
+        (_, Tok::Name(n)) if &**n == "for" => "for how long is said by `hold`".to_owned(),
+        (Some(Tok::Number(number, None)), Tok::Name(n)) => {
+            let time = terse(&format!("{number}{n}")).map(|time| format!("; an amount of time is written {time}"));
+            let unit = format!("a unit stands in brackets directly after its number: {number}[{n}]");
+            unit + &time.unwrap_or_default()
         }
-        Tok::Sign("[") => Some("a unit stands directly after a number: 60[degC]".to_owned()),
-        Tok::Sign("(") => Some("only functions are called".to_owned()),
-        _ => None,
-    }
+        (_, Tok::Sign("[")) => "a unit stands directly after a number: 60[degC]".to_owned(),
+        (_, Tok::Sign("(")) => "only functions are called".to_owned(),
+        _ => return None,
+    })
 }

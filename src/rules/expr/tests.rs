@@ -67,6 +67,23 @@ fn syntax_errors_point_at_the_mistake() {
 }
 
 #[test]
+fn syntax_errors_say_what_was_meant() {
+    for (text, hint) in [
+        ("held(a) > 10min", "write 10m"),
+        ("held(a) > 2hours", "write 2h"),
+        ("a > 60degC", "a number with a unit is written 60[degC]"),
+        (
+            "avg(a, 10 m)",
+            "a unit stands in brackets directly after its number: 10[m]; an amount of time is written 10m",
+        ),
+        ("a > 60 degC", "a unit stands in brackets directly after its number: 60[degC]"),
+        ("(a and b)", "'and' is written &&"),
+    ] {
+        assert_eq!(parse(text).unwrap_err().hint.as_deref(), Some(hint), "{text}");
+    }
+}
+
+#[test]
 fn nesting_is_limited_and_nothing_panics() {
     for deep in ["(", "!", "-", "a ?? ", "f(", "a ? b : "] {
         assert!(parse(&deep.repeat(MAX_DEPTH * 20)).is_err());

@@ -104,7 +104,16 @@ pub(super) fn case() -> CaseId {
 }
 
 pub(super) fn order(kind: OrderKind, work: Work) -> Order {
-    Order { effect: effect(), attempt: 1, case: case(), adapter: "x".into(), kind, first_sent_at: now(), work }
+    Order {
+        effect: effect(),
+        attempt: 1,
+        case: case(),
+        adapter: "x".into(),
+        kind,
+        first_sent_at: now(),
+        rates: Vec::new(),
+        work,
+    }
 }
 
 pub(super) fn send(work: Work) -> Order {

@@ -12,7 +12,8 @@ use forewarn::wire::webhook::{Secret, sign};
 use forewarn::wire::{link, reply, twilio, zammad};
 
 use super::world::{
-    APP_SECRET, DISPATCH_SECRETS, EFFECT, LINK_SECRET, Mood, NOW_S, Options, TWILIO_TOKENS, World, code, effect, read,
+    APP_SECRET, BOOKING_SECRET, DISPATCH_SECRETS, EFFECT, LINK_SECRET, Mood, NOW_S, Options, TWILIO_TOKENS, World,
+    code, effect, read,
 };
 
 /// A callback of the phone provider to `path`, signed for `signed_url` (or for the public address of `path`).
@@ -313,7 +314,7 @@ async fn a_workshop_says_how_a_booking_stands() {
         ("NO_SHOW", BookingProgress::NoShow),
         ("CANCELED", BookingProgress::Cancelled),
     ] {
-        let answer = post(APP_SECRET, &body(status)).send().await.unwrap();
+        let answer = post(BOOKING_SECRET, &body(status)).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 200, "{status}");
         let start_at = At::from_secs(3_600);
         let slot = Some(Slot { start_at, end_at: At::from_secs(7_200) });
@@ -324,9 +325,9 @@ async fn a_workshop_says_how_a_booking_stands() {
     }
     for (secret, body, expected) in [
         (DISPATCH_SECRETS[0], body("CONFIRMED"), (403, "bad_signature")),
-        (APP_SECRET, body("LEVITATING"), (400, "bad_body")),
-        (APP_SECRET, r#"{"booking":{"booking_id":"B-1"},"seq":4}"#.to_owned(), (400, "bad_body")),
-        (APP_SECRET, r#"{"booking":{"booking_id":"B-1","status":"CONFIRMED"}}"#.to_owned(), (400, "bad_body")),
+        (BOOKING_SECRET, body("LEVITATING"), (400, "bad_body")),
+        (BOOKING_SECRET, r#"{"booking":{"booking_id":"B-1"},"seq":4}"#.to_owned(), (400, "bad_body")),
+        (BOOKING_SECRET, r#"{"booking":{"booking_id":"B-1","status":"CONFIRMED"}}"#.to_owned(), (400, "bad_body")),
     ] {
         let (status, answer) = read(post(secret, &body).send().await.unwrap()).await;
         assert_eq!((status, code(&answer)), expected, "{body}");

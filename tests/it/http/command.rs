@@ -54,7 +54,10 @@ async fn cases_on_the_terminal() {
     let ack = ask(&world, "ack", Command::Ack { id: "aaaa1".to_owned() }).await.unwrap();
     assert_eq!(ack, "Case aaaa1111 acknowledged.\n");
     let reason = "driver called".to_owned();
-    let close = ask(&world, "act", Command::Close { id: "aaaa1".to_owned(), reason: reason.clone() }).await.unwrap();
+    let close =
+        ask(&world, "act", Command::Close { id: "aaaa1".to_owned(), reason: reason.clone(), false_alarm: false })
+            .await
+            .unwrap();
     assert_eq!(close, "Case aaaa1111 closed.\n");
     let rule = Command::ReleaseRule { rule: "hot".to_owned() };
     assert_eq!(ask(&world, "act", rule).await.unwrap(), "Rule hot may act; what it holds goes on.\n");

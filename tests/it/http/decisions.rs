@@ -34,6 +34,12 @@ async fn decisions_need_the_scope_to_act_and_reach_the_desk() {
         ("cases/aaaa1/release", json!(null), case, Act::Release),
         ("cases/aaaa1/merge", json!({ "into": "aaaa2" }), case, Act::Merge { into }),
         ("cases/aaaa1/split", json!(null), case, Act::Split),
+        (
+            "cases/aaaa1/close",
+            json!({ "reason": " a sensor ", "false_alarm": true }),
+            case,
+            Act::FalseAlarm { reason: "a sensor".into() },
+        ),
     ] {
         let path = format!("/api/v1/{path}");
         for (who, status) in [("nobody", 401), ("read", 403), ("ack", 403), ("act", 200), ("admin", 200)] {

@@ -7,7 +7,7 @@ use forewarn::wire::zammad;
 use reqwest::RequestBuilder;
 use serde_json::json;
 
-use super::world::{APP_SECRET, DISPATCH_SECRETS, NOW_S, World, code, read};
+use super::world::{APP_SECRET, BOOKING_SECRET, DISPATCH_SECRETS, EFFECT, NOW_S, World, code, effect, read};
 
 fn case() -> CaseId {
     CaseId::of(&[b"x"])
@@ -72,6 +72,23 @@ async fn a_provider_says_by_a_signed_callback_what_it_found() {
         let (status, body) = read(good(FOUND).send().await.unwrap()).await;
         assert_eq!((status, code(&body)), expected);
     }
+}
+
+#[tokio::test]
+async fn a_workshop_says_it_of_the_booking_that_it_was_asked_for() {
+    let world = World::new().await;
+    for (secret, by) in [(BOOKING_SECRET, "workshop"), (DISPATCH_SECRETS[0], "tow")] {
+        let (status, body) = read(callback(&world, EFFECT, secret, NOW_S, FOUND).send().await.unwrap()).await;
+        assert_eq!(status, 200, "{body}");
+        let told = Input::Found { effect: effect(), verdict: found(), by: by.into() };
+        assert_eq!(world.desk.told(), [told], "whether it was asked is the desk's to say");
+    }
+    let whole = callback(&world, &case().to_string(), BOOKING_SECRET, NOW_S, FOUND);
+    assert_eq!(whole.send().await.unwrap().status().as_u16(), 200);
+    let by = "provider:workshop".to_owned();
+    assert_eq!(world.desk.told(), [Input::Judge { case: case(), verdict: found(), by, standing: false }]);
+    let (status, body) = read(callback(&world, EFFECT, APP_SECRET, NOW_S, FOUND).send().await.unwrap()).await;
+    assert_eq!((status, code(&body)), (403, "bad_signature"));
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ use url::Url;
 pub(super) const NOW_S: i64 = 1_795_300_000;
 pub(super) const TWILIO_TOKENS: [&str; 2] = ["12345", "other-account"];
 pub(super) const APP_SECRET: &str = "whsec_YXBwYXBwYXBwYXBwYXBwYXBwYXBwYXBw";
+pub(super) const BOOKING_SECRET: &str = "whsec_d29ya3Nob3B3b3Jrc2hvcHdvcmtzaG9w";
 pub(super) const DISPATCH_SECRETS: [&str; 2] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2Vjb25kLXNlY3JldA=="];
 pub(super) const LINK_SECRET: &str = "what the links are signed with";
 pub(super) const EFFECT: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -314,7 +315,7 @@ impl World {
                 zammad: vec![("helpdesk".into(), "hook-token".into())],
                 dispatch: DISPATCH_SECRETS.map(|s| ("tow".into(), Secret::parse(s).unwrap())).into(),
                 app: vec![("app".into(), Secret::parse(APP_SECRET).unwrap())],
-                booking: vec![("workshop".into(), Secret::parse(APP_SECRET).unwrap())],
+                booking: vec![("workshop".into(), Secret::parse(BOOKING_SECRET).unwrap())],
             },
             links: Key::parse(LINK_SECRET).unwrap(),
             public_url: parsed,
