@@ -312,7 +312,7 @@ fn fleets_under_every_playbook_keep_every_promise() {
     least(&book, "order");
     least(&["webhook"], "order");
     least(&ended, "ended");
-    least(&["desk.recurring_fault", "desk.rule_in_shadow"], "fault");
+    least(&["desk.recurring_fault"], "fault");
 }
 
 #[test]
