@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use forewarn::desk::{Act, Config, Input};
+use forewarn::desk::{Act, Input};
 use forewarn::domain::{
     BookingNews, BookingProgress, CallProgress, Change, Detection, EndpointKind, JobState, Link, Order, Outcome,
     PageKind, Receipt, ReceiptKind, Severity, Span, Stop, Work,
@@ -115,7 +115,6 @@ const MUTATIONS: &[Mutation] = &[
         }),
         "they want no such messages",
     ),
-    ("nights that nobody minds", Spoil::Knows(quiet), "o'clock there"),
     (
         "stops that nobody hears",
         Spoil::Hears(|_, i| match i {
@@ -229,11 +228,6 @@ const QUESTIONS: &[Mutation] = &[
     ("somebody who has agreed to less", Spoil::Knows(survey::agreed), "they have not agreed to be asked"),
     ("a question that comes too often", Spoil::Knows(|c| c.contact.survey_every = Span::ZERO), "asked a second time"),
 ];
-
-/// Nobody minds the nights.
-fn quiet(config: &mut Config) {
-    config.settings.quiet_hours = "12:00-12:00".parse().unwrap();
-}
 
 /// The form of a page, filled in otherwise.
 fn posted(mut input: Input, mark: &str) -> Input {
