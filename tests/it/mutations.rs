@@ -160,7 +160,7 @@ const MUTATIONS: &[Mutation] = &[
                 }
             })
         }),
-        "a second truck while one is on its way",
+        "served while a truck is on its way",
     ),
     (
         "a truck that is offered counts",

@@ -733,7 +733,7 @@ impl Reference {
             let step = self.plan(view).and_then(|p| p.steps.iter().find(|s| *s.id.as_str() == *e.step));
             step.is_some_and(|s| matches!(s.verb, Verb::Survey(_)))
         };
-        let live = live.filter(|e| !(e.kind == "mail" && self.cases[&id].booked) && !question(e));
+        let live = live.filter(|e| !(question(e) || e.kind == "mail" && self.cases[&id].booked));
         agree(is_open || live.is_none(), || format!("a closed case still wants to send {live:?}"))?;
         for goal in view.goals.iter().filter(|g| g.state == "met") {
             // What is taken back had been promised.
