@@ -166,15 +166,23 @@ fn into(change: &mut Change<'_>, id: CaseId, parent: CaseId) -> Result<(), Strin
     Ok(())
 }
 
-/// A case is not part of another one any more. What was opened for its parts alone has cleared with the last of them.
+/// A case is not part of another one any more. What was opened for its parts alone has cleared with the last of them; if that
+/// one goes on elsewhere, nobody knows what became of the common cause.
 pub(super) fn left(change: &mut Change<'_>, id: CaseId, parent: CaseId) {
     let rest = change.base.explained.get(&parent).into_iter().flatten();
     let more = rest.filter(|other| **other != id).any(|other| hold::is_held(change, *other));
     let Some(row) = change.get::<CaseRow>(&parent).filter(|c| c.is_open() && c.cleared_at.is_none()) else { return };
-    if !more && change.open_episodes(parent).is_empty() {
-        change.put(parent, CaseRow { cleared_at: Some(change.now), ..row });
-        change.say(parent, TimelineKind::Measured, "the last of its parts is over", None);
+    if more || !change.open_episodes(parent).is_empty() {
+        return;
     }
+    if change.get::<CaseRow>(&id).is_some_and(|part| part.is_open() && part.cleared_at.is_none()) {
+        let text = format!("case {} goes on by itself and was the last part of this one", id.short());
+        change.say(parent, TimelineKind::Trouble, text.clone(), None);
+        goals::page_default(change, parent, &text);
+        return;
+    }
+    change.put(parent, CaseRow { cleared_at: Some(change.now), ..row });
+    change.say(parent, TimelineKind::Measured, "the last of its parts is over", None);
 }
 
 /// A person merges.

@@ -1,6 +1,8 @@
 //! Wrong person: somebody who has nothing to do with the device was reached. Their endpoint is marked for that device,
 //! they are told nothing more, and the ladder goes on with the next person.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
@@ -35,7 +37,8 @@ pub(super) fn mark(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, h
     if is_marked(change, &case.device, endpoint) {
         return;
     }
-    change.put((case.device, endpoint.clone()), WrongRow { at: change.now, effect });
+    let device = case.device;
+    change.put((device.clone(), endpoint.clone()), WrongRow { at: change.now, effect });
     news::contact(change, effect, row, |c| "wrong_person".clone_into(&mut c.result));
     let text = format!("{endpoint} is not a person of this device ({how}); the next one is tried");
     change.say(row.case, TimelineKind::Answered, text, Some(effect));
@@ -44,27 +47,35 @@ pub(super) fn mark(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, h
         Mirror::Contact,
         &format!("Answered: the wrong person was reached ({how}); trying the next."),
     );
-    take_up_again(change, row.case, row);
+    for case in change.base.open_by_device.get(&device).cloned().unwrap_or_default() {
+        take_up_again(change, case);
+    }
 }
 
-/// A step that this contact had ended has told nobody, unless somebody else has been told as well.
-fn take_up_again(change: &mut Change<'_>, case: CaseId, row: &EffectRow) {
-    let key = (case, row.step.clone());
-    let open = change.get::<CaseRow>(&case).is_some_and(|c| c.is_open() && c.backing_out.is_none());
-    let Some(mut step) = change.get::<StepRow>(&key).filter(|s| open && s.state == StepState::Done) else { return };
-    step.confirmed = None;
-    let reach = reach::of(change, case, &row.step);
-    if reach.is_some_and(|reach| reach::proof(change, case, &row.step, &reach, &step).is_some()) {
+/// A step that contacts gone astray had ended has told nobody, unless somebody else has been told as well.
+fn take_up_again(change: &mut Change<'_>, case: CaseId) {
+    if change.get::<CaseRow>(&case).is_none_or(|c| c.backing_out.is_some()) {
         return;
     }
-    step.state = StepState::Running;
-    // People of ours, who were told that it has resolved itself, are asked again.
-    for rung in step.rungs.iter_mut().filter(|r| r.state == RungState::Holding && r.effect.is_none()) {
-        rung.state = RungState::Waiting;
-    }
-    change.put(key, step);
-    let plan = change.get::<CaseRow>(&case).and_then(|c| change.plan(&c));
-    if let Some(goal) = plan.as_ref().and_then(|p| p.step(&row.step)).and_then(|s| s.goal.as_ref()) {
-        goals::unmeet(change, case, goal, GoalState::Open);
+    let astray = change.effects(case).into_iter().filter(|(_, e)| went_astray(change, e));
+    for id in astray.map(|(_, e)| e.step).collect::<BTreeSet<_>>() {
+        let done = change.get::<StepRow>(&(case, id.clone())).filter(|s| s.state == StepState::Done);
+        let Some(mut step) = done else { continue };
+        step.confirmed = None;
+        let reach = reach::of(change, case, &id);
+        if reach.is_some_and(|reach| reach::proof(change, case, &id, &reach, &step).is_some()) {
+            continue;
+        }
+        step.state = StepState::Running;
+        // People of ours, who were told that it has resolved itself, are asked again.
+        for rung in step.rungs.iter_mut().filter(|r| r.state == RungState::Holding && r.effect.is_none()) {
+            rung.state = RungState::Waiting;
+        }
+        change.put((case, id.clone()), step);
+        change.touched.insert(case);
+        let plan = change.get::<CaseRow>(&case).and_then(|c| change.plan(&c));
+        if let Some(goal) = plan.as_ref().and_then(|p| p.step(&id)).and_then(|s| s.goal.as_ref()) {
+            goals::unmeet(change, case, goal, GoalState::Open);
+        }
     }
 }

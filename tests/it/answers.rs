@@ -190,6 +190,23 @@ fn who_is_not_meant_undoes_what_they_alone_have_confirmed() {
     assert_eq!(sent(&w).last().unwrap().1, "sms +44222", "the next person is told\n{}", w.timeline());
 }
 
+/// World 900 of the fleets: the wrong person had confirmed the warning, and said so in a later call.
+#[test]
+fn who_is_not_meant_undoes_what_they_have_confirmed_in_every_step() {
+    let later = tell(SMS).replace("\"tell\"", "\"later\"").replace("\"told\"", "\"asked\"\nafter = [\"tell\"]");
+    let plan = book("safety", "", "\"told\", \"asked\", \"mended\"", &format!("{}{later}{MENDED}", tell(SMS)));
+    let mut w = World::new(config_with(&plan, |_| {}), Odds::friendly(), 1);
+    raise(&mut w, 1);
+    w.run(after(60));
+    write(&mut w, phone(), "1");
+    let goals = |w: &World| view(w).goals.iter().map(|g| g.state.clone()).collect::<Vec<_>>();
+    assert_eq!(goals(&w), ["met", "open", "open"], "{}", w.timeline());
+    write(&mut w, phone(), "8");
+    assert_eq!(goals(&w), ["open", "open", "open"], "{}", w.timeline());
+    let joe = sent(&w).into_iter().filter(|(_, to)| to == "sms +44222").count();
+    assert_eq!(joe, 2, "the next person is told in both\n{}", w.timeline());
+}
+
 /// Jane drives the car and owns it: she is spoken of as whom the step means.
 #[test]
 fn a_ticket_says_driver_or_owner_by_what_the_step_asks_for() {

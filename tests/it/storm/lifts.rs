@@ -100,3 +100,24 @@ fn silent_lifts_behind_one_gateway_are_one_case() {
     assert_eq!(over.outcome.as_deref(), Some("device_back"), "with the last of its lifts");
     world.sound();
 }
+
+/// Nothing was measured of the gateway itself, and nothing has cleared: what becomes of its case is for a person to say.
+#[test]
+fn a_common_cause_is_not_over_because_its_parts_are_taken_out_of_it() {
+    let mut world = building(3, 3);
+    for n in 1..=3 {
+        let at = world.now;
+        world.tell(silent(n, at, false));
+    }
+    world.run_long(after(60), 100_000);
+    for n in 1..=3 {
+        assert_eq!(world.act(Some(case_of(&world, n).summary.id), Act::Split), Reply::Done);
+    }
+    world.run_long(after(120), 100_000);
+    let gateway = world.case_of("gw-1");
+    assert_eq!(gateway.summary.outcome, None, "{gateway:#?}");
+    assert!(said(&gateway, "was the last part of this one"), "{gateway:#?}");
+    assert!(!said(&gateway, "the last of its parts is over"), "{gateway:#?}");
+    assert!(gateway.effects.iter().any(|e| e.step.starts_with("page")), "{gateway:#?}");
+    world.sound();
+}
