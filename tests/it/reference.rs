@@ -484,8 +484,9 @@ impl Reference {
         }
         let customer = is_customer(&self.config, &order.work);
         let question = self.question(view, order);
-        // An appointment may outlive its case.
-        let after_end = question.is_some() || withdraws(&order.work) || invites(&order.work);
+        // An appointment may outlive its case, and whoever was told of a danger hears that there is none.
+        let undoes = view.effects.iter().any(|e| e.id == order.effect && e.step.starts_with("undo"));
+        let after_end = question.is_some() || undoes || withdraws(&order.work) || invites(&order.work);
         agree(view.summary.closed_at.is_none() || !customer || after_end, || {
             format!("a customer is contacted for a closed case: {order:?}")
         })?;
