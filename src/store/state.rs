@@ -6,10 +6,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::num::NonZero;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -26,8 +24,6 @@ const OPEN_LIMIT: Duration = Duration::from_secs(60);
 /// How long its file lock is waited for.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
-/// Threads that read it through, at most.
-const READERS: usize = 4;
 
 const ROW: u8 = b'r';
 const META: &[u8] = b"m";
@@ -171,63 +167,30 @@ pub(super) fn drop_guarded(state: Option<State>) {
     }
 }
 
-/// Reads every row and checks that they are what the meta row says. Several threads share the work, a table at a time: it
-/// is most of a start.
+/// Reads every row and checks that they are what the meta row says.
 fn scrub(db: &sled::Db, empty: Head) -> Result<(Meta, Vec<Row>), String> {
-    let stored_meta = described(db)?;
-    let next = AtomicU16::new(0);
-    let workers = thread::available_parallelism().map_or(1, NonZero::get).min(READERS);
-    let read = thread::scope(|scope| {
-        let share = || {
-            let tags = std::iter::from_fn(|| u8::try_from(next.fetch_add(1, Ordering::Relaxed)).ok());
-            tags.map(|tag| read_table(db, tag)).collect::<Result<Vec<_>, _>>()
-        };
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(share)).collect();
-        let ended = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|p| panic::resume_unwind(p));
-        threads.into_iter().map(ended).collect::<Result<Vec<_>, String>>()
-    })?;
-    let mut tables: Vec<Table> = read.into_iter().flatten().collect();
-    tables.sort_unstable_by_key(|table| table.tag);
-    let rows: u64 = tables.iter().map(|table| table.rows.len() as u64).sum();
-    let sum: u128 = tables.iter().map(|table| table.sum).sum();
-    let meta = match stored_meta {
-        None if rows == 0 => Meta { head: empty, rows, sum },
-        None => return Err(format!("{rows} rows, but not the one that says how many there must be")),
-        Some(meta) if (meta.rows, meta.sum) == (rows, sum) => meta,
-        Some(meta) => return Err(format!("{rows} rows that do not add up to the {} there must be", meta.rows)),
-    };
-    Ok((meta, tables.into_iter().flat_map(|table| table.rows).collect()))
-}
-
-/// The meta row, which is all that may stand beside the rows.
-fn described(db: &sled::Db) -> Result<Option<Meta>, String> {
-    let mut stored = None;
-    for row in db.range::<&[u8], _>(..[ROW, 0].as_slice()).chain(db.range([ROW + 1].as_slice()..)) {
-        let (key, row) = row.map_err(|e| e.to_string())?;
-        if key != META {
+    let mut found = Meta { head: empty, rows: 0, sum: 0 };
+    let mut rows = Vec::new();
+    let mut stored_meta = None;
+    for row in db.iter() {
+        let (key, stored) = row.map_err(|e| e.to_string())?;
+        if key == META {
+            stored_meta = Some(Meta::decode(&stored)?);
+        } else if key.first() == Some(&ROW) {
+            let (sum, row) = open_row(&key, &stored)?;
+            found.rows += 1;
+            found.sum += u128::from(sum);
+            rows.push((key[1..].to_vec(), row.to_vec()));
+        } else {
             return Err("it holds a row that is not ours".to_owned());
         }
-        stored = Some(Meta::decode(&row)?);
     }
-    Ok(stored)
-}
-
-/// The rows whose key begins with `tag`, which is how the desk tells its tables apart.
-struct Table {
-    tag: u8,
-    rows: Vec<Row>,
-    sum: u128,
-}
-
-fn read_table(db: &sled::Db, tag: u8) -> Result<Table, String> {
-    let mut table = Table { tag, rows: Vec::new(), sum: 0 };
-    for row in db.scan_prefix([ROW, tag]) {
-        let (key, stored) = row.map_err(|e| e.to_string())?;
-        let (sum, row) = open_row(&key, &stored)?;
-        table.sum += u128::from(sum);
-        table.rows.push((key[1..].to_vec(), row.to_vec()));
+    match stored_meta {
+        None if found.rows == 0 => Ok((found, rows)),
+        None => Err(format!("{} rows, but not the one that says how many there must be", found.rows)),
+        Some(meta) if (meta.rows, meta.sum) == (found.rows, found.sum) => Ok((meta, rows)),
+        Some(meta) => Err(format!("{} rows that do not add up to the {} there must be", found.rows, meta.rows)),
     }
-    Ok(table)
 }
 
 fn stored_key(key: &[u8]) -> Vec<u8> {
