@@ -14,6 +14,7 @@
 //!   case again however long ago it was closed, by the plan that has booked, and finds its appointment: there is never a
 //!   second one beside it. A false alarm takes it back.
 
+mod astray;
 mod choice;
 mod facts;
 mod hours;
@@ -31,10 +32,11 @@ mod upkeep;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use astray::not_meant;
 pub(super) use choice::{By, Choice, asks, choices, choose, said, what_is_so};
 pub(super) use facts::{facts, start_at, word_of};
 pub use hours::{ByMail, Hours, Workshop};
-pub(super) use letter::{LetterRow, facts as letter_facts, invitation, is_letter, reader};
+pub(super) use letter::{LetterRow, facts as letter_facts, invitation, is_letter, reader, takes_back};
 pub(super) use mail::{facts as request_facts, said as said_by_workshop};
 pub(super) use news::news;
 pub(super) use order::work;
@@ -109,8 +111,8 @@ pub(super) struct BookingRow {
     /// Until when all of them are.
     until_at: Option<At>,
     chosen: Option<u32>,
-    /// The message that was answered: the invitation goes to the same person.
-    answered: Option<EffectId>,
+    /// The messages that were answered with what is so: the invitation goes to whom the first of them did.
+    answered: Vec<EffectId>,
     /// The customer wants to be called instead.
     wants_call: bool,
     /// The customer wants none of it.
@@ -284,11 +286,14 @@ fn look(
             Some(row)
         }
         BookingState::Confirming => {
-            let lost = row.create.and_then(|e| change.get::<EffectRow>(&e)).is_none_or(|e| e.delivery.state.is_lost());
+            let never = undo::has_come_to_nothing(change, row.create);
             if mail::office(change, &row).is_some() {
-                return mail::waits(change, plan, key, row, lost, wake);
+                return mail::waits(change, plan, key, row, never, wake);
             }
-            if !lost {
+            // A person knows of what nobody can tell; once its time is over, no second one can stand beside it.
+            let over_at = row.chosen_slot().map(|slot| slot.end_at + upkeep::NO_NEWS);
+            if !never && over_at.is_none_or(|at| change.now < at) {
+                wake.at(over_at);
                 return Some(row);
             }
             react::slot_gone(change, plan, key, row, "the time that was chosen is not free any more");

@@ -215,7 +215,8 @@ fn contact_gate(
     if endpoint.opted_out {
         return Gate::Drop("opted out".to_owned());
     }
-    if wrong::is_marked(change, &case.device, &endpoint.id) {
+    // What we put into the calendar of somebody who is not meant is taken out of it all the same.
+    if wrong::is_marked(change, &case.device, &endpoint.id) && !book::takes_back(change, id) {
         return Gate::Drop("it is not the right person for this device".to_owned());
     }
     let channel = row.delivery.kind.channel();

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
-use super::{Desk, Reply, book, bundle, news, optout, order, survey, whereabouts};
+use super::{Desk, Reply, book, bundle, news, optout, order, survey, whereabouts, wrong};
 use crate::domain::{At, Link, PageKind};
 use crate::playbook::Part;
 use crate::wire::link::{self, Key};
@@ -159,6 +159,9 @@ fn answered(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) 
 
 /// `view.answer`: the number of the time that was chosen, `call` or `none`. The times themselves are `booking.offers`.
 fn choose(change: &Change<'_>, row: &EffectRow, case: &CaseRow) -> Json {
+    if wrong::went_astray(change, row) {
+        return json!({ "state": "over", "answer": null, "open": false });
+    }
     let said = book::said(change, row.case);
     let booked = matches!(book::word_of(change, row.case), "confirmed" | "reminded" | "changed_by_provider");
     let state = match counts(case, row) {

@@ -1,5 +1,6 @@
 //! Wrong person: somebody who has nothing to do with the device was reached. Their endpoint is marked for that device,
-//! they are told nothing more, and the ladder goes on with the next person.
+//! they are told nothing more, what they alone have confirmed or chosen is undone, and the ladder goes on with the next
+//! person.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::rows::{CaseRow, EffectRow, GoalState, RungState, StepRow, StepState, Target};
-use super::{TimelineKind, goals, news, reach};
+use super::{TimelineKind, book, goals, news, reach};
 use crate::domain::{At, CaseId, DeviceId, EffectId, EndpointId};
 use crate::playbook::Mirror;
 
@@ -47,14 +48,16 @@ pub(super) fn mark(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, h
         Mirror::Contact,
         &format!("Answered: the wrong person was reached ({how}); trying the next."),
     );
-    for case in change.base.open_by_device.get(&device).cloned().unwrap_or_default() {
+    let open = change.base.open_by_device.get(&device).cloned().unwrap_or_default();
+    for case in open.iter().copied().chain([row.case].into_iter().filter(|case| !open.contains(case))) {
+        book::not_meant(change, case);
         take_up_again(change, case);
     }
 }
 
 /// A step that contacts gone astray had ended has told nobody, unless somebody else has been told as well.
 fn take_up_again(change: &mut Change<'_>, case: CaseId) {
-    if change.get::<CaseRow>(&case).is_none_or(|c| c.backing_out.is_some()) {
+    if change.get::<CaseRow>(&case).is_none_or(|c| !c.is_open() || c.backing_out.is_some()) {
         return;
     }
     let astray = change.effects(case).into_iter().filter(|(_, e)| went_astray(change, e));

@@ -72,3 +72,4 @@ mod survey;
 mod talk;
 mod tidy;
 mod world;
+mod wrong_person;

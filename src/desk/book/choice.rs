@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::change::Change;
 use super::super::rows::{CaseRow, EffectRow};
-use super::super::{TimelineKind, goals, news, notes, order, pages, speech};
+use super::super::{TimelineKind, goals, news, notes, order, pages, speech, wrong};
 use super::{BookingRow, BookingState, Key, OfferState, offers};
 use crate::domain::{CaseId, EffectId};
 use crate::playbook::{CHOICE_SCRIPT, Mirror, Part, Until, Verb};
@@ -95,7 +95,7 @@ fn is_stale(row: &EffectRow, booking: &BookingRow, by: By) -> bool {
 }
 
 /// Takes an answer to the message `effect`. Another one may follow until the workshop is asked; `false`: it comes too
-/// late, or there is no such time (any more).
+/// late, there is no such time (any more), or whoever answers has said that they are not meant.
 pub(in super::super) fn choose(
     change: &mut Change<'_>,
     effect: EffectId,
@@ -106,7 +106,7 @@ pub(in super::super) fn choose(
     let open = change.get::<CaseRow>(&row.case).is_some_and(|c| c.is_open() && c.backing_out.is_none());
     let Some(key) = offers::key_of(change, row.case).filter(|_| open && asks(change, row)) else { return false };
     let Some(booking) = change.get::<BookingRow>(&key) else { return false };
-    if matches!(choice, Choice::Slot(_)) && is_stale(row, &booking, by) {
+    if wrong::went_astray(change, row) || (matches!(choice, Choice::Slot(_)) && is_stale(row, &booking, by)) {
         return false;
     }
     take(change, effect, row, &key, booking, choice, by.as_str())
@@ -121,15 +121,20 @@ fn take(
     choice: Choice,
     by: &str,
 ) -> bool {
+    if is_so(&booking, choice) {
+        // It stands as long as one of them does.
+        if !is_beside(&booking, choice) && !booking.answered.contains(&effect) {
+            booking.answered.push(effect);
+            change.put(key.clone(), booking);
+            confirmed(change, effect, row, by);
+        }
+        return true;
+    }
     let free = matches!(booking.state, BookingState::Held | BookingState::Proposed | BookingState::Chosen);
     let text = match choice {
         Choice::Slot(n) => {
             let index = n - 1;
             let kept = usize::try_from(index).ok().and_then(|i| booking.offers.get(i));
-            // Said again while the workshop is asked, or afterwards: it is what was chosen.
-            if booking.chosen == Some(index) && booking.state >= BookingState::Chosen && !booking.declined {
-                return booking.state != BookingState::Cancelled;
-            }
             if !free || kept.is_none_or(|o| o.state != OfferState::Held) {
                 return false;
             }
@@ -138,12 +143,10 @@ fn take(
             booking.state = BookingState::Chosen;
             format!("chose time {n} ({by})")
         }
-        Choice::Call if booking.wants_call => return true,
         Choice::Call => {
             booking.wants_call = true;
             format!("asked to be called ({by})")
         }
-        Choice::None if booking.declined => return true,
         Choice::None if !free => return false,
         Choice::None => {
             booking.declined = true;
@@ -152,16 +155,15 @@ fn take(
             format!("wants no appointment ({by})")
         }
     };
-    booking.answered = Some(effect);
+    if !is_beside(&booking, choice) {
+        booking.answered = vec![effect];
+    }
     change.put(key.clone(), booking);
     change.touched.insert(row.case);
     let whom = notes::whom(change, row);
     change.say(row.case, TimelineKind::Answered, format!("{whom} {text}"), Some(effect));
     change.note(row.case, Mirror::Contact, &format!("Answered: {whom} {text}."));
-    news::contact(change, effect, row, |c| {
-        c.result = format!("human_confirmed({by})");
-        c.confirmed_by = Some(by.to_owned());
-    });
+    confirmed(change, effect, row, by);
     if choice == Choice::Call {
         match speech::queue_of(change, row) {
             Some(queue) => pages::page(change, row.case, &queue, "the customer asks to be called"),
@@ -169,6 +171,27 @@ fn take(
         }
     }
     true
+}
+
+/// Said again, while the workshop is asked or afterwards, it is what was chosen.
+fn is_so(booking: &BookingRow, choice: Choice) -> bool {
+    match choice {
+        Choice::Slot(n) => booking.chosen == Some(n - 1) && booking.state != BookingState::Cancelled,
+        Choice::Call => booking.wants_call,
+        Choice::None => booking.declined,
+    }
+}
+
+/// Whoever is to be called has not chosen what somebody else has.
+fn is_beside(booking: &BookingRow, choice: Choice) -> bool {
+    choice == Choice::Call && booking.chosen.is_some()
+}
+
+fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, by: &str) {
+    news::contact(change, effect, row, |c| {
+        c.result = format!("human_confirmed({by})");
+        c.confirmed_by = Some(by.to_owned());
+    });
 }
 
 /// The buttons of a message in the app that offers times: key, script of its label, facts of the label.

@@ -71,7 +71,7 @@ pub(in super::super) fn facts(change: &Change<'_>, id: CaseId, zone: &TimeZone, 
         "offers": offers,
         "round": row.round,
         // Times were offered before, and the one that was chosen had gone.
-        "again": !row.gone.is_empty() && row.answered.is_some(),
+        "again": !row.gone.is_empty() && !row.answered.is_empty(),
         "id": row.create.map(|e| e.to_string()).unwrap_or_default(),
         "workshop": at.map(|w| w.name.clone()).unwrap_or_default(),
         "place": at.map(|w| w.place.clone()).unwrap_or_default(),

@@ -3,12 +3,12 @@
 
 use super::super::change::Change;
 use super::super::facts::{Reader, context};
-use super::super::goals;
 use super::super::plan::Effect;
 use super::super::rows::{CaseRow, EffectRow, Target};
+use super::super::{goals, wrong};
 use super::letter::{self, LetterRow, To};
 use super::{BookingRow, BookingState, Key, confirming, proposing};
-use crate::domain::{CaseId, EndpointKind, Role, ScriptId};
+use crate::domain::{CaseId, Endpoint, EndpointKind, Role, ScriptId};
 use crate::outbox::Kind;
 use crate::playbook::{INVITE_SCRIPT, Playbook, ProviderKind};
 
@@ -53,10 +53,11 @@ pub(super) fn call_off(change: &mut Change<'_>, row: &mut BookingRow) {
 }
 
 fn post(change: &mut Change<'_>, plan: &Playbook, key: &Key, row: &mut BookingRow, cancelled: bool) {
-    row.invite = None;
+    let before = row.invite.take().filter(|_| cancelled).and_then(|invite| change.get::<EffectRow>(&invite));
     let spec = confirming(plan, key).and_then(|(_, b)| b.invite.as_ref());
     let provider = change.config.provider_of(ProviderKind::Smtp).cloned();
-    let target = target(change, plan, key.0, row);
+    // What takes an invitation back goes to whoever got it.
+    let target = before.map(|e| e.target).or_else(|| target(change, plan, key.0, row));
     let (Some(spec), Some(provider), Some(target), Some(slot)) = (spec, provider, target, row.slot) else { return };
     let (Some(workshop), Some(case)) = (row.adapter.clone(), change.get::<CaseRow>(&key.0)) else { return };
     let facts = context(change, key.0, &case, &Reader::Staff { zone: "UTC" }, false);
@@ -87,7 +88,7 @@ fn post(change: &mut Change<'_>, plan: &Playbook, key: &Key, row: &mut BookingRo
 /// Whoever has chosen, else the first who would have been asked; by mail.
 fn target(change: &Change<'_>, plan: &Playbook, id: CaseId, row: &BookingRow) -> Option<Target> {
     let registry = &change.config.registry;
-    let chooser = row.answered.and_then(|e| change.get::<EffectRow>(&e)).and_then(|e| match e.target {
+    let chooser = row.answered.first().and_then(|e| change.get::<EffectRow>(e)).and_then(|e| match e.target {
         Target::Customer { customer, .. } => registry.customers.get(&customer),
         _ => None,
     });
@@ -95,7 +96,9 @@ fn target(change: &Change<'_>, plan: &Playbook, id: CaseId, row: &BookingRow) ->
     let who: Vec<Role> = proposing(plan).map_or_else(|| vec!["owner".into()], |(_, reach)| reach.who.clone());
     let mut people = chooser.into_iter().chain(registry.people(&case.device, &who));
     people.find_map(|c| {
-        let endpoint = c.endpoint(EndpointKind::Email)?;
+        let usable = |e: &&Endpoint| e.kind == EndpointKind::Email && !e.opted_out;
+        let theirs = |e: &&Endpoint| !wrong::is_marked(change, &case.device, &e.id);
+        let endpoint = c.endpoints.iter().filter(usable).find(theirs)?;
         Some(Target::Customer { customer: c.id.clone(), endpoint: endpoint.id.clone() })
     })
 }

@@ -49,6 +49,11 @@ pub(in super::super) fn is_letter(change: &Change<'_>, effect: EffectId) -> bool
     change.get::<LetterRow>(&effect).is_some()
 }
 
+/// Whether `effect` takes an appointment out of the calendar of a customer.
+pub(in super::super) fn takes_back(change: &Change<'_>, effect: EffectId) -> bool {
+    change.get::<LetterRow>(&effect).is_some_and(|l| l.to == To::Customer && l.cancelled)
+}
+
 /// The workshop that reads `effect`, if one does.
 pub(in super::super) fn reader<'a>(change: &Change<'a>, effect: EffectId) -> Option<&'a ByMail> {
     let letter = change.get::<LetterRow>(&effect).filter(|l| l.to == To::Workshop)?;

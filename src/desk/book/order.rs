@@ -64,7 +64,7 @@ pub(super) fn service(change: &Change<'_>, id: CaseId, case: &CaseRow, row: &Eff
 /// Who comes: whoever has chosen, else the owner.
 pub(super) fn who(change: &Change<'_>, case: &CaseRow, booking: &BookingRow) -> BTreeMap<String, String> {
     let registry = &change.config.registry;
-    let chooser = booking.answered.and_then(|e| change.get::<EffectRow>(&e));
+    let chooser = booking.answered.first().and_then(|e| change.get::<EffectRow>(e));
     let chooser = chooser.as_ref().and_then(|e| super::super::order::customer(change, e));
     let roles: [Role; 2] = ["owner".into(), "driver".into()];
     let mut who = BTreeMap::new();

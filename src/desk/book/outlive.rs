@@ -84,7 +84,8 @@ pub(super) fn look_anew(change: &mut Change<'_>, key: &Key, row: &BookingRow) ->
         return true;
     }
     if !is_to_come(change, row) {
-        change.delete::<BookingRow>(key.clone());
+        // Pages that still show the old times know them by the number of their search.
+        change.put(key.clone(), BookingRow { round: row.round, ..BookingRow::default() });
         change.touched.insert(key.0);
         return false;
     }

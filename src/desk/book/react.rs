@@ -6,7 +6,7 @@ use super::super::goals;
 use super::super::rows::{CaseRow, GoalState, StepRow};
 use super::super::{TimelineKind, case};
 use super::{BookingRow, BookingState, Key, MAX_ROUNDS, confirming, invite, upkeep};
-use crate::domain::StepId;
+use crate::domain::{CaseId, StepId};
 use crate::playbook::{Mirror, Playbook, Reaction, Step};
 
 /// The workshop does not have the time that was chosen, or has it no more.
@@ -62,6 +62,18 @@ fn again(change: &mut Change<'_>, plan: &Playbook, key: &Key, from: &StepId, rea
         ..BookingRow::default()
     };
     change.put(key.clone(), fresh);
+    let confirm = confirming(plan, key).map(|(step, _)| &step.id);
+    begin_anew(change, plan, key.0, from, |step| Some(step) == confirm);
+}
+
+/// The step `from` and all that build on it begin anew; what those had proven that are `undone` is open again.
+pub(super) fn begin_anew(
+    change: &mut Change<'_>,
+    plan: &Playbook,
+    id: CaseId,
+    from: &StepId,
+    undone: impl Fn(&StepId) -> bool,
+) {
     let mut begun: Vec<StepId> = vec![from.clone()];
     // The steps stand in any order, and a step is found once all before it are.
     for _ in 0..plan.steps.len() {
@@ -69,11 +81,14 @@ fn again(change: &mut Change<'_>, plan: &Playbook, key: &Key, from: &StepId, rea
         let more: Vec<StepId> = more.map(|s| s.id.clone()).collect();
         begun.extend(more);
     }
-    let confirm = confirming(plan, key).map(|(step, _)| step);
     for step in begun {
-        if let Some(goal) = confirm.filter(|c| c.id == step).and_then(|c| c.goal.as_ref()) {
-            goals::unmeet(change, key.0, goal, GoalState::Open);
+        if let Some(goal) = plan.step(&step).filter(|s| undone(&s.id)).and_then(|s| s.goal.as_ref()) {
+            goals::unmeet(change, id, goal, GoalState::Open);
         }
-        change.delete::<StepRow>((key.0, step));
+        change.delete::<StepRow>((id, step));
+    }
+    // One that waits to be called is.
+    if plan.step(from).is_some_and(|step| step.only_called) {
+        goals::call_step(change, id, from);
     }
 }

@@ -54,11 +54,10 @@ pub(super) fn take_back(
     invite::call_off(change, &mut row);
     // Otherwise it is by the word of the workshop.
     if !row.is_over() {
-        let asked = row.create.and_then(|create| {
+        if let Some(create) = row.create {
             change.call_off(create);
-            state(change, create)
-        });
-        let never = asked.is_none_or(State::is_lost);
+        }
+        let never = has_come_to_nothing(change, row.create);
         match (row.booking.clone(), row.cancel) {
             // Nothing was booked; a booking of unknown outcome is cancelled when it turns up.
             (None, _) if never => row.state = BookingState::Cancelled,
@@ -87,6 +86,12 @@ pub(super) fn take_back(
 /// The workshop will not cancel it, or was never reached: it may well stand there.
 pub(super) fn is_refused(change: &Change<'_>, row: &BookingRow) -> bool {
     !row.is_over() && row.cancel.and_then(|cancel| state(change, cancel)).is_some_and(State::is_lost)
+}
+
+/// Nothing was booked, for certain. What was given up because nobody can tell may well stand.
+pub(super) fn has_come_to_nothing(change: &Change<'_>, create: Option<EffectId>) -> bool {
+    let delivery = create.and_then(|create| change.get::<EffectRow>(&create)).map(|e| e.delivery);
+    delivery.is_none_or(|d| d.state.is_lost() && !d.given_up)
 }
 
 fn state(change: &Change<'_>, effect: EffectId) -> Option<State> {
