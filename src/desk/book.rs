@@ -37,7 +37,7 @@ pub(super) use choice::{By, Choice, asks, choices, choose, said, what_is_so};
 pub(super) use facts::{facts, start_at, word_of};
 pub use hours::{ByMail, Hours, Workshop};
 pub(super) use letter::{LetterRow, facts as letter_facts, invitation, is_letter, reader, takes_back};
-pub(super) use mail::{facts as request_facts, said as said_by_workshop};
+pub(super) use mail::{facts as request_facts, said as said_by_workshop, wished};
 pub(super) use news::news;
 pub(super) use order::work;
 pub(super) use outlive::{is_live, reopened};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AdapterName, CaseId, EndpointKind};
+use super::{AdapterName, At, CaseId, EndpointKind};
 
 /// A way by which people and we talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -83,8 +83,26 @@ pub struct Said {
 pub struct CalendarReply {
     /// Which.
     pub uid: String,
-    /// Yes or no; `None`: neither yet.
-    pub accepted: Option<bool>,
+    /// What it says to it.
+    pub answer: CalendarAnswer,
+}
+
+/// What a calendar says to an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalendarAnswer {
+    /// It suits.
+    Yes,
+    /// It does not.
+    No,
+    /// Neither yet.
+    Perhaps,
+    /// Another time is asked for (`METHOD:COUNTER`).
+    Counter {
+        /// When it is to begin; `None`: nobody can tell, because it names no zone or one that is not known here.
+        start_at: Option<At>,
+        /// The change of the invitation that it answers, counted from 0.
+        sequence: u32,
+    },
 }
 
 /// Who said something.

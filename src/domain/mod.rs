@@ -36,7 +36,7 @@ pub use id::{
     ModelId, ParseIdError, PlaybookId, QueueName, RuleId, ScriptId, SignalName, StepId,
 };
 pub use link::{Link, PageKind};
-pub use message::{Author, CalendarReply, Channel, Said, Sender};
+pub use message::{Author, CalendarAnswer, CalendarReply, Channel, Said, Sender};
 pub use pos::Pos;
 pub use rate::Rate;
 pub use registry::{Agreed, Consent, Customer, Device, Endpoint, EndpointKind, Registry, Role};

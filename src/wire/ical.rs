@@ -4,7 +4,10 @@
 //! builder does not know: the same bytes on every attempt (the stamp is handed in), and nothing unescaped from a template.
 //! Times are UTC, so no zone has to be described.
 
-use crate::domain::{At, CalendarReply, Invitation, InviteMethod};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use crate::domain::{At, CalendarAnswer, CalendarReply, Invitation, InviteMethod};
 
 /// Octets of a line, without its end.
 const LINE: usize = 75;
@@ -46,27 +49,54 @@ pub fn calendar(invitation: &Invitation, organizer: &str, attendee: &str, at: At
     out
 }
 
-/// The answer of a calendar (`METHOD:REPLY`), if `text` is one; with several people in it, that of the first.
+/// The answer of a calendar (`METHOD:REPLY` or `COUNTER`), if `text` is one; with several people in it, that of the first.
 #[must_use]
 pub fn reply(text: &str) -> Option<CalendarReply> {
     let unfolded = text.replace("\r\n", "\n").replace("\n ", "").replace("\n\t", "");
-    let value = |name: &str| {
-        unfolded.lines().find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.split(';').next().is_some_and(|key| key.eq_ignore_ascii_case(name)).then_some(value.trim())
-        })
+    // A zone that is described in front of the event has times, too.
+    let (head, event) = unfolded.split_once("BEGIN:VEVENT")?;
+    let answer = match property(head, "METHOD")?.1.to_ascii_uppercase().as_str() {
+        "REPLY" => said(event)?,
+        "COUNTER" => CalendarAnswer::Counter {
+            start_at: property(event, "DTSTART").and_then(|(name, value)| start(name, value)),
+            sequence: property(event, "SEQUENCE").and_then(|(_, n)| n.parse().ok()).unwrap_or(0),
+        },
+        _ => return None,
     };
-    if !value("METHOD")?.eq_ignore_ascii_case("REPLY") {
-        return None;
-    }
-    let uid = value("UID")?.to_owned();
-    let attendee = unfolded.lines().find(|line| line.to_ascii_uppercase().starts_with("ATTENDEE"))?;
-    let accepted = attendee.to_ascii_uppercase().split([';', ':']).find_map(|part| match part {
-        "PARTSTAT=ACCEPTED" => Some(true),
-        "PARTSTAT=DECLINED" => Some(false),
+    Some(CalendarReply { uid: property(event, "UID")?.1.to_owned(), answer })
+}
+
+/// The first such line: its name with parameters, and its value.
+fn property<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.split(';').next().is_some_and(|key| key.eq_ignore_ascii_case(name)).then_some((key, value.trim()))
+    })
+}
+
+fn said(event: &str) -> Option<CalendarAnswer> {
+    let attendee = event.lines().find(|line| line.to_ascii_uppercase().starts_with("ATTENDEE"))?;
+    let said = attendee.to_ascii_uppercase().split([';', ':']).find_map(|part| match part {
+        "PARTSTAT=ACCEPTED" => Some(CalendarAnswer::Yes),
+        "PARTSTAT=DECLINED" => Some(CalendarAnswer::No),
         _ => None,
     });
-    Some(CalendarReply { uid, accepted })
+    Some(said.unwrap_or(CalendarAnswer::Perhaps))
+}
+
+fn parameter<'a>(key: &'a str, name: &str) -> Option<&'a str> {
+    let all = key.split(';').filter_map(|part| part.split_once('='));
+    { all }.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// A time in UTC or in a zone by the name that the IANA gives it. A day alone, and a time in nobody's zone, are none.
+fn start(name: &str, value: &str) -> Option<At> {
+    let zone = match value.strip_suffix('Z') {
+        Some(_) => TimeZone::UTC,
+        None => TimeZone::get(parameter(name, "TZID")?.trim_matches('"')).ok()?,
+    };
+    let local = DateTime::strptime("%Y%m%dT%H%M%S", value.trim_end_matches('Z')).ok()?;
+    Some(At::from_micros(local.to_zoned(zone).ok()?.timestamp().as_microsecond()))
 }
 
 /// As it stands in the object and in the type of the part that carries it.
@@ -144,19 +174,42 @@ mod tests {
             ))
         };
         let uid = || "0193-x@example.com".to_owned();
-        for (attendee, accepted) in [
-            ("ATTENDEE;PARTSTAT=ACCEPTED;CN=Jo:mailto:j@example.com", Some(true)),
-            ("ATTENDEE;CN=\"A; B\";PARTSTAT=DECLINED:mailto:j@example.com", Some(false)),
-            ("ATTENDEE;PARTSTAT=TENTATIVE:mailto:j@example.com", None),
-            ("ATTENDEE:mailto:j@example.com", None),
+        for (attendee, said) in [
+            ("ATTENDEE;PARTSTAT=ACCEPTED;CN=Jo:mailto:j@example.com", CalendarAnswer::Yes),
+            ("ATTENDEE;CN=\"A; B\";PARTSTAT=DECLINED:mailto:j@example.com", CalendarAnswer::No),
+            ("ATTENDEE;PARTSTAT=TENTATIVE:mailto:j@example.com", CalendarAnswer::Perhaps),
+            ("ATTENDEE:mailto:j@example.com", CalendarAnswer::Perhaps),
         ] {
-            assert_eq!(answer("REPLY", attendee), Some(CalendarReply { uid: uid(), accepted }), "{attendee}");
+            assert_eq!(answer("REPLY", attendee), Some(CalendarReply { uid: uid(), answer: said }), "{attendee}");
             assert_eq!(answer("REQUEST", attendee), None, "an invitation of somebody else");
         }
         assert_eq!(answer("REPLY", "X:1"), None);
         let ours =
             calendar(&Invitation { rsvp: true, ..invitation() }, "s@example.com", "j@example.com", At::from_secs(0));
         assert!(ours.contains("PARTSTAT=NEEDS-ACTION;RSVP=TRUE"), "{ours}");
+    }
+
+    /// As calendars write them: with the zone described in front, with names of zones of their own, for a whole day.
+    #[test]
+    fn another_time_that_a_calendar_asks_for_is_read_if_it_is_certain() {
+        let zone = "BEGIN:VTIMEZONE\r\nTZID:Europe/Vienna\r\nBEGIN:STANDARD\r\nDTSTART:19701025T030000\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\n";
+        for (start, at) in [
+            ("DTSTART:20261125T133000Z", Some("2026-11-25T13:30:00Z")),
+            ("DTSTART;TZID=Europe/Vienna:20261125T143000", Some("2026-11-25T13:30:00Z")),
+            ("dtstart;TZID=\"Europe/Vienna\";X-A=1:20260725T143000", Some("2026-07-25T12:30:00Z")),
+            ("DTSTART;TZID=W. Europe Standard Time:20261125T143000", None),
+            ("DTSTART:20261125T143000", None),
+            ("DTSTART;VALUE=DATE:20261125", None),
+            ("DTSTART;TZID=Europe/Vienna:20261345T993000", None),
+            ("SUMMARY:no time", None),
+        ] {
+            let text = format!(
+                "BEGIN:VCALENDAR\r\nMETHOD:COUNTER\r\n{zone}BEGIN:VEVENT\r\nUID:u-1\r\nSEQUENCE:2\r\n{start}\r\n\
+                 ATTENDEE;PARTSTAT=TENTATIVE:mailto:j@example.com\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+            );
+            let answer = CalendarAnswer::Counter { start_at: at.map(|at| at.parse().unwrap()), sequence: 2 };
+            assert_eq!(reply(&text), Some(CalendarReply { uid: "u-1".into(), answer }), "{start}");
+        }
     }
 
     #[test]

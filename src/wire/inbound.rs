@@ -151,7 +151,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::CaseId;
+    use crate::domain::{CalendarAnswer, CaseId};
 
     fn key() -> Key {
         Key::parse("a secret of the test\n").unwrap()
@@ -210,7 +210,7 @@ mod tests {
                 "Attachments": [{ "Name": "x", "ContentType": kind, "Content": STANDARD.encode(ics) }] })
         };
         let said = mail(body("text/calendar; method=REPLY").to_string().as_bytes(), &key()).unwrap().unwrap();
-        assert_eq!(said.calendar, Some(CalendarReply { uid: "u-1".into(), accepted: Some(true) }));
+        assert_eq!(said.calendar, Some(CalendarReply { uid: "u-1".into(), answer: CalendarAnswer::Yes }));
         assert_eq!(mail(body("image/png").to_string().as_bytes(), &key()).unwrap(), None);
     }
 

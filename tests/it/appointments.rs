@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use forewarn::desk::{Caller, CaseView, Config, Hours, Input, Reply};
 use forewarn::domain::{
-    At, BookWork, BookingNews, BookingProgress, CalendarReply, Change, Channel, EffectId, InviteMethod, Link, MailWork,
-    Order, OrderKind, Outcome, PageKind, Receipt, ReceiptKind, Said, Sender, Severity, Slot, Span, Work,
+    At, BookWork, BookingNews, BookingProgress, CalendarAnswer, CalendarReply, Change, Channel, EffectId, InviteMethod,
+    Link, MailWork, Order, OrderKind, Outcome, PageKind, Receipt, ReceiptKind, Said, Sender, Severity, Slot, Span,
+    Work,
 };
 
 use super::desk_world::{Answer, Odds, World, config, config_with, detection, link_key, start};
@@ -243,7 +244,10 @@ fn a_workshop_answers_by_mail_or_by_the_buttons_of_its_calendar() {
     let reply = |w: &World, from: &str, text: &str, calendar: Option<bool>, id: &str| {
         let (effect, mail) = mails(w, "garage@example.com").pop().unwrap();
         let case = forewarn::wire::reply::case_of(&link_key(), &mail.reply_to.unwrap());
-        let calendar = calendar.map(|yes| CalendarReply { uid: effect.to_string(), accepted: Some(yes) });
+        let calendar = calendar.map(|yes| CalendarReply {
+            uid: effect.to_string(),
+            answer: if yes { CalendarAnswer::Yes } else { CalendarAnswer::No },
+        });
         let said = said(Channel::Email, Sender::Email(from.into()), text, id);
         Input::Said(Said { case, calendar, ..said })
     };

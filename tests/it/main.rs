@@ -14,6 +14,7 @@ mod check;
 mod command;
 mod components;
 mod consent;
+mod counter;
 mod counters;
 mod crash;
 mod crash_mail;

@@ -348,7 +348,7 @@ fn a_workshop_that_moves_a_time_gets_the_change_of_its_own_event_too() {
     // Its calendar says no: that is about the appointment, and not only words.
     let (effect, mail) = asked_of(&w);
     let case = forewarn::wire::reply::case_of(&super::desk_world::link_key(), &mail);
-    let calendar = forewarn::domain::CalendarReply { uid: effect, accepted: Some(false) };
+    let calendar = forewarn::domain::CalendarReply { uid: effect, answer: forewarn::domain::CalendarAnswer::No };
     w.tell(Input::Said(forewarn::domain::Said {
         channel: forewarn::domain::Channel::Email,
         external_id: "m-1".into(),

@@ -6,9 +6,10 @@
 //! workshop; a request that may have arrived is taken back first, so that no two workshops wait for one customer.
 //!
 //! The appointment in its calendar came from us: by RFC 5546 we are its organizer, and nobody else can change it. A workshop
-//! that moves it on its page asks us to (in the words there, a COUNTER that we accept), and its calendar shows the old time
-//! until our REQUEST with a higher SEQUENCE comes. So it gets that update although the change is its own; it is not asked
-//! again whether it agrees.
+//! that moves it on its page or in its calendar asks us to (in the words there, a COUNTER that we accept), and its calendar
+//! shows the old time until our REQUEST with a higher SEQUENCE comes. So it gets that update although the change is its own;
+//! it is not asked again whether it agrees. As long as it has not said yes, another time is one that the customer has not
+//! chosen, and a person decides.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +18,15 @@ use serde_json::{Value as Json, json};
 use super::super::change::Change;
 use super::super::goals::Wake;
 use super::super::plan::Effect;
+use super::super::quiet::zone_of;
 use super::super::rows::{CaseRow, EffectRow};
 use super::super::{Reply, news, talk};
 use super::letter::{self, LetterRow, To};
 use super::react::slot_gone;
-use super::{BookingRow, BookingState, ByMail, Key, offers, order};
+use super::{BookingRow, BookingState, ByMail, Key, offers, order, page};
 use crate::domain::{
-    AdapterName, BookingNews, BookingProgress, CaseId, EffectId, Receipt, ReceiptKind, Said, ScriptId, Sender, Slot,
-    StepId,
+    AdapterName, At, BookingNews, BookingProgress, CalendarAnswer, CaseId, EffectId, Receipt, ReceiptKind, Said,
+    ScriptId, Sender, Slot, StepId,
 };
 use crate::outbox::Kind;
 use crate::playbook::{Playbook, ProviderKind, REQUEST_SCRIPT};
@@ -158,27 +160,66 @@ fn asked_by(change: &Change<'_>, said: &Said) -> Option<(CaseId, StepId, Booking
 pub(in super::super) fn said(change: &mut Change<'_>, said: &Said, yes: Option<bool>) -> Option<Reply> {
     let (case, _, row, adapter) = asked_by(change, said)?;
     let calendar = said.calendar.as_ref().filter(|c| row.create.is_some_and(|e| c.uid == e.to_string()));
-    let yes = match (&said.calendar, calendar) {
-        (Some(_), about) => about.and_then(|c| c.accepted),
-        (None, _) => yes,
+    let answer = match &said.calendar {
+        Some(_) => calendar.map(|c| c.answer),
+        // Words can mean anything once it is booked; a calendar means the appointment.
+        None if row.state == BookingState::Confirming => {
+            yes.map(|yes| if yes { CalendarAnswer::Yes } else { CalendarAnswer::No })
+        }
+        None => None,
     };
-    // Words can mean anything once it is booked; a calendar means the appointment.
-    let takes_back = calendar.is_some_and(|c| c.accepted == Some(false)) && row.state.stands();
-    let understood = yes.filter(|_| row.state == BookingState::Confirming || takes_back);
-    let meaning = understood.map(|yes| if yes { "accepted" } else { "declined" });
+    let understood = answer.and_then(|answer| understood(change, &row, answer));
+    let meaning = understood.map(|(progress, slot)| match (progress, slot) {
+        (BookingProgress::Cancelled, _) => "declined",
+        (_, Some(_)) => "moved it",
+        _ => "accepted",
+    });
     if !talk::by_workshop(change, case, &adapter, said, meaning) {
         return Some(Reply::Done);
     }
-    match (understood, row.create) {
-        (Some(yes), Some(effect)) => {
-            let progress = if yes { BookingProgress::Confirmed } else { BookingProgress::Cancelled };
-            tell(change, effect, progress, None);
+    match (understood, row.create, answer) {
+        (Some((progress, slot)), Some(effect), _) => tell(change, effect, progress, slot),
+        (.., Some(CalendarAnswer::Counter { start_at, .. })) => {
+            let zone = offers::workshop(change, &adapter).map_or("UTC", |w| w.hours.zone());
+            talk::workshop_waits(
+                change,
+                case,
+                &adapter,
+                said,
+                &format!("asks for another time{}", wished(start_at, zone)),
+            );
         }
         // A calendar that says "perhaps", or twice the same, tells nobody anything new.
         _ if said.calendar.is_some() && said.text.is_empty() => {}
-        _ => talk::workshop_waits(change, case, &adapter),
+        _ => talk::workshop_waits(change, case, &adapter, said, "has written"),
     }
     Some(Reply::Done)
+}
+
+/// What an answer does to the appointment, if that is certain. Another time for what is booked is the workshop's to say;
+/// for what it is only asked for, the customer has chosen one.
+fn understood(
+    change: &Change<'_>,
+    row: &BookingRow,
+    answer: CalendarAnswer,
+) -> Option<(BookingProgress, Option<Slot>)> {
+    let asked = row.state == BookingState::Confirming;
+    match answer {
+        CalendarAnswer::Yes if asked => Some((BookingProgress::Confirmed, None)),
+        CalendarAnswer::No if asked || row.state.stands() => Some((BookingProgress::Cancelled, None)),
+        // One that was sent before it moved was about the time before.
+        CalendarAnswer::Counter { start_at, sequence } if row.state.stands() && sequence >= row.sequence => {
+            let slot = page::at_another_time(change, row.slot?, start_at?)?;
+            Some((BookingProgress::Confirmed, Some(slot)))
+        }
+        _ => None,
+    }
+}
+
+/// The time that a calendar asks for, for people to read: ` (2026-11-25 14:30 CET)`.
+pub(in super::super) fn wished(start_at: Option<At>, zone: &str) -> String {
+    let local = start_at.map(|at| at.to_jiff().to_zoned(zone_of(zone)).strftime(" (%Y-%m-%d %H:%M %Z)").to_string());
+    local.unwrap_or_default()
 }
 
 /// The workshop says so.

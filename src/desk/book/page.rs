@@ -94,6 +94,12 @@ fn found(word: &str, form: &Form) -> Result<Option<Verdict>, &'static str> {
     verdict.complaint().map_or(Ok(Some(verdict)), Err)
 }
 
+/// The appointment at `old`, if it can begin at `start_at` as well.
+pub(super) fn at_another_time(change: &Change<'_>, old: Slot, start_at: At) -> Option<Slot> {
+    let sound = start_at > change.now && start_at < change.now + FURTHEST;
+    sound.then(|| Slot { start_at, end_at: start_at + (old.end_at - old.start_at) })
+}
+
 fn moved(change: &mut Change<'_>, effect: EffectId, booking: Option<BookingRow>, form: &Form) -> Reply {
     let old = booking.as_ref().and_then(|b| b.slot);
     let zone =
@@ -103,11 +109,9 @@ fn moved(change: &mut Change<'_>, effect: EffectId, booking: Option<BookingRow>,
     let time = Time::strptime("%H:%M", field("time")).ok();
     let start = day.zip(time).zip(zone).and_then(|((day, time), zone)| day.to_datetime(time).to_zoned(zone).ok());
     let start_at = start.map(|z| At::from_micros(z.timestamp().as_microsecond()));
-    let sound = |at: &At| *at > change.now && *at < change.now + FURTHEST;
-    let (Some(start_at), Some(old)) = (start_at.filter(sound), old) else {
+    let Some(slot) = start_at.zip(old).and_then(|(at, old)| at_another_time(change, old, at)) else {
         return Reply::Refused("a day and a time to come are needed".to_owned());
     };
-    let slot = Slot { start_at, end_at: start_at + (old.end_at - old.start_at) };
     mail::tell(change, effect, BookingProgress::Confirmed, Some(slot));
     Reply::Done
 }

@@ -26,7 +26,8 @@ use super::{
     Reply, TimelineKind, book, bundle, case, goals, news, notes, optout, pages, position, reached, survey, wrong,
 };
 use crate::domain::{
-    AdapterName, At, Author, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Said, Sender, StepId,
+    AdapterName, At, Author, CalendarAnswer, CaseId, Channel, CustomerId, EffectId, EndpointId, Purpose, Said, Sender,
+    StepId,
 };
 use crate::playbook::Mirror;
 
@@ -100,7 +101,7 @@ pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
     let told = whose::heard(change, &people, &contacts, said, &cases);
     let heard = Heard { said, people: &people, cases: &cases, told: &told };
     if let Some(calendar) = &said.calendar {
-        return heard.calendar(change, calendar.accepted);
+        return heard.calendar(change, calendar.answer);
     }
     if heard.mark(change) {
         return Reply::Done;
@@ -215,20 +216,26 @@ impl Heard<'_> {
         Some(answer.map_or(Reply::Done, |text| self.say(change, text)))
     }
 
-    /// The customer's calendar answers an invitation.
-    fn calendar(&self, change: &mut Change<'_>, accepted: Option<bool>) -> Reply {
-        let meaning = match accepted {
-            Some(true) => "accepted in the calendar",
-            Some(false) => "declined in the calendar",
-            None => "perhaps, in the calendar",
+    /// The customer's calendar answers an invitation. Another time than the one that is booked is a person's business,
+    /// as it is when it is asked for in words: until they have agreed on one, what is booked stands.
+    fn calendar(&self, change: &mut Change<'_>, answer: CalendarAnswer) -> Reply {
+        let (meaning, asks) = match answer {
+            CalendarAnswer::Yes => ("accepted in the calendar", None),
+            CalendarAnswer::No => {
+                ("declined in the calendar", Some("declines the appointment in the calendar".to_owned()))
+            }
+            CalendarAnswer::Perhaps => ("perhaps, in the calendar", None),
+            CalendarAnswer::Counter { start_at, .. } => {
+                let customer = change.config.registry.customers.get(&self.people[0].customer);
+                let time = book::wished(start_at, customer.map_or("UTC", |c| &*c.tz));
+                ("another time, in the calendar", Some(format!("asks for another time in the calendar{time}")))
+            }
         };
         let Some(case) = self.cases.first().copied() else { return Reply::NotFound };
-        if self.keep(change, case, Some(meaning), None) && accepted == Some(false) {
-            ask_a_person(
-                change,
-                case,
-                &format!("{} declines the appointment in the calendar", self.whom(change, case, None)),
-            );
+        if self.keep(change, case, Some(meaning), None)
+            && let Some(asks) = asks
+        {
+            ask_a_person(change, case, &format!("{} {asks}", self.whom(change, case, None)));
         }
         Reply::Done
     }
@@ -448,11 +455,11 @@ pub(super) fn by_workshop(
     !is_known(change, case, &said.external_id) && keep(change, case, said, from, meaning, None, &line)
 }
 
-/// What it has written is for a person to read.
-pub(super) fn workshop_waits(change: &mut Change<'_>, case: CaseId, workshop: &AdapterName) {
-    let words = last_words(change, case);
-    change.note(case, Mirror::Contact, &format!("{workshop} writes: {words}"));
-    ask_a_person(change, case, &format!("{workshop} has written and waits for an answer"));
+/// What it has written, or asks for in its calendar (`what`), is for a person to answer.
+pub(super) fn workshop_waits(change: &mut Change<'_>, case: CaseId, workshop: &AdapterName, said: &Said, what: &str) {
+    let words = if said.text.is_empty() { String::new() } else { format!(" and writes: {}", last_words(change, case)) };
+    change.note(case, Mirror::Contact, &format!("{workshop} {what}{words}"));
+    ask_a_person(change, case, &format!("{workshop} {what} and waits for an answer"));
 }
 
 /// Somebody writes into the ticket of a case. The desk's people see it there; here it completes the conversation, and an
