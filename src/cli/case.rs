@@ -16,6 +16,7 @@ use serde_json::json;
 pub(super) use client::Client;
 use render::render_switches;
 pub use render::{CaseList, Style, render_case, render_list};
+pub(super) use render::{Row, clean, instant, phase, severity, table};
 
 use crate::desk::SwitchView;
 use crate::domain::Stop;

@@ -8,6 +8,7 @@ pub mod customer;
 pub mod demo;
 pub mod explain;
 pub mod fit;
+pub mod lookup;
 pub mod outcomes;
 pub mod reload;
 pub mod replay;
@@ -68,6 +69,8 @@ enum Command {
     Fit(fit::Args),
     /// Show and handle cases of a running daemon
     Case(case::Args),
+    /// Who calls or writes: their devices, open cases, and what is arranged for them
+    Lookup(lookup::Args),
     /// What became of cases, for product engineering
     Outcomes(outcomes::Args),
     /// How good the rules are: precision and lead time by outcomes, and which are in shadow
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => reload(&args),
         Command::Fit(args) => looked_back(fit::run(&args)),
         Command::Case(args) => case(&args),
+        Command::Lookup(args) => asked(on_runtime(lookup::run(&args, &mut stdout()))),
         Command::Outcomes(args) => asked(on_runtime(outcomes::run(&args, &mut stdout()))),
         Command::Rules(args) => asked(on_runtime(outcomes::rules(&args, &mut stdout()))),
         Command::Customer(args) => customer(&args),

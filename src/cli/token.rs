@@ -22,7 +22,7 @@ pub enum Command {
         /// Who will hold it; stands in the audit
         #[arg(long, value_parser = plain_name)]
         name: String,
-        /// What it may do: read, ack, act, lookup, admin
+        /// What it may do: read, ack, act, lookup, privacy, admin
         #[arg(long, value_delimiter = ',', default_value = "read")]
         scope: Vec<Scope>,
     },

@@ -46,17 +46,17 @@ impl Style {
         self.paint(Paint::new().dim(), text)
     }
 
-    fn bold(&self, text: &str) -> String {
+    pub(in crate::cli) fn bold(&self, text: &str) -> String {
         self.paint(Paint::new().bold(), text)
     }
 
-    fn room(&self, taken: usize) -> usize {
+    pub(in crate::cli) fn room(&self, taken: usize) -> usize {
         self.width.map_or(usize::MAX, |w| w.saturating_sub(taken).max(WIDTH_MIN))
     }
 }
 
 /// Text from elsewhere, without what could move the cursor, recolour the terminal or reverse the line.
-pub(super) fn clean(text: &str) -> String {
+pub(in crate::cli) fn clean(text: &str) -> String {
     let bad = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
@@ -64,10 +64,10 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// Cells of a table: text, and how to paint it.
-pub(super) type Row = Vec<(String, Paint)>;
+pub(in crate::cli) type Row = Vec<(String, Paint)>;
 
 /// Columns as wide as their widest cell, two blanks apart; the last one at most `last_max` wide.
-pub(super) fn table(rows: &[Row], indent: &str, last_max: impl Fn(usize) -> usize, style: &Style) -> String {
+pub(in crate::cli) fn table(rows: &[Row], indent: &str, last_max: impl Fn(usize) -> usize, style: &Style) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| measure_text_width(text)).max().unwrap_or(0)
@@ -178,14 +178,14 @@ fn summary_row(case: &CaseSummary, now: At) -> Row {
     ]
 }
 
-fn phase(case: &CaseSummary) -> String {
+pub(in crate::cli) fn phase(case: &CaseSummary) -> String {
     match &case.outcome {
         Some(outcome) => clean(&format!("{}: {outcome}", case.phase)),
         None => clean(&case.phase),
     }
 }
 
-fn severity(severity: Severity) -> Paint {
+pub(in crate::cli) fn severity(severity: Severity) -> Paint {
     match severity {
         Severity::Critical => Paint::new().red().bold(),
         Severity::Major => Paint::new().red(),
@@ -387,7 +387,7 @@ fn kind(kind: TimelineKind) -> (&'static str, &'static str, Paint) {
     }
 }
 
-pub(super) fn instant(at: At, style: &Style) -> String {
+pub(in crate::cli) fn instant(at: At, style: &Style) -> String {
     at.to_jiff().to_zoned(style.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 

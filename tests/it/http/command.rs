@@ -141,3 +141,41 @@ async fn opt_outs_on_the_terminal() {
         "{told:?}"
     );
 }
+
+#[tokio::test]
+async fn whoever_calls_is_looked_up() {
+    use clap::Parser as _;
+    use forewarn::cli::lookup;
+    use forewarn::desk::Caller;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: lookup::Args,
+    }
+    let world = World::new().await;
+    let style = Style { colour: false, width: None, zone: TimeZone::UTC };
+    let parsed = |words: &[&str]| Line::try_parse_from(["lookup", "--url", &world.url].iter().chain(words));
+    for (words, asked) in [
+        (["--phone", "+49 151-1"], Caller::Phone("+49 151-1".into())),
+        (["--email", "a@example.com"], Caller::Email("a@example.com".into())),
+        (["--device", "car-1"], Caller::Device("car-1".into())),
+    ] {
+        let Line { args } = parsed(&words).unwrap_or_else(|error| panic!("{error}"));
+        let text = lookup::answer(&args, world.token("admin").into(), &style).await.unwrap();
+        assert_eq!(text, "Nobody and nothing of the registry.\n");
+        assert_eq!(world.desk.script.lock().unwrap().callers.pop(), Some(asked));
+    }
+    let Line { args } = parsed(&["--device", "car-1", "--json"]).unwrap_or_else(|error| panic!("{error}"));
+    let text = lookup::answer(&args, world.token("admin").into(), &style).await.unwrap();
+    assert_eq!(text, "{\"people\":[],\"devices\":[]}\n", "as it came");
+    let error = lookup::answer(&args, world.token("read").into(), &style).await.unwrap_err();
+    assert_eq!(
+        (error.exit_code(), error.hint()),
+        (1, Some("use a token with that scope; scopes stand in the settings under [[http.token]]")),
+        "{error}"
+    );
+    for wrong in [&[][..], &["--phone", ""], &["--phone", "1", "--email", "a"], &["car-1"]] {
+        assert!(parsed(wrong).is_err(), "{wrong:?}");
+    }
+}
