@@ -208,7 +208,7 @@ fn settings(shipped: &str, to: &Addresses, secrets: &Secrets) -> Result<String, 
     let mut token = Table::new();
     token.insert("name".to_owned(), "demo".into());
     token.insert("sha256".to_owned(), hash.into());
-    token.insert("scopes".to_owned(), vec!["read"].into());
+    token.insert("scopes".to_owned(), vec!["admin"].into());
     section(&mut root, "http").insert("token".to_owned(), Value::Array(vec![token.into()]));
     for provider in section(&mut root, "provider").iter_mut().filter_map(|(_, v)| v.as_table_mut()) {
         for key in ["password_file", "token_file", "secret_file"] {
