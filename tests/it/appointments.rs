@@ -476,6 +476,30 @@ fn news_of_a_workshop_counts_once_and_in_its_order() {
     assert!(w.timeline().contains("the appointment has taken place"));
 }
 
+/// The mail server was down when the appointment was confirmed; by the time it is back, the workshop has moved it.
+#[test]
+fn an_invitation_that_could_not_go_out_is_not_sent_once_the_time_is_another() {
+    let mut w = world(config(|_| {}));
+    w.run(after(60));
+    w.script = Some(Box::new(|o| match &o.work {
+        Work::Mail(m) if m.invitation.as_ref().is_some_and(|i| i.sequence == 0) => {
+            let refused = Outcome::Retry { after: Some(Span::from_mins(20)), reason: "451".into() };
+            Some(vec![(1, Answer::Outcome(refused))])
+        }
+        _ => None,
+    }));
+    choose(&mut w, "1");
+    w.run(after(300));
+    let (effect, slot) = creates(&w)[0];
+    let by = Span::from_hours(3);
+    let moved = Slot { start_at: slot.start_at + by, end_at: slot.end_at + by };
+    assert!(callback(&mut w, effect, 5, BookingProgress::Confirmed, Some(moved)));
+    w.run(after(3_000));
+    let invited = mails(&w, "jane@example.com").into_iter().filter_map(|(_, m)| m.invitation);
+    let invited: Vec<(u32, At)> = invited.map(|i| (i.sequence, i.start_at)).collect();
+    assert_eq!(invited, [(0, slot.start_at), (1, moved.start_at)], "{}", w.timeline());
+}
+
 #[test]
 fn a_workshop_that_cancels_is_taken_out_of_the_calendar_and_other_times_are_offered() {
     let (mut w, effect, _) = confirmed(config(|_| {}));

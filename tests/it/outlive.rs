@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use forewarn::desk::{Act, Config, Input, Reply};
 use forewarn::domain::{
-    At, BookWork, BookingProgress, CaseId, Change, EffectId, InviteMethod, Link, Order, Outcome, PageKind, Severity,
-    Span, Truth, Work,
+    At, BookWork, BookingNews, BookingProgress, CaseId, Change, EffectId, InviteMethod, Link, Order, Outcome, PageKind,
+    Receipt, ReceiptKind, Severity, Span, Truth, Work,
 };
 
 use super::appointments::{
@@ -403,6 +403,22 @@ fn a_workshop_says_what_it_found_with_the_end_of_its_work() {
     }
 }
 
+/// With a secret of its own, a provider could otherwise take back what another one has booked.
+#[test]
+fn a_provider_reports_on_what_it_was_asked_for_and_nothing_else() {
+    let (mut w, effect, _) = confirmed(config(|_| {}));
+    let news = BookingNews::Stands { booking: format!("B-{effect}"), progress: BookingProgress::Cancelled, slot: None };
+    let receipt = Receipt { effect, provider_ref: None, seq: Some(9), what: ReceiptKind::Booking { news } };
+    let said = |by: &[&str]| Input::Signed { by: by.iter().map(|n| (*n).into()).collect(), receipt: receipt.clone() };
+    let records = w.log.len();
+    for other in ["tow", "garage", "app"] {
+        assert_eq!(w.tell(said(&[other])), Some(Reply::NotFound), "{other}");
+    }
+    assert_eq!((w.log.len(), goal(&w, "appointment_confirmed").as_str()), (records, "met"));
+    assert_eq!(w.tell(said(&["garage", "workshop"])), Some(Reply::Done), "they share a secret");
+    assert_eq!(goal(&w, "appointment_confirmed"), "open", "{}", w.timeline());
+}
+
 #[test]
 fn a_provider_judges_what_it_was_asked_for_and_nothing_else() {
     use forewarn::domain::Verdict;
@@ -413,7 +429,7 @@ fn a_provider_judges_what_it_was_asked_for_and_nothing_else() {
         cost: Some(180.0),
         ..Verdict::default()
     };
-    let found = |effect: EffectId, by: &str| Input::Found { effect, verdict: verdict.clone(), by: by.into() };
+    let found = |effect: EffectId, by: &str| Input::Found { effect, verdict: verdict.clone(), by: vec![by.into()] };
     assert_eq!(w.tell(found(effect, "tow")), Some(Reply::NotFound), "it was asked of somebody else");
     let stranger: EffectId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
     assert_eq!(w.tell(found(stranger, "workshop")), Some(Reply::NotFound));
