@@ -112,6 +112,7 @@ fn parts(
         handle,
         threads: 2,
         keep: Keep { bytes: 1 << 20, age: forewarn::domain::Span::from_hours(1) },
+        keep_log: Keep::ALL,
         births: None,
         outcomes: None,
         nightly: None,

@@ -272,6 +272,7 @@ fn recover(
         handle: outside.desk.clone(),
         threads,
         keep: Keep { bytes: store.journal_bytes, age: store.journal_age },
+        keep_log: Keep { bytes: u64::MAX, age: store.log_age },
         births: loaded
             .settings
             .engine

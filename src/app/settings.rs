@@ -62,11 +62,19 @@ pub struct StoreSettings {
     pub journal_bytes: u64,
     /// Telemetry is kept for backtests up to this age.
     pub journal_age: Span,
+    /// Decisions stay in the desk log, and in the audit, up to this age; with them goes the last copy of what was sealed in
+    /// cases that are over their retention.
+    pub log_age: Span,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { dir: "/var/lib/forewarn".into(), journal_bytes: 10 << 30, journal_age: Span::from_hours(24 * 14) }
+        Self {
+            dir: "/var/lib/forewarn".into(),
+            journal_bytes: 10 << 30,
+            journal_age: Span::from_hours(24 * 14),
+            log_age: Span::from_hours(24 * 365),
+        }
     }
 }
 

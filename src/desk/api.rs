@@ -43,6 +43,13 @@ pub enum Input {
     },
     /// A provider or a device reports on its own.
     Receipt(Receipt),
+    /// The same, signed: nobody else's work is theirs to report on.
+    Signed {
+        /// Whose secret it was signed with.
+        by: Vec<AdapterName>,
+        /// What they say.
+        receipt: Receipt,
+    },
     /// A call was answered, or its speech ended without a key: what to say now? Answered with [`Reply::Speech`].
     Answered {
         /// Which call.
@@ -100,8 +107,8 @@ pub enum Input {
         effect: EffectId,
         /// What it says.
         verdict: Verdict,
-        /// Who signed it.
-        by: AdapterName,
+        /// Whose secret it was signed with.
+        by: Vec<AdapterName>,
     },
     /// A customer is to be erased: `POST /api/v1/customers/{id}/erase`.
     Erase {

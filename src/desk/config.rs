@@ -120,6 +120,9 @@ pub struct Contact {
     pub bundle: Span,
     /// Answers to mails come to `case+…@` this domain, whose mail is posted to `/mail/inbound`.
     pub reply_domain: Option<String>,
+    /// Mails that cannot be delivered come back to `bounce+…@` this domain, whose mail is posted to `/mail/inbound`, too, and
+    /// which lets the mail server send for it (SPF). Unset: a mail that was handed over counts as delivered.
+    pub bounce_domain: Option<String>,
     /// What a message of the customer does after the case was closed, within the time in which it may be reopened.
     pub reply_after_close: AfterClose,
     /// Nobody is asked for a mark (`do = "survey"`) more often than this.
@@ -131,6 +134,7 @@ impl Default for Contact {
         Self {
             bundle: Span::ZERO,
             reply_domain: None,
+            bounce_domain: None,
             cap: caps::shipped(),
             reply_after_close: AfterClose::default(),
             survey_every: Span::from_hours(90 * 24),

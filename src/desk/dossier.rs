@@ -14,11 +14,10 @@
 
 use std::collections::BTreeSet;
 
-use memchr::memmem::Finder;
-use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::Desk;
+use super::named::Named;
 use crate::domain::{Agreed, Consent, Customer, CustomerId, Device, DeviceId};
 
 /// Rows of one table in one answer at most.
@@ -35,13 +34,12 @@ impl Desk {
         let cases = self.state.rows.cases.iter().filter(|(_, c)| ids.contains(&c.device)).map(|(id, _)| *id);
         let endpoints = customer.into_iter().flat_map(|c| &c.endpoints);
 
-        let mut names = vec![stored(id)];
-        names.extend(ids.iter().map(stored));
-        names.extend(endpoints.map(|e| stored(&e.id)));
-        names.extend(cases.map(|id| stored(&id)));
-        let finders: Vec<Finder<'_>> = names.iter().map(Finder::new).collect();
-        let about = |bytes: &[u8]| finders.iter().any(|finder| finder.find(bytes).is_some());
-        let mut rows = self.state.rows.json(&about, MOST_ROWS);
+        let mut names = Named::default();
+        names.customer(id);
+        ids.iter().for_each(|device| names.device(device));
+        endpoints.for_each(|endpoint| names.endpoint(&endpoint.id));
+        cases.for_each(|case| names.case(case));
+        let mut rows = self.state.rows.json(&names, MOST_ROWS);
         if customer.is_none() && rows.as_object().is_none_or(serde_json::Map::is_empty) {
             return None;
         }
@@ -53,11 +51,6 @@ impl Desk {
             "stored": rows,
         }))
     }
-}
-
-/// An id as it stands in a stored row.
-fn stored(id: &impl Serialize) -> Vec<u8> {
-    postcard::to_allocvec(id).unwrap_or_default()
 }
 
 fn person(customer: &Customer) -> Json {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use super::change::Change;
-use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
+use super::rows::{CaseRow, ContactRow, EffectRow, StepRow};
 use super::{Desk, Reply, book, bundle, news, optout, order, survey, whereabouts, wrong};
 use crate::domain::{At, Link, PageKind};
 use crate::playbook::Part;
@@ -99,7 +99,8 @@ pub(super) fn posted(change: &mut Change<'_>, link: &Link, form: &Form) -> Reply
 fn message(change: &Change<'_>, link: &Link) -> Option<EffectRow> {
     change.get::<EffectRow>(&link.effect).filter(|row| match link.kind {
         PageKind::Request => book::is_request(change, link.effect),
-        _ => matches!(row.target, Target::Customer { .. }),
+        // Who was erased has none any more.
+        _ => order::customer(change, row).is_some(),
     })
 }
 

@@ -38,6 +38,7 @@ mod line;
 mod link;
 mod lookup;
 mod merge;
+mod named;
 mod nameless;
 mod news;
 mod notes;
@@ -54,6 +55,7 @@ mod reached;
 mod record;
 mod recurring;
 mod report;
+mod returned;
 mod route;
 mod rows;
 mod rules;
@@ -155,6 +157,12 @@ impl Desk {
     pub fn reload(&mut self, config: Arc<Config>) {
         self.given = config;
         self.leave_out_erased();
+    }
+
+    /// From now on everything is taken in and decided, and nothing is sent: what is due waits, and says `why`. For a state
+    /// that may be older than what was done on it, and for deciding without a daemon. It ends with this desk.
+    pub fn hold(&mut self, why: &str) {
+        self.state.held = Some(why.into());
     }
 
     /// What is to be done about `input`. Changes nothing: make the record durable, [`Self::apply`] it, then release

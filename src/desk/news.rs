@@ -5,11 +5,12 @@ use super::pages::About;
 use super::rows::{CaseRow, ContactRow, EffectRow, StartRow, StepRow, StepState, Target};
 use super::speech::CHOICES;
 use super::{
-    Reply, TimelineKind, book, bundle, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages, rules,
-    speech, survey, ticket, wrong,
+    Reply, TimelineKind, book, bundle, cancel, case, claim, dispatch, goals, latch, notes, optout, order, pages,
+    returned, rules, speech, survey, ticket, wrong,
 };
 use crate::domain::{
-    AppProgress, CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Purpose, Receipt, ReceiptKind,
+    AdapterName, AppProgress, CallProgress, CaseId, EffectId, JobState, JobUpdate, Outcome, Purpose, Receipt,
+    ReceiptKind,
 };
 use crate::outbox::{Ask, Event, Kind, News, State};
 use crate::playbook::Mirror;
@@ -36,6 +37,14 @@ pub(super) fn tick(change: &mut Change<'_>, effect: EffectId) {
     happened(change, effect, &Event::Tick);
 }
 
+/// A provider reports on what it was asked for. What others were asked for it knows nothing of.
+pub(super) fn signed(change: &mut Change<'_>, by: &[AdapterName], receipt: &Receipt) -> Reply {
+    match change.get::<EffectRow>(&receipt.effect) {
+        Some(row) if by.contains(&row.adapter) => self::receipt(change, receipt),
+        _ => Reply::NotFound,
+    }
+}
+
 pub(super) fn receipt(change: &mut Change<'_>, receipt: &Receipt) -> Reply {
     let Some(mut row) = change.get::<EffectRow>(&receipt.effect) else { return Reply::NotFound };
     change.because(format!("provider:{}", row.adapter), format!("receipt for {}", receipt.effect));
@@ -60,6 +69,7 @@ pub(super) fn receipt(change: &mut Change<'_>, receipt: &Receipt) -> Reply {
             }
             happened(change, receipt.effect, &Event::Receipt(receipt));
         }
+        ReceiptKind::Returned => returned::came_back(change, receipt, row),
         ReceiptKind::Call { .. } | ReceiptKind::Sms { .. } | ReceiptKind::App { .. } => {
             happened(change, receipt.effect, &Event::Receipt(receipt));
         }

@@ -203,6 +203,7 @@ impl Maker<'_, '_> {
             attachments,
             unsubscribe: unsubscribe.map(|(url, _)| url),
             reply_to: self.reply_to(),
+            comes_back_to: self.comes_back_to(),
         }))
     }
 
@@ -268,6 +269,7 @@ impl Maker<'_, '_> {
             attachments: Vec::new(),
             unsubscribe: None,
             reply_to: self.case_address(),
+            comes_back_to: self.comes_back_to(),
         }))
     }
 
@@ -279,6 +281,11 @@ impl Maker<'_, '_> {
     fn case_address(&self) -> Option<String> {
         let (links, domain) = (self.change.config.links.as_ref()?, self.change.config.contact.reply_domain.as_ref()?);
         Some(crate::wire::reply::address(&links.key, &self.row.case, domain))
+    }
+
+    fn comes_back_to(&self) -> Option<String> {
+        let (links, contact) = (self.change.config.links.as_ref()?, &self.change.config.contact);
+        Some(crate::wire::reply::bounce(&links.key, &self.id, contact.bounce_domain.as_ref()?))
     }
 
     /// Where a customer ends mails like this, and the words for it; not in warnings of danger.

@@ -322,9 +322,11 @@ pub(super) fn judged(change: &mut Change<'_>, id: CaseId, verdict: Verdict, by: 
 }
 
 /// A provider says what came of what it was asked for. Nobody else's work is theirs to judge.
-pub(super) fn found(change: &mut Change<'_>, effect: EffectId, verdict: Verdict, by: &AdapterName) -> Reply {
+pub(super) fn found(change: &mut Change<'_>, effect: EffectId, verdict: Verdict, by: &[AdapterName]) -> Reply {
     match change.get::<EffectRow>(&effect) {
-        Some(row) if row.adapter == *by => judged(change, row.case, verdict, &format!("provider:{by}"), false),
+        Some(row) if by.contains(&row.adapter) => {
+            judged(change, row.case, verdict, &format!("provider:{}", row.adapter), false)
+        }
         _ => Reply::NotFound,
     }
 }

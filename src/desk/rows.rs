@@ -20,6 +20,7 @@ use super::course::CourseRow;
 use super::erase::ErasedRow;
 use super::line::PlaceRow;
 use super::merge::GroupRow;
+use super::named::Named;
 use super::optout::OptOutRow;
 use super::outcome::OutcomeRow;
 use super::pages::About;
@@ -472,13 +473,11 @@ macro_rules! tables {
         })*
 
         impl Rows {
-            /// Those rows whose key or content `about` picks, table by table, at most `most` of each.
-            pub(super) fn json(&self, about: &dyn Fn(&[u8]) -> bool, most: usize) -> Json {
+            /// Those rows whose key or content is about one of `names`, table by table, at most `most` of each.
+            pub(super) fn json(&self, names: &Named, most: usize) -> Json {
                 let mut tables = serde_json::Map::new();
                 $({
-                    let picked = self.$name.iter().filter(|(key, row)| {
-                        about(&encode_key::<$row>(key)) || about(&encode_row(*row))
-                    });
+                    let picked = self.$name.iter().filter(|(key, row)| names.are_in(key) || names.are_in(row));
                     let rows: Vec<Json> = picked.take(most).map(|(key, row)| as_json(key, row)).collect();
                     if !rows.is_empty() {
                         tables.insert(stringify!($name).to_owned(), rows.into());

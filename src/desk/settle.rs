@@ -23,6 +23,7 @@ pub(super) fn take_in(change: &mut Change<'_>, input: Input) -> Reply {
         Input::Shed { models } => report::shed(change, &models),
         Input::Outcome { effect, attempt, outcome } => news::outcome(change, effect, attempt, &outcome),
         Input::Receipt(receipt) => news::receipt(change, &receipt),
+        Input::Signed { by, receipt } => news::signed(change, &by, &receipt),
         Input::Answered { effect, turn, provider_ref } => speech::answered(change, effect, turn, &provider_ref),
         Input::Link { link, form } => link::posted(change, &link, &form),
         Input::Ack { case, actor } => case::acknowledged(change, case, &actor),

@@ -54,6 +54,10 @@ pub(super) fn answered(change: &mut Change<'_>, effect: EffectId, turn: u32, pro
 
 /// What to say now.
 pub(super) fn present(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, turn: u32) -> Speech {
+    // Who was erased while the line rang is told nothing, and not called again.
+    if matches!(row.target, Target::Customer { .. }) && order::customer(change, row).is_none() {
+        return opted_out(change, row);
+    }
     let mut rows = bundle::all(change, effect, row);
     rows.retain(|(_, row)| is_wanted(change, row));
     if rows.is_empty() {

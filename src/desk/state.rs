@@ -55,6 +55,8 @@ pub(super) struct State {
     by_ticket: BTreeMap<(AdapterName, String), BTreeSet<(CaseId, StepId)>>,
     pub(super) outcomes_by_time: BTreeSet<(At, CaseId)>,
     pub(super) plans: BTreeMap<SourceHash, Arc<Playbook>>,
+    /// Why nothing may be sent, see [`Desk::hold`](super::Desk::hold).
+    pub(super) held: Option<Arc<str>>,
 }
 
 impl State {

@@ -107,8 +107,11 @@ pub(super) fn level(change: &Change<'_>, case: CaseId) -> Stop {
     of(None).max(of(Some(case)))
 }
 
-/// Which switch holds an effect, for people.
+/// Which switch holds an effect, for people; or why all of them are held.
 pub(super) fn holds(change: &Change<'_>, row: &EffectRow) -> Option<String> {
+    if let Some(why) = &change.base.held {
+        return Some(format!("a person: effects are held ({why})"));
+    }
     let storm = change.get::<ChildRow>(&row.case).map(|child| child.storm);
     let switches = [Some(None), Some(Some(row.case)), storm.map(Some)];
     switches.into_iter().flatten().find_map(|case| {

@@ -103,6 +103,8 @@ pub struct MailWork {
     pub unsubscribe: Option<String>,
     /// Where answers go: an address of the case.
     pub reply_to: Option<String>,
+    /// Where it comes back to if it cannot be delivered: an address of its own. `None`: to the sender, whom nobody asks.
+    pub comes_back_to: Option<String>,
 }
 
 /// A text message, rendered.
@@ -337,6 +339,8 @@ pub enum ReceiptKind {
         /// The state.
         progress: AppProgress,
     },
+    /// A mail came back: a server on its way could not deliver it.
+    Returned,
 }
 
 /// States of a message in the app.

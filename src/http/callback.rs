@@ -9,7 +9,7 @@ use super::metrics::CALLBACKS;
 use super::problem::Problem;
 use super::server::App;
 use crate::desk::{Input, Reply};
-use crate::domain::{AdapterName, At, EffectId, Receipt, Span};
+use crate::domain::{AdapterName, At, EffectId, Span};
 use crate::wire::{self, webhook};
 
 /// The effect that a callback URL carries.
@@ -42,13 +42,13 @@ pub(super) fn bad_signature(app: &App, kind: &'static str, why: &dyn std::fmt::D
         .hint("sign the URL as it was given to you, with the shared secret")
 }
 
-/// Which of these providers signed this (Standard Webhooks) within the replay window.
+/// Which of these providers have signed this (Standard Webhooks) within the replay window; several if they share a secret.
 pub(super) fn verify<'a>(
     app: &App,
     secrets: impl IntoIterator<Item = &'a (AdapterName, webhook::Secret)>,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<&'a AdapterName, wire::Error> {
+) -> Result<Vec<AdapterName>, wire::Error> {
     let get = |name: &'static str| headers.get(name).and_then(|v| v.to_str().ok()).ok_or(wire::Error::Missing(name));
     let signed = webhook::Headers {
         id: get(webhook::ID)?,
@@ -56,19 +56,20 @@ pub(super) fn verify<'a>(
         signature: get(webhook::SIGNATURE)?,
     };
     let now = (app.clock)();
-    let mut result = Err(wire::Error::Signature);
+    let mut why_not = wire::Error::Signature;
+    let mut by = Vec::new();
     for (name, secret) in secrets {
-        result = webhook::verify(secret, signed, body, now).map(|()| name);
-        if result.is_ok() {
-            break;
+        match webhook::verify(secret, signed, body, now) {
+            Ok(()) => by.push(name.clone()),
+            Err(error) => why_not = error,
         }
     }
-    result
+    if by.is_empty() { Err(why_not) } else { Ok(by) }
 }
 
 /// Hands news to the desk; returns once it is durable. News that the desk knows already is taken again, without effect.
-pub(super) async fn deliver(app: &App, receipt: Receipt) -> Result<(), Problem> {
-    match app.desk.tell(Input::Receipt(receipt)).await? {
+pub(super) async fn deliver(app: &App, news: Input) -> Result<(), Problem> {
+    match app.desk.tell(news).await? {
         Reply::Done | Reply::Speech(_) | Reply::Text(_) => Ok(()),
         Reply::NotFound => Err(unknown_effect()),
         Reply::Refused(reason) => Err(Problem::new(StatusCode::CONFLICT, "refused", reason)

@@ -22,7 +22,8 @@ use super::problem::Problem;
 use super::router::WholeBody;
 use super::server::App;
 use crate::desk::Input;
-use crate::domain::{AdapterName, Said};
+use crate::domain::{AdapterName, Receipt, ReceiptKind};
+use crate::wire::bounce::{self, Returned};
 use crate::wire::{inbound, zammad};
 
 const MAIL: &str = "mail";
@@ -37,11 +38,11 @@ pub(super) async fn mail(
     headers: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
-    let said = read_mail(&app, &headers, body);
-    tell(&app, counted(MAIL, said)?).await
+    let news = read_mail(&app, &headers, body);
+    tell(&app, counted(MAIL, news)?).await
 }
 
-fn read_mail(app: &App, headers: &HeaderMap, body: Body) -> Result<Option<Said>, Problem> {
+fn read_mail(app: &App, headers: &HeaderMap, body: Body) -> Result<Option<Input>, Problem> {
     let WholeBody(body) = body?;
     let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Basic "));
     let given = given.and_then(|v| STANDARD.decode(v).ok()).unwrap_or_default();
@@ -50,10 +51,18 @@ fn read_mail(app: &App, headers: &HeaderMap, body: Body) -> Result<Option<Said>,
     if !app.callbacks.mail.iter().fold(false, |found, secret| known(secret) | found) {
         return Err(bad_signature(app, MAIL, &"the password does not match"));
     }
-    inbound::mail(&body, &app.links).map_err(|e| {
+    let bad = |e| {
         Problem::bad_request("bad_body", format!("not an inbound mail: {e}"))
             .hint("MessageID, From and TextBody are read")
-    })
+    };
+    match bounce::returned(&body, &app.links).map_err(bad)? {
+        Some(Returned { effect, failed: true }) => {
+            let what = ReceiptKind::Returned;
+            Ok(Some(Input::Receipt(Receipt { effect, provider_ref: None, seq: None, what })))
+        }
+        Some(_) => Ok(None),
+        None => Ok(inbound::mail(&body, &app.links).map_err(bad)?.map(Input::Said)),
+    }
 }
 
 /// `POST /zammad/{provider}`: a trigger of the desk, signed with `webhook_token_file` of the provider.
@@ -65,7 +74,7 @@ pub(super) async fn comment(
 ) -> Result<impl IntoResponse, Problem> {
     let told = read_trigger(&app, provider.map(|Path(p)| p).unwrap_or_default(), &headers, body);
     let (desk, told) = counted(DESK, told)?;
-    let done = tell(&app, told.said).await?;
+    let done = tell(&app, told.said.map(Input::Said)).await?;
     // What somebody wrote is not lost because a field is wrong.
     let outcome = told.outcome.map_err(|e| {
         Problem::bad_request("bad_outcome", format!("a field of the ticket: {e}"))
@@ -98,9 +107,9 @@ fn read_trigger(
     Ok((desk.clone(), told))
 }
 
-async fn tell(app: &App, said: Option<Said>) -> Result<impl IntoResponse + use<>, Problem> {
-    if let Some(said) = said {
-        app.desk.tell(Input::Said(said)).await?;
+async fn tell(app: &App, news: Option<Input>) -> Result<impl IntoResponse + use<>, Problem> {
+    if let Some(news) = news {
+        app.desk.tell(news).await?;
     }
     Ok(Json(json!({ "state": "accepted" })))
 }

@@ -14,6 +14,7 @@ use super::callback::{bad_signature, counted, deliver, effect, verify};
 use super::problem::Problem;
 use super::router::WholeBody;
 use super::server::{App, CallbackSecrets};
+use crate::desk::Input;
 use crate::domain::{AdapterName, EffectId, Receipt};
 use crate::wire::{self, webhook};
 
@@ -78,9 +79,10 @@ async fn take(
     body: Result<WholeBody, Problem>,
 ) -> Result<(), Problem> {
     let WholeBody(body) = body?;
-    verify(app, (news.secrets)(&app.callbacks), headers, &body).map_err(|why| bad_signature(app, news.kind, &why))?;
+    let by = verify(app, (news.secrets)(&app.callbacks), headers, &body);
+    let by = by.map_err(|why| bad_signature(app, news.kind, &why))?;
     let effect = effect(id.as_ref().map(|Path(id)| id.as_str()))?;
     let receipt = (news.read)(effect, &body)
         .map_err(|e| Problem::bad_request("bad_body", format!("not {}: {e}", news.what)).hint(news.hint))?;
-    deliver(app, receipt).await
+    deliver(app, Input::Signed { by, receipt }).await
 }

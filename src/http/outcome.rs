@@ -63,8 +63,8 @@ pub(super) async fn callback(
         let by = verify(&app, secrets, &headers, &body).map_err(|why| bad_signature(&app, KIND, &why))?;
         let Path(id) = id.map_err(|_| no_such_case())?;
         let input = match id.parse() {
-            Ok(case) => judged(case, verdict(&body)?, format!("provider:{by}")),
-            Err(_) => Input::Found { effect: effect(Some(&id))?, verdict: verdict(&body)?, by: by.clone() },
+            Ok(case) => judged(case, verdict(&body)?, format!("provider:{}", by[0])),
+            Err(_) => Input::Found { effect: effect(Some(&id))?, verdict: verdict(&body)?, by },
         };
         tell(&app, input).await
     };

@@ -57,7 +57,8 @@ async fn take_call_status(
     let effect = effect(Query::of(uri).effect.as_deref())?;
     let call = twilio::call_callback(&form).map_err(not_understood)?;
     let what = ReceiptKind::Call { progress: call.progress };
-    deliver(app, Receipt { effect, provider_ref: Some(call.sid), seq: call.seq, what }).await?;
+    let receipt = Receipt { effect, provider_ref: Some(call.sid), seq: call.seq, what };
+    deliver(app, Input::Receipt(receipt)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -83,7 +84,8 @@ async fn take_sms_status(
     // Still waiting at the provider: no news.
     if let Some(progress) = sms.progress {
         let what = ReceiptKind::Sms { progress };
-        deliver(app, Receipt { effect, provider_ref: Some(sms.sid), seq: None, what }).await?;
+        let receipt = Receipt { effect, provider_ref: Some(sms.sid), seq: None, what };
+        deliver(app, Input::Receipt(receipt)).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

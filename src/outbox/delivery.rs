@@ -527,6 +527,6 @@ fn reported(what: &ReceiptKind) -> (State, bool, News) {
         ReceiptKind::Booking { news: BookingNews::Gone } => LOST,
         ReceiptKind::Booking { .. } => (State::Delivered, false, News::Delivered),
         ReceiptKind::Command { ok: true, .. } => (State::Confirmed, false, News::Confirmed),
-        ReceiptKind::Command { ok: false, .. } => LOST,
+        ReceiptKind::Command { ok: false, .. } | ReceiptKind::Returned => LOST,
     }
 }

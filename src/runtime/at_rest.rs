@@ -22,7 +22,8 @@ impl AtRest {
     /// It cannot be read, or a daemon is running on it.
     pub fn open(dir: &Path, config: Arc<Config>, mut keys: KeyFile) -> Result<Self, Error> {
         let (store, _) = Store::open(&dir.join("desk"))?;
-        let desk = load_desk(config, &mut keys, &store)?;
+        let mut desk = load_desk(config, &mut keys, &store)?;
+        desk.hold("the daemon is not running");
         Ok(Self { desk, store, keys })
     }
 

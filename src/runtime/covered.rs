@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::shared::SHARDS;
+use super::whole;
 use crate::engine::ShardClock;
 
 const FILE: &str = "covered";
@@ -32,10 +33,8 @@ struct Cover {
 impl Covered {
     /// What the file says; nothing, if it is missing or unreadable: then the checkpoints stand for themselves.
     pub(super) fn read(dir: &Path) -> Self {
-        let bytes = std::fs::read(dir.join(FILE)).unwrap_or_default();
-        let good =
-            bytes.split_last_chunk::<4>().filter(|(body, crc)| crc32c::crc32c(body) == u32::from_le_bytes(**crc));
-        good.and_then(|(body, _)| postcard::from_bytes::<Self>(body).ok())
+        whole::read(dir, FILE)
+            .and_then(|bytes| postcard::from_bytes::<Self>(&bytes).ok())
             .filter(|c| c.0.len() == SHARDS)
             .unwrap_or_else(|| Self(vec![Cover::default(); SHARDS]))
     }
@@ -61,13 +60,8 @@ impl Covered {
 
     /// Replaces the file.
     pub(super) fn save(&self, dir: &Path) -> io::Result<()> {
-        let mut bytes = postcard::to_stdvec(self).map_err(io::Error::other)?;
-        let crc = crc32c::crc32c(&bytes);
-        bytes.extend_from_slice(&crc.to_le_bytes());
-        let new = dir.join("covered.new");
-        std::fs::write(&new, bytes)?;
-        std::fs::File::open(&new)?.sync_data()?;
-        std::fs::rename(new, dir.join(FILE))
+        let bytes = postcard::to_stdvec(self).map_err(io::Error::other)?;
+        whole::replace(dir, FILE, &bytes)
     }
 }
 

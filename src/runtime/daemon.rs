@@ -70,6 +70,8 @@ pub struct Parts {
     pub threads: usize,
     /// How much telemetry is kept for backtests, beyond what recovery needs.
     pub keep: Keep,
+    /// How much of the desk log is kept behind an export.
+    pub keep_log: Keep,
     /// Over which Sparkplug nodes are asked for a birth; `None`: they are not asked.
     pub births: Option<Arc<dyn Publisher>>,
     /// Where outcomes are published.
@@ -162,6 +164,7 @@ impl Daemon {
             handle,
             threads,
             keep,
+            keep_log,
             births,
             outcomes,
             nightly,
@@ -180,7 +183,10 @@ impl Daemon {
         }
         let (store, report) = Store::open(&dir.join("desk"))?;
         note_store(&report, &mut found);
-        let desk = load_desk(config, &mut keys, &store)?;
+        let mut desk = load_desk(config, &mut keys, &store)?;
+        if let Some(why) = &report.held {
+            desk.hold(why);
+        }
 
         // The rules that are edited wait until what came before is through.
         let (rules, edited) = match before {
@@ -247,6 +253,7 @@ impl Daemon {
             nightly: nightly.map(Nightly::new),
             heads: Heads::start(heads),
             store,
+            keep_log,
             shared: shared.clone(),
             questions,
             shards: shards_rx,
@@ -254,7 +261,7 @@ impl Daemon {
             orders: Some(orders),
             clock: clock.clone(),
             hold: hold.clone(),
-            held: report.held,
+            held: report.held.is_some(),
             quit: quit_rx,
         };
         let desk = spawn("desk".to_owned(), move || desk.run())?;

@@ -19,6 +19,7 @@ use super::shard::FromShard;
 use super::shared::Shared;
 use crate::desk::{Config, Desk, Input, KeyChange, OutcomeView, Record, Reply, Step, Watch};
 use crate::domain::{At, DeviceId, Order, RuleId, Span, Stop};
+use crate::journal::Keep;
 use crate::store::{self, KeyFile, Store};
 
 /// Inputs in one round at most.
@@ -37,6 +38,8 @@ pub(super) struct DeskThread {
     pub(super) heads: Heads,
     pub(super) nightly: Option<Nightly>,
     pub(super) store: Store,
+    /// How much of its log is kept behind an export.
+    pub(super) keep_log: Keep,
     pub(super) shared: Arc<Shared>,
     pub(super) questions: mpsc::Receiver<DeskQuestion>,
     pub(super) shards: mpsc::Receiver<FromShard>,
@@ -47,8 +50,8 @@ pub(super) struct DeskThread {
     pub(super) clock: Clock,
     /// Nothing new is claimed: the journal is being replayed, or the daemon is stopping.
     pub(super) hold: Arc<AtomicBool>,
-    /// The store is a restored backup: nothing is claimed until a person has agreed.
-    pub(super) held: Option<String>,
+    /// The store is a restored backup, and the desk sends nothing: time stands still for what waits.
+    pub(super) held: bool,
     /// Resolves when everything else has ended.
     pub(super) quit: oneshot::Receiver<()>,
 }
@@ -101,7 +104,8 @@ impl DeskThread {
         if self.shared.failed() {
             return;
         }
-        if let Err(error) = self.store.checkpoint().and_then(|_| self.store.export(EXPORTS)) {
+        let now = (self.clock)();
+        if let Err(error) = self.store.checkpoint().and_then(|_| self.store.export(EXPORTS, self.keep_log, now)) {
             tracing::warn!(%error, "the state could not be exported at the stop; the desk log has everything");
         }
     }
@@ -138,7 +142,7 @@ impl DeskThread {
                 exported_at = now;
                 self.heads.tell(self.store.head(), now);
                 self.sweep_keys();
-                if let Err(error) = self.store.export(EXPORTS) {
+                if let Err(error) = self.store.export(EXPORTS, self.keep_log, now) {
                     tracing::warn!(%error, "the hourly export failed");
                 }
             }
@@ -154,7 +158,7 @@ impl DeskThread {
 
     /// Waits for something to happen and takes what else is there. `false` once nothing can happen any more.
     async fn gather(&mut self, round: &mut Round) -> bool {
-        let hold = self.held.is_some() || self.hold.load(Ordering::Acquire);
+        let hold = self.held || self.hold.load(Ordering::Acquire);
         let now = (self.clock)();
         let wake = self.desk.wake_at().filter(|_| !hold).map_or(Span::from_secs(1), |at| (at - now).max(Span::ZERO));
         // At least once a second, so that the beat is seen.

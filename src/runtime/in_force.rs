@@ -10,27 +10,24 @@
 //! older than a checkpoint: where it cannot be written there is none, and the start takes the files as they are.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
-fn place(dir: &Path) -> PathBuf {
-    dir.join("rules-in-force")
-}
+use super::whole;
+
+const FILE: &str = "rules-in-force";
 
 /// What the last daemon on `dir` was given as [`super::Rules::sources`]; `None`: nothing, or it cannot be read whole.
 #[must_use]
 pub fn in_force(dir: &Path) -> Option<Vec<u8>> {
-    let mut bytes = fs::read(place(dir)).ok()?;
-    let (body, crc) = bytes.split_last_chunk::<4>()?;
-    let (len, good) = (body.len(), crc32c::crc32c(body) == u32::from_le_bytes(*crc));
-    bytes.truncate(len);
-    good.then_some(bytes)
+    whole::read(dir, FILE)
 }
 
 /// Replaces it. When this returns, what was there before is gone for good, whatever happens.
 pub(super) fn keep(dir: &Path, sources: &[u8]) {
-    if let Err(error) = replace(dir, sources) {
-        let place = place(dir);
+    let synced = whole::replace(dir, FILE, sources).and_then(|()| File::open(dir)?.sync_all());
+    if let Err(error) = synced {
+        let place = dir.join(FILE);
         tracing::warn!(%error, "the rules in force could not be kept: after a crash the journal is replayed under the rules of then");
         match fs::remove_file(&place) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -41,35 +38,16 @@ pub(super) fn keep(dir: &Path, sources: &[u8]) {
     }
 }
 
-fn replace(dir: &Path, sources: &[u8]) -> io::Result<()> {
-    let (place, new) = (place(dir), dir.join("rules-in-force.new"));
-    let mut file = File::create(&new)?;
-    file.write_all(sources)?;
-    file.write_all(&crc32c::crc32c(sources).to_le_bytes())?;
-    file.sync_data()?;
-    fs::rename(new, place)?;
-    File::open(dir)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_was_kept_comes_back_whole_or_not_at_all() {
+    fn what_was_kept_comes_back_and_nothing_old_stays() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(in_force(dir.path()), None);
-        for sources in [&b"some rules"[..], b"", b"others"] {
-            keep(dir.path(), sources);
-            assert_eq!(in_force(dir.path()).as_deref(), Some(sources));
-        }
-        let whole = fs::read(place(dir.path())).unwrap();
-        for bytes in [&whole[1..], &whole[..whole.len() - 1], b""] {
-            fs::write(place(dir.path()), bytes).unwrap();
-            assert_eq!(in_force(dir.path()), None);
-        }
-        // It cannot be written: then nothing old may stay.
-        fs::write(place(dir.path()), &whole).unwrap();
+        keep(dir.path(), b"some rules");
+        assert_eq!(in_force(dir.path()).as_deref(), Some(&b"some rules"[..]));
+        // They cannot be written: then those of before may not stay either.
         fs::create_dir(dir.path().join("rules-in-force.new")).unwrap();
         keep(dir.path(), b"new");
         assert_eq!(in_force(dir.path()), None);

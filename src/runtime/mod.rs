@@ -17,6 +17,7 @@ pub mod quarantine;
 mod reload;
 mod shard;
 mod shared;
+mod whole;
 
 pub use at_rest::AtRest;
 pub use daemon::{Daemon, Error, Parts, Probe, Recovered};

@@ -132,13 +132,14 @@ pub fn verify(dir: &Path, kept: impl IntoIterator<Item = Head>) -> Result<Verifi
         let entry = decode(pos.0, bytes)?;
         let broken = |what: String| Err(Error::Chain { seq: pos.0, what });
         if found.head.seq + 1 != pos.0 {
-            match vouches_for(pos.0 - 1) {
-                Some((head, _)) => (found.head, found.anchor) = (*head, Anchor::Export),
-                None if found.first.is_none() => {
-                    (found.head, found.anchor) = (Head { seq: pos.0 - 1, hash: entry.before }, Anchor::Unknown);
-                }
-                None => return broken(format!("the records from {} on are missing", found.head.seq + 1)),
+            // What they added up to may be known from an export: they are missing all the same.
+            if found.first.is_some() {
+                return broken(format!("the records from {} on are missing", found.head.seq + 1));
             }
+            (found.head, found.anchor) = match vouches_for(pos.0 - 1) {
+                Some((head, _)) => (*head, Anchor::Export),
+                None => (Head { seq: pos.0 - 1, hash: entry.before }, Anchor::Unknown),
+            };
         }
         if entry.before != found.head.hash {
             return broken("it does not follow the record before it".into());

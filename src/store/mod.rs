@@ -221,8 +221,8 @@ impl Store {
     }
 
     /// Writes an export of the state into the store's own directory, keeps the newest `keep` of them (at least one), and
-    /// gives its path.
-    pub fn export(&mut self, keep: usize) -> Result<PathBuf, Error> {
+    /// gives its path. Drops log segments that are older than the oldest export kept and beyond the limits of `log`.
+    pub fn export(&mut self, keep: usize, log: Keep, now: At) -> Result<PathBuf, Error> {
         self.heal()?;
         let exports = open::exports_dir(&self.dir);
         fs::create_dir_all(&exports).map_err(io_error("create", &exports))?;
@@ -233,6 +233,7 @@ impl Store {
         for (_, old) in all {
             fs::remove_file(&old).map_err(io_error("remove", &old))?;
         }
+        self.trim_behind_export(log, now)?;
         Ok(path)
     }
 
@@ -242,9 +243,8 @@ impl Store {
         export::write(path, self.head, &rows)
     }
 
-    /// Drops log segments that are older than the oldest export kept and beyond the limits of `keep`. Without an intact
-    /// export nothing is dropped.
-    pub fn trim_behind_export(&mut self, keep: Keep, now: At) -> Result<Trimmed, Error> {
+    /// Without an intact export nothing is dropped.
+    fn trim_behind_export(&mut self, keep: Keep, now: At) -> Result<Trimmed, Error> {
         let exports = export::list(&open::exports_dir(&self.dir))?;
         for (_, path) in exports {
             match export::check(&path) {

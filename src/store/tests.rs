@@ -104,7 +104,7 @@ fn a_deleted_state_is_rebuilt_from_the_log_alone_or_with_an_export() {
         let dir = TempDir::new().unwrap();
         let mut store = fill(dir.path(), 1, exported.unwrap_or(0));
         if exported.is_some() {
-            store.export(2).unwrap();
+            store.export(2, Keep::ALL, At::default()).unwrap();
         }
         drop(store);
         drop(fill(dir.path(), exported.unwrap_or(0) + 1, 80));
@@ -164,7 +164,7 @@ fn a_log_that_lost_its_end_is_noticed_by_the_state_and_holds_effects() {
 fn a_restored_backup_starts_held_and_continues_the_numbers() {
     let dir = TempDir::new().unwrap();
     let mut store = fill(dir.path(), 1, 50);
-    let export = store.export(1).unwrap();
+    let export = store.export(1, Keep::ALL, At::default()).unwrap();
     let refused = Store::restore(dir.path(), &export).unwrap_err();
     assert!(refused.to_string().contains("holds a store already"), "{refused}");
     let new = TempDir::new().unwrap();
@@ -183,7 +183,7 @@ fn a_restored_backup_starts_held_and_continues_the_numbers() {
 fn exports_carry_every_row_and_any_damage_to_them_is_found() {
     let dir = TempDir::new().unwrap();
     let mut store = fill(dir.path(), 1, 40);
-    let path = store.export(1).unwrap();
+    let path = store.export(1, Keep::ALL, At::default()).unwrap();
     let (head, read) = export::read(&path).unwrap();
     assert_eq!((head, read.into_iter().collect::<Rows>()), (store.head(), reference(40)));
     let whole = fs::read(&path).unwrap();
@@ -215,7 +215,7 @@ fn the_log_is_trimmed_only_behind_exports_that_are_intact() {
     }
     let now = At::from_secs(1_000_000);
     assert_eq!(store.trim_behind_export(Keep::NOTHING, now).unwrap(), Trimmed::default());
-    store.export(1).unwrap();
+    store.export(1, Keep::ALL, At::default()).unwrap();
     for n in 41..=60 {
         store.commit(&big(n)).unwrap();
     }
@@ -276,7 +276,7 @@ fn an_edit_a_deletion_and_another_order_are_found() {
         }
     }
     // Somebody who knows the chain computes it anew: an export, or a head kept elsewhere, shows it.
-    store.export(1).unwrap();
+    store.export(1, Keep::ALL, At::default()).unwrap();
     let rewritten = TempDir::new().unwrap();
     let mut other = Store::open(rewritten.path()).unwrap().0;
     for n in 1..=20 {
@@ -286,6 +286,53 @@ fn an_edit_a_deletion_and_another_order_are_found() {
     assert!(matches!(verify(rewritten.path(), Some(head)), Err(Error::Chain { seq: 20, .. })));
     copy_dir(&dir.path().join("exports"), &rewritten.path().join("exports"));
     assert!(matches!(verify(rewritten.path(), None), Err(Error::Chain { seq: 20, .. })));
+}
+
+/// What was decided in between is gone, whoever knows what it added up to.
+#[test]
+fn records_missing_in_the_middle_are_found_although_an_export_or_a_kept_head_ends_there() {
+    let dir = TempDir::new().unwrap();
+    let mut store = fill(dir.path(), 1, 10);
+    let kept = store.head();
+    store.export(1, Keep::ALL, At::default()).unwrap();
+    drop(store);
+    drop(fill(dir.path(), 11, 20));
+    assert_eq!(verify(dir.path(), Some(kept)).unwrap().records, 20);
+    let forged = TempDir::new().unwrap();
+    let (mut journal, _) = Journal::open(&forged.path().join("log"), Options::default()).unwrap();
+    for (pos, bytes) in Reader::open(&dir.path().join("log"), Pos::START).unwrap().map(Result::unwrap) {
+        if (6..=10).contains(&pos.0) {
+            continue;
+        }
+        journal.skip_to(pos, At::from_secs(1)).unwrap();
+        journal.append(At::from_secs(1), &bytes).unwrap();
+        journal.commit().unwrap();
+    }
+    for exported in [false, true] {
+        if exported {
+            copy_dir(&dir.path().join("exports"), &forged.path().join("exports"));
+        }
+        let found = verify(forged.path(), (!exported).then_some(kept)).unwrap_err();
+        assert!(matches!(found, Error::Chain { seq: 11, .. }), "{found}");
+        assert!(found.to_string().contains("the records from 6 on are missing"), "{found}");
+    }
+}
+
+#[test]
+fn an_export_ends_the_time_of_what_is_too_old_in_the_log() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap().0;
+    for n in 1..=60 {
+        let changes = vec![(b"k".to_vec(), Some(vec![u8::try_from(n).unwrap(); 1 << 10]))];
+        store.commit(&Record { changes, ..record(n) }).unwrap();
+    }
+    let first = |dir: &Path| verify(dir, None).unwrap().first.unwrap();
+    let (age, now) = (Span::from_hours(1), At::from_secs(30 + 3_600));
+    store.export(1, Keep { bytes: u64::MAX, age: Span::from_hours(2) }, now).unwrap();
+    assert_eq!(first(dir.path()), 1, "nothing is as old as that");
+    store.export(1, Keep { bytes: u64::MAX, age }, now).unwrap();
+    let kept = first(dir.path());
+    assert!(kept > 1 && kept <= 31, "from {kept} on");
 }
 
 #[test]

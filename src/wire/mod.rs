@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod booking;
+pub mod bounce;
 pub mod callback;
 pub mod command;
 pub mod dispatch;

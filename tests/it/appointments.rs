@@ -45,6 +45,23 @@ pub(crate) fn world(config: Arc<Config>) -> World {
     world
 }
 
+/// The owner has chosen a time, and the workshop, which reads mails, has been asked for it; [`by_mail`] says who is `then`.
+pub(crate) fn asked_by_mail(then: &str) -> World {
+    let mut world = world(by_mail(then));
+    world.run(after(60));
+    choose(&mut world, "1");
+    world.run(after(120));
+    world
+}
+
+/// Its `word` too has come, by the link.
+pub(crate) fn answered_by_mail(word: &str) -> World {
+    let mut world = asked_by_mail("");
+    answer(&mut world, word);
+    world.run(after(300));
+    world
+}
+
 pub(crate) fn after(secs: i64) -> At {
     start() + Span::from_secs(secs)
 }
@@ -177,10 +194,7 @@ fn a_workshop_is_asked_by_mail_and_its_yes_books() {
 #[test]
 fn a_no_or_silence_goes_to_the_next_workshop_and_then_to_a_person() {
     for (word, wait, mails_to_garage) in [("no", 60, 1), ("", 9 * HOUR, 2)] {
-        let mut w = world(by_mail(", \"workshop\""));
-        w.run(after(60));
-        choose(&mut w, "1");
-        w.run(after(120));
+        let mut w = asked_by_mail(", \"workshop\"");
         if !word.is_empty() {
             answer(&mut w, word);
         }
@@ -207,23 +221,13 @@ fn a_no_or_silence_goes_to_the_next_workshop_and_then_to_a_person() {
         assert_eq!(creates(&w).len(), 1);
         assert_eq!(goal(&w, "appointment_confirmed"), "met", "{}", w.timeline());
     }
-    let mut w = world(by_mail(""));
-    w.run(after(60));
-    choose(&mut w, "1");
-    w.run(after(120));
-    answer(&mut w, "no");
-    w.run(after(300));
+    let w = answered_by_mail("no");
     assert!(w.timeline().contains("service-desk is paged"), "there is no other workshop\n{}", w.timeline());
 }
 
 #[test]
 fn the_customers_no_and_a_cleared_fault_are_told_to_the_workshop() {
-    let mut w = world(by_mail(""));
-    w.run(after(60));
-    choose(&mut w, "1");
-    w.run(after(120));
-    answer(&mut w, "yes");
-    w.run(after(300));
+    let mut w = answered_by_mail("yes");
     let mut cleared = detection("brake.pad_wear", Severity::Warning, 1, 2, Change::Cleared, w.now);
     cleared.level = None;
     w.tell(Input::Detection(Box::new(cleared)));
@@ -259,10 +263,7 @@ fn a_workshop_answers_by_mail_or_by_the_buttons_of_its_calendar() {
         ("", Some(false), "open"),
         ("Geht auch Dienstag?", None, "open"),
     ] {
-        let mut w = world(by_mail(""));
-        w.run(after(60));
-        choose(&mut w, "1");
-        w.run(after(120));
+        let mut w = asked_by_mail("");
         let stranger = reply(&w, "somebody@example.com", text, calendar, "m-0");
         w.tell(stranger);
         assert_eq!(goal(&w, "appointment_confirmed"), "open", "whoever that is");
@@ -300,10 +301,7 @@ fn a_mail_of_unknown_outcome_is_not_sent_again_and_a_yes_settles_it() {
 
 #[test]
 fn a_workshop_says_on_its_page_how_the_appointment_goes() {
-    let mut w = world(by_mail(""));
-    w.run(after(60));
-    choose(&mut w, "1");
-    w.run(after(120));
+    let mut w = asked_by_mail("");
     for early in ["there", "done", "absent", "move"] {
         let records = w.log.len();
         answer(&mut w, early);
@@ -480,6 +478,30 @@ fn news_of_a_workshop_counts_once_and_in_its_order() {
         assert!(!callback(&mut w, effect, seq, late, None), "{late:?} after the end");
     }
     assert!(w.timeline().contains("the appointment has taken place"));
+}
+
+/// The mail server was down when the appointment was confirmed; by the time it is back, the workshop has moved it.
+#[test]
+fn an_invitation_that_could_not_go_out_is_not_sent_once_the_time_is_another() {
+    let mut w = world(config(|_| {}));
+    w.run(after(60));
+    w.script = Some(Box::new(|o| match &o.work {
+        Work::Mail(m) if m.invitation.as_ref().is_some_and(|i| i.sequence == 0) => {
+            let refused = Outcome::Retry { after: Some(Span::from_mins(20)), reason: "451".into() };
+            Some(vec![(1, Answer::Outcome(refused))])
+        }
+        _ => None,
+    }));
+    choose(&mut w, "1");
+    w.run(after(300));
+    let (effect, slot) = creates(&w)[0];
+    let by = Span::from_hours(3);
+    let moved = Slot { start_at: slot.start_at + by, end_at: slot.end_at + by };
+    assert!(callback(&mut w, effect, 5, BookingProgress::Confirmed, Some(moved)));
+    w.run(after(3_000));
+    let invited = mails(&w, "jane@example.com").into_iter().filter_map(|(_, m)| m.invitation);
+    let invited: Vec<(u32, At)> = invited.map(|i| (i.sequence, i.start_at)).collect();
+    assert_eq!(invited, [(0, slot.start_at), (1, moved.start_at)], "{}", w.timeline());
 }
 
 #[test]

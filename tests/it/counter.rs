@@ -4,7 +4,7 @@
 use forewarn::desk::{Input, Reply};
 use forewarn::domain::{At, CalendarAnswer, CalendarReply, Channel, InviteMethod, Said, Sender, Span};
 
-use super::appointments::{after, answer, by_mail, choose, confirmed, creates, goal, mails, view, world};
+use super::appointments::{after, answer, answered_by_mail, asked_by_mail, confirmed, creates, goal, mails, view};
 use super::desk_world::{World, config, link_key};
 
 const GARAGE: &str = "garage@example.com";
@@ -39,12 +39,7 @@ fn at(text: &str) -> Option<At> {
 
 /// The workshop has said yes; its event has this id.
 fn agreed() -> (World, String) {
-    let mut w = world(by_mail(""));
-    w.run(after(60));
-    choose(&mut w, "1");
-    w.run(after(120));
-    answer(&mut w, "yes");
-    w.run(after(300));
+    let w = answered_by_mail("yes");
     let uid = mails(&w, GARAGE)[0].1.invitation.clone().unwrap().uid;
     (w, uid)
 }
@@ -95,10 +90,7 @@ fn what_a_workshop_cannot_move_by_itself_is_for_a_person_and_the_appointment_sta
 /// The customer has chosen one of the times that were offered, and this is none of them.
 #[test]
 fn another_time_instead_of_a_yes_is_decided_by_a_person_and_the_request_stays_open() {
-    let mut w = world(by_mail(""));
-    w.run(after(60));
-    choose(&mut w, "1");
-    w.run(after(120));
+    let mut w = asked_by_mail("");
     let uid = mails(&w, GARAGE)[0].1.invitation.clone().unwrap().uid;
     counter(&mut w, GARAGE, &uid, 0, at("2026-11-25T13:30:00Z"), "Dienstag ginge besser");
     assert_eq!((goal(&w, "appointment_confirmed").as_str(), invitations(&w, "jane@example.com").len()), ("open", 0));

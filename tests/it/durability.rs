@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use forewarn::desk::Record;
 use forewarn::domain::At;
-use forewarn::journal::{self, Journal, Options, Pos, Reader};
+use forewarn::journal::{self, Journal, Keep, Options, Pos, Reader};
 use forewarn::store::{self, Store};
 use tempfile::TempDir;
 
@@ -160,7 +160,7 @@ fn child_commits_until_killed() {
             store.checkpoint().unwrap();
         }
         if n % 100 == 0 {
-            store.export(2).unwrap();
+            store.export(2, Keep::ALL, At::default()).unwrap();
         }
     }
 }
@@ -191,7 +191,7 @@ fn d4_a_damaged_or_deleted_state_is_rebuilt_without_loss() {
     for n in 1..=RECORDS {
         store.commit(&record(n)).unwrap();
         if n == 120 {
-            store.export(1).unwrap();
+            store.export(1, Keep::ALL, At::default()).unwrap();
         }
     }
     store.checkpoint().unwrap();

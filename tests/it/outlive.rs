@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use forewarn::desk::{Act, Config, Input, Reply};
 use forewarn::domain::{
-    At, BookWork, BookingProgress, CaseId, Change, EffectId, InviteMethod, Link, Order, Outcome, PageKind, Severity,
-    Span, Truth, Work,
+    At, BookWork, BookingNews, BookingProgress, CaseId, Change, EffectId, InviteMethod, Link, Order, Outcome, PageKind,
+    Receipt, ReceiptKind, Severity, Span, Truth, Work,
 };
 
 use super::appointments::{
-    DAY, HOUR, Ledger, after, answer, by_mail, callback, choose, confirmed, creates, goal, mails, request, shipped,
-    texts, view, world,
+    DAY, HOUR, Ledger, after, answer, answered_by_mail, asked_by_mail, callback, choose, confirmed, creates, goal,
+    mails, request, shipped, texts, view, world,
 };
 use super::desk_world::{Answer, World, config, config_with, detection};
 
@@ -179,12 +179,7 @@ fn a_false_alarm_takes_the_appointment_back_and_the_same_fault_gets_another_one(
 
 #[test]
 fn a_workshop_that_is_asked_by_mail_hears_of_the_false_alarm() {
-    let mut w = world(by_mail(""));
-    w.run(after(60));
-    choose(&mut w, "1");
-    w.run(after(120));
-    answer(&mut w, "yes");
-    w.run(after(300));
+    let mut w = answered_by_mail("yes");
     false_alarm(&mut w);
     w.run(after(600));
     let last = mails(&w, "garage@example.com").pop().unwrap().1.invitation.unwrap();
@@ -225,10 +220,7 @@ fn no_other_appointment_is_made_before_it_is_certain_that_the_old_one_is_gone() 
 #[test]
 fn what_the_customer_chose_and_the_workshop_was_asked_for_is_theirs_to_agree_on() {
     for yes in [true, false] {
-        let mut w = world(by_mail(""));
-        w.run(after(60));
-        choose(&mut w, "1");
-        w.run(after(120));
+        let mut w = asked_by_mail("");
         close(&mut w);
         w.run(after(600));
         assert_eq!(mails(&w, "garage@example.com").len(), 1, "{}", w.timeline());
@@ -319,12 +311,7 @@ fn killed_at_every_input_a_case_that_is_opened_again_has_one_appointment_at_most
 
 #[test]
 fn a_workshop_that_moves_a_time_gets_the_change_of_its_own_event_too() {
-    let mut w = world(by_mail(""));
-    w.run(after(60));
-    choose(&mut w, "1");
-    w.run(after(120));
-    answer(&mut w, "yes");
-    w.run(after(300));
+    let mut w = answered_by_mail("yes");
     let asked = mails(&w, "garage@example.com").pop().unwrap();
     let first = asked.1.invitation.clone().unwrap();
     for (n, sequence, day) in [(1, 1, "2026-11-25"), (2, 2, "2026-11-26")] {
@@ -391,12 +378,7 @@ fn a_workshop_says_what_it_found_with_the_end_of_its_work() {
         ("nothing", "Bremsbeläge vorn", Some(Truth::NoFaultFound)),
         ("mended", "ask jane@example.com", None),
     ] {
-        let mut w = world(by_mail(""));
-        w.run(after(60));
-        choose(&mut w, "1");
-        w.run(after(120));
-        answer(&mut w, "yes");
-        w.run(after(300));
+        let mut w = answered_by_mail("yes");
         let slot = mails(&w, "garage@example.com")[0].1.invitation.clone().unwrap();
         w.run(slot.start_at + Span::from_mins(5));
         let shown = w.desk.page(w.now, &request(&w)).unwrap().html;
@@ -421,6 +403,22 @@ fn a_workshop_says_what_it_found_with_the_end_of_its_work() {
     }
 }
 
+/// With a secret of its own, a provider could otherwise take back what another one has booked.
+#[test]
+fn a_provider_reports_on_what_it_was_asked_for_and_nothing_else() {
+    let (mut w, effect, _) = confirmed(config(|_| {}));
+    let news = BookingNews::Stands { booking: format!("B-{effect}"), progress: BookingProgress::Cancelled, slot: None };
+    let receipt = Receipt { effect, provider_ref: None, seq: Some(9), what: ReceiptKind::Booking { news } };
+    let said = |by: &[&str]| Input::Signed { by: by.iter().map(|n| (*n).into()).collect(), receipt: receipt.clone() };
+    let records = w.log.len();
+    for other in ["tow", "garage", "app"] {
+        assert_eq!(w.tell(said(&[other])), Some(Reply::NotFound), "{other}");
+    }
+    assert_eq!((w.log.len(), goal(&w, "appointment_confirmed").as_str()), (records, "met"));
+    assert_eq!(w.tell(said(&["garage", "workshop"])), Some(Reply::Done), "they share a secret");
+    assert_eq!(goal(&w, "appointment_confirmed"), "open", "{}", w.timeline());
+}
+
 #[test]
 fn a_provider_judges_what_it_was_asked_for_and_nothing_else() {
     use forewarn::domain::Verdict;
@@ -431,7 +429,7 @@ fn a_provider_judges_what_it_was_asked_for_and_nothing_else() {
         cost: Some(180.0),
         ..Verdict::default()
     };
-    let found = |effect: EffectId, by: &str| Input::Found { effect, verdict: verdict.clone(), by: by.into() };
+    let found = |effect: EffectId, by: &str| Input::Found { effect, verdict: verdict.clone(), by: vec![by.into()] };
     assert_eq!(w.tell(found(effect, "tow")), Some(Reply::NotFound), "it was asked of somebody else");
     let stranger: EffectId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
     assert_eq!(w.tell(found(stranger, "workshop")), Some(Reply::NotFound));

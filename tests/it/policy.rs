@@ -367,23 +367,27 @@ fn an_unknown_sender_causes_nothing() {
         assert!(matches!(write(&mut w, "+15550100", words, words), Reply::NotFound), "{words}");
     }
     assert_eq!((w.log.len(), w.orders.len()), (records, orders));
-    // Somebody has the reply address of a case, and writes from a mailbox that nobody knows.
-    let case = view(&w).summary.id;
-    let from = Sender::Email("mallory@example.net".into());
-    let text = "9".to_owned();
-    w.tell(Input::Said(Said {
-        channel: Channel::Email,
-        external_id: "m1".into(),
-        from,
-        case: Some(case),
-        text,
-        calendar: None,
-        answered: false,
-    }));
-    w.run(after(120));
-    assert_eq!(goal(&view(&w), "told"), "open");
-    assert!(w.timeline().contains("email from an unknown sender"), "{}", w.timeline());
-    assert_eq!(w.orders.len(), orders);
+}
+
+/// People answer from another mailbox than the one that was written to. Anybody else may have the address, too.
+#[test]
+fn a_reply_from_another_mailbox_does_nothing_by_itself_and_is_read_by_a_person() {
+    for words in ["9", "STOP", "It is at the workshop already"] {
+        let mut w = world_with(&book("service", "", "\"told\"", &tell(SMS)), |_| {});
+        w.run(after(60));
+        let case = Some(view(&w).summary.id);
+        for _ in 0..2 {
+            by_mail(&mut w, "jane.at.work@example.net", case, words, "m1");
+        }
+        w.run(after(120));
+        assert_eq!((goal(&view(&w), "told"), w.desk.opt_outs().len()), ("open", 0), "{words}");
+        let shown = view(&w);
+        let heard = incoming(&shown);
+        let [message] = &heard[..] else { panic!("{heard:?}") };
+        let text = format!("jane.at.work@example.net: {words}");
+        assert_eq!((message.who.as_str(), message.text.as_deref()), ("unknown", Some(text.as_str())));
+        assert!(w.timeline().contains("is paged: an unknown sender has written"), "{}", w.timeline());
+    }
 }
 
 #[test]
@@ -836,6 +840,20 @@ fn a_mail_to_the_reply_address_belongs_to_its_case() {
     by_mail(&mut w, "jane@example.com", case, "1", "m1");
     let told = |w: &World, device: &str| goal(&w.desk.show(&of(w, device)).unwrap(), "told").to_owned();
     assert_eq!((told(&w, "car-1"), told(&w, "car-2")), ("met".into(), "open".into()), "{}", w.timeline());
+}
+
+/// A sender is written by whoever sends: "all is well" in somebody else's name must not call a truck back.
+#[test]
+fn a_word_by_mail_counts_only_at_an_address_that_we_gave_away() {
+    for (words, opted_out) in [("9", false), ("1", false), ("8", false), ("STOP", true)] {
+        let mut w = world_with(&mail_book("service"), |c| c.contact.reply_domain = Some("reply.example.com".into()));
+        w.run(after(60));
+        by_mail(&mut w, "jane@example.com", None, words, "m1");
+        assert_eq!(goal(&view(&w), "told"), "open", "{words}");
+        assert_eq!(w.desk.opt_outs().len() == 1, opted_out, "{words}: {}", w.timeline());
+        assert_eq!(w.timeline().contains("is paged"), !opted_out, "{words}: {}", w.timeline());
+        assert!(w.desk.list(true, 1)[0].phase != "backing_out", "{words}");
+    }
 }
 
 /// Section 5: recorded calls to American landlines, three in thirty days, with a way out in each; 08:00 to 21:00 there.

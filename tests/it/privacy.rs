@@ -233,6 +233,19 @@ async fn an_erasure_outlasts_restarts_and_old_exports_and_the_audit_stays_intact
     world.ready().await;
     assert!(erased(&exported(&world, &online)));
     assert!(world.log().contains("effects are held"), "{}", world.log());
+    // Nor does a new breakdown send anything before a person has agreed.
+    let sent = (world.desk.accepted().len(), world.tow.accepted().len());
+    for speed in [60.0, 55.0] {
+        fleet.say(&forewarn::demo::fleet::car_id(1), true, speed).await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let until = tokio::time::Instant::now() + Duration::from_secs(20);
+    while world.cases().await.iter().all(|c| c.closed_at.is_some()) {
+        assert!(tokio::time::Instant::now() < until, "no case is open: {}", world.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((world.desk.accepted().len(), world.tow.accepted().len()), sent, "{}", world.log());
     assert_eq!(world.stop(), Some(0));
 
     // Lost keys: everything that was sealed reads as erased, and nothing else is the worse for it.
@@ -240,7 +253,7 @@ async fn an_erasure_outlasts_restarts_and_old_exports_and_the_audit_stays_intact
     world.start("");
     world.ready().await;
     assert!(erased(&exported(&world, &online)));
-    assert_eq!(world.cases().await.len(), 1);
+    assert_eq!(world.cases().await.len(), 2);
     assert_eq!(world.stop(), Some(0));
 }
 
@@ -362,6 +375,32 @@ fn an_erased_customer_is_told_nothing_and_known_to_nobody_until_readmitted() {
     assert_eq!(play.desk.lookup(&caller).people.len(), 1);
 }
 
+/// The line rings while the key is destroyed.
+#[test]
+fn who_is_erased_in_the_middle_hears_nothing_more_and_their_links_lead_nowhere() {
+    let mut play = Play::new(config(|_| {}), Odds::friendly(), 1);
+    play.tell(Input::Detection(Box::new(brake(1, Change::Raised, start()))));
+    play.run(start() + Span::from_secs(6));
+    assert!(play.speeches.is_empty(), "nobody has answered yet");
+    let link = link(&play, PageKind::Answer).unwrap();
+    assert!(play.desk.page(play.now, &link).is_ok());
+    play.tell(erase(true));
+    let texts = play.orders.iter().filter(|(_, o)| matches!(o.work, Work::Sms(_))).count();
+
+    play.run(start() + Span::from_secs(60));
+    let goodbye = fs::read_to_string("config/messages/en/call-opt-out.voice.txt").unwrap();
+    let heard = play.speeches.first().map(|(_, text)| text.as_str());
+    assert_eq!(heard, Some(goodbye.trim()), "{}", play.timeline());
+    assert!(play.desk.page(play.now, &link).is_err());
+    let (records, form) = (play.log.len(), BTreeMap::from([("answer".to_owned(), "1".to_owned())]));
+    assert_eq!(play.tell(Input::Link { link, form }), Some(Reply::NotFound));
+    assert_eq!(play.log.len(), records);
+    let after = play.orders.iter().filter(|(_, o)| matches!(o.work, Work::Sms(_))).count();
+    assert_eq!(after, texts, "{}", play.timeline());
+    play.run(start() + Span::from_mins(10));
+    assert!(play.timeline().contains("is paged"), "somebody has to see to the car: {}", play.timeline());
+}
+
 #[test]
 fn a_customer_gets_everything_that_is_stored_of_them_and_nothing_of_others() {
     let mut play = broken_down();
@@ -384,6 +423,29 @@ fn a_customer_gets_everything_that_is_stored_of_them_and_nothing_of_others() {
     let erased = play.desk.dossier(&"c-1".into()).unwrap();
     assert_eq!(erased["stored"]["jobs"][0]["row"]["body"], "erased");
     assert!(erased["erased_at"].is_string(), "{erased:#}");
+}
+
+/// Lists that other systems write number customers and devices from one on.
+#[test]
+fn the_dossier_of_customer_17_has_nothing_of_device_17() {
+    let config = config(|c| {
+        let mut registry = (*c.registry).clone();
+        let joe = registry.customers["c-2"].clone();
+        registry.customers.insert("17".into(), forewarn::domain::Customer { id: "17".into(), ..joe });
+        let car = registry.devices[DEVICE].clone();
+        registry.devices.insert("17".into(), Device { id: "17".into(), ..car });
+        c.keys = Keyring::made_up(registry.customers.keys());
+        c.registry = Arc::new(registry);
+    });
+    let mut play = Play::new(config, Odds::friendly(), 1);
+    let mut of_jane = brake(1, Change::Raised, start());
+    of_jane.device = "17".into();
+    play.tell(Input::Detection(Box::new(of_jane)));
+    play.run(start() + Span::from_secs(30));
+    let theirs = play.desk.dossier(&"17".into()).unwrap();
+    assert_eq!(theirs["stored"], serde_json::json!({}), "{theirs:#}");
+    let janes = play.desk.dossier(&"c-1".into()).unwrap();
+    assert!(janes["stored"]["cases"].as_array().is_some_and(|rows| rows.len() == 1), "{janes:#}");
 }
 
 #[test]

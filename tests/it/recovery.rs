@@ -187,6 +187,7 @@ fn parts(dir: &Path, time: &Time, rules: &Arc<Rules>) -> Parts {
         handle,
         threads: 2,
         keep: Keep::ALL,
+        keep_log: Keep::ALL,
         births: None,
         outcomes: None,
         nightly: None,

@@ -10,9 +10,10 @@ use forewarn::domain::{
 };
 
 use super::appointments::{
-    DAY, HOUR, Ledger, after, answer, by_mail, choose, confirmed, creates, goal, mails, shipped, texts, view, world,
+    DAY, HOUR, Ledger, after, answered_by_mail, asked_by_mail, choose, confirmed, creates, goal, mails, shipped, texts,
+    view, world,
 };
-use super::desk_world::{Answer, World, config, config_with};
+use super::desk_world::{Answer, World, config, config_with, link_key};
 
 const JANE: &str = "jane@example.com";
 
@@ -23,7 +24,10 @@ fn write(w: &mut World, from: &str, text: &str) -> Option<Reply> {
         number => (Channel::Sms, Sender::Phone(number.into())),
     };
     let external_id = format!("{text} {}", w.now);
-    let said = Said { channel, external_id, from, case: None, text: text.into(), calendar: None, answered: false };
+    // To the address of the case, where mails name one.
+    let reply_to = mails(w, JANE).pop().filter(|_| channel == Channel::Email).and_then(|(_, mail)| mail.reply_to);
+    let case = reply_to.and_then(|to| forewarn::wire::reply::case_of(&link_key(), &to));
+    let said = Said { channel, external_id, from, case, text: text.into(), calendar: None, answered: false };
     let reply = w.tell(Input::Said(said));
     w.run(w.now + Span::from_mins(5));
     reply
@@ -155,14 +159,7 @@ fn what_is_just_being_booked_is_called_off_once_it_is_known() {
 #[test]
 fn a_workshop_that_is_asked_by_mail_is_told_and_others_may_have_the_time() {
     for yes in [false, true] {
-        let mut w = world(by_mail(""));
-        w.run(after(60));
-        choose(&mut w, "1");
-        w.run(after(120));
-        if yes {
-            answer(&mut w, "yes");
-            w.run(after(180));
-        }
+        let mut w = if yes { answered_by_mail("yes") } else { asked_by_mail("") };
         write(&mut w, JANE, "wrong person");
         let letters: Vec<_> = mails(&w, "garage@example.com").into_iter().filter_map(|(_, m)| m.invitation).collect();
         let said: Vec<_> = letters.iter().map(|i| (i.method, i.sequence)).collect();

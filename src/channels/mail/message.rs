@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use lettre::Message;
-use lettre::address::Address;
+use lettre::address::{Address, Envelope};
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 
@@ -46,9 +46,13 @@ pub(super) fn compose(head: &Head<'_>, work: &MailWork) -> Result<Message, Strin
     // The error would show the address, and the reason is kept for long.
     let to: Address = work.to.parse().map_err(|_| "the recipient's address is not a mail address".to_owned())?;
     let name = Some(work.to_name.trim().to_owned()).filter(|name| !name.is_empty());
+    let comes_back_to = work.comes_back_to.as_ref().and_then(|address| address.parse::<Address>().ok());
+    let sender = comes_back_to.unwrap_or_else(|| head.from.email.clone());
+    let envelope = Envelope::new(Some(sender), vec![to.clone()]).map_err(|e| format!("its envelope: {e}"))?;
     let thread = format!("<{}@{}>", head.case, head.from.email.domain());
     let since_1970 = Duration::from_secs(u64::try_from(head.at.as_secs()).unwrap_or(0));
     let mut builder = Message::builder()
+        .envelope(envelope)
         .from(head.from.clone())
         .to(Mailbox::new(name, to))
         .subject(&work.subject)
@@ -141,6 +145,7 @@ mod tests {
             invitation: None,
             unsubscribe: None,
             reply_to: None,
+            comes_back_to: None,
         }
     }
 

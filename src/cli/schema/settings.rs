@@ -7,6 +7,7 @@ const STORE: &[Key] = &[
     key("dir", Text, "Journal, desk log, state and checkpoints; on a local disk with honest fsync"),
     key("journal_bytes", Count, "Telemetry is kept for backtests up to this size …"),
     key("journal_age", Duration, "… and this age"),
+    key("log_age", Duration, "Decisions stay in the desk log, and in the audit, up to this age"),
 ];
 
 const FILES: &[Key] = &[
@@ -119,6 +120,7 @@ const DESK: &[Key] = &[
 const CONTACT: &[Key] = &[
     key("bundle", Duration, "So long an everyday message waits for others to the same person, to go as one; 0s"),
     key("reply_domain", Text, "Answers to mails come to case+…@ this domain; its mail is posted to /mail/inbound"),
+    key("bounce_domain", Text, "Mails that cannot be delivered come back to bounce+…@ this domain; the same"),
     key(
         "reply_after_close",
         Word(&["reopen", "person"]),

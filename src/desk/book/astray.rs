@@ -25,6 +25,8 @@ pub(in super::super) fn not_meant(change: &mut Change<'_>, id: CaseId) {
             // Whoever has it in their calendar by mistake has it no longer.
             if misled {
                 invite::withdraw(change, &plan, &key, &mut row);
+                // What takes it back goes out, whatever becomes of the next one.
+                row.invite = None;
                 row.sequence += 1;
             }
             row.answered = others;

@@ -23,6 +23,8 @@ pub(super) fn send(change: &mut Change<'_>, plan: &Playbook, key: &Key, mut row:
         // The customer knows of the change once the mail has left.
         return if sent.is_none_or(|s| s.is_taken() || s.is_lost()) { moved(row) } else { row };
     }
+    // What has not gone out yet would tell of a time that is over.
+    row.invite.map(|old| change.call_off(old));
     row.invited = Some(row.sequence);
     post(change, plan, key, &mut row, false);
     if row.invite.is_none() { moved(row) } else { row }

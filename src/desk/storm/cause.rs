@@ -4,8 +4,9 @@
 //! fleet. Say `k` of `n` affected devices have the value, and a share `q` of the fleet. If it had nothing to do with it,
 //! so many or more would have it with a probability of at most `exp(-n D)`, where `D = s ln(s/q) + (1-s) ln((1-s)/(1-q))`
 //! and `s = k/n` (Chernoff's bound of the binomial tail, for `s > q`). The bound times the number of values looked at must
-//! be below one in a thousand, at least half of the affected must have the value, and twice the share of the fleet. Of
-//! several the one with the smallest bound is the cause. The bound errs on the side of silence.
+//! be below one in a thousand, at least half of the affected must have the value, and their odds of having it must be three
+//! times those of the fleet: a value that most of the fleet has is the cause as well, if nearly all of the affected have it.
+//! Of several the one with the smallest bound is the cause. The bound errs on the side of silence.
 //!
 //! `rule.version` is no attribute of a device: all are watched by the same one. It is named when nothing else stands out
 //! and the version of the rule is so new that no more than a thousandth of the time in which we learn what is usual has
@@ -30,7 +31,7 @@ const LEAST: u32 = 10;
 /// Values of one attribute that are looked at.
 const MOST_VALUES: usize = 3;
 const LEAST_SHARE: f64 = 0.5;
-const LEAST_LIFT: f64 = 2.0;
+const LEAST_ODDS: f64 = 3.0;
 const CHANCE: f64 = 1e-3;
 /// Not a column: the version of the rule that has found them.
 const RULE_VERSION: &str = "rule.version";
@@ -127,7 +128,9 @@ fn most_frequent<'a>(affected: &[&'a Device], name: &'a str) -> Vec<(&'a str, &'
 #[expect(clippy::cast_precision_loss, reason = "counts of devices")]
 fn chance(k: usize, n: usize, with: usize, fleet: usize) -> Option<f64> {
     let (share, usual) = (k as f64 / n as f64, with as f64 / fleet as f64);
-    if share < LEAST_SHARE || share < LEAST_LIFT * usual {
+    // Infinite where all have it.
+    let odds = |share: f64| share / (1.0 - share);
+    if share < LEAST_SHARE || odds(share) < LEAST_ODDS * odds(usual) {
         return None;
     }
     let part = |s: f64, q: f64| if s <= 0.0 { 0.0 } else { s * (s / q).ln() };
@@ -184,6 +187,13 @@ mod tests {
             (6, 10, 2_000, 10_000, false),
             // Less than half of them.
             (200, 500, 200, 10_000, false),
+            // Half of them exactly, and one less.
+            (250, 500, 250, 10_000, true),
+            (249, 500, 249, 10_000, false),
+            // Most of the fleet has it, and all or nearly all of the affected; or not so many of them.
+            (500, 500, 6_000, 10_000, true),
+            (475, 500, 6_000, 10_000, true),
+            (350, 500, 6_000, 10_000, false),
             // Everybody has it.
             (500, 500, 10_000, 10_000, false),
         ] {

@@ -63,6 +63,8 @@ pub(super) enum From {
     Desk(Author),
     /// A workshop that was asked by mail.
     Workshop(AdapterName),
+    /// A mailbox that nobody has, to the reply address of the case.
+    Elsewhere,
 }
 
 /// How the conversation of a case stands.
@@ -88,10 +90,7 @@ pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
     let contacts = whose::contacts(change, &people);
     let cases = whose::cases(change, &people, &contacts, said.case);
     if people.is_empty() {
-        // Whoever knows the reply address of a case and writes from elsewhere: seen, and not acted upon.
-        for case in cases {
-            change.say(case, TimelineKind::Answered, format!("{} from an unknown sender", said.channel), None);
-        }
+        cases.into_iter().for_each(|case| from_elsewhere(change, case, said));
         return Reply::NotFound;
     }
     let possible: BTreeSet<CaseId> = cases.iter().copied().chain(contacts.iter().map(|r| r.case)).collect();
@@ -103,10 +102,13 @@ pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
     if let Some(calendar) = &said.calendar {
         return heard.calendar(change, calendar.answer);
     }
+    let meaning = words::read(&said.text);
+    if is_unproven(change, said) && !matches!(meaning, Meaning::Stop | Meaning::Enough) {
+        return heard.free(change);
+    }
     if heard.mark(change) {
         return Reply::Done;
     }
-    let meaning = words::read(&said.text);
     if matches!(meaning, Meaning::Key(_) | Meaning::No | Meaning::Free)
         && !(words::is_yes(&said.text) && heard.is_out(change))
         && let Some(reply) = heard.choice(change, meaning)
@@ -123,6 +125,12 @@ pub(super) fn heard(change: &mut Change<'_>, said: &Said) -> Reply {
         Meaning::Key(digit) => heard.key(change, digit),
         Meaning::No | Meaning::Free => heard.free(change),
     }
+}
+
+/// Anybody can write any sender into a mail. Where our mails name an address of their case for answers, words that come
+/// elsewhere confirm, choose and undo nothing.
+fn is_unproven(change: &Change<'_>, said: &Said) -> bool {
+    said.channel == Channel::Email && said.case.is_none() && change.config.contact.reply_domain.is_some()
 }
 
 /// A message with everybody and everything that it can be about.
@@ -337,7 +345,7 @@ fn keep(
     let owner = match &from {
         From::Customer { customer, .. } => Some(customer),
         // What is said about somebody is theirs, too.
-        From::Desk(_) | From::Workshop(_) => of_case,
+        From::Desk(_) | From::Workshop(_) | From::Elsewhere => of_case,
     };
     let words: String = said.text.chars().take(MOST_CHARS).collect();
     let body = change.config.keys.seal(owner, format!("message/{case}/{}", talk.count), &words);
@@ -460,6 +468,23 @@ pub(super) fn workshop_waits(change: &mut Change<'_>, case: CaseId, workshop: &A
     let words = if said.text.is_empty() { String::new() } else { format!(" and writes: {}", last_words(change, case)) };
     change.note(case, Mirror::Contact, &format!("{workshop} {what}{words}"));
     ask_a_person(change, case, &format!("{workshop} {what} and waits for an answer"));
+}
+
+/// Whoever writes to the reply address of a case got it from us or from somebody who did, and may be anybody: what they
+/// say confirms and changes nothing, and a person reads it.
+fn from_elsewhere(change: &mut Change<'_>, case: CaseId, said: &Said) {
+    let Sender::Email(from) = &said.from else { return };
+    if said.text.is_empty() || is_known(change, case, &said.external_id) {
+        return;
+    }
+    // Whoever answers must know whom: sealed with the words.
+    let with_sender = Said { text: format!("{from}: {}", said.text), ..said.clone() };
+    let line = format!("{} from an unknown sender: for a person to read", said.channel);
+    if keep(change, case, &with_sender, From::Elsewhere, None, None, &line) {
+        let words = last_words(change, case);
+        change.note(case, Mirror::Contact, &format!("An unknown sender writes to the address of the case: {words}"));
+        ask_a_person(change, case, "an unknown sender has written to the address of the case and waits for an answer");
+    }
 }
 
 /// Somebody writes into the ticket of a case. The desk's people see it there; here it completes the conversation, and an

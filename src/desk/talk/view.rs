@@ -46,7 +46,7 @@ impl Desk {
             .map(|(_, m)| MessageView {
                 at: m.at,
                 direction: match m.from {
-                    From::Customer { .. } | From::Desk(Author::Customer) | From::Workshop(_) => "in",
+                    From::Customer { .. } | From::Desk(Author::Customer) | From::Workshop(_) | From::Elsewhere => "in",
                     From::Desk(Author::Agent) => "out",
                     From::Desk(Author::Internal) => "note",
                 }
@@ -56,6 +56,7 @@ impl Desk {
                     From::Customer { customer, .. } => notes::role(&known, *id, answering(m.in_reply_to), customer),
                     From::Desk(Author::Customer) => "customer".to_owned(),
                     From::Workshop(workshop) => workshop.to_string(),
+                    From::Elsewhere => "unknown".to_owned(),
                     From::Desk(Author::Agent | Author::Internal) => "agent".to_owned(),
                 },
                 text: self.config.keys.open(&m.body),

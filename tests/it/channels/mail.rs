@@ -1,6 +1,6 @@
 //! Mail over SMTP, against a server that fails at every point.
 
-use forewarn::domain::Outcome;
+use forewarn::domain::{Outcome, Work};
 
 use super::smtpd::{Fault, Protection, Smtpd};
 use super::support::*;
@@ -27,6 +27,21 @@ async fn a_mail_arrives_once_with_its_headers() {
     assert!(got.text.contains(&format!("Message-ID: <{EFFECT}@example.com>")));
     assert!(got.text.contains("Date: Sun, 22 Nov 2026 08:00:00 +0000"));
     assert!(got.text.contains("one\r\n.\r\n..two\r\n.three"), "dots at the start of a line survive: {}", got.text);
+}
+
+/// The report of a server that cannot deliver it finds the mail that it is about.
+#[tokio::test]
+async fn a_mail_is_sent_from_the_address_that_it_comes_back_to() {
+    let server = Smtpd::start(Fault::None, Protection::None).await;
+    let Work::Mail(mut work) = mail("one") else { panic!() };
+    work.comes_back_to = Some("bounce+x.y@mail.example.com".into());
+    World::new().build(&settings(&server)).attempt(send(Work::Mail(work))).await;
+    let got = server.got().remove(0);
+    assert_eq!(
+        (got.from.as_str(), got.to.as_str()),
+        ("MAIL FROM:<bounce+x.y@mail.example.com>", "RCPT TO:<jane@example.com>")
+    );
+    assert!(got.text.contains("From: \"Example Roadside\" <service@example.com>"), "{}", got.text);
 }
 
 /// Before the dot a failure is a retry or a refusal; with the dot and no clear answer it is unknown.

@@ -139,6 +139,7 @@ pub(super) fn mail(text: &str) -> Work {
         attachments: Vec::new(),
         unsubscribe: None,
         reply_to: None,
+        comes_back_to: None,
     })
 }
 

@@ -172,7 +172,7 @@ async fn only_dispatch_providers_are_believed_and_only_for_five_minutes() {
             };
             let what = ReceiptKind::Dispatch { update };
             let receipt = Receipt { effect: effect(), provider_ref: Some("J-9".to_owned()), seq: Some(4), what };
-            assert_eq!(told, [Input::Receipt(receipt)]);
+            assert_eq!(told, [Input::Signed { by: vec!["tow".into()], receipt }]);
         } else {
             assert_eq!((code(&body), told.len()), ("bad_signature", 0), "{what}");
         }
@@ -203,7 +203,8 @@ async fn the_app_tells_what_became_of_a_message_and_only_the_app_is_believed() {
         assert_eq!(status, expected.0, "{body}: {answer}");
         assert!(expected.1.is_empty() || code(&answer) == expected.1, "{answer}");
         let receipt = |(seq, what)| Receipt { effect: effect(), provider_ref: None, seq: Some(seq), what };
-        assert_eq!(world.desk.told(), told.map(|t| Input::Receipt(receipt(t))).into_iter().collect::<Vec<_>>());
+        let told = told.map(|t| Input::Signed { by: vec!["app".into()], receipt: receipt(t) });
+        assert_eq!(world.desk.told(), told.into_iter().collect::<Vec<_>>());
     }
     // And the app's secret opens nothing else.
     let status = job(&world, APP_SECRET, NOW_S, EN_ROUTE).send().await.unwrap().status();
@@ -300,6 +301,21 @@ async fn mail_and_comments_of_the_ticket_desk_reach_the_desk_from_whoever_may_po
 }
 
 #[tokio::test]
+async fn a_mail_that_comes_back_is_told_and_what_else_comes_to_its_address_is_nobodys_words() {
+    let world = World::new().await;
+    let to = reply::bounce(&link::Key::parse(LINK_SECRET).unwrap(), &effect(), "mail.example.com");
+    for (text, failed) in [("Action: failed\nStatus: 5.1.1", true), ("Action: delayed", false), ("On vacation", false)]
+    {
+        let mail = serde_json::json!({ "From": "jane@example.com", "To": to, "MessageID": text, "TextBody": text });
+        let post = world.post("/mail/inbound").basic_auth("forewarn", Some("inbound-secret")).body(mail.to_string());
+        assert_eq!(post.send().await.unwrap().status().as_u16(), 200);
+        let receipt = Receipt { effect: effect(), provider_ref: None, seq: None, what: ReceiptKind::Returned };
+        let told: Vec<Input> = failed.then_some(Input::Receipt(receipt)).into_iter().collect();
+        assert_eq!(world.desk.told(), told, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_workshop_says_how_a_booking_stands() {
     let world = World::new().await;
     let body = |status: &str| {
@@ -321,7 +337,7 @@ async fn a_workshop_says_how_a_booking_stands() {
         let news = BookingNews::Stands { booking: "B-1".into(), progress, slot };
         let what = ReceiptKind::Booking { news };
         let receipt = Receipt { effect: effect(), provider_ref: Some("B-1".into()), seq: Some(4), what };
-        assert_eq!(world.desk.told(), [Input::Receipt(receipt)], "{status}");
+        assert_eq!(world.desk.told(), [Input::Signed { by: vec!["workshop".into()], receipt }], "{status}");
     }
     for (secret, body, expected) in [
         (DISPATCH_SECRETS[0], body("CONFIRMED"), (403, "bad_signature")),

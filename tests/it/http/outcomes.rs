@@ -80,7 +80,7 @@ async fn a_workshop_says_it_of_the_booking_that_it_was_asked_for() {
     for (secret, by) in [(BOOKING_SECRET, "workshop"), (DISPATCH_SECRETS[0], "tow")] {
         let (status, body) = read(callback(&world, EFFECT, secret, NOW_S, FOUND).send().await.unwrap()).await;
         assert_eq!(status, 200, "{body}");
-        let told = Input::Found { effect: effect(), verdict: found(), by: by.into() };
+        let told = Input::Found { effect: effect(), verdict: found(), by: vec![by.into()] };
         assert_eq!(world.desk.told(), [told], "whether it was asked is the desk's to say");
     }
     let whole = callback(&world, &case().to_string(), BOOKING_SECRET, NOW_S, FOUND);
