@@ -13,16 +13,6 @@ use crate::world::{Fleet, World};
 
 const TOPIC: &str = "forewarn/forewarn/halt";
 
-/// A world whose token may act.
-async fn world(cars: usize) -> World {
-    let world = World::build(cars).await;
-    let settings = std::fs::read_to_string(world.space.settings()).unwrap();
-    assert!(settings.contains("scopes = [\"read\"]"));
-    std::fs::write(world.space.settings(), settings.replace("scopes = [\"read\"]", "scopes = [\"read\", \"act\"]"))
-        .unwrap();
-    world
-}
-
 /// `forewarn case …`
 fn case(world: &World, args: &[&str]) -> Output {
     let mut command = world.command();
@@ -81,7 +71,7 @@ async fn eventually(what: &str, check: impl Fn() -> bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn halt_of_everything_by_message_by_command_and_by_api() {
-    let mut world = world(3).await;
+    let mut world = World::build(3).await;
     let fleet = Fleet::connect(&world);
     // Said before the daemon was there.
     fleet.retain(TOPIC, b"on".to_vec()).await;
@@ -121,7 +111,7 @@ async fn halt_of_everything_by_message_by_command_and_by_api() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn halt_of_a_storm_by_message_by_command_and_by_api() {
-    let mut world = world(60).await;
+    let mut world = World::build(60).await;
     world.start("");
     world.ready().await;
     let fleet = Fleet::connect(&world);

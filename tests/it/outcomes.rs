@@ -426,7 +426,6 @@ fn rows(csv: &str) -> Vec<BTreeMap<String, String>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn people_and_providers_say_what_became_of_a_case_and_engineers_hear_and_read_it() {
     let mut world = super::world::World::build(1).await;
-    world.set("scopes = [\"read\"]", "scopes = [\"read\", \"act\"]");
     world.set("[outcomes]\n", "[outcomes]\ntopic = \"forewarn/outcomes\"\ndir = \"outcomes\"\n");
     let mut ears = super::world::Ears::open(&world, "engineers", "forewarn/outcomes");
     world.start("");

@@ -268,7 +268,6 @@ async fn sixty_cars_at_once_are_one_storm_and_its_drivers_are_told() {
         "playbooks/fleet-defect-storm.toml",
         &[("call = \"1/s\"", "call = \"50/s\""), ("at = \"5m\"", "at = \"1s\"")],
     );
-    world.set("scopes = [\"read\"]", "scopes = [\"read\", \"ack\", \"act\"]");
     world.start("");
     world.ready().await;
     let fleet = Fleet::connect(&world);

@@ -179,8 +179,6 @@ async fn an_erasure_outlasts_restarts_and_old_exports_and_the_audit_stays_intact
     let mut world = World::build(1).await;
     let home = world.space.dir().to_owned();
     let (settings, token) = (world.space.settings(), world.space.token_file());
-    let text = fs::read_to_string(&settings).unwrap();
-    fs::write(&settings, text.replace("scopes = [\"read\"]", "scopes = [\"read\", \"privacy\"]")).unwrap();
     world.start("");
     world.ready().await;
     let fleet = Fleet::connect(&world);

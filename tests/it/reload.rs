@@ -93,7 +93,6 @@ fn reload(world: &World, how: &[&str]) -> (String, Option<i32>) {
 async fn a_warm_reload_knows_what_was_and_so_does_a_daemon_that_is_killed_right_after_it() {
     let mut world = World::build(60).await;
     let settings = fs::read_to_string(world.space.settings()).unwrap();
-    let settings = settings.replace("scopes = [\"read\"]", "scopes = [\"read\", \"act\"]");
     fs::write(world.space.settings(), settings.replace("warm = \"0s\"", "warm = \"1d\"")).unwrap();
     let rules = world.space.dir().join("config/rules/fast.toml");
     fs::write(&rules, rule(230)).unwrap();
