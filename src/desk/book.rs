@@ -345,7 +345,7 @@ fn waits(
 fn proposed(change: &Change<'_>, plan: &Playbook, id: CaseId) -> bool {
     let Some((step, _)) = proposing(plan) else { return false };
     let told = |e: &EffectRow| e.step == step.id && e.delivery.kind.is_contact() && e.delivery.state.is_taken();
-    change.effects(id).iter().any(|(_, e)| told(e))
+    change.effects_since_opened(id).iter().any(|(_, e)| told(e))
 }
 
 /// Whether everything that was to be taken back is.

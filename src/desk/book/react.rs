@@ -3,7 +3,7 @@
 
 use super::super::change::Change;
 use super::super::goals;
-use super::super::rows::{CaseRow, GoalState, StepRow};
+use super::super::rows::{CaseRow, GoalState};
 use super::super::{TimelineKind, case};
 use super::{BookingRow, BookingState, Key, MAX_ROUNDS, confirming, invite, upkeep};
 use crate::domain::StepId;
@@ -62,18 +62,9 @@ fn again(change: &mut Change<'_>, plan: &Playbook, key: &Key, from: &StepId, rea
         ..BookingRow::default()
     };
     change.put(key.clone(), fresh);
-    let mut begun: Vec<StepId> = vec![from.clone()];
-    // The steps stand in any order, and a step is found once all before it are.
-    for _ in 0..plan.steps.len() {
-        let more = plan.steps.iter().filter(|s| s.after.iter().any(|a| begun.contains(a)) && !begun.contains(&s.id));
-        let more: Vec<StepId> = more.map(|s| s.id.clone()).collect();
-        begun.extend(more);
-    }
-    let confirm = confirming(plan, key).map(|(step, _)| step);
-    for step in begun {
-        if let Some(goal) = confirm.filter(|c| c.id == step).and_then(|c| c.goal.as_ref()) {
-            goals::unmeet(change, key.0, goal, GoalState::Open);
-        }
-        change.delete::<StepRow>((key.0, step));
+    let begun = goals::begin_anew(change, key.0, plan, from);
+    let confirm = confirming(plan, key).map(|(step, _)| step).filter(|c| begun.contains(&c.id));
+    if let Some(goal) = confirm.and_then(|c| c.goal.as_ref()) {
+        goals::unmeet(change, key.0, goal, GoalState::Open);
     }
 }

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 pub use view::MessageView;
+pub(super) use whose::was_heard;
 
 use self::whose::Whom;
 use self::words::Meaning;
