@@ -31,7 +31,7 @@ mod upkeep;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use choice::{By, Choice, asks, choices, choose, said, what_is_so};
+pub(super) use choice::{By, Choice, asks, choices, choose, not_taken, said, what_is_so};
 pub(super) use facts::{facts, start_at, word_of};
 pub use hours::{ByMail, Hours, Workshop};
 pub(super) use letter::{LetterRow, facts as letter_facts, invitation, is_letter, reader};
@@ -289,7 +289,7 @@ fn look(
                 return mail::waits(change, plan, key, row, lost, wake);
             }
             if !lost {
-                return Some(row);
+                return Some(upkeep::pends(change, key, row, wake));
             }
             react::slot_gone(change, plan, key, row, "the time that was chosen is not free any more");
             None

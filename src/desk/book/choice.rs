@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::super::change::Change;
 use super::super::rows::{CaseRow, EffectRow};
 use super::super::{TimelineKind, goals, news, notes, order, pages, speech};
-use super::{BookingRow, BookingState, Key, OfferState, offers};
+use super::{BookingRow, BookingState, Key, OfferState, offers, word_of};
 use crate::domain::{CaseId, EffectId};
 use crate::playbook::{CHOICE_SCRIPT, Mirror, Part, Until, Verb};
 
@@ -169,6 +169,16 @@ fn take(
         }
     }
     true
+}
+
+/// An answer that `choose` did not take. Whoever wants another time than the one that is booked or just asked for, or none, is
+/// heard by a person.
+pub(in super::super) fn not_taken(change: &mut Change<'_>, row: &EffectRow, choice: Choice) {
+    let booked = ["chosen", "confirming", "confirmed", "reminded", "changed_by_provider"];
+    if asks(change, row) && booked.contains(&word_of(change, row.case)) {
+        let text = format!("{} has answered: {}", notes::whom(change, row), choice.word());
+        goals::page_default(change, row.case, &text);
+    }
 }
 
 /// The buttons of a message in the app that offers times: key, script of its label, facts of the label.
