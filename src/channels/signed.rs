@@ -94,7 +94,7 @@ fn request(order: &Order, work: &TicketWork) -> Request {
             let customer = customer.map(|(mail, name)| Customer { mail, name });
             Request::Create { effect, case, title, body, fields, customer }
         }
-        TicketWork::Note { ticket, body } => Request::Note { effect, case, ticket, body },
+        TicketWork::Note { ticket, body, reopens } => Request::Note { effect, case, ticket, body, reopens },
         TicketWork::Close { ticket, body } => Request::Close { effect, case, ticket, body },
     }
 }

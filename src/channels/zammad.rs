@@ -48,8 +48,15 @@ impl Zammad {
         let Work::Ticket(work) = &order.work else { return wrong_kind("tickets") };
         match (order.kind, work) {
             (OrderKind::Send, TicketWork::Create { .. }) => self.create(&order, work).await,
-            (OrderKind::Send, TicketWork::Note { ticket, body }) => self.note(&order, ticket, body).await,
-            (OrderKind::Send, TicketWork::Close { ticket, body }) => self.close(&order, ticket, body).await,
+            (OrderKind::Send, TicketWork::Note { ticket, body, reopens: false }) => {
+                self.note(&order, ticket, body).await
+            }
+            (OrderKind::Send, TicketWork::Note { ticket, body, reopens: true }) => {
+                self.update(ticket, "open", article(&order, "Opened again", body)).await
+            }
+            (OrderKind::Send, TicketWork::Close { ticket, body }) => {
+                self.update(ticket, "closed", article(&order, "Closed", body)).await
+            }
             (OrderKind::Reconcile, TicketWork::Create { .. }) => self.find_ticket(&order).await,
             (OrderKind::Reconcile, TicketWork::Note { ticket, .. } | TicketWork::Close { ticket, .. }) => {
                 self.find_article(&order, ticket).await
@@ -81,19 +88,18 @@ impl Zammad {
 
     async fn note(&self, order: &Order, ticket: &str, body: &str) -> Outcome {
         let Ok(ticket_id) = ticket.parse() else { return not_a_ticket(ticket) };
-        let article = Article::note(subject("Note", &order.effect), body.to_owned());
+        let article = article(order, "Note", body);
         let url = self.http.at(&["api", "v1", "ticket_articles"]);
         let request = self.signed(self.http.post(url).json(&NewArticle { ticket_id, article }));
         self.http.send(request).await.outcome(|body| json::<ArticleAnswer>(body).map(|a| a.id.to_string()))
     }
 
-    async fn close(&self, order: &Order, ticket: &str, body: &str) -> Outcome {
+    async fn update(&self, ticket: &str, state: &str, article: Article) -> Outcome {
         if ticket.parse::<u64>().is_err() {
             return not_a_ticket(ticket);
         }
-        let article = Article::note(subject("Closed", &order.effect), body.to_owned());
         let url = self.http.at(&["api", "v1", "tickets", ticket]);
-        let request = self.signed(self.http.put(url).json(&UpdateTicket { state: "closed".into(), article }));
+        let request = self.signed(self.http.put(url).json(&UpdateTicket { state: state.into(), article }));
         self.http.send(request).await.outcome(|body| json::<TicketAnswer>(body).map(|t| t.id.to_string()))
     }
 
@@ -136,6 +142,10 @@ impl Channel for Zammad {
     fn attempt(&self, order: Order) -> Attempt<'_> {
         Box::pin(self.run(order))
     }
+}
+
+fn article(order: &Order, what: &str, body: &str) -> Article {
+    Article::note(subject(what, &order.effect), body.to_owned())
 }
 
 fn authorization(token: &SecretString) -> Option<HeaderValue> {

@@ -33,7 +33,7 @@ mod upkeep;
 use serde::{Deserialize, Serialize};
 
 pub(super) use astray::not_meant;
-pub(super) use choice::{By, Choice, asks, choices, choose, said, what_is_so};
+pub(super) use choice::{By, Choice, asks, choices, choose, not_taken, said, what_is_so};
 pub(super) use facts::{facts, start_at, word_of};
 pub use hours::{ByMail, Hours, Workshop};
 pub(super) use letter::{LetterRow, facts as letter_facts, invitation, is_letter, reader, takes_back};
@@ -294,7 +294,7 @@ fn look(
             let over_at = row.chosen_slot().map(|slot| slot.end_at + upkeep::NO_NEWS);
             if !never && over_at.is_none_or(|at| change.now < at) {
                 wake.at(over_at);
-                return Some(row);
+                return Some(upkeep::pends(change, key, row, wake));
             }
             react::slot_gone(change, plan, key, row, "the time that was chosen is not free any more");
             None
@@ -350,7 +350,7 @@ fn waits(
 fn proposed(change: &Change<'_>, plan: &Playbook, id: CaseId) -> bool {
     let Some((step, _)) = proposing(plan) else { return false };
     let told = |e: &EffectRow| e.step == step.id && e.delivery.kind.is_contact() && e.delivery.state.is_taken();
-    change.effects(id).iter().any(|(_, e)| told(e))
+    change.effects_since_opened(id).iter().any(|(_, e)| told(e))
 }
 
 /// Whether everything that was to be taken back is.

@@ -98,10 +98,12 @@ fn back_out(change: &mut Change<'_>, id: CaseId, actions: &[Compensation], reaso
     for (index, action) in actions.iter().enumerate() {
         match action {
             Compensation::DispatchCancel(step) => dispatch::cancel_step(change, id, step),
-            Compensation::Reach { role, script } => {
+            // Whoever has heard of nothing need not hear that it is over.
+            Compensation::Reach { role, script } if reach::has_begun(change, id) => {
                 let name = format!("undo {index}");
                 reach::announce(change, id, &name, role, script.as_str(), true);
             }
+            Compensation::Reach { .. } => {}
             Compensation::BookCancel(step) => book::cancel_step(change, id, step, reason),
             Compensation::TicketNote(text) => super::ticket::note(change, id, text),
         }

@@ -1,5 +1,6 @@
 //! The life of a case: opened by a detection, fed with facts, taken over by a person, closed.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,6 +24,10 @@ use crate::playbook::{Mirror, Playbook};
 
 /// What stands for the device in a case that is not about one.
 pub const FLEET: &str = "fleet";
+/// The outcome of a case whose plan everybody was told and helped by.
+pub(super) const SERVED: &str = "served";
+/// The outcome of a case whose fault has become one for a more urgent plan.
+const WORSE: &str = "worse";
 /// The most episodes remembered.
 const MAX_KNOWN_EPISODES: usize = 200_000;
 
@@ -44,18 +49,25 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
         ended,
         seen_at: change.now,
     };
-    if let Some(id) = episode.case.filter(|id| change.get::<CaseRow>(id).is_some_and(|c| c.is_open())) {
-        attach(change, id, d, false);
+    let known = episode.case.and_then(|id| change.get::<CaseRow>(&id).map(|row| (id, row)));
+    let open = known.as_ref().filter(|(_, row)| row.is_open());
+    if let Some((id, _)) = open.filter(|(_, row)| !is_outranked(change, row, d)) {
+        attach(change, *id, d, false);
         store_facts(change, &d.device, d.event_at, &d.facts);
+    } else if d.change == What::Moved && known.as_ref().is_some_and(|(_, row)| !row.is_open() && !is_worse(row, d)) {
+        // What was served, or was none, is not taken up again because it gets better.
     } else if !ended && d.change != What::Stale {
         match why_not(change, d) {
             Some(reason) => episode.ignored = Some(reason),
             None => match matching(change, d) {
                 Some(plan) => {
                     store_facts(change, &d.device, d.event_at, &d.facts);
-                    episode.case = open_or_join(change, d, &plan);
-                    if episode.case.is_none() {
-                        episode.ignored = Some("its case key cannot be rendered".to_owned());
+                    let before = episode.case;
+                    episode.case = open_or_join(change, d, &plan).or(before);
+                    match (before, episode.case) {
+                        (Some(old), Some(new)) if old != new => go_on_as(change, old, new, d),
+                        (_, None) => episode.ignored = Some("its case key cannot be rendered".to_owned()),
+                        _ => {}
                     }
                 }
                 None => episode.ignored = Some("no playbook matches".to_owned()),
@@ -110,6 +122,20 @@ fn matching(change: &Change<'_>, d: &Detection) -> Option<Arc<Playbook>> {
     books.max_by(|a, b| a.case.priority.cmp(&b.case.priority).then(b.id.cmp(&a.id))).cloned()
 }
 
+/// Whether a level is higher than what the case knew.
+fn is_worse(case: &CaseRow, d: &Detection) -> bool {
+    d.level.as_ref().is_some_and(|level| level.severity > case.severity)
+}
+
+/// Whether what a detection says now has a plan that is more urgent than the one that its case runs by: what was wearing
+/// out has broken.
+fn is_outranked(change: &Change<'_>, case: &CaseRow, d: &Detection) -> bool {
+    let new = matching(change, d).filter(|p| p.id != case.playbook && why_not(change, d).is_none());
+    let urgency = |p: &Playbook| (Reverse(p.policy.purpose), p.case.priority);
+    let more_urgent = |old: Arc<Playbook>| new.is_some_and(|new| urgency(&new) > urgency(&old));
+    matches!(d.change, What::Raised | What::Moved) && change.plan(case).is_some_and(more_urgent)
+}
+
 fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) -> Option<CaseId> {
     let mut fresh = new_row(change, d, plan);
     // The key is rendered from the very row it is for; its id is not known yet and not part of it.
@@ -118,19 +144,21 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
     let key = plan.case.key.render(&facts).ok().filter(|k| k.len() <= 256)?;
     let known = change.base.newest(&key).and_then(|id| change.get::<CaseRow>(&id).map(|row| (id, row)));
     match known {
-        Some((id, row)) if row.is_open() => {
+        Some((id, row)) if row.is_open() && !is_outranked(change, &row, d) => {
             attach(change, id, d, true);
             hold::joined(change, id, d);
             Some(id)
         }
-        Some((id, row)) if is_reopened(change, id, &row, plan) => {
+        Some((id, row)) if !row.is_open() && is_reopened(change, id, &row, plan) => {
             reopen(change, id, row, key, plan, d);
             outcome::opened(change, id, d);
             hold::begin(change, id, d);
             Some(id)
         }
-        _ => {
+        known => {
             let id = CaseId::of(&[key.as_bytes(), d.episode.as_bytes()]);
+            let taken = change.get::<CaseRow>(&id).is_some();
+            let id = if taken { CaseId::of(&[id.as_bytes(), plan.id.as_str().as_bytes()]) } else { id };
             fresh.key = key;
             keep_plan(change, plan);
             change.put(id, fresh);
@@ -140,9 +168,26 @@ fn open_or_join(change: &mut Change<'_>, d: &Detection, plan: &Arc<Playbook>) ->
             let text = format!("case opened, playbook {} version {}", plan.id, plan.version);
             change.say(id, TimelineKind::Decided, text, None);
             hold::begin(change, id, d);
+            if let Some((old, _)) = known {
+                go_on_as(change, old, id, d);
+            }
             Some(id)
         }
     }
+}
+
+/// The fault of `old` has become worse and has a case of its own now: that one goes on with it.
+fn go_on_as(change: &mut Change<'_>, old: CaseId, new: CaseId, d: &Detection) {
+    if let Some(row) = change.get::<EpisodeRow>(&d.episode) {
+        change.put(d.episode, EpisodeRow { case: Some(new), ..row });
+    }
+    if change.get::<CaseRow>(&old).is_none_or(|c| !c.is_open()) || !change.open_episodes(old).is_empty() {
+        return;
+    }
+    let text = format!("it has become worse ({}): case {} goes on with it", severity_of(d), new.short());
+    change.say(old, TimelineKind::Decided, text.clone(), None);
+    change.note(old, Mirror::Note, &format!("{text}."));
+    close(change, old, WORSE);
 }
 
 /// Within its time; and for as long as it has an appointment, because another case would make another one.
@@ -239,28 +284,16 @@ fn reopen(change: &mut Change<'_>, id: CaseId, old: CaseRow, key: String, plan: 
     }
     survey::forget(change, id);
     course::forget(change, id);
-    open_tickets(change, id);
     change.delete::<super::consent::RefusedRow>(id);
     talk::plan_runs_again(change, id);
     let text = format!("{}: {} again ({}); case reopened", d.device, d.title, severity_of(d));
     change.say(id, TimelineKind::Measured, text, None);
-    change.note(
-        id,
-        Mirror::Note,
-        &format!("Measured again: {} ({}). The case is open again.", d.title, severity_of(d)),
-    );
+    let text = format!("Measured again: {} ({}). The case is open again.", d.title, severity_of(d));
+    ticket::open_again(change, id, &text);
     for (step, _) in change.steps(id).into_iter().filter(|(_, row)| row.state == StepState::Done) {
         if let Some(goal) = plan.step(&step).and_then(|s| s.goal.as_ref()) {
             goals::meet(change, id, goal, "what was arranged before");
         }
-    }
-}
-
-fn open_tickets(change: &mut Change<'_>, id: CaseId) {
-    for (step, mut ticket) in change.of_case::<TicketRow, _>(id, StepId::from("")) {
-        ticket.close = None;
-        ticket.close_effect = None;
-        change.put((id, step), ticket);
     }
 }
 
@@ -272,19 +305,23 @@ pub(super) fn open_again(change: &mut Change<'_>, id: CaseId, why: &str) {
     row.backing_out = None;
     row.wake_at = Some(change.now);
     change.put(id, row);
-    open_tickets(change, id);
+    ticket::open_again(change, id, &format!("The case is open again: {why}."));
     change.say(id, TimelineKind::Decided, format!("the case is open again: {why}"), None);
 }
 
 /// A detection for a case that is open; `new`: of an episode that is not yet part of it.
 fn attach(change: &mut Change<'_>, id: CaseId, d: &Detection, new: bool) {
     let Some(mut row) = change.get::<CaseRow>(&id) else { return };
+    let was_gone = row.cleared_at.is_some();
+    let alone = change.open_episodes(id).iter().all(|e| *e == d.episode);
     let (text, note) = match d.change {
         What::Raised | What::Moved => {
             row.cleared_at = None;
             row.stale = false;
             if let Some(level) = &d.level {
-                row.severity = if new { row.severity.max(level.severity) } else { level.severity };
+                // What others have found is not less bad because this one is.
+                let least = if alone && !new { level.severity } else { row.severity };
+                row.severity = least.max(level.severity);
                 row.level.clone_from(&level.name);
             }
             let severity = severity_of(d);
@@ -297,8 +334,7 @@ fn attach(change: &mut Change<'_>, id: CaseId, d: &Detection, new: bool) {
             (text, "The device is silent: whether the fault persists is not known.".to_owned())
         }
         What::Cleared => {
-            let last = change.open_episodes(id).iter().all(|e| *e == d.episode);
-            row.cleared_at = Some(change.now).filter(|_| last && !row.unwatched);
+            row.cleared_at = Some(change.now).filter(|_| alone && !row.unwatched);
             let note = format!("Measured: the fault has cleared ({}).", d.fault);
             (format!("{}: {} has cleared", d.device, d.fault), note)
         }
@@ -312,9 +348,13 @@ fn attach(change: &mut Change<'_>, id: CaseId, d: &Detection, new: bool) {
     if row.component.is_none() {
         row.component.clone_from(&d.component);
     }
+    let is_back = was_gone && row.cleared_at.is_none() && row.backing_out.is_none();
     change.put(id, row);
     change.say(id, TimelineKind::Measured, text, None);
     change.note(id, Mirror::Note, &note);
+    if is_back {
+        goals::disproved(change, id);
+    }
 }
 
 fn store_facts(change: &mut Change<'_>, device: &DeviceId, event_at: At, values: &BTreeMap<String, Value>) -> bool {

@@ -103,6 +103,12 @@ impl<'a> Change<'a> {
         ids.into_iter().filter_map(|id| self.get::<EffectRow>(&id).map(|row| (id, row))).collect()
     }
 
+    /// Those planned since the case was opened, or opened again: what was said and done the last time proves nothing now.
+    pub(super) fn effects_since_opened(&self, case: CaseId) -> Vec<(EffectId, EffectRow)> {
+        let opened_at = self.get::<CaseRow>(&case).map_or(At::MIN, |c| c.opened_at);
+        self.effects(case).into_iter().filter(|(_, e)| e.planned_at >= opened_at).collect()
+    }
+
     /// The episodes of a case that have not ended.
     pub(super) fn open_episodes(&self, case: CaseId) -> BTreeSet<EpisodeId> {
         let mut ids = self.base.open_episodes.get(&case).cloned().unwrap_or_default();

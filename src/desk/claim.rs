@@ -7,11 +7,15 @@ use super::change::Change;
 use super::order;
 use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, StepRow, StepState, Target};
 use super::{
-    Provider, TimelineKind, book, bundle, caps, consent, line, news, optout, reach, reached, stop, storm, survey, wrong,
+    Provider, TimelineKind, book, bundle, caps, consent, dispatch, goals, hold, line, news, optout, reach, reached,
+    stop, storm, survey, wrong,
 };
 use crate::domain::{AdapterName, At, EffectId, Purpose, Rate, Span};
 use crate::outbox::{Event, Kind, News, State};
-use crate::playbook::QuietHours;
+use crate::playbook::{Held, QuietHours};
+
+/// How often what waits for another case or for a condition looks at it again.
+const LOOK_AGAIN: Span = Span::from_mins(1);
 
 /// Claims everything that this step has made due.
 pub(super) fn due(change: &mut Change<'_>) {
@@ -100,6 +104,9 @@ fn send(change: &mut Change<'_>, id: EffectId, mut row: EffectRow) {
                 super::command::note(change, &row);
             }
             reached::note(change, id, &row);
+            if row.delivery.kind != Kind::Call {
+                dispatch::told(change, &row);
+            }
             let quiet = matches!(row.delivery.kind, Kind::DispatchStatus | Kind::TicketNote | Kind::BookStatus);
             change.put(id, row.clone());
             bundle::follow(change, id, &row);
@@ -171,6 +178,9 @@ pub(super) fn gate(change: &Change<'_>, id: EffectId, row: &EffectRow) -> Gate {
     if !change.config.providers.contains_key(&row.adapter) {
         return Gate::Drop(format!("there is no provider {} any more", row.adapter));
     }
+    if let Some(why) = not_now(change, &case, row) {
+        return Gate::Wait(change.now + LOOK_AGAIN, why);
+    }
     if let Target::Customer { customer, endpoint } = &row.target {
         match contact_gate(change, id, row, &case, customer, endpoint) {
             Gate::Open => {}
@@ -197,6 +207,23 @@ fn obsolete(change: &Change<'_>, case: &CaseRow, id: EffectId, row: &EffectRow) 
         return Some("the case is closed".to_owned());
     }
     case.backing_out.is_some().then(|| "the plan is being undone".to_owned())
+}
+
+/// What is to be told to a customer waits while it is not so: the case is part of another one, or the condition of its step
+/// has ceased to be true. Who is in danger is told all the same.
+fn not_now(change: &Change<'_>, case: &CaseRow, row: &EffectRow) -> Option<String> {
+    let everyday = row.delivery.purpose != Purpose::Safety && !row.compensation;
+    if !everyday || !row.delivery.kind.is_contact() || !matches!(row.target, Target::Customer { .. }) {
+        return None;
+    }
+    let plan = change.plan(case)?;
+    let step = plan.step(&row.step)?;
+    if let Some(parent) = hold::merged_into(change, row.case) {
+        return Some(format!("the end of case {}, which it is part of", parent.short()));
+    }
+    let when = step.when.as_ref()?;
+    let (truth, soon) = goals::truth(change, row.case, case, when, &mut Held::default());
+    (truth == Some(false) && soon.is_none()).then(|| format!("{} to be true again", when.text))
 }
 
 fn contact_gate(

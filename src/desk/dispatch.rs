@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use super::TimelineKind;
 use super::change::Change;
-use super::facts::{is_promised, job_word, minutes_up};
+use super::facts::{eta_minutes, is_promised, job_of, job_word, minutes_up};
 use super::goals::{self, Wake};
 use super::plan::Effect;
-use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, FactsRow, GoalState, JobRow, StepRow, StepState};
-use super::{notes, position, reach};
+use super::rows::{BudgetKey, BudgetRow, CaseRow, EffectRow, FactsRow, GoalState, JobRow, StepRow, StepState, Target};
+use super::{case, notes, position, reach};
 use crate::domain::{
     At, CaseId, EffectId, EndpointKind, Job, JobState, JobUpdate, Place, Role, Severity, Span, StepId, Vehicle,
 };
 use crate::outbox::{Kind, Window};
-use crate::playbook::{Dispatch, Held, Mirror, Playbook, Reaction, Step, Verb};
+use crate::playbook::{Dispatch, Held, Mirror, Part, Playbook, Reaction, Step, Verb};
 
 /// Without a usable position for so long, a person is asked.
 const POSITION_PATIENCE: Span = Span::from_mins(5);
+/// A truck of which nobody says when it comes is expected this long after it was accepted.
+const WITHOUT_ETA: Span = Span::from_hours(1);
 /// The script of `eta_slips = "tell:<role>"`.
 const ETA_SCRIPT: &str = "eta-slipped";
 
@@ -39,7 +41,7 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispat
     if let Some(goal) = &step.goal {
         goals::meet(change, id, goal, &format!("{} (job {})", job.provider, job.job.as_deref().unwrap_or("?")));
     }
-    if matches!(job.state, Some(JobState::OnSite | JobState::Towing | JobState::Done)) {
+    if has_arrived(job.state) {
         return goals::done(change, id, &step.id, row, None, "arrival");
     }
     let before = job.clone();
@@ -51,11 +53,9 @@ pub(super) fn drive(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispat
 }
 
 fn has_fallen_through(job: &JobRow, e: &EffectRow) -> bool {
-    use JobState::{Cancelled, Declined, GoneOnArrival, NoProvider, Unsuccessful};
     match job.state {
-        Some(Declined | NoProvider | GoneOnArrival | Unsuccessful | Cancelled) => true,
         None | Some(JobState::Offered) => e.delivery.state.is_lost(),
-        _ => false,
+        Some(state) => came_to_nothing(state),
     }
 }
 
@@ -72,15 +72,20 @@ fn late_departure(change: &mut Change<'_>, id: CaseId, d: &Dispatch, job: &mut J
 }
 
 fn late_arrival(change: &mut Change<'_>, id: CaseId, d: &Dispatch, job: &mut JobRow, wake: &mut Wake) {
-    let (Some(limit), Some(eta_at)) = (d.deadline.arrive_after_eta, job.eta_at) else { return };
+    let due_at = job.eta_at.or_else(|| job.accepted_at.map(|at| at + WITHOUT_ETA));
+    let (Some(limit), Some(due_at)) = (d.deadline.arrive_after_eta, due_at) else { return };
     if job.late_arrival {
         return;
     }
-    if change.now < eta_at + limit {
-        return wake.at(eta_at + limit);
+    if change.now < due_at + limit {
+        return wake.at(due_at + limit);
     }
     job.late_arrival = true;
-    page(change, id, d, &format!("{} has not arrived {limit} after the time it promised", job.provider));
+    let text = match job.eta_at {
+        Some(_) => format!("{} has not arrived {limit} after the time it promised", job.provider),
+        None => format!("{} has accepted, named no time and has not arrived", job.provider),
+    };
+    page(change, id, d, &text);
 }
 
 fn page(change: &mut Change<'_>, id: CaseId, d: &Dispatch, reason: &str) {
@@ -92,7 +97,25 @@ fn page(change: &mut Change<'_>, id: CaseId, d: &Dispatch, reason: &str) {
     }
 }
 
+/// The truck that was asked for before the case was closed and opened again, if it is still to come: one is enough.
+fn still_to_come(change: &Change<'_>, id: CaseId, step: &StepId) -> Option<(EffectId, JobRow)> {
+    let lives = |j: &JobRow| j.step == *step && !j.unwanted && !is_over(change, j) && !has_arrived(j.state);
+    change.jobs(id).into_iter().rev().find(|(_, j)| lives(j))
+}
+
+fn has_arrived(state: Option<JobState>) -> bool {
+    matches!(state, Some(JobState::OnSite | JobState::Towing | JobState::Done))
+}
+
 fn start(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut row: StepRow, wake: &mut Wake) {
+    if let Some((effect, job)) = still_to_come(change, id, &step.id) {
+        let place = d.providers.iter().position(|p| *p == job.provider);
+        row.provider = place.and_then(|n| u32::try_from(n).ok()).unwrap_or(row.provider);
+        row.effect = Some(effect);
+        change.say(id, TimelineKind::Decided, format!("{} was asked before and is still to come", job.provider), None);
+        change.touched.insert(id);
+        return change.put((id, step.id.clone()), row);
+    }
     let index = usize::try_from(row.provider).unwrap_or(usize::MAX);
     let Some(provider) = d.providers.get(index).cloned() else {
         return give_up(change, id, step, d, row, "no provider can help");
@@ -161,13 +184,12 @@ fn take_budget(change: &mut Change<'_>, id: CaseId, case: &CaseRow) -> bool {
     let day = change.now.as_secs().div_euclid(86_400);
     let key = BudgetKey::DeviceDay(case.device.clone(), day);
     let mut row = change.get::<BudgetRow>(&key).unwrap_or_default();
-    if row.case == Some((id, case.run)) {
+    if change.jobs(id).iter().any(|(_, job)| job.asked_at >= case.opened_at) {
         return true;
     }
     if row.hour.used >= change.config.settings.costly_per_device_day {
         return false;
     }
-    row.case = Some((id, case.run));
     row.hour = Window { since_at: change.now, used: row.hour.used + 1 };
     change.put(key, row);
     true
@@ -244,7 +266,12 @@ fn give_up(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut r
 pub(super) fn update(change: &mut Change<'_>, request: EffectId, seq: Option<u64>, update: &JobUpdate) {
     let Some(mut job) = change.get::<JobRow>(&request) else { return };
     let late = matches!((seq, job.seq), (Some(new), Some(old)) if new <= old);
-    if late || !may_follow(job.state, update.state) {
+    // Who counts their news and says yes after a no has thought better of it.
+    let after_all = matches!(job.state, Some(JobState::Declined | JobState::NoProvider))
+        && is_promised(Some(update.state))
+        && seq.is_some()
+        && job.seq.is_some();
+    if late || !(after_all || may_follow(job.state, update.state)) {
         return;
     }
     let id = job.case;
@@ -273,9 +300,6 @@ pub(super) fn update(change: &mut Change<'_>, request: EffectId, seq: Option<u64
     }
     let (provider, unwanted, step) = (job.provider.clone(), job.unwanted, job.step.clone());
     change.put(request, job);
-    if !unwanted && matches!(update.state, JobState::GoneOnArrival | JobState::Unsuccessful) {
-        take_up_again(change, id, &step);
-    }
     change.touched.insert(id);
     if changed || eta.is_some() {
         let when = eta.map_or_else(String::new, |eta| format!(", there in {} min", minutes_up(eta.since(change.now))));
@@ -289,15 +313,30 @@ pub(super) fn update(change: &mut Change<'_>, request: EffectId, seq: Option<u64
     if let (Some(eta), false) = (eta, unwanted) {
         slipped(change, id, &step, eta);
     }
+    if changed && !unwanted && came_to_nothing(update.state) {
+        take_up_again(change, id, &step, &format!("{provider} does not help: {}", notes::why_not(Some(update.state))));
+    }
 }
 
-/// The truck was there and could not help: the step that its arrival had ended goes on.
-fn take_up_again(change: &mut Change<'_>, id: CaseId, step: &StepId) {
+/// Nobody comes any more, or nobody could help.
+fn came_to_nothing(state: JobState) -> bool {
+    use JobState::{Cancelled, Declined, GoneOnArrival, NoProvider, Unsuccessful};
+    matches!(state, Cancelled | Declined | GoneOnArrival | NoProvider | Unsuccessful)
+}
+
+/// The truck that had ended a step is of no help after all: the step goes on. A case that was closed because everything
+/// seemed done is opened again for that; one that was closed otherwise is for a person.
+fn take_up_again(change: &mut Change<'_>, id: CaseId, step: &StepId, why: &str) {
     let key = (id, step.clone());
-    let open = change.get::<CaseRow>(&id).is_some_and(|c| c.is_open() && c.backing_out.is_none());
-    if let Some(mut row) = change.get::<StepRow>(&key).filter(|s| open && s.state == StepState::Done) {
-        row.state = StepState::Running;
-        change.put(key, row);
+    let Some(case) = change.get::<CaseRow>(&id).filter(|c| c.backing_out.is_none()) else { return };
+    let done = change.get::<StepRow>(&key).filter(|s| s.state == StepState::Done);
+    if case.outcome.as_deref() == Some(case::SERVED) && done.is_some() {
+        case::open_again(change, id, why);
+    } else if !case.is_open() {
+        return goals::page_default(change, id, why);
+    }
+    if let Some(row) = done {
+        change.put(key, StepRow { state: StepState::Running, ..row });
     }
 }
 
@@ -313,6 +352,23 @@ fn may_follow(old: Option<JobState>, new: JobState) -> bool {
             // They refused to stop, so it goes on; everything else is an end.
             (None, _) => old == CancelRefused && new != Cancelled || old == new,
         },
+    }
+}
+
+/// A customer is being told something. If it says when the truck comes, later news is measured by that.
+pub(super) fn told(change: &mut Change<'_>, told: &EffectRow) {
+    let (Target::Customer { .. }, Some(script)) = (&told.target, &told.script) else { return };
+    let parts = [Part::Voice, Part::Sms, Part::App, Part::Text];
+    let mut names = parts.iter().flat_map(|part| change.config.messages.names(script.as_str(), *part));
+    let Some(case) = change.get::<CaseRow>(&told.case).filter(|_| names.any(|n| n == "dispatch.eta_minutes")) else {
+        return;
+    };
+    let Some(job) = job_of(change, told.case, &case).filter(|job| eta_minutes(job, change.now).is_some()) else {
+        return;
+    };
+    let key = (told.case, job.step);
+    if let Some(row) = change.get::<StepRow>(&key).filter(|row| row.told_eta_at != job.eta_at) {
+        change.put(key, StepRow { told_eta_at: job.eta_at, ..row });
     }
 }
 
@@ -357,8 +413,7 @@ pub(super) fn cancel_step(change: &mut Change<'_>, id: CaseId, step: &StepId) {
 
 /// Whether its provider says that nobody comes any more.
 pub(super) fn has_ended(job: &JobRow) -> bool {
-    use JobState::{Cancelled, Declined, Done, GoneOnArrival, NoProvider, Unsuccessful};
-    matches!(job.state, Some(Done | Declined | NoProvider | GoneOnArrival | Unsuccessful | Cancelled))
+    job.state.is_some_and(|state| state == JobState::Done || came_to_nothing(state))
 }
 
 /// Whether a step has asked for a truck and has none yet that came.
@@ -455,7 +510,8 @@ fn poll(change: &mut Change<'_>, id: CaseId, request: EffectId, wanted: bool, wa
     match (running, wanted) {
         (None, true) => {
             let Some(name) = job.job.clone() else { return };
-            let mut effect = Effect::new(change, Kind::DispatchStatus, &job.provider, &job.step, request.to_string());
+            let mut effect =
+                Effect::new(change, Kind::DispatchStatus, &job.provider, &job.step, format!("status {request}"));
             effect.about = Some(name);
             effect.parent = Some(request);
             effect.at = change.now + every;

@@ -20,11 +20,16 @@ pub(super) fn family(fault: &str) -> &str {
     fault.split('.').next().unwrap_or(fault)
 }
 
-/// The live job of a case: the one that is coming, or else the newest.
-pub(super) fn job_of(change: &Change<'_>, case: CaseId) -> Option<JobRow> {
-    let jobs = change.jobs(case);
-    let wanted = jobs.iter().rev().map(|(_, j)| j).find(|j| !j.unwanted);
-    wanted.cloned()
+/// The live job of a case: the newest that was asked for since it was opened, or one from before that is still coming. A
+/// truck that came the last time is not here now.
+pub(super) fn job_of(change: &Change<'_>, id: CaseId, case: &CaseRow) -> Option<JobRow> {
+    let lives = |j: &JobRow| !j.unwanted && (j.asked_at >= case.opened_at || is_coming(j.state));
+    change.jobs(id).into_iter().rev().map(|(_, j)| j).find(lives)
+}
+
+/// Somebody is on the way, or means to be.
+pub(super) fn is_coming(state: Option<JobState>) -> bool {
+    matches!(state, Some(JobState::Accepted | JobState::EnRoute | JobState::CancelRefused))
 }
 
 /// Somebody is coming, or there.
@@ -52,9 +57,8 @@ pub(super) fn job_word(state: Option<JobState>) -> &'static str {
 }
 
 /// Whole minutes until the truck arrives: rounded up, never below 1; `None` unless it is promised and fresh.
-fn eta_minutes(job: &JobRow, now: At) -> Option<i64> {
-    let coming = matches!(job.state, Some(JobState::Accepted | JobState::EnRoute | JobState::CancelRefused));
-    let eta = job.eta_at.filter(|eta| coming && *eta > now && now.since(job.news_at) <= ETA_MAX_AGE)?;
+pub(super) fn eta_minutes(job: &JobRow, now: At) -> Option<i64> {
+    let eta = job.eta_at.filter(|eta| is_coming(job.state) && *eta > now && now.since(job.news_at) <= ETA_MAX_AGE)?;
     Some(minutes_up(eta.since(now)))
 }
 
@@ -76,7 +80,7 @@ pub(super) struct CaseFacts<'a, 'b> {
 impl<'a, 'b> CaseFacts<'a, 'b> {
     pub(super) fn new(change: &'a Change<'b>, id: CaseId, case: &'a CaseRow) -> Self {
         let facts = change.get::<FactsRow>(&case.device).unwrap_or_default();
-        Self { change, id, case, facts, job: job_of(change, id), op: None }
+        Self { change, id, case, facts, job: job_of(change, id, case), op: None }
     }
 
     /// For the guard of a command.
@@ -169,7 +173,7 @@ impl Facts for CaseFacts<'_, '_> {
             "failed" => step.is_some_and(|s| s.state == StepState::Failed),
             "accepted" => self
                 .change
-                .effects(self.id)
+                .effects_since_opened(self.id)
                 .iter()
                 .any(|(_, e)| *e.step.as_str() == **argument && e.delivery.state.is_taken()),
             _ => return Value::Unknown,
@@ -274,7 +278,7 @@ pub(super) fn context(change: &Change<'_>, id: CaseId, case: &CaseRow, reader: &
         },
         // Only mails have one.
         "chart": null,
-        "dispatch": dispatch(change, id, now, &local),
+        "dispatch": dispatch(job_of(change, id, case), change, &local),
         "storm": storm::context(change, id, &local),
         "booking": book::facts(change, id, &zone, reader.clock()),
     });
@@ -295,12 +299,12 @@ fn silent_for(case: &CaseRow, now: At) -> String {
 }
 
 /// What may be said of the truck. `accepted` is the only licence to promise one.
-fn dispatch(change: &Change<'_>, id: CaseId, now: At, clock: &dyn Fn(At) -> String) -> Json {
-    let Some(job) = job_of(change, id) else {
+fn dispatch(job: Option<JobRow>, change: &Change<'_>, clock: &dyn Fn(At) -> String) -> Json {
+    let Some(job) = job else {
         return json!({ "state": "none", "accepted": false, "on_site": false, "eta_minutes": null,
             "eta_clock": null, "truck": null });
     };
-    let minutes = eta_minutes(&job, now);
+    let minutes = eta_minutes(&job, change.now);
     json!({
         "state": job_word(job.state),
         "accepted": is_promised(job.state),

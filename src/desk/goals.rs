@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::change::Change;
-use super::facts::CaseFacts;
+use super::facts::{CaseFacts, is_coming};
 use super::hold::Leave;
 use super::pages::About;
 use super::rows::{CaseRow, EffectRow, FactsRow, GoalState, JobRow, PageRow, StepRow, StepState, Target};
@@ -231,6 +231,48 @@ pub(super) fn meet(change: &mut Change<'_>, id: CaseId, goal: &GoalName, by: &st
     }
 }
 
+/// The fault is there again: what only its absence had proven is not so. Those steps begin anew, with all that build on them.
+pub(super) fn disproved(change: &mut Change<'_>, id: CaseId) {
+    let Some(plan) = change.get::<CaseRow>(&id).and_then(|case| change.plan(&case)) else { return };
+    let proof = |step: &Step| match &step.verb {
+        Verb::WaitFor(w) => Some(w.expect.clone()),
+        Verb::Command(c) => c.verify.as_ref().map(|(expect, _)| expect.clone()),
+        _ => None,
+    };
+    let speaks = |c: &Condition| c.names().iter().any(|(name, _)| name.starts_with("fault."));
+    for step in plan.steps.iter().filter(|step| proof(step).is_some_and(|c| speaks(&c))) {
+        if change.get::<StepRow>(&(id, step.id.clone())).is_none_or(|row| row.state != StepState::Done) {
+            continue;
+        }
+        change.say(id, TimelineKind::Trouble, format!("step {} has not helped after all", step.id), None);
+        for begun in begin_anew(change, id, &plan, &step.id) {
+            if let Some(goal) = plan.step(&begun).and_then(|s| s.goal.as_ref()) {
+                unmeet(change, id, goal, GoalState::Open);
+            }
+        }
+    }
+}
+
+/// A step and all that build on it begin anew; what of theirs waits to be sent is not, unless it undoes
+/// something. A system of ours that was told
+/// something is not told twice. Gives the steps.
+pub(super) fn begin_anew(change: &mut Change<'_>, id: CaseId, plan: &Playbook, from: &StepId) -> Vec<StepId> {
+    let mut begun: Vec<StepId> = vec![from.clone()];
+    // The steps stand in any order, and a step is found once one before it is.
+    for _ in 0..plan.steps.len() {
+        let more = plan.steps.iter().filter(|s| s.after.iter().any(|a| begun.contains(a)) && !begun.contains(&s.id));
+        let more: Vec<StepId> = more.filter(|s| !webhook::may_be_told(change, id, s)).map(|s| s.id.clone()).collect();
+        begun.extend(more);
+    }
+    for (effect, _) in change.effects(id).iter().filter(|(_, e)| begun.contains(&e.step)) {
+        case::drop_one(change, *effect);
+    }
+    for step in &begun {
+        change.delete::<StepRow>((id, step.clone()));
+    }
+    begun
+}
+
 /// A promise that was kept is broken again, or its time is over.
 pub(super) fn unmeet(change: &mut Change<'_>, id: CaseId, goal: &GoalName, state: GoalState) {
     if set_goal(change, id, goal, state, None) {
@@ -302,9 +344,7 @@ pub(super) fn named_queue(plan: &Playbook) -> Option<QueueName> {
 
 /// A truck is on its way: the case is not over, whatever its goals say.
 fn under_way(jobs: &[(crate::domain::EffectId, JobRow)]) -> bool {
-    jobs.iter().any(|(_, j)| {
-        !j.unwanted && matches!(j.state, Some(JobState::Accepted | JobState::EnRoute | JobState::CancelRefused))
-    })
+    jobs.iter().any(|(_, j)| !j.unwanted && is_coming(j.state))
 }
 
 /// `asks`: the customer is yet to be asked for a mark.
@@ -362,7 +402,7 @@ fn finish(change: &mut Change<'_>, id: CaseId, asks: bool, wake: &mut Wake) {
             case::close(change, id, consent::OUTCOME);
         }
     } else if settled && !held && !kept && !busy {
-        case::close(change, id, "served");
+        case::close(change, id, case::SERVED);
     }
     // Nothing waits for ever: an open case without any other wake-up is looked at again.
     if wake.0.is_none() {
@@ -384,12 +424,12 @@ fn reacted(change: &Change<'_>, id: CaseId) -> bool {
     !change.of_case::<PageRow, _>(id, QueueName::from("")).is_empty() || is_heard_of(change, id)
 }
 
-/// Whether somebody outside has heard of it: a message to a customer or a ticket was taken.
+/// Whether somebody outside has heard of it: a message to a customer, a ticket or an article of one was taken.
 pub(super) fn is_heard_of(change: &Change<'_>, id: CaseId) -> bool {
     use crate::outbox::Kind;
     let told = |e: &EffectRow| e.delivery.kind.is_contact() && matches!(e.target, Target::Customer { .. });
-    let heard = |e: &EffectRow| told(e) || e.delivery.kind == Kind::TicketCreate;
-    change.effects(id).iter().any(|(_, e)| e.delivery.state.is_taken() && heard(e))
+    let heard = |e: &EffectRow| told(e) || matches!(e.delivery.kind, Kind::TicketCreate | Kind::TicketNote);
+    change.effects_since_opened(id).iter().any(|(_, e)| e.delivery.state.is_taken() && heard(e))
 }
 
 fn clear_reaction(change: &mut Change<'_>, id: CaseId) {

@@ -138,6 +138,14 @@ pub(super) fn part_of(change: &Change<'_>, id: CaseId) -> Option<CaseId> {
     }
 }
 
+/// The open case that it was made part of after its own steps had begun.
+pub(super) fn merged_into(change: &Change<'_>, id: CaseId) -> Option<CaseId> {
+    match change.get::<HoldRow>(&id)?.why {
+        Why::Parent(settling) if settling.merged => settling.case,
+        _ => None,
+    }
+}
+
 pub(super) fn is_held(change: &Change<'_>, id: CaseId) -> bool {
     change.get::<HoldRow>(&id).is_some()
 }

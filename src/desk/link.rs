@@ -179,6 +179,8 @@ fn chosen(change: &mut Change<'_>, link: &Link, row: &EffectRow, form: &Form) ->
     };
     let round = form.get("round").and_then(|round| round.parse().ok());
     // A time that has gone meanwhile is not on the page that is shown next.
-    book::choose(change, link.effect, row, choice, book::By::Page(round));
+    if !book::choose(change, link.effect, row, choice, book::By::Page(round)) {
+        book::not_taken(change, row, choice);
+    }
     Reply::Done
 }

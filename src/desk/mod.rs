@@ -120,7 +120,7 @@ pub enum Error {
     #[error("a stored row of the desk is not readable")]
     Row,
     /// Written by another version of this program.
-    #[error("a stored row of the desk has version {0}; this program reads version 5")]
+    #[error("a stored row of the desk has version {0}; this program reads version 6")]
     Version(u8),
 }
 

@@ -147,6 +147,8 @@ fn chosen(change: &mut Change<'_>, receipt: &Receipt, row: &EffectRow, digit: ch
         // A time that has gone meanwhile is answered by the next message, with those that are free.
         if book::choose(change, receipt.effect, row, choice, book::By::App) {
             happened(change, receipt.effect, &Event::Receipt(receipt));
+        } else {
+            book::not_taken(change, row, choice);
         }
         return Reply::Done;
     }

@@ -91,6 +91,7 @@ pub(super) fn closing(outcome: &str) -> String {
         "false_alarm" => {
             "The warning is over, and what was arranged has been taken back. The case is closed.".to_owned()
         }
+        "worse" => "The fault has become worse. Another case goes on with it; this one is closed.".to_owned(),
         "closed_by_person" => "A person has closed the case.".to_owned(),
         other => format!("The case is closed: {}.", other.replace('_', " ")),
     }

@@ -29,7 +29,7 @@ pub(super) fn build(change: &Change<'_>, id: EffectId, row: &EffectRow, ask: Ask
         Kind::Mail if book::is_request(change, id) => maker.request()?,
         Kind::Mail => maker.mail()?,
         Kind::TicketCreate => Work::Ticket(maker.ticket()?),
-        Kind::TicketNote => Work::Ticket(TicketWork::Note { ticket: maker.about()?, body: maker.text() }),
+        Kind::TicketNote => Work::Ticket(maker.note()?),
         Kind::TicketClose => Work::Ticket(TicketWork::Close { ticket: maker.about()?, body: maker.text() }),
         Kind::DispatchRequest => {
             let job = change.get::<JobRow>(&id).ok_or("its job is gone")?;
@@ -365,6 +365,11 @@ impl Maker<'_, '_> {
             None => self.plain_body(),
         };
         Ok(TicketWork::Create { title, body, fields, customer: self.ticket_customer() })
+    }
+
+    /// After the ticket was closed, it opens it again.
+    fn note(&self) -> Result<TicketWork, String> {
+        Ok(TicketWork::Note { ticket: self.about()?, body: self.text(), reopens: self.row.parent.is_some() })
     }
 
     /// The owner (else the driver), so that the desk knows whose ticket it is.

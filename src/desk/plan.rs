@@ -66,6 +66,12 @@ impl Effect {
             self.salt.as_bytes(),
         ];
         let effect = EffectId::of(now, &parts);
+        debug_assert!(
+            change.get::<EffectRow>(&effect).is_none(),
+            "two effects of one name: {:?} {}",
+            self.kind,
+            self.salt
+        );
         let limit_at = self.limit_at.unwrap_or(now + change.config.settings.effect_limit);
         let mut delivery = Delivery::new(self.kind, purpose, self.at, limit_at);
         delivery.possible_duplicate = self.doubt;

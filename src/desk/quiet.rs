@@ -48,9 +48,11 @@ impl QuietWindow {
             return None;
         }
         let day = if time < self.to { zoned.date() } else { zoned.date().tomorrow().unwrap_or(zoned.date()) };
-        let end = day.to_datetime(self.to).to_zoned(zoned.time_zone().clone()).ok()?;
-        let end = At::from_micros(end.timestamp().as_microsecond());
-        Some(end.max(now + Span::from_secs(1)))
+        // Where clocks go back there are two of them: the one that is still to come.
+        let end = zoned.time_zone().to_ambiguous_zoned(day.to_datetime(self.to));
+        let ends = [end.clone().compatible(), end.later()].into_iter().flatten();
+        let mut ends = ends.map(|end| At::from_micros(end.timestamp().as_microsecond()));
+        Some(ends.find(|end| *end > now).unwrap_or(now + Span::from_secs(1)))
     }
 }
 

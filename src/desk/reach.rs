@@ -10,7 +10,7 @@ use super::plan::Effect;
 use super::quiet::QuietWindow;
 use super::rows::{AdhocReach, EffectRow, RungRow, RungState, StepRow, StepState, Target};
 use super::storm::{self, Ways};
-use super::{Person, TimelineKind, book, pages, wrong};
+use super::{Person, TimelineKind, book, pages, talk, wrong};
 use crate::domain::{
     At, CaseId, Customer, EffectId, Endpoint, EndpointKind, GoalName, QueueName, Role, ScriptId, Span, StepId,
 };
@@ -69,6 +69,12 @@ pub(super) fn hours_of(change: &Change<'_>, effect: EffectId, row: &EffectRow) -
     let Verb::Reach(reach) = &plan.step(&row.step)?.verb else { return None };
     let rung = step.rungs.iter().position(|r| r.effect == Some(effect))?;
     reach.ladder.get(rung)?.hours.map(|(from, to)| QuietWindow::outside(from, to))
+}
+
+/// Whether a customer may have been told anything since the case was opened.
+pub(super) fn has_begun(change: &Change<'_>, id: CaseId) -> bool {
+    let told = |e: &EffectRow| e.delivery.kind.is_contact() && matches!(e.target, Target::Customer { .. });
+    change.effects_since_opened(id).iter().any(|(_, e)| told(e) && talk::was_heard(e))
 }
 
 /// Starts an announcement to somebody.
@@ -167,17 +173,10 @@ pub(super) fn proof(change: &Change<'_>, id: CaseId, step: &StepId, reach: &Reac
         (Until::Accepted, _) | (Until::Delivered, Kind::Mail) => e.delivery.state.is_taken(),
         (Until::Delivered, _) => matches!(e.delivery.state, State::Delivered | State::Confirmed),
     };
-    let run = change.get::<super::rows::CaseRow>(&id).map_or(At::MIN, |c| c.opened_at);
     change
-        .effects(id)
+        .effects_since_opened(id)
         .into_iter()
-        .find(|(_, e)| {
-            !wrong::went_astray(change, e)
-                && e.step == *step
-                && e.planned_at >= run
-                && e.delivery.kind.is_contact()
-                && shows(e)
-        })
+        .find(|(_, e)| !wrong::went_astray(change, e) && e.step == *step && e.delivery.kind.is_contact() && shows(e))
         .map(|(_, e)| format!("{} ({})", e.delivery.kind.as_str(), e.delivery.state.as_str()))
 }
 

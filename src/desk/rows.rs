@@ -377,8 +377,6 @@ pub(super) struct BudgetRow {
     pub(super) hour: Window,
     /// As many as the money of a day pays for.
     pub(super) day: Window,
-    /// The case that used up the day, and which opening of it.
-    pub(super) case: Option<(CaseId, u32)>,
 }
 
 /// The text of a playbook that a case was opened with.
@@ -592,7 +590,7 @@ fn as_json(key: &impl Serialize, row: &impl Serialize) -> Json {
 pub(super) const CASE_TAG: u8 = <CaseRow as Table>::TAG;
 
 /// The layout of rows; the first byte of each.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 fn encode_key<T: Table>(key: &T::Key) -> Vec<u8> {
     encode(T::TAG, key)

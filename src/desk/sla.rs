@@ -14,7 +14,7 @@ pub(super) fn watch(change: &mut Change<'_>, id: CaseId, plan: &Playbook, wake: 
     if case.human_owner.is_some() || hold::is_held(change, id) {
         return;
     }
-    let told = change.effects(id).iter().any(|(_, e): &(_, EffectRow)| {
+    let told = change.effects_since_opened(id).iter().any(|(_, e): &(_, EffectRow)| {
         e.delivery.kind.is_contact() && e.delivery.state.is_taken() && matches!(e.target, Target::Customer { .. })
     });
     let offered = book::was_offered(change, id);

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::change::Change;
 use super::rows::{CaseRow, ContactRow, EffectRow, StepRow, Target};
 use super::{
-    PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, book, bundle, news, notes, order, pages, reach, survey,
+    PAGE_SCRIPT, Reply, Speech, SpeechThen, TimelineKind, book, bundle, dispatch, news, notes, order, pages, reach,
+    survey,
 };
 use crate::domain::{CallProgress, EffectId, Purpose, QueueName, Receipt, ReceiptKind};
 use crate::outbox::{Event, Kind, State};
@@ -175,6 +176,7 @@ fn commit(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, turn: u32,
         c.turns = turn;
         "answered_unconfirmed".clone_into(&mut c.result);
     });
+    dispatch::told(change, row);
     let whom = match &row.target {
         Target::Customer { endpoint, .. } => endpoint.to_string(),
         Target::Person { queue, index } => format!("{queue}, person {}", index + 1),

@@ -111,6 +111,14 @@ pub(super) fn close_all(change: &mut Change<'_>, id: CaseId, outcome: &str) {
     }
 }
 
+/// The case is open again: so are its tickets, with an article that says why.
+pub(super) fn open_again(change: &mut Change<'_>, id: CaseId, text: &str) {
+    for (step, mut link) in change.of_case::<TicketRow, _>(id, StepId::from("")) {
+        link.close = None;
+        add(change, id, step, link, text);
+    }
+}
+
 /// The fault has gone by itself: a ticket that says so is solved, and the case with it.
 pub(super) fn device_back(change: &mut Change<'_>, id: CaseId, plan: &Playbook) {
     let case = change.get::<CaseRow>(&id);
@@ -150,7 +158,7 @@ pub(super) fn upkeep(change: &mut Change<'_>, id: CaseId) {
         if state.is_none_or(|d| d.state.is_taken() || d.state.is_lost() || d.given_up) {
             link.note = None;
         }
-        if link.note.is_none() && link.close_effect.is_none() {
+        if link.note.is_none() && may_go_on(change, &mut link) {
             let (kind, text) = match (&link.close, link.pending.is_empty()) {
                 (_, false) => (Kind::TicketNote, std::mem::take(&mut link.pending).join("\n")),
                 (Some(outcome), true) => (Kind::TicketClose, notes::closing(outcome)),
@@ -164,6 +172,8 @@ pub(super) fn upkeep(change: &mut Change<'_>, id: CaseId) {
             effect.text = Some(text);
             effect.about = Some(ticket);
             effect.compensation = true;
+            // An article after the end opens the ticket again.
+            effect.parent = link.close_effect.take();
             let effect = effect.plan(change, id);
             if kind == Kind::TicketClose {
                 link.close_effect = Some(effect);
@@ -173,6 +183,20 @@ pub(super) fn upkeep(change: &mut Change<'_>, id: CaseId) {
         }
         save(change, id, step, &before, link);
     }
+}
+
+/// Whether another article may go out: always before the ticket is closed; after that only if the case was opened again and
+/// the closing is not under way.
+fn may_go_on(change: &mut Change<'_>, link: &mut TicketRow) -> bool {
+    let Some(closing) = link.close_effect else { return true };
+    if link.close.is_some() {
+        return false;
+    }
+    if change.call_off(closing) {
+        link.close_effect = None;
+    }
+    let state = change.get::<EffectRow>(&closing).map(|e| e.delivery);
+    state.is_none_or(|d| d.state.is_taken() || d.state.is_lost() || d.given_up)
 }
 
 fn save(change: &mut Change<'_>, id: CaseId, step: StepId, before: &TicketRow, link: TicketRow) {

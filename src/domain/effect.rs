@@ -148,6 +148,8 @@ pub enum TicketWork {
         ticket: String,
         /// Plain text.
         body: String,
+        /// The ticket was closed and is open again with it.
+        reopens: bool,
     },
     /// Close with a last article.
     Close {

@@ -41,6 +41,9 @@ pub enum Request {
         ticket: String,
         /// Plain text.
         body: String,
+        /// The ticket was closed: it is to be open again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        reopens: bool,
     },
     /// Close it with a last note.
     #[serde(rename = "ticket.close")]
@@ -80,7 +83,13 @@ mod tests {
 
     #[test]
     fn shapes() {
-        let note = Request::Note { effect: "e".into(), case: "c".into(), ticket: "T-1".into(), body: "towed".into() };
+        let note = Request::Note {
+            effect: "e".into(),
+            case: "c".into(),
+            ticket: "T-1".into(),
+            body: "towed".into(),
+            reopens: false,
+        };
         let json = serde_json::to_value(&note).unwrap();
         assert_eq!(json["type"], "ticket.note");
         assert_eq!(json["ref"], "e");

@@ -388,6 +388,27 @@ fn after_a_choice_another_answer_is_heard_and_the_same_one_is_nothing_new() {
     assert!(w.timeline().contains("service-desk is paged"), "a person hears of the wish: {}", w.timeline());
 }
 
+/// Two of a household, each with a phone, or one who thinks better of it.
+#[test]
+fn of_two_taps_within_a_second_the_first_books_and_a_person_hears_of_the_other() {
+    for other in ["2", "none"] {
+        let mut w = world(config(|_| {}));
+        w.run(after(60));
+        choose(&mut w, "1");
+        choose(&mut w, other);
+        let link = Link { effect: mails(&w, "jane@example.com").pop().unwrap().0, kind: PageKind::Choose };
+        let shown = w.desk.page(w.now, &link).unwrap().html;
+        assert!(shown.contains("gewählt"), "{shown}");
+        w.run(after(600));
+        assert_eq!((creates(&w).len(), goal(&w, "appointment_confirmed").as_str()), (1, "met"), "{}", w.timeline());
+        let heard = format!("has answered: {}", if other == "2" { "time 2" } else { other });
+        assert!(w.timeline().contains(&heard), "{other}: {}", w.timeline());
+        let records = w.log.len();
+        press(&mut w, link, &[("choice", "1")]);
+        assert_eq!(w.log.len(), records, "what is booked, said again, is nothing new");
+    }
+}
+
 #[test]
 fn a_number_in_answer_to_old_times_chooses_none_of_the_new_ones() {
     let mut w = texted();
@@ -537,6 +558,35 @@ fn a_customer_who_does_not_come_is_offered_another_time_or_a_person_is_asked() {
         let offers = mails(&w, "jane@example.com").iter().filter(|(_, m)| m.invitation.is_none()).count();
         assert_eq!(offers, offered, "{}", w.timeline());
         assert_eq!(w.timeline().contains("service-desk is paged"), offered == 1, "{}", w.timeline());
+    }
+}
+
+/// It takes the booking without a word on whether it has the time; what it says later is lost.
+#[test]
+fn a_workshop_that_takes_its_time_to_confirm_is_asked_and_a_person_calls_one_that_never_does() {
+    for (says, state) in [(BookingProgress::Confirmed, "met"), (BookingProgress::Pending, "open")] {
+        let mut w = world(config(|_| {}));
+        w.run(after(60));
+        w.script = Some(Box::new(move |o| {
+            let stands = |progress| {
+                let news = BookingNews::Stands { booking: "B-1".into(), progress, slot: None };
+                vec![(1, Answer::Report(ReceiptKind::Booking { news })), (1, Answer::accepted("B-1"))]
+            };
+            match &o.work {
+                Work::Book(BookWork::Create { .. }) => Some(stands(BookingProgress::Pending)),
+                Work::Book(BookWork::Status { .. }) => Some(stands(says)),
+                _ => None,
+            }
+        }));
+        choose(&mut w, "1");
+        w.run(after(HOUR / 2));
+        assert_eq!(goal(&w, "appointment_confirmed"), "open");
+        assert!(mails(&w, "jane@example.com").iter().all(|(_, m)| m.invitation.is_none()), "nothing is promised yet");
+        w.run(after(25 * HOUR));
+        assert_eq!(goal(&w, "appointment_confirmed"), state, "{}", w.timeline());
+        let called = w.timeline().contains("is paged: workshop has not confirmed");
+        assert_eq!(called, state == "open", "{}", w.timeline());
+        assert_eq!(creates(&w).len(), 1, "{}", w.timeline());
     }
 }
 

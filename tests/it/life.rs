@@ -18,7 +18,7 @@ fn breakdown(odds: Odds) -> World {
     w
 }
 
-fn brake(w: &mut World, seq: u32, change: Change) {
+pub(super) fn brake(w: &mut World, seq: u32, change: Change) {
     let detection = super::desk_world::brake(seq, change, w.now);
     w.tell(Input::Detection(Box::new(detection)));
 }
@@ -27,12 +27,12 @@ fn nobody_answers() -> Odds {
     Odds { call_unanswered: 100, ..Odds::friendly() }
 }
 
-fn says(w: &mut World, name: &str, value: f64) {
+pub(super) fn says(w: &mut World, name: &str, value: f64) {
     let values = BTreeMap::from([(name.to_owned(), Value::from(value))]);
     w.tell(Input::Facts { device: DEVICE.into(), event_at: w.now, values });
 }
 
-fn goal(view: &CaseView, name: &str) -> String {
+pub(super) fn goal(view: &CaseView, name: &str) -> String {
     view.goals.iter().find(|g| g.name == name).unwrap().state.clone()
 }
 
@@ -40,7 +40,7 @@ fn cancels(w: &World) -> usize {
     w.orders.iter().filter(|(_, o)| matches!(o.work, Work::Dispatch(DispatchWork::Cancel { .. }))).count()
 }
 
-fn texts(w: &World) -> Vec<String> {
+pub(super) fn texts(w: &World) -> Vec<String> {
     let bodies = w.orders.iter().filter_map(|(_, o)| match &o.work {
         Work::Sms(sms) => Some(sms.body.clone()),
         _ => None,
@@ -48,7 +48,7 @@ fn texts(w: &World) -> Vec<String> {
     bodies.collect()
 }
 
-fn outcome(w: &World) -> Option<String> {
+pub(super) fn outcome(w: &World) -> Option<String> {
     view(w).summary.outcome
 }
 
@@ -130,7 +130,7 @@ fn key_9_takes_the_truck_back_and_a_truck_that_refuses_is_somebodys_business() {
 }
 
 /// A truck of which these news come, in seconds after the request.
-fn truck(news: &[(i64, JobState, Option<i64>)]) -> World {
+pub(super) fn truck(news: &[(i64, JobState, Option<i64>)]) -> World {
     let mut w = World::new(config(|_| {}), Odds::friendly(), 1);
     let news = news.to_vec();
     let mut asked = false;
@@ -331,7 +331,7 @@ fn a_person_who_is_paged_because_nobody_confirmed_is_left_alone_once_somebody_ha
     assert_eq!(w.desk.show(&case).unwrap().summary.outcome.as_deref(), Some("served"), "{}", w.timeline());
 }
 
-fn said(text: &str, id: &str) -> Said {
+pub(super) fn said(text: &str, id: &str) -> Said {
     Said {
         channel: Channel::Sms,
         external_id: id.into(),

@@ -44,6 +44,7 @@ mod messages;
 mod mime;
 mod mqtt;
 mod mutations;
+mod odd_turns;
 mod oracles;
 mod outcomes;
 mod outlive;

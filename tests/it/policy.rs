@@ -388,6 +388,13 @@ fn a_reply_from_another_mailbox_does_nothing_by_itself_and_is_read_by_a_person()
         assert_eq!((message.who.as_str(), message.text.as_deref()), ("unknown", Some(text.as_str())));
         assert!(w.timeline().contains("is paged: an unknown sender has written"), "{}", w.timeline());
     }
+    // After the end, it is none of theirs to open the case again.
+    let mut w = world_with(&book("service", "", "\"told\"", &tell(SMS)), |_| {});
+    w.run(after(60));
+    let case = view(&w).summary.id;
+    w.tell(Input::Close { case, actor: "kim".into(), reason: "settled".into() });
+    by_mail(&mut w, "jane.at.work@example.net", Some(case), "And now?", "m1");
+    assert!(view(&w).summary.closed_at.is_some() && w.timeline().contains("is paged"), "{}", w.timeline());
 }
 
 #[test]

@@ -180,7 +180,8 @@ fn a_human_step_ends_when_somebody_takes_the_case_and_when_waits_for_its_conditi
     assert_eq!(view(&w).goals[0].met_by.as_deref(), Some("person: kim"));
 }
 
-const TICKET: &str = "[[step]]\nid = \"ticket\"\ndo = \"ticket\"\ndesk = \"helpdesk\"\ngoal = \"ticket_open\"\n";
+pub(super) const TICKET: &str =
+    "[[step]]\nid = \"ticket\"\ndo = \"ticket\"\ndesk = \"helpdesk\"\ngoal = \"ticket_open\"\n";
 
 #[test]
 fn the_same_fault_inside_the_window_reopens_its_case_and_later_opens_another() {
@@ -292,11 +293,11 @@ fn our_own_limits_of_a_provider_hold_and_are_visible() {
     }
 }
 
-const TOW: &str = "[[step]]\nid = \"tow\"\ndo = \"dispatch\"\nservice = \"tow\"\ngoal = \"tow_accepted\"\n\
+pub(super) const TOW: &str = "[[step]]\nid = \"tow\"\ndo = \"dispatch\"\nservice = \"tow\"\ngoal = \"tow_accepted\"\n\
     provider = [\"tow\", \"tow-b\"]\ndeadline = { accept = \"90s\" }\n\
     on = { declined = \"next_provider\", no_provider = \"human:safety-desk\" }\n";
 
-fn tow_world(script: impl FnMut(&Order) -> Option<Vec<(i64, Answer)>> + 'static) -> World {
+pub(super) fn tow_world(script: impl FnMut(&Order) -> Option<Vec<(i64, Answer)>> + 'static) -> World {
     let book = book("safety", "quiet_hours = \"ignore\"", "\"tow_accepted\"", TOW);
     let second = Provider {
         kind: ProviderKind::Dispatch,
@@ -316,17 +317,17 @@ fn tow_world(script: impl FnMut(&Order) -> Option<Vec<(i64, Answer)>> + 'static)
     w
 }
 
-fn job(state: JobState) -> Answer {
+pub(super) fn job(state: JobState) -> Answer {
     let eta_at = matches!(state, JobState::Accepted).then(|| after(1_500));
     Answer::Report(ReceiptKind::Dispatch { update: JobUpdate { job: "J-1".into(), state, eta_at, truck: None } })
 }
 
-fn asked(w: &World) -> Vec<(String, i64)> {
+pub(super) fn asked(w: &World) -> Vec<(String, i64)> {
     let requests = w.orders.iter().filter(|(_, o)| is_request(o) && o.kind == OrderKind::Send);
     requests.map(|(at, o)| (o.adapter.to_string(), seconds(*at))).collect()
 }
 
-fn of(name: &str, at: i64) -> (String, i64) {
+pub(super) fn of(name: &str, at: i64) -> (String, i64) {
     (name.to_owned(), at)
 }
 

@@ -81,7 +81,8 @@ fn a_time_that_was_chosen_by_a_word_is_called_off_and_new_ones_are_offered_elsew
     assert_eq!(offered.len(), 2, "{}", w.timeline());
     // A page that was opened before shows other times, and so does the message to the wrong number.
     tap(&mut w, offered[0], "1", "1");
-    write(&mut w, "+43111", "1");
+    let answer = format!("{:?}", write(&mut w, "+43111", "1"));
+    assert!(answer.contains("erledigt") && !answer.contains("1) "), "{answer}");
     assert_eq!((goal(&w, "owner_knows").as_str(), creates(&w).len()), ("open", 1), "{}", w.timeline());
     choose(&mut w, "1");
     w.run(w.now + Span::from_mins(10));

@@ -66,8 +66,9 @@ fn take_back(change: &mut Change<'_>, plan: &Playbook, key: &Key, mut row: Booki
         }
     }
     if runs {
-        let asked = [confirming(plan, key).map(|(s, _)| &s.id), proposing(plan).map(|(s, _)| &s.id)];
-        react::begin_anew(change, plan, key.0, &key.1, |step| asked.contains(&Some(step)));
+        let steps = [confirming(plan, key).map(|(step, _)| step), proposing(plan).map(|(step, _)| step)];
+        let undone: Vec<_> = steps.into_iter().flatten().collect();
+        react::begin_anew(change, plan, key.0, &key.1, &undone);
     } else if closed {
         goals::page_default(change, key.0, "who has decided about the appointment is not a person of this device");
     }

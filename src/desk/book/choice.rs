@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::super::change::Change;
 use super::super::rows::{CaseRow, EffectRow};
 use super::super::{TimelineKind, goals, news, notes, order, pages, speech, wrong};
-use super::{BookingRow, BookingState, Key, OfferState, offers};
+use super::{BookingRow, BookingState, Key, OfferState, offers, word_of};
 use crate::domain::{CaseId, EffectId};
 use crate::playbook::{CHOICE_SCRIPT, Mirror, Part, Until, Verb};
 
@@ -194,6 +194,16 @@ fn confirmed(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, by: &st
     });
 }
 
+/// An answer that `choose` did not take. Whoever wants another time than the one that is booked or just asked for, or none, is
+/// heard by a person.
+pub(in super::super) fn not_taken(change: &mut Change<'_>, row: &EffectRow, choice: Choice) {
+    let booked = ["chosen", "confirming", "confirmed", "reminded", "changed_by_provider"];
+    if asks(change, row) && !wrong::went_astray(change, row) && booked.contains(&word_of(change, row.case)) {
+        let text = format!("{} has answered: {}", notes::whom(change, row), choice.word());
+        goals::page_default(change, row.case, &text);
+    }
+}
+
 /// The buttons of a message in the app that offers times: key, script of its label, facts of the label.
 pub(in super::super) fn choices(facts: &Json) -> Vec<(char, &'static str, Json)> {
     let offers = facts["booking"]["offers"].as_array().cloned().unwrap_or_default();
@@ -209,7 +219,8 @@ pub(in super::super) fn choices(facts: &Json) -> Vec<(char, &'static str, Json)>
 pub(in super::super) fn what_is_so(change: &Change<'_>, row: &EffectRow, taken: bool) -> Option<String> {
     let case = change.get::<CaseRow>(&row.case)?;
     let mut facts = order::facts_for(change, row, &case, true);
-    let open = case.is_open() && case.backing_out.is_none();
+    // Whoever is not meant is told nothing of what the others have arranged.
+    let open = case.is_open() && case.backing_out.is_none() && !wrong::went_astray(change, row);
     let state = if !open {
         "over"
     } else if taken {

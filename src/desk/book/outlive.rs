@@ -1,13 +1,12 @@
 //! An appointment and a case that was closed before it: what is kept, and what the case finds when it is opened again.
 
 use super::super::change::Change;
-use super::super::goals;
 use super::super::pages::About;
 use super::super::rows::{CaseRow, EffectRow, StepRow, StepState};
+use super::super::{goals, webhook};
 use super::upkeep::NO_NEWS;
 use super::{BookingRow, Key, confirming, undo};
 use crate::domain::{CaseId, EffectId, StepId};
-use crate::outbox::State;
 use crate::playbook::{Playbook, Step, Verb};
 
 /// Whether an appointment of the case is to come, or is just being booked or taken back.
@@ -40,15 +39,10 @@ pub(in super::super) fn reopened(change: &mut Change<'_>, id: CaseId, plan: &Pla
 /// yet whether it has arrived. Those that watch, and what comes after them, look again.
 fn behind(change: &mut Change<'_>, plan: &Playbook, key: &Key) -> Vec<StepId> {
     let mut found: Vec<StepId> = confirming(plan, key).map(|(step, _)| step.id.clone()).into_iter().collect();
-    let row = |step: &StepId| change.get::<StepRow>(&(key.0, step.clone()));
-    let may_know = |row: &StepRow| {
-        let delivery = row.effect.and_then(|e| change.get::<EffectRow>(&e)).map(|e| e.delivery);
-        delivery.is_some_and(|d| d.first_sent_at.is_some() && !matches!(d.state, State::Rejected | State::Failed))
-    };
+    let done = |s: &Step| change.get::<StepRow>(&(key.0, s.id.clone())).is_some_and(|row| row.state == StepState::Done);
     let is_kept = |s: &Step| match &s.verb {
         Verb::WaitFor(_) => false,
-        Verb::Webhook(_) => row(&s.id).is_some_and(|row| row.state == StepState::Done || may_know(&row)),
-        _ => row(&s.id).is_some_and(|row| row.state == StepState::Done),
+        _ => done(s) || webhook::may_be_told(change, key.0, s),
     };
     // The steps stand in any order, and a step is found once one before it is.
     for _ in 0..plan.steps.len() {

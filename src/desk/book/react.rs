@@ -3,7 +3,7 @@
 
 use super::super::change::Change;
 use super::super::goals;
-use super::super::rows::{CaseRow, GoalState, StepRow};
+use super::super::rows::{CaseRow, GoalState};
 use super::super::{TimelineKind, case};
 use super::{BookingRow, BookingState, Key, MAX_ROUNDS, confirming, invite, upkeep};
 use crate::domain::{CaseId, StepId};
@@ -62,30 +62,15 @@ fn again(change: &mut Change<'_>, plan: &Playbook, key: &Key, from: &StepId, rea
         ..BookingRow::default()
     };
     change.put(key.clone(), fresh);
-    let confirm = confirming(plan, key).map(|(step, _)| &step.id);
-    begin_anew(change, plan, key.0, from, |step| Some(step) == confirm);
+    let confirm: Vec<&Step> = confirming(plan, key).map(|(step, _)| step).into_iter().collect();
+    begin_anew(change, plan, key.0, from, &confirm);
 }
 
-/// The step `from` and all that build on it begin anew; what those had proven that are `undone` is open again.
-pub(super) fn begin_anew(
-    change: &mut Change<'_>,
-    plan: &Playbook,
-    id: CaseId,
-    from: &StepId,
-    undone: impl Fn(&StepId) -> bool,
-) {
-    let mut begun: Vec<StepId> = vec![from.clone()];
-    // The steps stand in any order, and a step is found once all before it are.
-    for _ in 0..plan.steps.len() {
-        let more = plan.steps.iter().filter(|s| s.after.iter().any(|a| begun.contains(a)) && !begun.contains(&s.id));
-        let more: Vec<StepId> = more.map(|s| s.id.clone()).collect();
-        begun.extend(more);
-    }
-    for step in begun {
-        if let Some(goal) = plan.step(&step).filter(|s| undone(&s.id)).and_then(|s| s.goal.as_ref()) {
-            goals::unmeet(change, id, goal, GoalState::Open);
-        }
-        change.delete::<StepRow>((id, step));
+/// The step `from` and all that build on it begin anew; what those of them that are `undone` had proven is open again.
+pub(super) fn begin_anew(change: &mut Change<'_>, plan: &Playbook, id: CaseId, from: &StepId, undone: &[&Step]) {
+    let begun = goals::begin_anew(change, id, plan, from);
+    for goal in undone.iter().filter(|s| begun.contains(&s.id)).filter_map(|s| s.goal.as_ref()) {
+        goals::unmeet(change, id, goal, GoalState::Open);
     }
     // One that waits to be called is.
     if plan.step(from).is_some_and(|step| step.only_called) {

@@ -2,7 +2,7 @@
 
 use super::super::TimelineKind;
 use super::super::change::Change;
-use super::super::goals::Wake;
+use super::super::goals::{self, Wake};
 use super::super::plan::Effect;
 use super::super::rows::{AdhocReach, CaseRow, EffectRow, StepRow};
 use super::{BookingRow, BookingState, Key, confirming, invite, mail, news, proposing};
@@ -15,6 +15,30 @@ const POLL_EVERY: Span = Span::from_hours(1);
 /// An appointment of which nobody says anything for so long after its end has taken place: whether the fault is gone, the
 /// device says.
 pub(super) const NO_NEWS: Span = Span::from_hours(12);
+
+/// A workshop that has said neither yes nor no for so long, or until the time has come, is called by a person.
+const PENDING: Span = Span::from_hours(24);
+
+/// The workshop has it and has not said yes yet; that it has since may have been lost.
+pub(super) fn pends(change: &mut Change<'_>, key: &Key, mut row: BookingRow, wake: &mut Wake) -> BookingRow {
+    poll(change, key, &mut row, wake);
+    let taken = row.create.and_then(|e| change.get::<EffectRow>(&e)).filter(|e| e.delivery.state.is_taken());
+    let asked_at = taken.and_then(|e| e.delivery.first_sent_at);
+    let late = asked_at.zip(row.chosen_slot()).map(|(asked_at, slot)| (asked_at + PENDING).min(slot.start_at));
+    match late {
+        Some(at) if change.now < at => wake.at(at),
+        Some(_) => {
+            let workshop = row.adapter.as_ref().map_or("the workshop", |a| a.as_str());
+            goals::page_default(
+                change,
+                key.0,
+                &format!("{workshop} has not confirmed the appointment that the customer chose"),
+            );
+        }
+        None => {}
+    }
+    row
+}
 
 pub(super) fn stands(
     change: &mut Change<'_>,

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 pub use view::MessageView;
+pub(super) use whose::was_heard;
 
 use self::whose::Whom;
 use self::words::Meaning;
@@ -483,7 +484,10 @@ fn from_elsewhere(change: &mut Change<'_>, case: CaseId, said: &Said) {
     if keep(change, case, &with_sender, From::Elsewhere, None, None, &line) {
         let words = last_words(change, case);
         change.note(case, Mirror::Contact, &format!("An unknown sender writes to the address of the case: {words}"));
-        ask_a_person(change, case, "an unknown sender has written to the address of the case and waits for an answer");
+        // Whoever it is, a case that is closed stays so until our people know.
+        let talk = change.get::<TalkRow>(&case).unwrap_or_default();
+        change.put(case, TalkRow { waits_since: Some(change.now), ..talk });
+        page(change, case, "an unknown sender has written to the address of the case and waits for an answer");
     }
 }
 
@@ -535,6 +539,10 @@ fn ask_a_person(change: &mut Change<'_>, id: CaseId, reason: &str) {
             case::open_again(change, id, reason);
         }
     }
+    page(change, id, reason);
+}
+
+fn page(change: &mut Change<'_>, id: CaseId, reason: &str) {
     pages::page_anew(change, id);
     goals::page_default_about(change, id, reason, Some(pages::About::Answer));
 }

@@ -100,7 +100,7 @@ pub(super) fn heard(
 }
 
 /// What has not gone out, or was not taken, was heard of by nobody; a call that rang in vain has said nothing.
-fn was_heard(row: &EffectRow) -> bool {
+pub(in super::super) fn was_heard(row: &EffectRow) -> bool {
     let state = row.delivery.state;
     let gone = !matches!(state, State::Due | State::Retry | State::Rejected | State::Cancelled);
     gone && (row.delivery.kind != Kind::Call || matches!(state, State::Delivered | State::Confirmed))

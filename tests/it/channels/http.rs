@@ -33,7 +33,7 @@ fn create() -> Work {
 }
 
 fn note() -> Work {
-    Work::Ticket(TicketWork::Note { ticket: "19".into(), body: "Truck is there".into() })
+    Work::Ticket(TicketWork::Note { ticket: "19".into(), body: "Truck is there".into(), reopens: false })
 }
 
 fn close() -> Work {
@@ -366,7 +366,7 @@ async fn zammad_creates_notes_and_closes() {
     assert_eq!(bodies[1]["internal"], true);
     assert_eq!(bodies[2]["state"], "closed");
     assert!(bodies[2]["article"]["subject"].as_str().unwrap().contains(EFFECT));
-    let other = send(Work::Ticket(TicketWork::Note { ticket: "T/../1".into(), body: String::new() }));
+    let other = send(Work::Ticket(TicketWork::Note { ticket: "T/../1".into(), body: String::new(), reopens: false }));
     assert_eq!(word(&channel.attempt(other).await), "rejected");
 }
 

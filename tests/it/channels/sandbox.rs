@@ -76,10 +76,14 @@ async fn notes_and_closings() {
         first.effect = "01890a5d-ac96-774b-bcce-000000000000".parse().unwrap();
         let Outcome::Accepted { provider_ref: ticket } = channel.attempt(first).await else { panic!() };
         desk.script_updates(fault.clone());
-        let note = Work::Ticket(TicketWork::Note { ticket: ticket.clone(), body: "there".into() });
+        let note = Work::Ticket(TicketWork::Note { ticket: ticket.clone(), body: "there".into(), reopens: false });
         assert_eq!(send_and_ask(&channel, &note).await, expected, "{fault:?}");
-        let close = Work::Ticket(TicketWork::Close { ticket, body: "done".into() });
-        assert_eq!(word(&channel.attempt(send(close)).await), "accepted");
+        let close = Work::Ticket(TicketWork::Close { ticket: ticket.clone(), body: "done".into() });
+        let again = Work::Ticket(TicketWork::Note { ticket, body: "again".into(), reopens: true });
+        for (work, state) in [(close, "closed"), (again, "open")] {
+            assert_eq!(word(&channel.attempt(send(work)).await), "accepted");
+            assert_eq!(desk.accepted()[0].state, state);
+        }
         assert_eq!(desk.accepted().len(), 1);
     }
 }
