@@ -84,7 +84,9 @@ pub fn audit(args: &AuditArgs, out: &mut impl Write) -> Result<(), store::Error>
         Audit::Log { from } => {
             for record in store::records(&dir, *from)? {
                 let (seq, record) = record?;
-                written(writeln!(out, "{seq:>8}  {}  {:<20}  {}", record.at, record.actor, record.what))?;
+                // As many digits as there are, in a column of its own.
+                let at = record.at.to_string();
+                written(writeln!(out, "{seq:>8}  {at:<27}  {:<20}  {}", record.actor, record.what))?;
             }
             Ok(())
         }

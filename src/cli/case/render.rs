@@ -153,7 +153,7 @@ pub(super) fn render_switches(switches: &[SwitchView], style: &Style) -> String 
         vec![
             plain(&s.case.map_or_else(|| "everything".to_owned(), |case| case.short())),
             (s.stop.as_str().to_owned(), on),
-            plain(&s.at.to_string()),
+            plain(&instant(s.at, style)),
             plain(&s.by),
             plain(s.topic.as_deref().unwrap_or("")),
             plain(&s.reason),
