@@ -216,6 +216,12 @@ impl Delivery {
         }
     }
 
+    /// It counts as lost because nobody will ever know: it may have arrived.
+    #[must_use]
+    pub fn may_have_arrived(&self) -> bool {
+        self.state.is_lost() && self.unknown_at.is_some()
+    }
+
     /// When time alone changes something.
     #[must_use]
     pub fn wake_at(&self) -> Option<At> {
