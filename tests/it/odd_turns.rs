@@ -183,6 +183,37 @@ fn an_arrival_that_slips_is_measured_by_what_was_said_last() {
     assert!(texts(&w)[before].contains("38 min"), "{:?}", texts(&w));
 }
 
+/// The driver waits for a truck that has dropped out: the next one comes much later.
+#[test]
+fn the_driver_hears_that_another_truck_comes_later_than_the_first_one_would_have() {
+    for (eta, told) in [(4_000, 1), (1_550, 0)] {
+        let steps = TOW.replace("on = {", "on = { eta_slips = \"tell:driver\",");
+        let plan = book("safety", "quiet_hours = \"ignore\"", "\"tow_accepted\"", &steps);
+        let second = config(|_| {}).providers["tow"].clone();
+        let config = config_with(&plan, |c| {
+            c.providers.insert("tow-b".into(), second);
+        });
+        let mut w = World::new(config, Odds::friendly(), 1);
+        w.script = Some(Box::new(move |o| match o.work {
+            Work::Dispatch(DispatchWork::Request(_)) if o.adapter.as_str() == "tow" => {
+                Some(vec![(1, Answer::accepted("J-1")), (2, job(JobState::Accepted)), (300, job(JobState::Cancelled))])
+            }
+            Work::Dispatch(DispatchWork::Request(_)) => {
+                let update =
+                    JobUpdate { job: "J-2".into(), state: JobState::Accepted, eta_at: Some(after(eta)), truck: None };
+                Some(vec![(1, Answer::accepted("J-2")), (2, Answer::Report(ReceiptKind::Dispatch { update }))])
+            }
+            Work::Dispatch(DispatchWork::Status { .. }) => Some(vec![(1, Answer::accepted(""))]),
+            _ => None,
+        }));
+        raise(&mut w, 1);
+        w.run(after(400));
+        let later: Vec<String> = texts(&w).into_iter().filter(|text| text.contains("verspätet")).collect();
+        assert_eq!(later.len(), told, "{later:?}\n{}", w.timeline());
+        assert!(later.iter().all(|text| text.contains("62 min")), "{later:?}");
+    }
+}
+
 /// Nothing could be sent before the fault was gone: there is nothing to apologise for.
 #[test]
 fn nobody_hears_that_a_warning_is_over_of_which_nobody_has_heard() {
