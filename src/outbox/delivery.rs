@@ -447,8 +447,8 @@ impl Delivery {
                 self.claim(now)
             }
             State::Unknown if !self.asked_all() => self.claim(now),
-            State::Unknown if self.kind.is_contact() => {
-                // Whoever was to be told is told another way; late news is still welcome.
+            State::Unknown if self.kind.is_let_go() => {
+                // Whoever was to be told is told another way, another time is kept; late news is still welcome.
                 Some(match self.lose(State::Failed, "nobody can tell whether it arrived") {
                     News::Lost => News::StillInDoubt,
                     other => other,

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an unexpected error is a failed test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use forewarn::desk::{Act, CaseView, Config, Input, Keyring};
@@ -373,6 +373,24 @@ fn an_apology_goes_out_by_the_ways_that_there_are_words_for() {
     world.run_long(start() + Span::from_hours(3), 60_000);
     let timeline = world.timeline();
     assert!(timeline.contains("is to be told: false-alarm") && !timeline.contains("cannot be made"), "{timeline}");
+}
+
+/// Found by seed 1657: when others had long been offered, a time of which nobody knew whether it is kept was asked for again.
+#[test]
+fn a_time_of_which_nobody_knows_whether_it_is_kept_is_let_go_of() {
+    let mut world = World::new(fleet(None), Odds::friendly(), 1);
+    let mut first = None;
+    world.script = Some(Box::new(move |order| {
+        let hold = matches!(order.work, Work::Book(BookWork::Hold { .. }));
+        (hold && *first.get_or_insert(order.effect) == order.effect).then(|| vec![(1, Answer::unknown())])
+    }));
+    let worn = fault("car-1", "brake.pad_wear", Severity::Warning, 1, Change::Raised, start());
+    world.later(Span::ZERO, Input::Detection(Box::new(worn)));
+    world.run_long(start() + Span::from_hours(2), 60_000);
+    let asked = world.orders.iter().filter(|(_, o)| matches!(o.work, Work::Book(BookWork::Hold { .. })));
+    let asked: Vec<_> = asked.map(|(_, o)| o.effect).collect();
+    assert_eq!(asked.len(), asked.iter().collect::<BTreeSet<_>>().len(), "{}", world.timeline());
+    assert!(asked.len() > 1 && world.timeline().contains(" times are kept at "), "{}", world.timeline());
 }
 
 /// Found by seed 9: three cases made a storm of five, because two of them were counted a second time.
