@@ -132,7 +132,7 @@ impl Night {
         let read = begun.elapsed();
         let count = rows.len();
         let mut desk = Desk::new(self.config.clone());
-        desk.load(rows).expect("rows of this program");
+        desk.load(rows.iter()).expect("rows of this program");
         let armed = desk.wake_at();
         let all = begun.elapsed();
         assert!(armed.is_some() && desk.same_state(&self.desk) && report.rebuilt.is_none());

@@ -171,6 +171,11 @@ pub fn flush(dir: &Path) -> Result<(), Error> {
 
 /// Loads every checkpoint in `dir`; none if the directory does not exist. Damaged ones are renamed and reported.
 pub fn load_all(dir: &Path) -> Result<Loaded, Error> {
+    load(dir, |_| true)
+}
+
+/// The same for the shards that are wanted; of the others nothing is touched.
+pub fn load(dir: &Path, wanted: impl Fn(u8) -> bool) -> Result<Loaded, Error> {
     let mut files = BTreeMap::new();
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -180,10 +185,12 @@ pub fn load_all(dir: &Path) -> Result<Loaded, Error> {
     for entry in entries {
         let path = entry.map_err(io_error("read the directory", dir))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.ends_with(".ckpt.new") {
-            fs::remove_file(&path).map_err(io_error("remove", &path))?;
-        } else if let Some(shard) = name.strip_suffix(".ckpt").and_then(|number| number.parse::<u8>().ok()) {
-            files.insert(shard, path);
+        let Some((number, kind)) = name.split_once('.') else { continue };
+        let Some(shard) = number.parse().ok().filter(|shard| wanted(*shard)) else { continue };
+        match kind {
+            "ckpt.new" => fs::remove_file(&path).map_err(io_error("remove", &path))?,
+            "ckpt" => drop(files.insert(shard, path)),
+            _ => {}
         }
     }
     let mut loaded = Loaded::default();

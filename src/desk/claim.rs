@@ -59,7 +59,7 @@ pub(super) fn claim(change: &mut Change<'_>, ids: Vec<EffectId>) {
     }
     for (adapter, ids) in lines {
         line::serve(change, &adapter);
-        ids.into_iter().for_each(|id| line::stay(change, id));
+        line::stay(change, &adapter, &ids);
     }
 }
 
@@ -306,9 +306,9 @@ fn contact_gate(
 }
 
 /// Whether the provider takes one more.
-pub(super) fn provider_gate(change: &Change<'_>, row: &EffectRow) -> Gate {
-    let Some(provider) = change.config.providers.get(&row.adapter) else { return Gate::Open };
-    let budget = change.get::<BudgetRow>(&BudgetKey::Provider(row.adapter.clone())).unwrap_or_default();
+pub(super) fn provider_gate(change: &Change<'_>, adapter: &AdapterName) -> Gate {
+    let Some(provider) = change.config.providers.get(adapter) else { return Gate::Open };
+    let budget = change.get::<BudgetRow>(&BudgetKey::Provider(adapter.clone())).unwrap_or_default();
     let windows = [
         (provider.per_second, budget.second, Span::from_secs(1), "rate"),
         (provider.per_hour, budget.hour, Span::from_hours(1), "hourly budget"),
@@ -316,7 +316,7 @@ pub(super) fn provider_gate(change: &Change<'_>, row: &EffectRow) -> Gate {
     ];
     for (max, window, per, name) in windows {
         if let Some(at) = max.and_then(|max| window.free_at(change.now, Rate { max, per })) {
-            return Gate::Wait(at, format!("{name} of {}", row.adapter));
+            return Gate::Wait(at, format!("{name} of {adapter}"));
         }
     }
     Gate::Open

@@ -244,7 +244,6 @@ fn next_provider(
     change.call_off(effect);
     row.effect = None;
     row.provider += 1;
-    row.told_eta_at = None;
     change.put((id, step.id.clone()), row);
     change.touched.insert(id);
     match d.on.get("declined") {

@@ -2,6 +2,8 @@
 //! go: danger first, then the case of the higher priority, then whoever has heard least in the last hour, then who waits
 //! longest. So one customer with five hundred cars does not keep the others waiting.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
@@ -63,7 +65,7 @@ pub(super) fn serve(change: &mut Change<'_>, adapter: &AdapterName) {
             change.delete::<PlaceRow>(id);
             continue;
         };
-        if let Gate::Wait(at, why) = claim::provider_gate(change, &row) {
+        if let Gate::Wait(at, why) = claim::provider_gate(change, adapter) {
             // Whoever is next wakes up when one more may go.
             return claim::hold(change, id, row, at, why);
         }
@@ -77,16 +79,32 @@ pub(super) fn serve(change: &mut Change<'_>, adapter: &AdapterName) {
     }
 }
 
-/// An effect that stays in line: until about when.
-pub(super) fn stay(change: &mut Change<'_>, id: EffectId) {
-    let (Some(place), Some(row)) = (change.get::<PlaceRow>(&id), change.get::<EffectRow>(&id)) else { return };
-    let Gate::Wait(at, why) = claim::provider_gate(change, &row) else { return };
-    let own = (place.rank.clone(), id);
-    let ahead = stored(change, &place.adapter).take_while(|at| **at < own).count()
-        + changed(change, &place.adapter).filter(|at| *at < own).count();
-    let rate = change.config.providers.get(&place.adapter).and_then(|p| p.per_second).unwrap_or(0);
-    let seconds = i64::try_from(ahead).unwrap_or(i64::MAX).checked_div(i64::from(rate)).unwrap_or(0);
-    claim::hold(change, id, row, at + Span::from_secs(seconds), why);
+/// Those of `ids` who stay in line: until about when. The line is walked along once for all of them.
+pub(super) fn stay(change: &mut Change<'_>, adapter: &AdapterName, ids: &[EffectId]) {
+    let Gate::Wait(at, why) = claim::provider_gate(change, adapter) else { return };
+    let rate = change.config.providers.get(adapter).and_then(|p| p.per_second).unwrap_or(0);
+    for (id, ahead) in ahead(change, adapter, ids) {
+        let Some(row) = change.get::<EffectRow>(&id) else { continue };
+        let seconds = ahead.checked_div(i64::from(rate)).unwrap_or(0);
+        claim::hold(change, id, row, at + Span::from_secs(seconds), why.clone());
+    }
+}
+
+/// How many stand in front of each of `ids`.
+fn ahead(change: &Change<'_>, adapter: &AdapterName, ids: &[EffectId]) -> Vec<(EffectId, i64)> {
+    let own: BTreeSet<(Rank, EffectId)> =
+        ids.iter().filter_map(|id| Some((change.get::<PlaceRow>(id)?.rank, *id))).collect();
+    let moved: BTreeSet<(Rank, EffectId)> = changed(change, adapter).collect();
+    let (mut stored, mut moved) = (stored(change, adapter).peekable(), moved.iter().peekable());
+    let mut count = 0;
+    let one = |place: (Rank, EffectId)| {
+        let before = |at: &&(Rank, EffectId)| **at < place;
+        while stored.next_if(before).is_some() || moved.next_if(before).is_some() {
+            count += 1;
+        }
+        (place.1, count)
+    };
+    own.into_iter().map(one).collect()
 }
 
 fn head(change: &Change<'_>, adapter: &AdapterName) -> Option<(Rank, EffectId)> {

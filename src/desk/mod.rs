@@ -97,6 +97,7 @@ pub use quality::RuleQuality;
 pub use quiet::QuietWindow;
 pub use record::Record;
 pub use route::Skills;
+pub use rows::subject_of;
 pub use seal::{Key, Keyring};
 pub use talk::MessageView;
 pub use waits::WaitView;
@@ -147,8 +148,11 @@ impl Desk {
     ///
     /// # Errors
     /// A row that this program cannot read; the state is then incomplete and must not be used.
-    pub fn load(&mut self, rows: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<(), Error> {
-        rows.into_iter().try_for_each(|(key, row)| self.state.put(&key, Some(&row)))?;
+    pub fn load<K: AsRef<[u8]>, R: AsRef<[u8]>>(
+        &mut self,
+        rows: impl IntoIterator<Item = (K, R)>,
+    ) -> Result<(), Error> {
+        rows.into_iter().try_for_each(|(key, row)| self.state.put(key.as_ref(), Some(row.as_ref())))?;
         self.leave_out_erased();
         Ok(())
     }

@@ -388,9 +388,8 @@ fn lost(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<'_
 fn still_in_doubt(change: &mut Change<'_>, id: EffectId, row: &EffectRow) {
     let text = format!("{}, and nobody can tell", doubt_line(row));
     trouble(change, row.case, id, &text);
-    // Contacts go on by their ladder; an order is never repeated blindly: a person has to look.
-    // A hold ends by itself.
-    if !row.delivery.kind.is_contact() && row.delivery.kind != Kind::BookHold {
+    // An order is never repeated blindly: a person has to look.
+    if !row.delivery.kind.is_let_go() {
         goals::page_default_about(change, row.case, &text, Some(About::Effect(id)));
     }
 }

@@ -8,11 +8,11 @@ use super::goals::{self, Wake};
 use super::pages::About;
 use super::plan::Effect;
 use super::quiet::QuietWindow;
-use super::rows::{AdhocReach, EffectRow, RungRow, RungState, StepRow, StepState, Target};
+use super::rows::{AdhocReach, EffectRow, GoalState, RungRow, RungState, StepRow, StepState, Target};
 use super::storm::{self, Ways};
 use super::{Person, TimelineKind, book, pages, talk, wrong};
 use crate::domain::{
-    At, CaseId, Customer, EffectId, Endpoint, EndpointKind, GoalName, QueueName, Role, ScriptId, Span, StepId,
+    At, CaseId, Customer, EffectId, Endpoint, EndpointKind, GoalName, Purpose, QueueName, Role, ScriptId, Span, StepId,
 };
 use crate::outbox::{Kind, State};
 use crate::playbook::{ProviderKind, Reach, Rung, Until, Verb, Via};
@@ -121,6 +121,13 @@ pub(super) fn drive(
         take_back(change, id, step);
         return goals::done(change, id, step, row, goal, &by);
     }
+    if let Some(text) = is_not_worth_it(change, id, step) {
+        take_back(change, id, step);
+        row.state = StepState::Failed;
+        change.put((id, step.clone()), row);
+        change.say(id, TimelineKind::Trouble, text, None);
+        return goal.into_iter().for_each(|goal| goals::unmeet(change, id, goal, GoalState::Waived));
+    }
     let undoing = row.adhoc.as_ref().is_some_and(|a| a.compensation);
     let ways = storm::ways(change, id).filter(|_| row.adhoc.is_none());
     let run = Run { id, step, reach, undoing, ways };
@@ -189,11 +196,22 @@ fn take_back(change: &mut Change<'_>, id: CaseId, step: &StepId) {
     }
 }
 
+/// Why what is only good to know is not said again, by whatever way.
+fn is_not_worth_it(change: &Change<'_>, id: CaseId, step: &StepId) -> Option<String> {
+    let unsure = |e: &EffectRow| {
+        e.step == *step
+            && e.delivery.purpose == Purpose::Info
+            && e.delivery.kind.is_contact()
+            && e.delivery.may_have_arrived()
+    };
+    let unsure = change.effects_since_opened(id).iter().any(|(_, e)| unsure(e));
+    unsure.then(|| format!("nobody knows whether it arrived, and it is not said twice (step {step})"))
+}
+
 /// Nobody knows whether it arrived, and it matters too much to wait: only safety ladders do not.
 fn in_doubt(change: &Change<'_>, effect: Option<EffectId>) -> bool {
     effect.and_then(|e| change.get::<EffectRow>(&e)).is_some_and(|e| {
-        matches!(e.delivery.state, State::Unknown | State::Reconciling)
-            && e.delivery.purpose == crate::domain::Purpose::Safety
+        matches!(e.delivery.state, State::Unknown | State::Reconciling) && e.delivery.purpose == Purpose::Safety
     })
 }
 
@@ -246,7 +264,7 @@ impl Run<'_> {
         };
         // What was sent last gets the time that the ladder gives it, unless somebody may be in danger.
         let effects = rungs.iter().filter_map(|r| change.get::<EffectRow>(&r.effect?));
-        let urgent = { effects }.any(|e| e.delivery.purpose == crate::domain::Purpose::Safety);
+        let urgent = { effects }.any(|e| e.delivery.purpose == Purpose::Safety);
         let last = rungs.iter().rposition(|r| r.state != RungState::Waiting).unwrap_or(0);
         let failed = rungs.iter().skip(if urgent { 0 } else { last }).any(failed);
         if trying || !failed {

@@ -585,6 +585,19 @@ fn as_json(key: &impl Serialize, row: &impl Serialize) -> Json {
     json!({ "key": serde_json::to_value(key).unwrap_or(Json::Null), "row": serde_json::to_value(row).unwrap_or(Json::Null) })
 }
 
+/// Tables whose keys begin with the id of a case or an effect.
+const OF_CASES_AND_EFFECTS: &[u8] = b"cseajthlUMNonVBACzmILG";
+/// Bytes of such an id in a key.
+const ID: usize = 16;
+
+/// The case or effect that a row is about, if its key names one, and what else is in the key: such rows change together
+/// and are read together.
+#[must_use]
+pub fn subject_of(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (tag, rest) = key.split_first()?;
+    rest.split_at_checked(ID).filter(|_| OF_CASES_AND_EFFECTS.contains(tag))
+}
+
 /// The first byte of the keys of cases.
 #[cfg(debug_assertions)]
 pub(super) const CASE_TAG: u8 = <CaseRow as Table>::TAG;

@@ -11,13 +11,16 @@ use super::change::Change;
 use super::facts::{Reader, context};
 use super::rows::{CaseRow, EffectRow};
 use super::seal::Sealed;
+use super::state::Timer;
 use super::storm::{self, ChildRow};
 use super::{Desk, Reply, SwitchView, TimelineKind, position};
-use crate::domain::{At, CaseId, Purpose, Span, Stop};
+use crate::domain::{At, CaseId, EffectId, Purpose, Span, Stop};
 use crate::playbook::Hold;
 
 /// How often what waits for a switch looks at it again.
 pub(super) const LOOK_AGAIN: Span = Span::from_secs(15);
+/// So much of it looks as soon as the switch is turned; that is one record.
+const MOST_AT_ONCE: usize = 1_000;
 const MAX_REASON: usize = 500;
 
 /// A stop switch; the key is its case, `None` for that of everything.
@@ -81,7 +84,28 @@ fn turn(change: &mut Change<'_>, case: Option<CaseId>, stop: Stop, by: String, r
         change.quote(id, TimelineKind::Decided, format!("{by} turns the stop switch {}", stop.as_str()), reason);
     }
     let reason = sealed;
+    let held = held(change);
     change.put(case, SwitchRow { stop, by, reason, at, ..row });
+    for (id, mut row) in held {
+        if holds(change, &row).is_none() {
+            row.delivery.not_before_at = change.now;
+            change.put(id, row);
+        }
+    }
+}
+
+/// What a switch holds: all of it looks again soon.
+fn held(change: &Change<'_>) -> Vec<(EffectId, EffectRow)> {
+    let soon = change.now + LOOK_AGAIN;
+    let due = change.base.timers.iter().take_while(|(at, _)| *at <= soon);
+    let effects = due.filter_map(|(_, timer)| match timer {
+        Timer::Effect(id) => Some((*id, change.get::<EffectRow>(id)?)),
+        Timer::Case(_) => None,
+    });
+    effects
+        .filter(|(_, row)| row.delivery.state.is_waiting() && holds(change, row).is_some())
+        .take(MOST_AT_ONCE)
+        .collect()
 }
 
 /// `hold`: the case has a topic on which it is stopped, and with it its children.

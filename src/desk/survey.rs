@@ -102,7 +102,8 @@ pub(super) fn upkeep(change: &mut Change<'_>, id: CaseId) {
     for (step_id, row) in change.of_case::<SurveyRow, _>(id, StepId::from("")) {
         let mut next = row.clone();
         if let Some(effect) = next.effect.and_then(|e| change.get::<EffectRow>(&e)) {
-            if !effect.delivery.state.is_lost() {
+            // Who may have been asked is not asked again.
+            if !effect.delivery.state.is_lost() || effect.delivery.may_have_arrived() {
                 continue;
             }
             unask(change, &next);

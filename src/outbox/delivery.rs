@@ -216,6 +216,12 @@ impl Delivery {
         }
     }
 
+    /// It counts as lost because nobody will ever know: it may have arrived.
+    #[must_use]
+    pub fn may_have_arrived(&self) -> bool {
+        self.state.is_lost() && self.unknown_at.is_some()
+    }
+
     /// When time alone changes something.
     #[must_use]
     pub fn wake_at(&self) -> Option<At> {
@@ -441,8 +447,8 @@ impl Delivery {
                 self.claim(now)
             }
             State::Unknown if !self.asked_all() => self.claim(now),
-            State::Unknown if self.kind.is_contact() => {
-                // Whoever was to be told is told another way; late news is still welcome.
+            State::Unknown if self.kind.is_let_go() => {
+                // Whoever was to be told is told another way, another time is kept; late news is still welcome.
                 Some(match self.lose(State::Failed, "nobody can tell whether it arrived") {
                     News::Lost => News::StillInDoubt,
                     other => other,

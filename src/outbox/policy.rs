@@ -66,6 +66,13 @@ impl Kind {
         matches!(self, Self::Call | Self::Sms | Self::Mail | Self::AppPush)
     }
 
+    /// Of unknown outcome it is let go of: a contact goes on by its ladder, a hold ends by itself. Of anything else a person
+    /// is told.
+    #[must_use]
+    pub fn is_let_go(self) -> bool {
+        self.is_contact() || self == Self::BookHold
+    }
+
     /// The way to a person that it is, if it is one.
     #[must_use]
     pub fn channel(self) -> Option<Channel> {

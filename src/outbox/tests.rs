@@ -118,6 +118,7 @@ fn unknown_for_ever() {
         (Kind::Mail, Purpose::Safety, 300, State::Failed),
         (Kind::Mail, Purpose::Service, 300 + 900, State::Failed),
         (Kind::Mail, Purpose::Info, 300, State::Failed),
+        (Kind::BookHold, Purpose::Service, 0, State::Failed),
         (Kind::TicketCreate, Purpose::Service, 60, State::Unknown),
         (Kind::DispatchRequest, Purpose::Safety, 30, State::Unknown),
     ] {

@@ -415,6 +415,27 @@ struct Restored {
     notes: Vec<String>,
 }
 
+/// An engine with the shards that are wanted.
+fn restore(dir: &Path, rules: &Rules, wanted: impl Fn(u8) -> bool) -> Result<Restored, checkpoint::Error> {
+    let mut engine = Engine::new(rules.program.clone(), rules.registry.clone());
+    let loaded = checkpoint::load(dir, wanted)?;
+    let damaged = |d: checkpoint::Damaged| {
+        let (shard, why, aside) = (d.shard, d.why, d.set_aside.display());
+        format!("the checkpoint of shard {shard} was damaged ({why}) and is now {aside}; replayed from the journal")
+    };
+    let mut notes: Vec<String> = loaded.damaged.into_iter().map(damaged).collect();
+    let mut positions = Vec::new();
+    for part in loaded.checkpoints {
+        match engine.restore(part.shard, &part.bytes) {
+            Ok(()) => positions.push((part.shard, part.pos.0)),
+            Err(error) => {
+                notes.push(format!("checkpoint of shard {}: {error}; replayed from the journal", part.shard));
+            }
+        }
+    }
+    Ok(Restored { engine, positions, notes })
+}
+
 /// Builds one engine a thread and restores its shards. Returns for each shard the position its state stands at.
 fn engines(
     dir: &Path,
@@ -426,35 +447,9 @@ fn engines(
     let as_file = |error| Error::File { path: dir.to_owned(), error };
     std::fs::create_dir_all(dir).map_err(as_file)?;
     let covered = Covered::read(dir);
-    let loaded = checkpoint::load_all(dir).map_err(|e| Error::Recovery(e.to_string()))?;
-    found.notes.extend(loaded.damaged.iter().map(|d| {
-        format!(
-            "the checkpoint of shard {} was damaged ({}) and is now {}; replayed from the journal",
-            d.shard,
-            d.why,
-            d.set_aside.display()
-        )
-    }));
-    let built: Vec<Restored> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|index| {
-                let mine = loaded.checkpoints.iter().filter(move |l| usize::from(l.shard) % threads == index);
-                scope.spawn(move || {
-                    let mut engine = Engine::new(rules.program.clone(), rules.registry.clone());
-                    let (mut positions, mut notes) = (Vec::new(), Vec::new());
-                    for part in mine {
-                        match engine.restore(part.shard, &part.bytes) {
-                            Ok(()) => positions.push((part.shard, part.pos.0)),
-                            Err(error) => notes.push(format!(
-                                "checkpoint of shard {}: {error}; replayed from the journal",
-                                part.shard
-                            )),
-                        }
-                    }
-                    Restored { engine, positions, notes }
-                })
-            })
-            .collect();
+    let built: Vec<Result<Restored, checkpoint::Error>> = std::thread::scope(|scope| {
+        let one = |index| scope.spawn(move || restore(dir, rules, |shard| usize::from(shard) % threads == index));
+        let workers: Vec<_> = (0..threads).map(one).collect();
         workers.into_iter().filter_map(|w| w.join().ok()).collect()
     });
     if built.len() != threads {
@@ -462,7 +457,8 @@ fn engines(
     }
     let mut restored = vec![None; SHARDS];
     let mut engines = Vec::new();
-    for Restored { engine, positions, notes } in built {
+    for built in built {
+        let Restored { engine, positions, notes } = built.map_err(|e| Error::Recovery(e.to_string()))?;
         for (shard, pos) in positions {
             restored[usize::from(shard)] = Some(pos);
         }
@@ -495,7 +491,7 @@ fn engines(
 /// The desk of a store. The erased are left out before any key is made for those whom the registry names.
 pub(super) fn load_desk(config: Arc<desk::Config>, keys: &mut KeyFile, store: &Store) -> Result<Desk, Error> {
     let mut desk = Desk::new(config.clone());
-    desk.load(store.rows()?)?;
+    desk.load(store.rows()?.iter())?;
     destroy_erased(&desk, keys)?;
     desk.reload(with_keys(config, keys)?);
     warn_of_erased(&desk);

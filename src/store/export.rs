@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Error, Head, Row, io_error};
+use super::{Error, Head, io_error};
 
 const MAGIC: [u8; 7] = *b"fwxprt\x00";
 const VERSION: u8 = 1;
@@ -16,11 +16,19 @@ const HASH: u64 = 32;
 /// The largest key and the largest row that is read back.
 const MAX_PART: u32 = 16 << 20;
 
-/// Writes an export, replacing what is at `path` as a whole.
-pub(super) fn write(path: &Path, head: Head, rows: &[Row]) -> Result<(), Error> {
+/// A key and what it stands for.
+pub(super) type Row = (Vec<u8>, Vec<u8>);
+
+/// Writes an export of `count` rows, replacing what is at `path` as a whole.
+pub(super) fn write<'a>(
+    path: &Path,
+    head: Head,
+    count: usize,
+    rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<(), Error> {
     let beside = path.with_extension("fwx.new");
     let written = File::create(&beside).and_then(|file| {
-        write_to(&file, head, rows)?;
+        write_to(&file, head, count, rows)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
         // A bare name is in the working directory, whose name is not the empty one.
@@ -34,13 +42,18 @@ pub(super) fn write(path: &Path, head: Head, rows: &[Row]) -> Result<(), Error> 
     })
 }
 
-fn write_to(file: &File, head: Head, rows: &[Row]) -> io::Result<()> {
+fn write_to<'a>(
+    file: &File,
+    head: Head,
+    count: usize,
+    rows: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> io::Result<()> {
     let mut out = Hashing { inner: BufWriter::new(file), hasher: blake3::Hasher::new() };
     out.write_all(&MAGIC)?;
     out.write_all(&[VERSION])?;
     out.write_all(&head.seq.to_le_bytes())?;
     out.write_all(&head.hash)?;
-    out.write_all(&(rows.len() as u64).to_le_bytes())?;
+    out.write_all(&(count as u64).to_le_bytes())?;
     let mut packed = zstd::stream::write::Encoder::new(out, 3)?;
     for (key, row) in rows {
         for part in [key, row] {

@@ -14,8 +14,8 @@
 //! succeeded all the same, [`Store::trouble`] says why, and [`Store::checkpoint`] builds the state anew without a
 //! restart.
 //!
-//! Nothing depends on sled's own recovery. Each row carries a checksum, and one row holds the log's number and hash,
-//! the count of rows and the sum of their checksums. On opening, all of that is checked in a thread of its own, because
+//! Nothing depends on sled's own recovery. What it stores carries checksums, and one row holds the log's number and hash,
+//! and what all others must add up to. On opening, all of that is checked in a thread of its own, because
 //! sled 0.34 panics on some damage and silently forgets rows on other. A state that panics, hangs, does not add up, or
 //! does not join the log is set aside and built anew from the newest usable export and the log.
 
@@ -37,14 +37,12 @@ pub use heads::{SignedHead, Signer};
 pub use keys::KeyFile;
 pub use log::{Anchor, Verified, records, verify};
 pub use open::{Base, OpenReport, Rebuilt};
+pub use state::Rows;
 
 use self::state::State;
 use crate::desk::Record;
 use crate::domain::At;
 use crate::journal::{self, Journal, Keep, Pos, Trimmed};
-
-/// A key and what it stands for.
-pub type Row = (Vec<u8>, Vec<u8>);
 
 /// A place in the desk log: the number of a record and the hash of everything up to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -207,8 +205,8 @@ impl Store {
         Ok(head.seq)
     }
 
-    /// All rows of the state, by key. Right after opening they are in memory already.
-    pub fn rows(&self) -> Result<Vec<Row>, Error> {
+    /// All rows of the state. Right after opening they are in memory already.
+    pub fn rows(&self) -> Result<Rows, Error> {
         self.state()?.rows().map_err(Error::State)
     }
 
@@ -239,8 +237,8 @@ impl Store {
 
     /// Writes an export of the state to `path`, replacing it whole.
     pub fn export_to(&self, path: &Path) -> Result<(), Error> {
-        let rows = self.state()?.rows().map_err(Error::State)?;
-        export::write(path, self.head, &rows)
+        let rows = self.rows()?;
+        export::write(path, self.head, rows.len(), rows.iter())
     }
 
     /// Without an intact export nothing is dropped.

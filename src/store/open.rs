@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::export::{self, Row};
 use super::state::{self, State};
-use super::{Error, Head, Row, Store, export, io_error, log};
+use super::{Error, Head, Store, io_error, log};
 use crate::desk::Record;
 use crate::domain::At;
 use crate::journal::{self, Journal, Pos};
@@ -99,7 +100,8 @@ impl Store {
         let exports = exports_dir(dir);
         fs::create_dir_all(&exports).map_err(io_error("create", &exports))?;
         hold(dir, &format!("restored from an export that ends at record {}", head.seq))?;
-        export::write(&exports.join(format!("{:020}.fwx", head.seq)), head, &rows)?;
+        let rows = rows.iter().map(|(key, row)| (key.as_slice(), row.as_slice()));
+        export::write(&exports.join(format!("{:020}.fwx", head.seq)), head, rows.len(), rows)?;
         Ok(head)
     }
 

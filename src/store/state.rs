@@ -1,4 +1,7 @@
-//! The state in sled: one tree, each row with a checksum, one row that says what all of it must add up to.
+//! The state in sled: one tree of bundles, each with a checksum, and one row that says what all of it must add up to.
+//!
+//! A bundle holds the rows of one case or effect, whatever their tables: sled puts sixteen things on a page, however small
+//! they are, and pages are what a start waits for.
 //!
 //! sled 0.34.7 panics on some damage, and its own recovery loses rows without a word on other. So it is opened and read
 //! through in a thread that may panic or hang, and every later call is caught.
@@ -14,8 +17,8 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Head, Row};
-use crate::desk::Record;
+use super::Head;
+use crate::desk::{self, Record};
 
 /// Memory for sled's pages. The desk reads its rows once, at the start.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -25,17 +28,22 @@ const OPEN_LIMIT: Duration = Duration::from_secs(60);
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-const ROW: u8 = b'r';
+/// First byte of the key of a bundle.
+const BUNDLE: u8 = b'b';
+/// Its second byte where rows are together; no key of a row begins with it.
+const TOGETHER: u8 = 0;
 const META: &[u8] = b"m";
-const META_VERSION: u8 = 1;
+const META_VERSION: u8 = 2;
+/// A checksum, in bytes.
+const SUM: usize = 8;
 const META_BYTES: usize = 1 + 8 + 32 + 8 + 16 + 8;
 
-/// What the rows add up to.
+/// What the bundles add up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Meta {
     head: Head,
-    rows: u64,
-    /// The sum of all row checksums: a forgotten or revived row shows.
+    bundles: u64,
+    /// The sum of all their checksums: a forgotten or revived one shows.
     sum: u128,
 }
 
@@ -46,7 +54,35 @@ pub(super) struct State {
     dir: PathBuf,
     meta: Meta,
     /// What the check on opening has read, until somebody takes it or a row changes: a start needs all rows once.
-    read: RefCell<Option<Vec<Row>>>,
+    read: RefCell<Option<Rows>>,
+}
+
+/// All rows of a state.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// As they are stored, and checked.
+    bundles: Vec<sled::IVec>,
+    count: usize,
+}
+
+impl Rows {
+    /// How many.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// There are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Key and row of each.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        // That they can be read was seen when they were checked.
+        self.bundles.iter().flat_map(|bundle| pairs(&bundle[SUM..]).unwrap_or_default())
+    }
 }
 
 impl State {
@@ -79,28 +115,38 @@ impl State {
         changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
         head: Head,
     ) -> Result<(), String> {
-        let changes: BTreeMap<&[u8], Option<&[u8]>> = changes.collect();
+        let mut bundles: BTreeMap<Vec<u8>, BTreeMap<&[u8], Option<&[u8]>>> = BTreeMap::new();
+        for (key, row) in changes {
+            bundles.entry(place_of(key)).or_default().insert(key, row);
+        }
         self.read.take();
         caught(|| {
             fail::fail_point!("store::apply", |_| Err("failpoint".to_owned()));
             let mut meta = Meta { head, ..self.meta };
             let mut batch = sled::Batch::default();
-            for (key, row) in changes {
-                let stored_key = stored_key(key);
-                if let Some(old) = self.db.get(&stored_key).map_err(|e| e.to_string())? {
-                    let (sum, _) = open_row(&stored_key, &old)?;
-                    meta.rows -= 1;
+            for (place, changes) in bundles {
+                let old = self.db.get(&place).map_err(|e| e.to_string())?;
+                let mut rows = BTreeMap::new();
+                if let Some(old) = &old {
+                    let (sum, old) = open(&place, old)?;
+                    meta.bundles -= 1;
                     meta.sum -= u128::from(sum);
+                    rows.extend(old);
                 }
-                match row {
-                    Some(row) => {
-                        let sum = row_sum(&stored_key, row);
-                        meta.rows += 1;
-                        meta.sum += u128::from(sum);
-                        batch.insert(stored_key, [&sum.to_le_bytes(), row].concat());
-                    }
-                    None => batch.remove(stored_key),
+                for (key, row) in changes {
+                    match row {
+                        Some(row) => rows.insert(key, row),
+                        None => rows.remove(key),
+                    };
                 }
+                if rows.is_empty() {
+                    batch.remove(place);
+                    continue;
+                }
+                let (sum, bundle) = seal(&place, &rows)?;
+                meta.bundles += 1;
+                meta.sum += u128::from(sum);
+                batch.insert(place, bundle);
             }
             batch.insert(META, meta.encode().to_vec());
             self.db.apply_batch(batch).map_err(|e| e.to_string())?;
@@ -109,22 +155,14 @@ impl State {
         })
     }
 
-    /// All rows by key, each checked; those read on opening if nothing has changed since.
-    pub(super) fn rows(&self) -> Result<Vec<Row>, String> {
+    /// All rows, each checked; those read on opening if nothing has changed since.
+    pub(super) fn rows(&self) -> Result<Rows, String> {
         if let Some(rows) = self.read.take() {
             return Ok(rows);
         }
-        caught(|| {
-            let mut rows = Vec::with_capacity(usize::try_from(self.meta.rows).unwrap_or(0));
-            for row in self.db.scan_prefix([ROW]) {
-                let (key, stored) = row.map_err(|e| e.to_string())?;
-                let (_, row) = open_row(&key, &stored)?;
-                rows.push((key[1..].to_vec(), row.to_vec()));
-            }
-            if rows.len() as u64 != self.meta.rows {
-                return Err(format!("{} rows were found, there must be {}", rows.len(), self.meta.rows));
-            }
-            Ok(rows)
+        caught(|| match scrub(&self.db, self.meta.head)? {
+            (meta, rows) if meta == self.meta => Ok(rows),
+            _ => Err("it does not hold what was written".to_owned()),
         })
     }
 
@@ -168,48 +206,72 @@ pub(super) fn drop_guarded(state: Option<State>) {
 }
 
 /// Reads every row and checks that they are what the meta row says.
-fn scrub(db: &sled::Db, empty: Head) -> Result<(Meta, Vec<Row>), String> {
-    let mut found = Meta { head: empty, rows: 0, sum: 0 };
-    let mut rows = Vec::new();
+fn scrub(db: &sled::Db, empty: Head) -> Result<(Meta, Rows), String> {
+    let mut found = Meta { head: empty, bundles: 0, sum: 0 };
+    let mut rows = Rows::default();
     let mut stored_meta = None;
-    for row in db.iter() {
-        let (key, stored) = row.map_err(|e| e.to_string())?;
-        if key == META {
+    for stored in db.iter() {
+        let (place, stored) = stored.map_err(|e| e.to_string())?;
+        if place == META {
             stored_meta = Some(Meta::decode(&stored)?);
-        } else if key.first() == Some(&ROW) {
-            let (sum, row) = open_row(&key, &stored)?;
-            found.rows += 1;
+        } else if place.first() == Some(&BUNDLE) {
+            let (sum, bundle) = open(&place, &stored)?;
+            found.bundles += 1;
             found.sum += u128::from(sum);
-            rows.push((key[1..].to_vec(), row.to_vec()));
+            rows.count += bundle.len();
+            rows.bundles.push(stored);
         } else {
             return Err("it holds a row that is not ours".to_owned());
         }
     }
     match stored_meta {
-        None if found.rows == 0 => Ok((found, rows)),
-        None => Err(format!("{} rows, but not the one that says how many there must be", found.rows)),
-        Some(meta) if (meta.rows, meta.sum) == (found.rows, found.sum) => Ok((meta, rows)),
-        Some(meta) => Err(format!("{} rows that do not add up to the {} there must be", found.rows, meta.rows)),
+        None if found.bundles == 0 => Ok((found, rows)),
+        None => Err(format!("{} rows, but not the one that says how many there must be", found.bundles)),
+        Some(meta) if (meta.bundles, meta.sum) == (found.bundles, found.sum) => Ok((meta, rows)),
+        Some(meta) => Err(format!("{} rows that do not add up to the {} there must be", found.bundles, meta.bundles)),
     }
 }
 
-fn stored_key(key: &[u8]) -> Vec<u8> {
-    [&[ROW], key].concat()
+/// The bundle that a row lies in. Of a table of which a case has many rows, sixteen lie together.
+fn place_of(key: &[u8]) -> Vec<u8> {
+    match desk::subject_of(key) {
+        Some((id, rest)) => [&[BUNDLE, TOGETHER], id, &[rest.first().map_or(0, |byte| byte >> 4)]].concat(),
+        None => [&[BUNDLE], key].concat(),
+    }
 }
 
-fn row_sum(stored_key: &[u8], row: &[u8]) -> u64 {
+fn checksum(place: &[u8], body: &[u8]) -> u64 {
     let mut hasher = Xxh3::new();
-    hasher.update(&(stored_key.len() as u64).to_le_bytes());
-    hasher.update(stored_key);
-    hasher.update(row);
+    hasher.update(&(place.len() as u64).to_le_bytes());
+    hasher.update(place);
+    hasher.update(body);
     hasher.digest()
 }
 
-/// Checks a stored row; gives its checksum and the row.
-fn open_row<'a>(stored_key: &[u8], stored: &'a [u8]) -> Result<(u64, &'a [u8]), String> {
-    let (sum, row) = stored.split_first_chunk::<8>().ok_or("a row is too short")?;
+/// Checksum and rows, as they are stored.
+fn seal(place: &[u8], rows: &BTreeMap<&[u8], &[u8]>) -> Result<(u64, Vec<u8>), String> {
+    let mut bundle = postcard::to_extend(rows, vec![0; SUM]).map_err(|e| e.to_string())?;
+    let sum = checksum(place, &bundle[SUM..]);
+    bundle[..SUM].copy_from_slice(&sum.to_le_bytes());
+    Ok((sum, bundle))
+}
+
+/// Checks a bundle; gives its checksum and its rows.
+fn open<'a>(place: &[u8], stored: &'a [u8]) -> Result<(u64, Pairs<'a>), String> {
+    let (sum, body) = stored.split_first_chunk::<SUM>().ok_or("a row is too short")?;
     let sum = u64::from_le_bytes(*sum);
-    if sum == row_sum(stored_key, row) { Ok((sum, row)) } else { Err("the checksum of a row does not match".into()) }
+    if sum != checksum(place, body) {
+        return Err("the checksum of a row does not match".to_owned());
+    }
+    Ok((sum, pairs(body)?))
+}
+
+/// Keys and rows.
+type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+fn pairs(body: &[u8]) -> Result<Pairs<'_>, String> {
+    // A map is stored as its pairs.
+    postcard::from_bytes(body).map_err(|e| format!("a row cannot be read: {e}"))
 }
 
 impl Meta {
@@ -218,9 +280,9 @@ impl Meta {
         out[0] = META_VERSION;
         out[1..9].copy_from_slice(&self.head.seq.to_le_bytes());
         out[9..41].copy_from_slice(&self.head.hash);
-        out[41..49].copy_from_slice(&self.rows.to_le_bytes());
+        out[41..49].copy_from_slice(&self.bundles.to_le_bytes());
         out[49..65].copy_from_slice(&self.sum.to_le_bytes());
-        let sum = row_sum(META, &out[..65]);
+        let sum = checksum(META, &out[..65]);
         out[65..].copy_from_slice(&sum.to_le_bytes());
         out
     }
@@ -230,7 +292,7 @@ impl Meta {
         if bytes[0] != META_VERSION {
             return Err(format!("it is of version {}, this program reads {META_VERSION}", bytes[0]));
         }
-        if row_sum(META, &bytes[..65]).to_le_bytes() != bytes[65..] {
+        if checksum(META, &bytes[..65]).to_le_bytes() != bytes[65..] {
             return Err("the checksum of its own description does not match".to_owned());
         }
         let number = |at: usize| {
@@ -241,7 +303,7 @@ impl Meta {
         let mut hash = [0; 32];
         hash.copy_from_slice(&bytes[9..41]);
         let sum = u128::from(number(57)) << 64 | u128::from(number(49));
-        Ok(Self { head: Head { seq: number(1), hash }, rows: number(41), sum })
+        Ok(Self { head: Head { seq: number(1), hash }, bundles: number(41), sum })
     }
 }
 
@@ -292,22 +354,53 @@ mod tests {
 
     #[test]
     fn a_row_that_is_lost_changed_moved_or_added_is_found() {
-        let key = |n: u8| vec![ROW, n, n, n];
+        let place = |n: u8| place_of(&[n, n, n]);
+        let bundle = |n: u8| seal(&place(n), &[(&[n, n, n][..], &b"x"[..])].into()).unwrap().1;
         after(|_| ()).unwrap();
         let check = |tamper: &dyn Fn(&sled::Db), says: &str| {
             let why = after(|db| tamper(db)).unwrap_err();
             assert!(why.contains(says), "{why}");
         };
-        check(&|db| drop(db.remove(key(3)).unwrap()), "do not add up");
-        check(&|db| drop(db.insert(key(3), vec![0; 28]).unwrap()), "checksum of a row");
-        check(&|db| drop(db.insert(key(3), db.get(key(4)).unwrap().unwrap()).unwrap()), "checksum of a row");
-        check(
-            &|db| drop(db.insert(key(77), [&row_sum(&key(77), b"x").to_le_bytes(), &b"x"[..]].concat()).unwrap()),
-            "add up",
-        );
+        check(&|db| drop(db.remove(place(3)).unwrap()), "do not add up");
+        check(&|db| drop(db.insert(place(3), vec![0; 28]).unwrap()), "checksum of a row");
+        check(&|db| drop(db.insert(place(3), db.get(place(4)).unwrap().unwrap()).unwrap()), "checksum of a row");
+        check(&|db| drop(db.insert(place(3), bundle(3)).unwrap()), "do not add up");
+        check(&|db| drop(db.insert(place(77), bundle(77)).unwrap()), "do not add up");
         check(&|db| drop(db.insert(b"other", b"row").unwrap()), "not ours");
         check(&|db| drop(db.remove(META).unwrap()), "not the one that says");
-        check(&|db| drop(db.insert(META, vec![1; META_BYTES]).unwrap()), "own description");
+        check(&|db| drop(db.insert(META, vec![META_VERSION; META_BYTES]).unwrap()), "own description");
+    }
+
+    #[test]
+    fn rows_of_one_case_lie_together_and_each_can_change_alone() {
+        let dir = TempDir::new().unwrap();
+        let head = |seq| Head { seq, hash: [1; 32] };
+        let key = |tag: u8, case: u8, rest: &[u8]| [&[tag], &[case; 16][..], rest].concat();
+        // The case, its lines, a step; another case; a device.
+        let mut keys = vec![key(b'c', 1, &[]), key(b's', 1, b"\x04tell"), key(b'c', 2, &[]), b"f\x03car".to_vec()];
+        keys.extend((0..40).map(|line| key(b'l', 1, &[line])));
+        let mut expected: BTreeMap<Vec<u8>, Vec<u8>> = keys.iter().map(|k| (k.clone(), b"new".to_vec())).collect();
+        let mut state = State::open(dir.path(), EMPTY).unwrap();
+        state.put(expected.iter().map(|(k, row)| (k.as_slice(), Some(row.as_slice()))), head(1)).unwrap();
+        assert_eq!(state.db.len(), 1 + 3 + 1 + 1, "of lines, sixteen lie together");
+        for (n, key) in (2..).zip(&keys) {
+            let row = (n % 3 != 0).then(|| vec![n; 5]);
+            state.put(std::iter::once((key.as_slice(), row.as_deref())), head(n.into())).unwrap();
+            match row {
+                Some(row) => drop(expected.insert(key.clone(), row)),
+                None => drop(expected.remove(key)),
+            }
+        }
+        let sorted = |state: &State| {
+            let rows = state.rows().unwrap();
+            rows.iter().map(|(key, row)| (key.to_vec(), row.to_vec())).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(sorted(&state), expected);
+        drop(state);
+        let mut state = State::open(dir.path(), EMPTY).unwrap();
+        assert_eq!(sorted(&state), expected);
+        state.put(keys.iter().map(|k| (k.as_slice(), None)), head(99)).unwrap();
+        assert_eq!((state.db.len(), state.rows().unwrap().len()), (1, 0), "nothing is left of what is empty");
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn reference(records: u64) -> Rows {
 }
 
 fn rows(store: &Store) -> Rows {
-    store.rows().unwrap().into_iter().collect()
+    store.rows().unwrap().iter().map(|(key, row)| (key.to_vec(), row.to_vec())).collect()
 }
 
 fn fill(dir: &Path, from: u64, to: u64) -> Store {

@@ -62,7 +62,7 @@ fn reference(records: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
 }
 
 fn rows(store: &Store) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    store.rows().unwrap().into_iter().collect()
+    store.rows().unwrap().iter().map(|(key, row)| (key.to_vec(), row.to_vec())).collect()
 }
 
 fn copy_dir(from: &Path, to: &Path) {

@@ -57,6 +57,11 @@ const MUTATIONS: &[Mutation] = &[
         "sent again while nobody knows",
     ),
     (
+        "a booking in doubt is taken for lost",
+        Spoil::Hears(|w, i| outcome(w, i, "booking", doubt, again)),
+        "sent again while nobody knows",
+    ),
+    (
         "nobody hears that a part is ordered",
         Spoil::Hears(|w, i| outcome(w, i, "webhook", taken, no)),
         "the part is ordered and does not count",
@@ -140,6 +145,11 @@ const MUTATIONS: &[Mutation] = &[
             other => other,
         }),
         "a fault recurs and nobody is told",
+    ),
+    (
+        "nights that nobody keeps",
+        Spoil::Knows(|c| c.settings.quiet_hours = "00:00-00:00".parse().unwrap()),
+        "o'clock there",
     ),
     // What trucks and workshops do.
     (

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use forewarn::desk::{Act, CaseView, Config, Input};
 use forewarn::domain::{
-    AppProgress, At, BookingProgress, CallProgress, CaseId, Change, Detection, DispatchWork, EffectId, JobState,
-    JobUpdate, Order, Outcome, Receipt, ReceiptKind, Severity, Span, TicketWork, Work,
+    Agreed, AppProgress, At, BookingProgress, CallProgress, CaseId, Change, Consent, Detection, DispatchWork, EffectId,
+    JobState, JobUpdate, Order, Outcome, Purpose, Receipt, ReceiptKind, Severity, Span, TicketWork, Work,
 };
 
 use super::appointments;
@@ -181,6 +181,37 @@ fn an_arrival_that_slips_is_measured_by_what_was_said_last() {
     w.run(after(90));
     assert_eq!(texts(&w).len(), before + 1, "{}", w.timeline());
     assert!(texts(&w)[before].contains("38 min"), "{:?}", texts(&w));
+}
+
+/// The driver waits for a truck that has dropped out: the next one comes much later.
+#[test]
+fn the_driver_hears_that_another_truck_comes_later_than_the_first_one_would_have() {
+    for (eta, told) in [(4_000, 1), (1_550, 0)] {
+        let steps = TOW.replace("on = {", "on = { eta_slips = \"tell:driver\",");
+        let plan = book("safety", "quiet_hours = \"ignore\"", "\"tow_accepted\"", &steps);
+        let second = config(|_| {}).providers["tow"].clone();
+        let config = config_with(&plan, |c| {
+            c.providers.insert("tow-b".into(), second);
+        });
+        let mut w = World::new(config, Odds::friendly(), 1);
+        w.script = Some(Box::new(move |o| match o.work {
+            Work::Dispatch(DispatchWork::Request(_)) if o.adapter.as_str() == "tow" => {
+                Some(vec![(1, Answer::accepted("J-1")), (2, job(JobState::Accepted)), (300, job(JobState::Cancelled))])
+            }
+            Work::Dispatch(DispatchWork::Request(_)) => {
+                let update =
+                    JobUpdate { job: "J-2".into(), state: JobState::Accepted, eta_at: Some(after(eta)), truck: None };
+                Some(vec![(1, Answer::accepted("J-2")), (2, Answer::Report(ReceiptKind::Dispatch { update }))])
+            }
+            Work::Dispatch(DispatchWork::Status { .. }) => Some(vec![(1, Answer::accepted(""))]),
+            _ => None,
+        }));
+        raise(&mut w, 1);
+        w.run(after(400));
+        let later: Vec<String> = texts(&w).into_iter().filter(|text| text.contains("verspätet")).collect();
+        assert_eq!(later.len(), told, "{later:?}\n{}", w.timeline());
+        assert!(later.iter().all(|text| text.contains("62 min")), "{later:?}");
+    }
 }
 
 /// Nothing could be sent before the fault was gone: there is nothing to apologise for.
@@ -503,6 +534,32 @@ fn a_clock_that_goes_back_loses_and_doubles_nothing() {
     w.run(after(3 * 3_600));
     assert_eq!(view(&w).summary.outcome.as_deref(), Some("served"), "{}", w.timeline());
     assert_eq!((requests(&w).len(), ticket_orders(&w).iter().filter(|t| **t == "create").count()), (1, 1));
+}
+
+/// A message of unknown fate: what is only good to know is not said twice, anything else goes on by the next way.
+#[test]
+fn what_is_only_good_to_know_and_may_have_arrived_is_not_said_again() {
+    for (purpose, mails) in [("info", 0), ("service", 1)] {
+        let ladder = "{ via = \"sms\", at = \"0s\" }, { via = \"email\", at = \"30m\" }, \
+             { via = \"human\", at = \"2h\", queue = \"service-desk\" }";
+        let steps = tell(ladder).replace("brake-stop-now", "survey");
+        let plan = book(purpose, "", "\"told\"", &steps);
+        let mut w = World::new(
+            config_with(&plan, |c| {
+                let mut registry = (*c.registry).clone();
+                let jane = registry.customers.get_mut("c-1").unwrap();
+                jane.consents.push(Consent { to: Agreed::Contact(Purpose::Info), ..jane.consents[0].clone() });
+                c.registry = Arc::new(registry);
+            }),
+            Odds::friendly(),
+            1,
+        );
+        w.script = Some(Box::new(|o| matches!(o.work, Work::Sms(_)).then(|| vec![(1, Answer::unknown())])));
+        raise(&mut w, 1);
+        w.run(after(3_600));
+        assert_eq!(sent(&w).iter().filter(|(_, to)| to == "mail jane@example.com").count(), mails, "{}", w.timeline());
+        assert_eq!(view(&w).summary.outcome.is_some(), purpose == "info", "{}", w.timeline());
+    }
 }
 
 /// The customer has no address at all: people of ours hear of it.

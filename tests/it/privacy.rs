@@ -100,7 +100,7 @@ async fn a_whole_case_leaves_no_name_number_address_or_position_in_store_export_
     // Exports are packed: what is in them is what is in the state.
     let desk = kept.join("desk");
     let rows = Store::open(&desk).unwrap().0.rows().unwrap();
-    all.extend(rows.into_iter().map(|(key, row)| (format!("row {:?}", char::from(key[0])), [key, row].concat())));
+    all.extend(rows.iter().map(|(key, row)| (format!("row {:?}", char::from(key[0])), [key, row].concat())));
     for record in store::records(&desk, 0).unwrap() {
         let (seq, record) = record.unwrap();
         all.push((format!("record {seq}: {}", record.what), format!("{record:?}").into_bytes()));

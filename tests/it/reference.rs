@@ -87,8 +87,12 @@ struct Case {
     run_at: At,
     /// Keys that customers pressed.
     keys: Vec<Press>,
-    /// A customer has sent the form of a page, or written.
+    /// A customer has sent the form of a page, or written, about whatever.
     replied: bool,
+    /// What they wrote can be an answer to what they were told about this case.
+    answered: bool,
+    /// A message about another case tells of this one, too.
+    carried: bool,
     /// It was opened again because of that alone: for a person, its plan does not run again.
     after_end: bool,
     /// A person has taken it.
@@ -142,6 +146,8 @@ struct Effect {
     /// Any attempt was taken.
     taken: bool,
     job: Option<(JobState, Option<u64>)>,
+    /// Somebody has said that they come, whatever became of that.
+    was_promised: bool,
     /// When the truck is to arrive, as last told, and when anything was last told of it.
     eta: Option<At>,
     news_at: At,
@@ -151,6 +157,18 @@ struct Effect {
 impl Effect {
     fn is_request(&self) -> bool {
         matches!(self.work, Work::Dispatch(DispatchWork::Request(_)))
+    }
+
+    /// Its receiver knows a repetition, or it changes nothing.
+    fn is_harmless(&self) -> bool {
+        use BookWork::{Cancel as Back, Search, Status as Ask};
+        use DispatchWork::{Cancel, Status};
+        matches!(
+            self.work,
+            Work::Webhook(_)
+                | Work::Dispatch(Cancel { .. } | Status { .. })
+                | Work::Book(Back { .. } | Search { .. } | Ask { .. })
+        )
     }
 
     /// Whether this is the request of `job`: the providers of these worlds name jobs after it.
@@ -166,6 +184,7 @@ impl Effect {
             return;
         }
         self.job = Some((update.state, seq.max(old.and_then(|o| o.1))));
+        self.was_promised |= self.promised();
         self.news_at = now;
         if matches!(update.state, JobState::Accepted | JobState::EnRoute) {
             self.eta = update.eta_at.or(self.eta);
@@ -252,8 +271,17 @@ impl Reference {
         let has = |c: &&Customer| c.endpoints.iter().any(|e| *e.address == **from);
         let people: BTreeSet<_> = registry.customers.values().filter(has).map(|c| &c.id).collect();
         let about = |d: &str| registry.devices.get(d).is_some_and(|d| d.parties.values().any(|c| people.contains(c)));
-        for case in self.cases.values_mut().filter(|case| about(&case.device)) {
+        // A word answers what was said on its line; if nothing was, it can be about anything.
+        let on_line = |e: &&Effect| recipient(&e.work).is_some_and(|(to, _)| *to == **from);
+        let told: BTreeSet<CaseId> = self.effects.values().filter(on_line).map(|e| e.case).collect();
+        let heard = self.effects.values().filter(on_line).any(|e| e.taken && !matches!(e.work, Work::Call(_)));
+        let answers = |id: &CaseId| match said.case {
+            Some(named) => named == *id,
+            None => told.contains(id) || !heard,
+        };
+        for (id, case) in self.cases.iter_mut().filter(|(_, case)| about(&case.device)) {
             case.replied = true;
+            case.answered |= case.carried || answers(id);
             case.written.extend(mark(&said.text));
             // Not the person who was meant: which of their numbers and devices that is about is the desk's to find out.
             for press in
@@ -277,7 +305,8 @@ impl Reference {
         if page == PageKind::Survey {
             return self.marked(id, form.get("mark").and_then(|text| mark(text)));
         }
-        self.cases.entry(effect.case).or_default().replied = true;
+        let case = self.cases.entry(effect.case).or_default();
+        (case.replied, case.answered) = (true, true);
         let Some((to, channel)) = recipient(&effect.work).filter(|_| page == PageKind::Unsubscribe) else { return };
         match form.get("answer").map(String::as_str) {
             Some("stop") => self.out.insert((to.to_owned(), channel)),
@@ -453,11 +482,14 @@ impl Reference {
             doubt: false,
             taken: false,
             job: None,
+            was_promised: false,
             eta: None,
             news_at: At::MIN,
             unwanted: false,
         });
         effect.doubt |= sends;
+        // What goes along may be something else than the first time.
+        effect.work.clone_from(&order.work);
         match &order.work {
             Work::Sms(w) => self.is_true(order.case, &w.body),
             Work::App(w) => self.is_true(order.case, &w.text),
@@ -704,6 +736,9 @@ impl Reference {
         (known.open, known.closed_at) = (is_open, view.summary.closed_at);
         for effect in &view.effects {
             let old = known.states.insert(effect.id, effect.state.clone());
+            let told = matches!(&*effect.state, "accepted" | "delivered" | "confirmed" | "failed" | "unknown");
+            let message = matches!(&*effect.kind, "call" | "sms" | "mail" | "app_push");
+            known.carried |= told && message && !self.effects.contains_key(&effect.id);
             // A poll is asked again and again, also after it was not needed for a while.
             let polls = |e: &Effect| {
                 matches!(e.work, Work::Dispatch(DispatchWork::Status { .. }) | Work::Book(BookWork::Status { .. }))
@@ -713,8 +748,10 @@ impl Reference {
             let known = old.as_deref().filter(|_| !may_poll);
             // An earlier attempt was heard of after all.
             let late = matches!(old.as_deref(), Some("cancelled" | "retry")) && effect.attempts > 0;
-            // To be tried again, if its case had not been closed meanwhile.
-            let over = !is_open && old.as_deref() == Some("sending") && effect.state == "cancelled";
+            // To be tried again, if its plan were not over.
+            let again = self.effects.get(&effect.id).is_none_or(|e| !e.doubt || e.is_harmless());
+            let ended = !is_open || view.summary.phase == "backing_out";
+            let over = ended && again && old.as_deref() == Some("sending") && effect.state == "cancelled";
             let may = known.is_none_or(|old| old == effect.state || may_become(old).contains(&&*effect.state))
                 || over
                 || late && matches!(&*effect.state, "delivered" | "confirmed");
@@ -757,10 +794,14 @@ impl Reference {
                 let coming = jobs().find(|e| e.promised() && !e.arrived() && !e.unwanted && e.sent_at >= case.run_at);
                 agree(coming.is_none(), || format!("served while a truck is on its way: {coming:?}"))?;
                 let kept = view.goals.iter().all(|g| matches!(&*g.state, "met" | "waived"));
-                agree(kept, || format!("served: {:?}", view.goals))
+                agree(kept, || format!("served: {:?}", view.goals))?;
+                let unproven = view.goals.iter().find(|g| g.state == "met" && !self.is_proven(view, &g.name));
+                agree(unproven.is_none() || case.after_end, || {
+                    format!("served: goal {} is met without a proof", unproven.map_or("", |g| &g.name))
+                })
             }
             Some("false_alarm") => {
-                let well = case.replied || case.pressed("9").next().is_some();
+                let well = case.answered || case.pressed("9").next().is_some();
                 agree(well || case.closed || self.cleared(view), || "a false alarm that nobody has told of".to_owned())
             }
             // What several devices have in common is over with the last of their cases, however that ended.
@@ -769,7 +810,7 @@ impl Reference {
                 agree(self.cleared(view), || "over, but its fault is not".to_owned())
             }
             Some("declined") => {
-                let no = case.replied || case.keys.iter().any(|p| p.key == '*');
+                let no = case.answered || case.keys.iter().any(|p| p.key == '*');
                 agree(no, || "declined by nobody".to_owned())
             }
             Some("alive") => agree(case.corrected, || "alive without a word".to_owned()),
@@ -810,7 +851,7 @@ impl Reference {
     fn is_proven(&self, view: &CaseView, goal: &str) -> bool {
         let case = &self.cases[&view.summary.id];
         let mut effects = self.effects.values().filter(|e| e.case == view.summary.id);
-        let answered = case.person || case.replied || case.keys.iter().any(|p| p.at >= case.run_at);
+        let answered = case.person || case.answered || case.keys.iter().any(|p| p.at >= case.run_at);
         match goal {
             "ticket_open" | "problem_open" | "cause_known" => {
                 effects.any(|e| e.taken && matches!(e.work, Work::Ticket(TicketWork::Create { .. })))
@@ -820,16 +861,34 @@ impl Reference {
             "vehicle_safe" => self.stood.contains(&view.summary.device) || effects.any(Effect::arrived),
             "owner_knows" if view.playbook.starts_with("predicted") => answered,
             "owner_knows" | "owner_informed" => {
-                case.person || effects.any(|e| e.taken && is_customer(&self.config, &e.work))
+                let told = effects.any(|e| e.taken && is_customer(&self.config, &e.work));
+                // Who answers has got what they answer, also if nobody has ever said that it arrived.
+                case.person || case.answered || told || self.is_told_beside(view)
             }
             "appointment_confirmed" => case.booked,
             "part_ordered" => effects.any(|e| e.taken && matches!(e.work, Work::Webhook(_))),
             "fault_gone" => case.booked && self.cleared(view),
-            "corrected" => self.cleared(view) && (case.corrected || effects.any(|e| e.is_request() && e.promised())),
+            // From the promise of a visit on it is the device that says whether all is well.
+            "corrected" => self.cleared(view) && (case.corrected || effects.any(|e| e.is_request() && e.was_promised)),
             "engineering_acknowledged" | "engineers_know" => case.person,
             "cause_named" | "tier1_informed" | "all_informed" => view.summary.device == "fleet",
             other => panic!("the reference knows no goal {other}"),
         }
+    }
+
+    /// Whether a message about another case tells of the device, too: `<plate or id>: <what is wrong>`.
+    fn is_told_beside(&self, view: &CaseView) -> bool {
+        let device = self.config.registry.devices.get(&*view.summary.device);
+        let plate = device.and_then(|d| d.attrs.get("plate")).map(|plate| format!("{plate}:"));
+        let begins = [format!("{}:", view.summary.device)].into_iter().chain(plate).collect::<Vec<_>>();
+        let tells = |text: &str| begins.iter().any(|part| text.contains(part));
+        let beside = self.effects.values().filter(|e| e.taken && self.knows(view, &e.work));
+        beside.map(|e| &e.work).any(|work| match work {
+            Work::Mail(w) => tells(&w.text),
+            Work::Sms(w) => tells(&w.body),
+            Work::App(w) => tells(&w.text),
+            _ => false,
+        })
     }
 
     /// The other way round: what must have been noticed.

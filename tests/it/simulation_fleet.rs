@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: an unexpected error is a failed test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use forewarn::desk::{Act, CaseView, Config, Input, Keyring};
@@ -23,6 +23,9 @@ pub(crate) const LOT: std::ops::RangeInclusive<usize> = CARS + 1..=CARS + 21;
 const LIFTS: usize = 5;
 const UNITS: usize = 3;
 const PEOPLE: usize = 6;
+
+/// So soon after a fault has begun there is something for people to read, or a person is asked.
+const REACTION: Span = Span::from_mins(30);
 
 /// The shipped settings for a small fleet, with a storm that begins at five cases instead of 25.
 pub(crate) fn fleet(limit: Option<u32>) -> Arc<Config> {
@@ -148,18 +151,32 @@ enum Mood {
     Stormy,
     /// Parts that are worn, and time enough for appointments.
     Worn,
+    /// The same in the evening.
+    Evening,
     /// The batteries of one lot are no good, and people say so.
     Lot,
 }
 
+impl Mood {
+    fn has_time(self) -> bool {
+        matches!(self, Self::Worn | Self::Evening)
+    }
+
+    /// After the start of the world; then it is shortly before the night.
+    fn begins(self) -> Span {
+        if self == Self::Evening { Span::from_hours(9) } else { Span::ZERO }
+    }
+}
+
 fn befall_all(world: &mut World, mood: Mood) {
+    let begins = mood.begins().as_micros() / 1_000_000;
     for n in 1..=CARS {
         let car = format!("car-{n}");
-        let at = world.rng.between(0, if mood == Mood::Stormy { 400 } else { 4_000 });
+        let at = begins + world.rng.between(0, if mood == Mood::Stormy { 400 } else { 4_000 });
         let dice = match mood {
             Mood::Quiet => world.rng.below(40),
             Mood::Stormy => world.rng.below(12),
-            Mood::Worn => 8 + world.rng.below(12),
+            Mood::Worn | Mood::Evening => 8 + world.rng.below(12),
             Mood::Lot => 12,
         };
         match dice {
@@ -172,11 +189,11 @@ fn befall_all(world: &mut World, mood: Mood) {
     }
     let silent = [0, 0, 1, 1, 3, 5][world.rng.pick(6)];
     for n in 1..=silent {
-        let at = world.rng.between(0, 400);
+        let at = begins + world.rng.between(0, 400);
         befall(world, at, &format!("lift-{n}"), "device.silent", Severity::Major);
     }
     if world.rng.percent(50) {
-        let at = world.rng.between(0, 4_000);
+        let at = begins + world.rng.between(0, 4_000);
         let name = ["hvac.controller_hung", "hvac.setpoint_oscillation"][world.rng.pick(2)];
         let unit = format!("unit-{}", world.rng.between(1, 3));
         befall(world, at, &unit, name, Severity::Minor);
@@ -202,12 +219,13 @@ fn live(seed: u64, spoil: Option<Spoil>) -> World {
     let keys = vec!['1', '1', '1', '1', '2', '3', '9', '5', '0', '*', '7', '8'];
     let mood = match seed % 8 {
         0 | 4 => Mood::Stormy,
-        1 | 5 => Mood::Worn,
+        1 => Mood::Worn,
+        5 => Mood::Evening,
         3 => Mood::Lot,
         _ => Mood::Quiet,
     };
     // In workshops parts are replaced, and people have time.
-    let (replies, cured) = if mood == Mood::Worn { (70, 90) } else { (30, 60) };
+    let (replies, cured) = if mood.has_time() { (70, 90) } else { (30, 60) };
     let odds = Odds { keys, replies, cured, crash: 4, ..Odds::hostile() };
     let mut known = config.clone();
     if let Some(Spoil::Knows(otherwise)) = spoil {
@@ -217,9 +235,14 @@ fn live(seed: u64, spoil: Option<Spoil>) -> World {
     world.reference = Some(Reference::new(config.clone()));
     world.spoil = spoil;
     befall_all(&mut world, mood);
-    world.run_long(start() + Span::from_hours(5), 60_000);
-    if mood == Mood::Worn {
+    world.run_long(start() + mood.begins() + Span::from_hours(5), 60_000);
+    if mood.has_time() {
         world.run_long(start() + Span::from_hours(24 * 13), 60_000);
+    }
+    // What begins at the end has its time, too.
+    let newest = |world: &World| world.desk.list(false, 1_000).iter().map(|c| c.opened_at).max();
+    while let Some(opened_at) = newest(&world).filter(|at| world.now.since(*at) < REACTION) {
+        world.run_long(opened_at + REACTION, 60_000);
     }
     world
 }
@@ -258,6 +281,9 @@ fn seen(world: &World) -> BTreeMap<String, u64> {
         add(format!("ended: {}", case.outcome.as_deref().unwrap_or("open")), 1);
         add(format!("playbook: {}", view.playbook), 1);
         add(format!("fault: {}", case.fault), 1);
+        view.goals.iter().for_each(|goal| add(format!("goal: {} {}", goal.name, goal.state), 1));
+        let asked = view.effects.iter().filter(|e| e.step == "ask" && e.attempts > 0).count();
+        add("asked for a mark".into(), u64::try_from(asked).unwrap());
     }
     for mark in world.desk.outcomes(At::MIN, None, 1_000).iter().filter_map(|o| o.verdict.csat) {
         add("mark: any".into(), mark.into());
@@ -373,6 +399,24 @@ fn an_apology_goes_out_by_the_ways_that_there_are_words_for() {
     world.run_long(start() + Span::from_hours(3), 60_000);
     let timeline = world.timeline();
     assert!(timeline.contains("is to be told: false-alarm") && !timeline.contains("cannot be made"), "{timeline}");
+}
+
+/// Found by seed 1657: when others had long been offered, a time of which nobody knew whether it is kept was asked for again.
+#[test]
+fn a_time_of_which_nobody_knows_whether_it_is_kept_is_let_go_of() {
+    let mut world = World::new(fleet(None), Odds::friendly(), 1);
+    let mut first = None;
+    world.script = Some(Box::new(move |order| {
+        let hold = matches!(order.work, Work::Book(BookWork::Hold { .. }));
+        (hold && *first.get_or_insert(order.effect) == order.effect).then(|| vec![(1, Answer::unknown())])
+    }));
+    let worn = fault("car-1", "brake.pad_wear", Severity::Warning, 1, Change::Raised, start());
+    world.later(Span::ZERO, Input::Detection(Box::new(worn)));
+    world.run_long(start() + Span::from_hours(2), 60_000);
+    let asked = world.orders.iter().filter(|(_, o)| matches!(o.work, Work::Book(BookWork::Hold { .. })));
+    let asked: Vec<_> = asked.map(|(_, o)| o.effect).collect();
+    assert_eq!(asked.len(), asked.iter().collect::<BTreeSet<_>>().len(), "{}", world.timeline());
+    assert!(asked.len() > 1 && world.timeline().contains(" times are kept at "), "{}", world.timeline());
 }
 
 /// Found by seed 9: three cases made a storm of five, because two of them were counted a second time.

@@ -13,7 +13,7 @@ use super::super::quiet::zone_of;
 use super::super::rows::{CaseRow, EffectRow, StepRow, StepState};
 use super::{BookingRow, BookingState, Key, MAX_ROUNDS, OfferRow, OfferState, Workshop, confirming, mail};
 use crate::domain::{AdapterName, At, CaseId, Slot, Span, StepId};
-use crate::outbox::Kind;
+use crate::outbox::{Kind, State};
 use crate::playbook::{Find, Playbook, Reaction, Verb};
 
 /// So many times a workshop is asked about at once.
@@ -185,10 +185,8 @@ fn spread(free: &[Slot], n: usize, zone: &str) -> Vec<Slot> {
 /// What the workshop keeps is offered; what it does not is gone.
 fn settle(change: &mut Change<'_>, key: &Key, find: &Find, mut row: BookingRow) -> BookingRow {
     for offer in &mut row.offers {
-        let state = offer.hold.and_then(|hold| change.get::<EffectRow>(&hold)).map(|e| e.delivery);
-        // Nobody knows whether it is kept: it is given back by itself, so another time is as good.
-        let lost = state.is_none_or(|d| d.state.is_lost() || d.given_up);
-        if offer.state == OfferState::Asked && lost {
+        let state = offer.hold.and_then(|hold| change.get::<EffectRow>(&hold)).map(|e| e.delivery.state);
+        if offer.state == OfferState::Asked && state.is_none_or(State::is_lost) {
             offer.state = OfferState::Gone;
         }
     }
