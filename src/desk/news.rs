@@ -378,9 +378,11 @@ fn lost(change: &mut Change<'_>, id: EffectId, row: &EffectRow, event: &Event<'_
     // A dead letter is a person's business, not a table nobody reads. (Pages are repeated by their queue.)
     let article = matches!(d.kind, Kind::TicketNote | Kind::TicketClose | Kind::TicketCreate);
     let next = matches!(d.kind, Kind::DispatchRequest | Kind::BookSearch | Kind::BookHold | Kind::BookCreate);
+    // A workshop that knows nothing of an appointment any more: the customer still does.
+    let vanished = d.kind == Kind::BookStatus && d.state == State::Rejected;
     // What is only good to know is not worth a person's time.
     let idle = d.purpose == Purpose::Info;
-    if !page && !idle && (d.state == State::Dead || article) && !next {
+    if !page && !idle && (d.state == State::Dead || article || vanished) && !next {
         goals::page_default(change, row.case, &text);
     }
 }

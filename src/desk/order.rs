@@ -187,7 +187,7 @@ impl Maker<'_, '_> {
         let person = person(self.change, self.row).and_then(|p| p.name.clone());
         let to_name = customer(self.change, self.row).map(|c| c.name.to_string()).or(person).unwrap_or_default();
         let (attachments, importance) = self.extras(&facts)?;
-        let invitation = book::invitation(self.change, self.id, &subject);
+        let invitation = book::invitation(self.change, self.id, &subject).map(Box::new);
         Ok(Work::Mail(MailWork {
             invitation,
             to_name,
@@ -257,7 +257,7 @@ impl Maker<'_, '_> {
         let (_, html) = self.render(Part::Html, &facts)?;
         Ok(Work::Mail(MailWork {
             chart: None,
-            invitation: book::invitation(self.change, self.id, &subject),
+            invitation: book::invitation(self.change, self.id, &subject).map(Box::new),
             to_name: facts["booking"]["workshop"].as_str().unwrap_or_default().to_owned(),
             to: workshop.mailbox.clone(),
             subject,

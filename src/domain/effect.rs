@@ -98,7 +98,7 @@ pub struct MailWork {
     /// Plain texts beside the mail: file name and text.
     pub attachments: Vec<(String, String)>,
     /// An appointment for the calendar.
-    pub invitation: Option<Invitation>,
+    pub invitation: Option<Box<Invitation>>,
     /// Where one POST ends mails like this (RFC 8058); never on safety mail.
     pub unsubscribe: Option<String>,
     /// Where answers go: an address of the case.

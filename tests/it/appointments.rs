@@ -561,6 +561,19 @@ fn a_customer_who_does_not_come_is_offered_another_time_or_a_person_is_asked() {
     }
 }
 
+/// Somebody there has deleted it without a word; the customer would stand before a closed door.
+#[test]
+fn an_appointment_that_the_workshop_does_not_have_any_more_is_told_to_a_person_once() {
+    let (mut w, _, _) = confirmed(config(|_| {}));
+    w.script = Some(Box::new(|o| {
+        let gone = Outcome::Rejected { reason: "they do not have the booking any more".into() };
+        matches!(o.work, Work::Book(BookWork::Status { .. })).then(|| vec![(1, Answer::Outcome(gone))])
+    }));
+    w.run(after(5 * HOUR));
+    let told = w.timeline().matches("is paged: booking of step slots: they do not have the booking any more").count();
+    assert_eq!(told, 1, "{}", w.timeline());
+}
+
 /// It takes the booking without a word on whether it has the time; what it says later is lost.
 #[test]
 fn a_workshop_that_takes_its_time_to_confirm_is_asked_and_a_person_calls_one_that_never_does() {
