@@ -181,7 +181,7 @@ fn go_on_as(change: &mut Change<'_>, old: CaseId, new: CaseId, d: &Detection) {
     if let Some(row) = change.get::<EpisodeRow>(&d.episode) {
         change.put(d.episode, EpisodeRow { case: Some(new), ..row });
     }
-    if change.get::<CaseRow>(&old).is_none_or(|c| !c.is_open()) || !change.open_episodes(old).is_empty() {
+    if change.get::<CaseRow>(&old).is_none_or(|c| !c.is_open()) || change.open_episodes(old).next().is_some() {
         return;
     }
     let text = format!("it has become worse ({}): case {} goes on with it", severity_of(d), new.short());
@@ -313,7 +313,7 @@ pub(super) fn open_again(change: &mut Change<'_>, id: CaseId, why: &str) {
 fn attach(change: &mut Change<'_>, id: CaseId, d: &Detection, new: bool) {
     let Some(mut row) = change.get::<CaseRow>(&id) else { return };
     let was_gone = row.cleared_at.is_some();
-    let alone = change.open_episodes(id).iter().all(|e| *e == d.episode);
+    let alone = change.open_episodes(id).all(|e| e == d.episode);
     let (text, note) = match d.change {
         What::Raised | What::Moved => {
             row.cleared_at = None;

@@ -109,17 +109,13 @@ impl<'a> Change<'a> {
         self.effects(case).into_iter().filter(|(_, e)| e.planned_at >= opened_at).collect()
     }
 
-    /// The episodes of a case that have not ended.
-    pub(super) fn open_episodes(&self, case: CaseId) -> BTreeSet<EpisodeId> {
-        let mut ids = self.base.open_episodes.get(&case).cloned().unwrap_or_default();
-        for (id, row) in &self.pending.episodes {
-            if row.as_ref().and_then(EpisodeRow::holds_open) == Some(case) {
-                ids.insert(*id);
-            } else {
-                ids.remove(id);
-            }
-        }
-        ids
+    /// The episodes of a case that have not ended: there may be thousands, so they are looked at and not copied.
+    pub(super) fn open_episodes(&self, case: CaseId) -> impl Iterator<Item = EpisodeId> {
+        let stored = self.base.open_episodes.get(&case).into_iter().flatten();
+        let stored = stored.filter(|id| !self.pending.episodes.contains_key(id));
+        let changed = self.pending.episodes.iter();
+        let changed = changed.filter(move |(_, row)| row.as_ref().and_then(EpisodeRow::holds_open) == Some(case));
+        stored.chain(changed.map(|(id, _)| id)).copied()
     }
 
     /// Messages over any way to the address of `target` that wait to be sent.

@@ -3,6 +3,8 @@
 //! What the desk decides here the engine must learn through its journal, or a replay would end otherwise. A release that
 //! was decided and may not have reached the journal is handed out again at the next start; a second one does nothing.
 
+use std::collections::BTreeSet;
+
 use super::change::Change;
 use super::goals;
 use super::rows::LatchRow;
@@ -33,12 +35,12 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection, case: Option<Case
 
 /// Whether a case is kept open by a latched episode.
 pub(super) fn holds(change: &Change<'_>, case: CaseId) -> bool {
-    change.open_episodes(case).iter().any(|e| change.get::<LatchRow>(e).is_some_and(|row| !row.released))
+    change.open_episodes(case).any(|e| change.get::<LatchRow>(&e).is_some_and(|row| !row.released))
 }
 
 /// A case is closed: what it had latched may end.
 pub(super) fn release(change: &mut Change<'_>, case: CaseId) {
-    for episode in change.open_episodes(case) {
+    for episode in change.open_episodes(case).collect::<BTreeSet<_>>() {
         if let Some(mut row) = change.get::<LatchRow>(&episode).filter(|row| !row.released) {
             row.released = true;
             change.releases.push((row.device.clone(), row.rule.clone()));

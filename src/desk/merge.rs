@@ -172,7 +172,7 @@ pub(super) fn left(change: &mut Change<'_>, id: CaseId, parent: CaseId) {
     let rest = change.base.explained.get(&parent).into_iter().flatten();
     let more = rest.filter(|other| **other != id).any(|other| hold::is_held(change, *other));
     let Some(row) = change.get::<CaseRow>(&parent).filter(|c| c.is_open() && c.cleared_at.is_none()) else { return };
-    if more || !change.open_episodes(parent).is_empty() {
+    if more || change.open_episodes(parent).next().is_some() {
         return;
     }
     if change.get::<CaseRow>(&id).is_some_and(|part| part.is_open() && part.cleared_at.is_none()) {

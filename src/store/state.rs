@@ -115,7 +115,7 @@ impl State {
         changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
         head: Head,
     ) -> Result<(), String> {
-        let mut bundles: BTreeMap<Vec<u8>, BTreeMap<&[u8], Option<&[u8]>>> = BTreeMap::new();
+        let mut bundles: BTreeMap<Vec<u8>, Changes<'_>> = BTreeMap::new();
         for (key, row) in changes {
             bundles.entry(place_of(key)).or_default().insert(key, row);
         }
@@ -265,6 +265,9 @@ fn open<'a>(place: &[u8], stored: &'a [u8]) -> Result<(u64, Pairs<'a>), String> 
     }
     Ok((sum, pairs(body)?))
 }
+
+/// What is set or deleted in a bundle.
+type Changes<'a> = BTreeMap<&'a [u8], Option<&'a [u8]>>;
 
 /// Keys and rows.
 type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
