@@ -266,6 +266,11 @@ impl Reference {
     /// Somebody has written.
     fn said(&mut self, said: &Said) {
         let (Sender::Phone(from) | Sender::Email(from)) = &said.from else { return };
+        // A workshop that is asked by mail says yes by mail.
+        let asked = |e: &&Effect| recipient(&e.work) == Some((&**from, Channel::Email)) && said.text == "1";
+        for e in self.effects.values().filter(asked).filter(|e| said.case.is_none_or(|case| case == e.case)) {
+            self.cases.entry(e.case).or_default().booked |= !is_customer(&self.config, &e.work);
+        }
         // A text message names no case: it can be about any device of whoever has the number.
         let registry = &self.config.registry;
         let has = |c: &&Customer| c.endpoints.iter().any(|e| *e.address == **from);
@@ -629,7 +634,11 @@ impl Reference {
     /// One part for each appointment.
     fn orders_once(&self, view: &CaseView, order: &Order) -> Agreed {
         let of_case = |e: &&Effect| e.case == order.case;
-        let booked = |e: &&Effect| matches!(e.work, Work::Book(BookWork::Create { .. }));
+        let by_mail = |w: &Work| {
+            let first = matches!(w, Work::Mail(m) if m.invitation.as_ref().is_some_and(|i| i.sequence == 0));
+            first && !is_customer(&self.config, w)
+        };
+        let booked = |e: &&Effect| matches!(e.work, Work::Book(BookWork::Create { .. })) || by_mail(&e.work);
         let appointments = self.effects.values().filter(of_case).filter(booked).count();
         let told = |e: &&forewarn::desk::EffectView| self.effects.get(&e.id).is_some_and(|e| e.taken || e.doubt);
         let parts = view.effects.iter().filter(|e| e.step == "part" && e.id != order.effect).filter(told).count();
@@ -801,7 +810,9 @@ impl Reference {
                 })
             }
             Some("false_alarm") => {
-                let well = case.answered || case.pressed("9").next().is_some();
+                // Also if they are not meant after all: it is being taken back by then.
+                let pressed = case.keys.iter().any(|p| p.key == '9' && p.at >= case.run_at);
+                let well = case.answered || pressed;
                 agree(well || case.closed || self.cleared(view), || "a false alarm that nobody has told of".to_owned())
             }
             // What several devices have in common is over with the last of their cases, however that ended.
