@@ -540,7 +540,8 @@ impl Reference {
         if step == "part" && earlier.is_none() {
             self.orders_once(view, order)?;
         }
-        let told = case.pressed("129").next().is_some();
+        // Who is asked where they are says nothing of the danger with a 1 or a 2; a 9 is about all of it.
+        let told = case.pressed("129").any(|p| p.warned || p.key == '9');
         agree(!(told && step == "warn" && customer), || format!("the ladder goes on after a key: {order:?}"))?;
         if matches!(order.work, Work::Dispatch(DispatchWork::Request(_))) && earlier.is_none() {
             let coming = self.effects.iter().find(|(_, e)| {
