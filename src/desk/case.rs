@@ -54,7 +54,7 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
     if let Some((id, _)) = open.filter(|(_, row)| !is_outranked(change, row, d)) {
         attach(change, *id, d, false);
         store_facts(change, &d.device, d.event_at, &d.facts);
-    } else if d.change == What::Moved && known.as_ref().is_some_and(|(_, row)| !row.is_open() && !is_worse(row, d)) {
+    } else if known.as_ref().is_some_and(|(id, row)| !row.is_open() && is_better(change, *id, row, d)) {
         // What was served, or was none, is not taken up again because it gets better.
     } else if !ended && d.change != What::Stale {
         match why_not(change, d) {
@@ -122,9 +122,11 @@ fn matching(change: &Change<'_>, d: &Detection) -> Option<Arc<Playbook>> {
     books.max_by(|a, b| a.case.priority.cmp(&b.case.priority).then(b.id.cmp(&a.id))).cloned()
 }
 
-/// Whether a level is higher than what the case knew.
-fn is_worse(case: &CaseRow, d: &Detection) -> bool {
-    d.level.as_ref().is_some_and(|level| level.severity > case.severity)
+/// Whether all that is left of a fault is less bad than its case knew.
+fn is_better(change: &Change<'_>, id: CaseId, case: &CaseRow, d: &Detection) -> bool {
+    d.change == What::Moved
+        && d.level.as_ref().is_some_and(|level| level.severity < case.severity)
+        && change.open_episodes(id).all(|e| e == d.episode)
 }
 
 /// Whether what a detection says now has a plan that is more urgent than the one that its case runs by: what was wearing

@@ -430,6 +430,22 @@ fn a_served_case_is_not_taken_up_again_because_it_gets_better() {
     assert!(w.timeline().contains("case reopened"), "{}", w.timeline());
 }
 
+/// One of two findings was looked after; then the other becomes as bad, or nearly.
+#[test]
+fn a_closed_case_is_taken_up_again_when_another_of_its_findings_gets_worse() {
+    for severity in [Severity::Critical, Severity::Major] {
+        let plan = book("service", "", "\"ticket_open\"", TICKET);
+        let mut w = World::new(config_with(&plan, |_| {}), Odds::friendly(), 1);
+        find(&mut w, "a.b", Severity::Critical, 1, 1, Change::Raised);
+        find(&mut w, "a.b", Severity::Minor, 2, 1, Change::Raised);
+        w.run(after(60));
+        assert_eq!(view(&w).summary.outcome.as_deref(), Some("served"));
+        find(&mut w, "a.b", severity, 2, 2, Change::Moved);
+        w.run(after(120));
+        assert!(w.timeline().contains("case reopened"), "{}", w.timeline());
+    }
+}
+
 #[test]
 fn of_two_findings_the_worse_one_says_how_bad_it_is() {
     let mut w = World::new(config_with(&book("service", "", "\"told\"", &tell(SMS)), |_| {}), Odds::friendly(), 1);
