@@ -760,7 +760,10 @@ impl Reference {
             let late = matches!(old.as_deref(), Some("cancelled" | "retry")) && effect.attempts > 0;
             // To be tried again, if its plan were not over.
             let again = self.effects.get(&effect.id).is_none_or(|e| !e.doubt || e.is_harmless());
-            let ended = !is_open || view.summary.phase == "backing_out";
+            // The end of a case that is open again is none.
+            let is_close = |e: &Effect| matches!(e.work, Work::Ticket(TicketWork::Close { .. }));
+            let unsaid = is_open && self.effects.get(&effect.id).is_some_and(is_close);
+            let ended = !is_open || view.summary.phase == "backing_out" || unsaid;
             let over = ended && again && old.as_deref() == Some("sending") && effect.state == "cancelled";
             let may = known.is_none_or(|old| old == effect.state || may_become(old).contains(&&*effect.state))
                 || over
