@@ -253,17 +253,10 @@ pub(super) fn disproved(change: &mut Change<'_>, id: CaseId) {
     }
 }
 
-/// A step and all that build on it begin anew; what of theirs waits to be sent is not, unless it undoes
-/// something. A system of ours that was told
-/// something is not told twice. Gives the steps.
+/// A step and all that build on it begin anew; what of theirs waits to be sent is not, unless it undoes something. A system
+/// of ours that was told something is not told twice. Gives the steps.
 pub(super) fn begin_anew(change: &mut Change<'_>, id: CaseId, plan: &Playbook, from: &StepId) -> Vec<StepId> {
-    let mut begun: Vec<StepId> = vec![from.clone()];
-    // The steps stand in any order, and a step is found once one before it is.
-    for _ in 0..plan.steps.len() {
-        let more = plan.steps.iter().filter(|s| s.after.iter().any(|a| begun.contains(a)) && !begun.contains(&s.id));
-        let more: Vec<StepId> = more.filter(|s| !webhook::may_be_told(change, id, s)).map(|s| s.id.clone()).collect();
-        begun.extend(more);
-    }
+    let begun = plan.with_those_behind(from, |step| !webhook::may_be_told(change, id, step));
     for (effect, _) in change.effects(id).iter().filter(|(_, e)| begun.contains(&e.step)) {
         case::drop_one(change, *effect);
     }

@@ -61,6 +61,18 @@ impl Playbook {
     pub fn step(&self, id: &StepId) -> Option<&Step> {
         self.steps.iter().find(|s| s.id == *id)
     }
+
+    /// `from`, and the steps that come after it, directly or by way of others: those of them that `also` takes.
+    pub(crate) fn with_those_behind(&self, from: &StepId, also: impl Fn(&Step) -> bool) -> Vec<StepId> {
+        let mut found = vec![from.clone()];
+        // The steps stand in any order, and a step is found once one before it is.
+        for _ in 0..self.steps.len() {
+            let next = |s: &&Step| !found.contains(&s.id) && s.after.iter().any(|a| found.contains(a)) && also(s);
+            let next: Vec<StepId> = self.steps.iter().filter(next).map(|s| s.id.clone()).collect();
+            found.extend(next);
+        }
+        found
+    }
 }
 
 /// `[match]`.

@@ -4,10 +4,9 @@
 //! Only a report that says `Action: failed` is believed: what is merely delayed may still arrive, and whoever is on
 //! vacation has got it. Nothing that comes to such an address is ever read as the words of a person.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use super::inbound::Attached;
 use super::link::Key;
 use super::{Error, reply};
 use crate::domain::EffectId;
@@ -23,16 +22,6 @@ struct Mail {
     text_body: String,
     #[serde(default)]
     attachments: Vec<Attached>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Attached {
-    #[serde(default)]
-    content_type: String,
-    /// Base64.
-    #[serde(default)]
-    content: String,
 }
 
 /// What has come to the address of a mail of ours.
@@ -57,9 +46,7 @@ pub fn returned(body: &[u8], key: &Key) -> Result<Option<Returned>, Error> {
 impl Mail {
     /// The parts that can be a report: attached as one, or in the text by servers that do not know how.
     fn reports(&self) -> impl Iterator<Item = String> {
-        let is_report = |a: &&Attached| a.content_type.to_ascii_lowercase().starts_with("message/delivery-status");
-        let attached = self.attachments.iter().filter(is_report);
-        let attached = attached.filter_map(|a| STANDARD.decode(a.content.trim()).ok());
+        let attached = self.attachments.iter().filter_map(|a| a.content(&["message/delivery-status"]));
         attached.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).chain([self.text_body.clone()])
     }
 }
@@ -73,6 +60,8 @@ fn says_failed(report: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::json;
 
     use super::*;

@@ -37,7 +37,7 @@ struct Mail {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Attached {
+pub(super) struct Attached {
     #[serde(default)]
     content_type: String,
     /// Base64.
@@ -82,12 +82,18 @@ pub fn mail(body: &[u8], key: &Key) -> Result<Option<Said>, Error> {
 }
 
 /// What the attached answer of a calendar says.
-fn calendar(attached: &Attached) -> Option<CalendarReply> {
-    let kind = attached.content_type.to_ascii_lowercase();
-    if !kind.starts_with("text/calendar") && !kind.starts_with("application/ics") {
-        return None;
+impl Attached {
+    /// What is attached, if it is of one of these types.
+    pub(super) fn content(&self, types: &[&str]) -> Option<Vec<u8>> {
+        let own = self.content_type.to_ascii_lowercase();
+        let known = types.iter().any(|of| own.starts_with(of));
+        known.then(|| STANDARD.decode(self.content.trim()).ok()).flatten()
     }
-    ical::reply(&String::from_utf8(STANDARD.decode(attached.content.trim()).ok()?).ok()?)
+}
+
+fn calendar(attached: &Attached) -> Option<CalendarReply> {
+    let content = attached.content(&["text/calendar", "application/ics"])?;
+    ical::reply(&String::from_utf8(content).ok()?)
 }
 
 /// RFC 3834, and what was usual before it.

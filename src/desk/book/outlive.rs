@@ -38,19 +38,13 @@ pub(in super::super) fn reopened(change: &mut Change<'_>, id: CaseId, plan: &Pla
 /// The steps behind the one that booked that are done, or that have told a system of ours something of which nobody knows
 /// yet whether it has arrived. Those that watch, and what comes after them, look again.
 fn behind(change: &mut Change<'_>, plan: &Playbook, key: &Key) -> Vec<StepId> {
-    let mut found: Vec<StepId> = confirming(plan, key).map(|(step, _)| step.id.clone()).into_iter().collect();
+    let Some((booked, _)) = confirming(plan, key) else { return Vec::new() };
     let done = |s: &Step| change.get::<StepRow>(&(key.0, s.id.clone())).is_some_and(|row| row.state == StepState::Done);
     let is_kept = |s: &Step| match &s.verb {
         Verb::WaitFor(_) => false,
         _ => done(s) || webhook::may_be_told(change, key.0, s),
     };
-    // The steps stand in any order, and a step is found once one before it is.
-    for _ in 0..plan.steps.len() {
-        let next = plan.steps.iter().filter(|s| !found.contains(&s.id) && s.after.iter().any(|a| found.contains(a)));
-        let next: Vec<StepId> = next.filter(|s| is_kept(s)).map(|s| s.id.clone()).collect();
-        found.extend(next);
-    }
-    let kept: Vec<StepId> = found.into_iter().skip(1).collect();
+    let kept: Vec<StepId> = plan.with_those_behind(&booked.id, is_kept).into_iter().skip(1).collect();
     for step in &kept {
         go_on(change, key.0, step);
     }
