@@ -38,7 +38,7 @@ pub struct Settings {
     pub costly_per_device_day: u32,
     /// An arrival later than last told by more than this is told again.
     pub eta_tolerance: Span,
-    /// How often an open dispatch job is asked for, because callbacks can be lost.
+    /// How often an open dispatch job is asked for, because callbacks can be lost; less often the later it is.
     pub dispatch_poll: Span,
     /// Changed facts of a device are stored at most so often, unless a condition depends on them.
     pub facts_every: Span,

@@ -19,6 +19,8 @@ use crate::playbook::{Dispatch, Held, Mirror, Part, Playbook, Reaction, Step, Ve
 const POSITION_PATIENCE: Span = Span::from_mins(5);
 /// A truck of which nobody says when it comes is expected this long after it was accepted.
 const WITHOUT_ETA: Span = Span::from_hours(1);
+/// However late it is, a truck is asked for so often.
+const RAREST_POLL: Span = Span::from_hours(1);
 /// The script of `eta_slips = "tell:<role>"`.
 const ETA_SCRIPT: &str = "eta-slipped";
 
@@ -72,8 +74,7 @@ fn late_departure(change: &mut Change<'_>, id: CaseId, d: &Dispatch, job: &mut J
 }
 
 fn late_arrival(change: &mut Change<'_>, id: CaseId, d: &Dispatch, job: &mut JobRow, wake: &mut Wake) {
-    let due_at = job.eta_at.or_else(|| job.accepted_at.map(|at| at + WITHOUT_ETA));
-    let (Some(limit), Some(due_at)) = (d.deadline.arrive_after_eta, due_at) else { return };
+    let (Some(limit), Some(due_at)) = (d.deadline.arrive_after_eta, due_at(job)) else { return };
     if job.late_arrival {
         return;
     }
@@ -86,6 +87,11 @@ fn late_arrival(change: &mut Change<'_>, id: CaseId, d: &Dispatch, job: &mut Job
         None => format!("{} has accepted, named no time and has not arrived", job.provider),
     };
     page(change, id, d, &text);
+}
+
+/// When it is to be there, as far as anybody knows.
+fn due_at(job: &JobRow) -> Option<At> {
+    job.eta_at.or_else(|| job.accepted_at.map(|at| at + WITHOUT_ETA))
 }
 
 fn page(change: &mut Change<'_>, id: CaseId, d: &Dispatch, reason: &str) {
@@ -502,9 +508,17 @@ fn take_back(change: &mut Change<'_>, id: CaseId, request: EffectId, mut job: Jo
     change.say(id, TimelineKind::Decided, text, Some(request));
 }
 
+/// The later a truck is, the less often it is asked for: a provider that never ends a job is not asked every minute for
+/// ever.
+fn poll_every(change: &Change<'_>, job: &JobRow) -> Span {
+    let late = due_at(job).map_or(Span::ZERO, |due_at| change.now.since(due_at));
+    let rare = Span::from_micros(late.as_micros() / 10).min(RAREST_POLL);
+    rare.max(change.config.settings.dispatch_poll)
+}
+
 fn poll(change: &mut Change<'_>, id: CaseId, request: EffectId, wanted: bool, wake: &mut Wake) {
     let Some(mut job) = change.get::<JobRow>(&request) else { return };
-    let every = change.config.settings.dispatch_poll;
+    let every = poll_every(change, &job);
     let running = job.poll.and_then(|p| change.get::<EffectRow>(&p).map(|e| (p, e)));
     match (running, wanted) {
         (None, true) => {

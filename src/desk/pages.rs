@@ -69,6 +69,8 @@ pub(super) fn page_about(change: &mut Change<'_>, id: CaseId, queue: &QueueName,
         }
         return;
     }
+    // Numbered over all pages of the case: one that stops and one that begins may do so in the same instant.
+    let calls = change.effects(id).iter().filter(|(_, e)| e.target.is_of(queue)).count();
     let mut row = PageRow {
         reason: reason.to_owned(),
         about: Vec::new(),
@@ -76,7 +78,7 @@ pub(super) fn page_about(change: &mut Change<'_>, id: CaseId, queue: &QueueName,
         started_at: change.now,
         person: 0,
         round: 0,
-        calls: 0,
+        calls: u32::try_from(calls).unwrap_or(u32::MAX),
         effect: None,
         next_at: Some(change.now),
         acked_by: None,
@@ -107,7 +109,7 @@ impl PageRow {
 fn stop(change: &mut Change<'_>, id: CaseId, queue: &QueueName) {
     change.delete::<PageRow>((id, queue.clone()));
     for (effect, e) in change.effects(id) {
-        if matches!(&e.target, Target::Person { queue: own, .. } if own == queue) {
+        if e.target.is_of(queue) {
             change.call_off(effect);
         }
     }

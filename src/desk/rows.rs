@@ -253,6 +253,13 @@ pub(super) enum Target {
     Person { queue: QueueName, index: u32 },
 }
 
+impl Target {
+    /// Whether it is one of the people of `queue`.
+    pub(super) fn is_of(&self, queue: &QueueName) -> bool {
+        matches!(self, Self::Person { queue: own, .. } if own == queue)
+    }
+}
+
 /// What was said to whom, with what proof.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ContactRow {

@@ -314,21 +314,41 @@ fn a_person_who_is_paged_because_nobody_confirmed_is_left_alone_once_somebody_ha
     w.tell(Input::Said(said("1", "SM2")));
     w.run(after(95));
     assert!(!w.timeline().contains("is not asked any more"), "the customer waits for an answer\n{}", w.timeline());
-    // The answer is given in the ticket.
-    let ticket = view(&w).effects.iter().find(|e| e.kind == "ticket").unwrap().provider_ref.clone().unwrap();
-    let author = forewarn::domain::Author::Agent;
-    w.tell(Input::Said(Said {
+    let answer = answer_in_ticket(&w);
+    w.tell(Input::Said(answer));
+    w.run(after(7_200));
+    assert_eq!(pages(&w), 1, "no second round\n{}", w.timeline());
+    assert_eq!(w.desk.show(&case).unwrap().summary.outcome.as_deref(), Some("served"), "{}", w.timeline());
+}
+
+/// A customer writes, is answered and writes again in one instant: the second page is another one than the first.
+#[test]
+fn a_page_that_stops_and_begins_again_in_one_instant_is_not_the_first() {
+    let ladder = tell("{ via = \"sms\", at = \"0s\" }, { via = \"human\", at = \"5h\", queue = \"service-desk\" }");
+    let steps = format!("{ladder}[[step]]\nid = \"ticket\"\ndo = \"ticket\"\ndesk = \"helpdesk\"\n");
+    let mut w = World::new(config_with(&book("service", "", "\"told\"", &steps), |_| {}), Odds::friendly(), 1);
+    super::policy::raise(&mut w, 1);
+    w.run(after(10));
+    w.tell(Input::Said(said("please hurry", "SM1")));
+    let answer = answer_in_ticket(&w);
+    w.tell(Input::Said(answer));
+    w.tell(Input::Said(said("when?", "SM2")));
+    let pages = view(&w).effects.into_iter().filter(|e| e.step.starts_with("page ")).count();
+    assert_eq!(pages, 2, "{}", w.timeline());
+}
+
+/// Somebody of ours writes to the customer in the ticket of the newest case.
+fn answer_in_ticket(w: &World) -> Said {
+    let ticket = view(w).effects.iter().find(|e| e.kind == "ticket").unwrap().provider_ref.clone().unwrap();
+    Said {
         channel: Channel::Ticket,
         external_id: "A1".into(),
-        from: Sender::Desk { desk: "helpdesk".into(), ticket, author },
+        from: Sender::Desk { desk: "helpdesk".into(), ticket, author: forewarn::domain::Author::Agent },
         case: None,
         text: "We are on our way.".into(),
         calendar: None,
         answered: true,
-    }));
-    w.run(after(7_200));
-    assert_eq!(pages(&w), 1, "no second round\n{}", w.timeline());
-    assert_eq!(w.desk.show(&case).unwrap().summary.outcome.as_deref(), Some("served"), "{}", w.timeline());
+    }
 }
 
 pub(super) fn said(text: &str, id: &str) -> Said {

@@ -112,6 +112,19 @@ fn a_truck_that_cannot_help_after_all_opens_its_served_case_again() {
 }
 
 #[test]
+fn a_truck_that_is_late_for_days_is_asked_for_less_and_less_often() {
+    let mut w = truck(&[(2, JobState::Accepted, Some(1_800))]);
+    let day = 86_400;
+    w.run_long(after(3 * day), 1_000_000);
+    let asked = |from: i64, to: i64| {
+        let question = |o: &Order| matches!(o.work, Work::Dispatch(DispatchWork::Status { .. }));
+        w.orders.iter().filter(|(at, o)| question(o) && *at >= after(from) && *at < after(to)).count()
+    };
+    assert!((25..=30).contains(&asked(0, 1_800)), "every minute while it is to come: {}", asked(0, 1_800));
+    assert!((20..=24).contains(&asked(2 * day, 3 * day)), "every hour: {}", asked(2 * day, 3 * day));
+}
+
+#[test]
 fn a_provider_that_says_yes_after_its_no_is_taken_if_nobody_else_comes() {
     for (other, kept) in [(JobState::NoProvider, true), (JobState::Accepted, false)] {
         let mut w = tow_world(|o| match o.work {

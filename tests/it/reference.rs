@@ -648,16 +648,18 @@ impl Reference {
 
     /// One appointment at a time.
     fn books_once(&self, order: &Order) -> Agreed {
-        use BookingProgress::{CheckedIn, Confirmed, Pending};
         let of_case = |(id, e): &(&EffectId, &Effect)| e.case == order.case && **id != order.effect;
         let doubt = |e: &Effect| e.doubt && matches!(e.work, Work::Book(BookWork::Create { .. }));
         let unknown = self.effects.iter().filter(of_case).find(|(_, e)| doubt(e));
         agree(unknown.is_none(), || format!("another booking while nobody knows of {unknown:?}: {order:?}"))?;
-        let stands = |(case, p): &&(CaseId, BookingProgress)| {
-            *case == order.case && matches!(p, Pending | Confirmed | CheckedIn)
-        };
-        let standing = self.bookings.values().find(stands);
+        let standing = self.standing(&order.case);
         agree(standing.is_none(), || format!("a second appointment beside {standing:?}: {order:?}"))
+    }
+
+    /// The appointment that a case has, as its workshop says.
+    fn standing(&self, id: &CaseId) -> Option<&(CaseId, BookingProgress)> {
+        use BookingProgress::{CheckedIn, Confirmed, Pending};
+        self.bookings.values().find(|(case, p)| case == id && matches!(p, Pending | Confirmed | CheckedIn))
     }
 
     /// Compares what the desk shows with what was seen: of the cases that have just moved, or of all.
@@ -874,7 +876,10 @@ impl Reference {
             "driver_told_to_stop" => answered,
             "tow_accepted" => effects.any(|e| e.is_request() && e.promised()),
             "vehicle_safe" => self.stood.contains(&view.summary.device) || effects.any(Effect::arrived),
-            "owner_knows" if view.playbook.starts_with("predicted") => answered,
+            // A time that they once chose is known to them for as long as it stands.
+            "owner_knows" if view.playbook.starts_with("predicted") => {
+                answered || (!case.keys.is_empty() && self.standing(&view.summary.id).is_some())
+            }
             "owner_knows" | "owner_informed" => {
                 let told = effects.any(|e| e.taken && is_customer(&self.config, &e.work));
                 // Who answers has got what they answer, also if nobody has ever said that it arrived.

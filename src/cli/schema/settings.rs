@@ -102,7 +102,11 @@ const DESK: &[Key] = &[
     key("effect_limit", Duration, "So long an effect is tried before a person gets it"),
     key("costly_per_device_day", Count, "Trucks for one device a day, over all its cases; more need a person"),
     key("eta_tolerance", Duration, "An arrival later than told by more than this is told again"),
-    key("dispatch_poll", Duration, "How often an open job is asked for: callbacks can be lost"),
+    key(
+        "dispatch_poll",
+        Duration,
+        "How often an open job is asked for: callbacks can be lost; less often the later it is",
+    ),
     key("facts_every", Duration, "Changed facts of a device are stored at most so often"),
     key("retention", Duration, "Closed cases stay in the list for so long"),
     key(
