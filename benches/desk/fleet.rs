@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use forewarn::app;
-use forewarn::desk::{Config, Links};
+use forewarn::desk::{Config, Links, NewRules};
 use forewarn::domain::{
     At, Change, Customer, Detection, Device, Endpoint, EndpointKind, EpisodeId, Level, Mode, Registry, Severity, Span,
     Value,
@@ -27,6 +27,7 @@ pub(crate) fn config(shipped: &app::Loaded, cars: usize) -> Config {
     }
     config.playbooks.retain(|playbook| playbook.matches.storm.is_none());
     config.settings.storm_guard.min = u32::MAX;
+    config.settings.new_rules = NewRules::Live;
     config.registry = registry(cars).into();
     let key = Key::parse("what the links of a bench are signed with").expect("a key");
     config.links = Some(Links { base_url: "https://forewarn.example".into(), key });

@@ -129,6 +129,10 @@ fn lines(changes: &Changes, begin: &str, end: &str, f: &mut impl fmt::Write) -> 
         };
         writeln!(f, "  {what} {rule} ({model}): {fresh}{kept}")?;
     }
+    if changes.rules.iter().any(|change| change.is_new) {
+        let release = "forewarn case release-rule RULE";
+        writeln!(f, "  a new rule does nothing before `{release}`, unless desk.new_rules is \"live\"")?;
+    }
     changes.removed.iter().try_for_each(|rule| writeln!(f, "  removed {rule}: {end}"))
 }
 

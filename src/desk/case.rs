@@ -14,8 +14,8 @@ use super::rows::{
 };
 use super::whereabouts::WhereRow;
 use super::{
-    Reply, TimelineKind, book, bundle, course, goals, hold, latch, outcome, pages, position, quality, rules, stop,
-    storm, survey, talk, ticket,
+    Reply, TimelineKind, book, bundle, course, goals, hold, latch, outcome, pages, position, rules, stop, storm,
+    survey, talk, ticket,
 };
 use crate::domain::{
     At, CaseId, Change as What, Detection, DeviceId, EffectId, FaultName, Mode, QueueName, StepId, Value,
@@ -40,15 +40,7 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
     change.because("engine", format!("{} on {}: {:?}", d.fault, d.device, d.change));
     rules::seen(change, d);
     let ended = matches!(d.change, What::Cleared | What::RuleRemoved);
-    let mut episode = EpisodeRow {
-        seq: d.seq,
-        device: d.device.clone(),
-        fault: d.fault.clone(),
-        case: seen.and_then(|e| e.case),
-        ignored: None,
-        ended,
-        seen_at: change.now,
-    };
+    let mut episode = EpisodeRow { ended, case: seen.and_then(|e| e.case), ..first_seen(change, d) };
     let known = episode.case.and_then(|id| change.get::<CaseRow>(&id).map(|row| (id, row)));
     let open = known.as_ref().filter(|(_, row)| row.is_open());
     if let Some((id, _)) = open.filter(|(_, row)| !is_outranked(change, row, d)) {
@@ -57,22 +49,10 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
     } else if known.as_ref().is_some_and(|(id, row)| !row.is_open() && is_better(change, *id, row, d)) {
         // What was served, or was none, is not taken up again because it gets better.
     } else if !ended && d.change != What::Stale {
-        match why_not(change, d) {
-            Some(reason) => episode.ignored = Some(reason),
-            None => match matching(change, d) {
-                Some(plan) => {
-                    store_facts(change, &d.device, d.event_at, &d.facts);
-                    let before = episode.case;
-                    episode.case = open_or_join(change, d, &plan).or(before);
-                    match (before, episode.case) {
-                        (Some(old), Some(new)) if old != new => go_on_as(change, old, new, d),
-                        (_, None) => episode.ignored = Some("its case key cannot be rendered".to_owned()),
-                        _ => {}
-                    }
-                }
-                None => episode.ignored = Some("no playbook matches".to_owned()),
-            },
-        }
+        consider(change, d, &mut episode);
+    }
+    if ended {
+        rules::forget(change, &d.episode);
     }
     if let Some(id) = episode.case {
         course::keep(change, id, d);
@@ -88,25 +68,66 @@ pub(super) fn detected(change: &mut Change<'_>, d: &Detection) -> Reply {
     Reply::Done
 }
 
+fn first_seen(change: &Change<'_>, d: &Detection) -> EpisodeRow {
+    EpisodeRow {
+        seq: d.seq,
+        device: d.device.clone(),
+        fault: d.fault.clone(),
+        case: None,
+        ignored: None,
+        ended: false,
+        seen_at: change.now,
+    }
+}
+
+/// What a rule had found that may act from now on is still there.
+pub(super) fn take_up(change: &mut Change<'_>, d: &Detection) {
+    let mut episode = change.get::<EpisodeRow>(&d.episode).unwrap_or_else(|| first_seen(change, d));
+    consider(change, d, &mut episode);
+    if let Some(id) = episode.case {
+        course::keep(change, id, d);
+    }
+    change.put(d.episode, episode);
+}
+
+/// Opens a case, or joins one, if anything is to be done about a detection.
+fn consider(change: &mut Change<'_>, d: &Detection, episode: &mut EpisodeRow) {
+    episode.ignored = never(change, d);
+    if episode.ignored.is_some() {
+        return;
+    }
+    let Some(plan) = matching(change, d) else {
+        episode.ignored = Some("no playbook matches".to_owned());
+        return;
+    };
+    episode.ignored = rules::why_not(change, d);
+    if episode.ignored.is_some() {
+        return rules::found(change, d);
+    }
+    rules::forget(change, &d.episode);
+    store_facts(change, &d.device, d.event_at, &d.facts);
+    let before = episode.case;
+    episode.case = open_or_join(change, d, &plan).or(before);
+    match (before, episode.case) {
+        (Some(old), Some(new)) if old != new => go_on_as(change, old, new, d),
+        (_, None) => episode.ignored = Some("its case key cannot be rendered".to_owned()),
+        _ => {}
+    }
+}
+
 /// Opens a case, or joins one, for a finding of the desk's own. `false`: no playbook takes it.
 pub(super) fn report(change: &mut Change<'_>, d: &Detection) -> bool {
     let plan = matching(change, d);
     plan.is_some_and(|plan| open_or_join(change, d, &plan).is_some())
 }
 
-/// Why a detection is recorded and nothing is done.
-fn why_not(change: &Change<'_>, d: &Detection) -> Option<String> {
+/// Why a detection is recorded and nothing will ever be done about it.
+fn never(change: &Change<'_>, d: &Detection) -> Option<String> {
     if d.mode != Mode::Live {
         return Some("the rule is in shadow mode".to_owned());
     }
     if d.historical {
         return Some("made of backfilled data".to_owned());
-    }
-    if let Some(why) = quality::why_not(change, &d.rule, d.rule_rev) {
-        return Some(why);
-    }
-    if rules::waits(change, &d.rule) {
-        return Some(format!("rule {} is new and waits for a person: forewarn case release-rule {}", d.rule, d.rule));
     }
     (!change.config.registry.devices.contains_key(&d.device)).then(|| "the device is not in the registry".to_owned())
 }
@@ -129,10 +150,14 @@ fn is_better(change: &Change<'_>, id: CaseId, case: &CaseRow, d: &Detection) -> 
         && change.open_episodes(id).all(|e| e == d.episode)
 }
 
+fn may_act(change: &Change<'_>, d: &Detection) -> bool {
+    never(change, d).or_else(|| rules::why_not(change, d)).is_none()
+}
+
 /// Whether what a detection says now has a plan that is more urgent than the one that its case runs by: what was wearing
 /// out has broken.
 fn is_outranked(change: &Change<'_>, case: &CaseRow, d: &Detection) -> bool {
-    let new = matching(change, d).filter(|p| p.id != case.playbook && why_not(change, d).is_none());
+    let new = matching(change, d).filter(|p| p.id != case.playbook && may_act(change, d));
     let urgency = |p: &Playbook| (Reverse(p.policy.purpose), p.case.priority);
     let more_urgent = |old: Arc<Playbook>| new.is_some_and(|new| urgency(&new) > urgency(&old));
     matches!(d.change, What::Raised | What::Moved) && change.plan(case).is_some_and(more_urgent)

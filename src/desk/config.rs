@@ -82,9 +82,9 @@ impl StormGuard {
 #[serde(rename_all = "snake_case")]
 pub enum NewRules {
     /// They open cases.
-    #[default]
     Live,
-    /// They are recorded only, until a person releases the rule.
+    /// They are recorded only, until a person releases the rule; not the rules of the very first start.
+    #[default]
     Shadow,
 }
 
@@ -103,7 +103,7 @@ impl Default for Settings {
             dispatch_poll: Span::from_secs(60),
             facts_every: Span::from_secs(5),
             retention: Span::from_hours(30 * 24),
-            new_rules: NewRules::Live,
+            new_rules: NewRules::Shadow,
             storm_guard: StormGuard::default(),
         }
     }

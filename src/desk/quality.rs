@@ -15,7 +15,7 @@ use super::change::Change;
 use super::outcome::OutcomeRow;
 use super::report::{self, Finding};
 use super::rows::Table;
-use super::{Desk, Record, Reply, pages};
+use super::{Desk, Record, pages};
 use crate::domain::{At, CaseId, RuleId, Span, Truth};
 
 /// Of the normal distribution, for 95 %.
@@ -210,13 +210,13 @@ pub(super) fn why_not(change: &Change<'_>, rule: &RuleId, rev: u64) -> Option<St
     change.get::<TallyRow>(&(rule.clone(), rev))?.shadow.map(|shadow| shadow.why)
 }
 
-/// A person lets the versions of a rule act again; they are judged by new outcomes. `None`: none is in shadow.
-pub(super) fn release(change: &mut Change<'_>, rule: &RuleId, actor: &str) -> Option<Reply> {
+/// A person lets the versions of a rule act again; they are judged by new outcomes. `false`: none is in shadow.
+pub(super) fn release(change: &mut Change<'_>, rule: &RuleId, actor: &str) -> bool {
     let of_rule = change.base.rows.tallies.range((rule.clone(), 0)..).take_while(|(key, _)| key.0 == *rule);
     let dark = of_rule.filter(|(_, row)| row.shadow.is_some());
     let dark: Vec<_> = dark.map(|(key, row)| (key.clone(), row.clone())).collect();
     if dark.is_empty() {
-        return None;
+        return false;
     }
     change.because(format!("api:{actor}"), format!("rule {rule} may act again"));
     for (key, mut row) in dark {
@@ -226,7 +226,7 @@ pub(super) fn release(change: &mut Change<'_>, rule: &RuleId, actor: &str) -> Op
         (row.hits, row.misses) = (0, 0);
         change.put(key, row);
     }
-    Some(Reply::Done)
+    true
 }
 
 /// Whether a record says anything new about the quality of rules.

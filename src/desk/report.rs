@@ -29,10 +29,15 @@ pub(super) struct Finding<'a> {
 
 /// Tells people; `at_hand` is the case that gave it away.
 pub(super) fn tell(change: &mut Change<'_>, at_hand: CaseId, finding: Finding<'_>) {
-    let detection = detection(change, &finding);
-    if !case::report(change, &detection) {
+    if !note(change, &finding) {
         ask(change, at_hand, &finding.title);
     }
+}
+
+/// Tells people, if a playbook says whom. `false`: none does.
+pub(super) fn note(change: &mut Change<'_>, finding: &Finding<'_>) -> bool {
+    let detection = detection(change, finding);
+    case::report(change, &detection)
 }
 
 /// Messages were lost because more came than could be stored (D3).
@@ -46,8 +51,7 @@ pub(super) fn shed(change: &mut Change<'_>, models: &BTreeMap<String, u64>) -> R
         title: format!("{all} messages of QoS 0 were lost because more came than could be stored"),
         evidence: vec![("models", each.join(", "))],
     };
-    let detection = detection(change, &finding);
-    case::report(change, &detection);
+    note(change, &finding);
     Reply::Done
 }
 

@@ -27,7 +27,7 @@ use super::pages::About;
 use super::quality::TallyRow;
 use super::reached::ReachedRow;
 use super::recurring::{MarkRow, Signature};
-use super::rules::RuleRow;
+use super::rules::{FoundRow, RuleRow};
 use super::seal::Sealed;
 use super::stop::SwitchRow;
 use super::storm::{ChildRow, PaceRow, RateRow, StormRow};
@@ -566,6 +566,7 @@ tables! {
     refusals: CaseId => RefusedRow, b'A';
     switches: Option<CaseId> => SwitchRow, b'w';
     rules: RuleId => RuleRow, b'r';
+    found: EpisodeId => FoundRow, b'D';
     bookings: (CaseId, StepId) => BookingRow, b'B';
     surveys: (CaseId, StepId) => SurveyRow, b'V';
     letters: EffectId => LetterRow, b'I';

@@ -50,6 +50,9 @@ impl Desk {
     fn would_wait(&self, rule: &RuleId, device: &DeviceId) -> Vec<String> {
         let registered = self.config.registry.devices.get(device);
         let mut told: Vec<String> = self.switches().iter().filter(|s| s.case.is_none()).filter_map(stopped).collect();
+        if self.rules_that_wait().contains(rule) {
+            told.push(format!("Nothing would be done: {}.", super::rules::is_new(rule)));
+        }
         let Some(guards) = self.config.guards.get(rule) else { return told };
         if let Some(parent) = guards.parent.as_ref().and_then(|name| registered?.attribute(name)) {
             told.push(format!("A case would wait {SETTLING} for its parent {parent}, which may be the cause."));

@@ -107,6 +107,7 @@ impl State {
             AnyRow::episodes(id, row) => self.put_episode(id, row),
             AnyRow::facts(key, row) => set(&mut self.rows.facts, key, row),
             AnyRow::budgets(key, row) => set(&mut self.rows.budgets, key, row),
+            AnyRow::found(key, row) => set(&mut self.rows.found, key, row),
             AnyRow::latches(key, row) => set(&mut self.rows.latches, key, row),
             AnyRow::holds(id, row) => self.put_hold(id, row),
             AnyRow::rates(key, row) => set(&mut self.rows.rates, key, row),

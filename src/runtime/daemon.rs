@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::births::Births;
 use super::covered::Covered;
-use super::desk_thread::{DeskThread, destroy_erased, warn_of_erased, with_keys};
+use super::desk_thread::{DeskThread, destroy_erased, warn_of_erased, warn_of_new_rules, with_keys};
 use super::dispatcher::{self, Channels};
 use super::entry::Entry;
 use super::feedback::{Feedback, Heads, Topic};
@@ -495,6 +495,7 @@ pub(super) fn load_desk(config: Arc<desk::Config>, keys: &mut KeyFile, store: &S
     destroy_erased(&desk, keys)?;
     desk.reload(with_keys(config, keys)?);
     warn_of_erased(&desk);
+    warn_of_new_rules(&desk);
     Ok(desk)
 }
 

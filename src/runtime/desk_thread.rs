@@ -93,6 +93,12 @@ pub(super) fn warn_of_erased(desk: &Desk) {
     }
 }
 
+pub(super) fn warn_of_new_rules(desk: &Desk) {
+    for rule in desk.rules_that_wait().iter().take(10) {
+        tracing::warn!(%rule, "is new: what it finds is recorded and nothing is done before `forewarn case release-rule {rule}`");
+    }
+}
+
 impl DeskThread {
     /// Runs until `quit`, then writes an export.
     pub(super) fn run(mut self) {
@@ -170,6 +176,7 @@ impl DeskThread {
                 Ok(config) => {
                     self.desk.reload(config);
                     warn_of_erased(&self.desk);
+                    warn_of_new_rules(&self.desk);
                 }
                 Err(error) => tracing::error!(%error, "the desk keeps its playbooks and registry"),
             },

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use forewarn::desk::{
-    Act, ByMail, CaseSummary, Config, Contact, Desk, Hours, Input, Keyring, Links, Person, Provider, ProviderKind,
-    Record, Reply, Settings, SpeechThen, Step, Watch, Workshop,
+    Act, ByMail, CaseSummary, Config, Contact, Desk, Hours, Input, Keyring, Links, NewRules, Person, Provider,
+    ProviderKind, Record, Reply, Settings, SpeechThen, Step, Watch, Workshop,
 };
 use forewarn::domain::{
     AdapterName, Agreed, AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, CaseId, Change,
@@ -376,7 +376,7 @@ fn shipped() -> Config {
             ("service-desk".into(), vec![Person { mail: Some("service@example.com".into()), ..Person::default() }]),
         ]
         .into(),
-        settings: Settings::default(),
+        settings: Settings { new_rules: NewRules::Live, ..Settings::default() },
         contact: Contact::default(),
         guards: BTreeMap::new(),
         revs: BTreeMap::new(),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use forewarn::desk::{Act, Input};
+use forewarn::desk::{Act, Input, NewRules};
 use forewarn::domain::{
     BookingNews, BookingProgress, CallProgress, Change, Detection, EndpointKind, JobState, Link, Order, Outcome,
     PageKind, Receipt, ReceiptKind, Severity, Span, Stop, Work,
@@ -151,6 +151,7 @@ const MUTATIONS: &[Mutation] = &[
         Spoil::Knows(|c| c.settings.quiet_hours = "00:00-00:00".parse().unwrap()),
         "o'clock there",
     ),
+    ("new rules that act", Spoil::Knows(|c| c.settings.new_rules = NewRules::Live), "opens and no fault has begun"),
     // What trucks and workshops do.
     (
         "a truck of which another time was told",

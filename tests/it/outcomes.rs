@@ -491,16 +491,16 @@ async fn people_and_providers_say_what_became_of_a_case_and_engineers_hear_and_r
     // Every day, and at a start, all of them anew.
     let daily = world.space.dir().join("config/outcomes");
     let read = |name: &str| std::fs::read_to_string(daily.join(name)).unwrap_or_default();
-    assert!(rows(&read("outcomes.csv")).is_empty() && read("outcomes.csv").starts_with("case,"), "at the first start");
+    let first = read("outcomes.csv");
+    assert!(first.starts_with("case,") && first != csv, "at the first start, before anything was judged: {first}");
     assert_eq!(world.stop(), Some(0), "{}", world.log());
     world.start("");
     world.ready().await;
     let until = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
     // One file after the other.
-    while rows(&read("outcomes.csv")).is_empty() || read("outcomes.jsonl").is_empty() {
-        assert!(tokio::time::Instant::now() < until, "{}", world.log());
+    while (read("outcomes.csv"), read("outcomes.jsonl")) != (csv.clone(), lines.clone()) {
+        assert!(tokio::time::Instant::now() < until, "{}\n{}", read("outcomes.csv"), world.log());
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    assert_eq!((read("outcomes.csv"), read("outcomes.jsonl")), (csv, lines));
     assert_eq!(world.stop(), Some(0), "{}", world.log());
 }

@@ -12,11 +12,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use forewarn::desk::{Act, CaseView, Config, Desk, Input};
+use forewarn::desk::{Act, CaseView, Config, Desk, Input, NewRules};
 use forewarn::domain::{
     At, BookWork, BookingNews, BookingProgress, CaseId, Change, Channel, Customer, Detection, Device, DispatchWork,
     EffectId, EpisodeId, InviteMethod, JobState, JobUpdate, Mode, Order, OrderKind, Outcome, PageKind, Purpose,
-    ReceiptKind, Registry, Said, Sender, Span, Stop, TicketWork, Truth, Value, Work,
+    ReceiptKind, Registry, RuleId, Said, Sender, Span, Stop, TicketWork, Truth, Value, Work,
 };
 use forewarn::playbook::{Playbook, Step, Verb};
 
@@ -56,8 +56,14 @@ pub(crate) struct Reference {
     effects: BTreeMap<EffectId, Effect>,
     /// Faults that have begun and not ended, by episode, with the newest number of their news.
     episodes: BTreeMap<EpisodeId, (u32, String, bool)>,
-    /// Keys whose fault began with this input.
+    /// Devices of which a fault began with this input that is something to act on.
     began: BTreeSet<String>,
+    /// Faults that have a playbook and have not ended: what rule found them where.
+    found: BTreeMap<EpisodeId, (RuleId, String)>,
+    /// Rules that have found something, ever.
+    heard_of: BTreeSet<RuleId>,
+    /// New rules that a person lets act.
+    released: BTreeSet<RuleId>,
     /// Devices that stood still at some time.
     stood: BTreeSet<String>,
     /// Addresses at which somebody wants no more messages of this kind.
@@ -79,6 +85,8 @@ struct Case {
     device: String,
     /// When it was first seen.
     fault: String,
+    /// It is about a rule that was too often wrong.
+    was_wrong: bool,
     /// Its playbook is about danger.
     safety: bool,
     open: bool,
@@ -217,6 +225,9 @@ impl Reference {
             effects: BTreeMap::new(),
             episodes: BTreeMap::new(),
             began: BTreeSet::new(),
+            found: BTreeMap::new(),
+            heard_of: BTreeSet::new(),
+            released: BTreeSet::new(),
             stood: BTreeSet::new(),
             out: BTreeSet::new(),
             stopped: Stop::Off,
@@ -243,6 +254,13 @@ impl Reference {
             Input::Act { case: None, act: Act::Stop { stop, .. }, .. } => self.stopped = *stop,
             // Whether a retained message counts is the desk's to say; that it held is not.
             Input::Switch { stop, .. } => self.stopped = self.stopped.min(*stop),
+            Input::Release { rule, .. } => {
+                if self.heard_of.contains(rule) {
+                    self.released.insert(rule.clone());
+                }
+                let found = self.found.values().filter(|(by, _)| by == rule);
+                self.began.extend(found.map(|(_, device)| device.clone()));
+            }
             Input::Said(said) => self.said(said),
             Input::Link { link, form } => self.tapped(&link.effect, link.kind, form),
             Input::Judge { case, verdict, .. } => {
@@ -352,6 +370,7 @@ impl Reference {
 
     fn detected(&mut self, d: &Detection) {
         self.facts(d.device.as_str(), &d.facts);
+        self.heard_of.insert(d.rule.clone());
         let fresh = self.episodes.get(&d.episode).is_none_or(|(seq, ..)| d.seq > *seq);
         if !fresh {
             return;
@@ -366,9 +385,18 @@ impl Reference {
         let family = d.fault.as_str().rsplit_once('.').map_or(d.fault.as_str(), |(family, _)| family);
         let key = format!("{}/{family}", d.device);
         if active && d.mode == Mode::Live && self.config.playbooks.iter().any(|p| taken(p)) {
-            self.began.insert(d.device.to_string());
+            self.found.insert(d.episode, (d.rule.clone(), d.device.to_string()));
+            if self.may_act(&d.rule) {
+                self.began.insert(d.device.to_string());
+            }
+        } else if !active {
+            self.found.remove(&d.episode);
         }
         self.episodes.insert(d.episode, (d.seq, key, active));
+    }
+
+    fn may_act(&self, rule: &RuleId) -> bool {
+        self.config.settings.new_rules == NewRules::Live || self.released.contains(rule)
     }
 
     fn facts(&mut self, device: &str, values: &BTreeMap<String, Value>) {
@@ -676,7 +704,7 @@ impl Reference {
             agree(open.insert(&case.key), || format!("two open cases of {:?}", case.key))?;
         }
         let any = |of: &dyn Fn(&Case) -> bool| self.cases.values().any(of);
-        let shadow = any(&|c| c.fault == "desk.rule_in_shadow");
+        let shadow = any(&|c| c.was_wrong);
         for device in &self.began {
             let cared = any(&|c| c.device == *device);
             agree(cared || shadow, || format!("a fault of {device} began and there is no case"))?;
@@ -715,6 +743,7 @@ impl Reference {
             || many(3, &behind)
             || match &*view.summary.fault {
                 "desk.recurring_fault" => self.recurs,
+                "desk.rule_in_shadow" if self.found.values().any(|(rule, _)| !self.may_act(rule)) => true,
                 "desk.rule_in_shadow" => self.cases.values().any(|c| c.truth.is_some() || c.replied),
                 _ => false,
             }
@@ -729,6 +758,7 @@ impl Reference {
             known.key.clone_from(&view.key);
             known.device.clone_from(&view.summary.device);
             known.fault.clone_from(&view.summary.fault);
+            known.was_wrong = view.summary.title.contains("is put into shadow");
             let safety = self.plan(view).is_some_and(|p| p.policy.purpose == Purpose::Safety);
             self.cases.entry(id).or_default().safety = safety;
         }

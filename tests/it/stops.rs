@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use forewarn::desk::{Act, CaseView, Input, NewRules, Reply};
-use forewarn::domain::{At, CaseId, Change, EpisodeId, OrderKind, Span, Stop, Work};
+use forewarn::domain::{At, CaseId, Change, Detection, EpisodeId, OrderKind, Severity, Span, Stop, Work};
 
-use super::desk_world::{Odds, World, brake, config, start};
+use super::desk_world::{DEVICE, Odds, World, brake, config, detection, facts, start};
 
 const TOPIC: &str = "forewarn/test/halt";
+const BRAKE: &str = "brake.circuit_loss";
+const BATTERY: &str = "battery_12v.weak";
 
 fn after(minutes: i64) -> At {
     start() + Span::from_mins(minutes)
@@ -180,30 +182,92 @@ fn money_for_a_day_is_a_hard_stop() {
     assert_eq!(texts, 1);
 }
 
-#[test]
-fn new_rules_wait_for_a_person_if_the_settings_say_so() {
-    let cautious = || config(|c| c.settings.new_rules = NewRules::Shadow);
-    let mut world = World::new(cautious(), Odds::friendly(), 1);
-    break_down(&mut world);
-    assert!(world.desk.list(true, 9).is_empty());
-    let release =
-        |world: &mut World, rule: &str| world.tell(Input::Release { rule: rule.into(), actor: "kim".into() }).unwrap();
-    assert!(matches!(release(&mut world, "unheard"), Reply::Refused(_)));
-    assert_eq!(release(&mut world, "rule"), Reply::Done);
-    assert!(matches!(release(&mut world, "rule"), Reply::Refused(_)), "it acts already");
-    let again = brake(1, Change::Raised, world.now);
-    let again = forewarn::domain::Detection { episode: EpisodeId::of(&[b"again"]), ..again };
-    world.tell(Input::Detection(Box::new(again)));
-    assert_eq!(world.desk.list(true, 9).len(), 1);
+/// What a rule finds on the car, as its `n`th episode.
+fn find(world: &mut World, rule: &str, fault: &str, n: u8, seq: u32, change: Change) {
+    let severity = if fault == BRAKE { Severity::Critical } else { Severity::Major };
+    let found = detection(fault, severity, n, seq, change, world.now);
+    let found = Detection { rule: rule.into(), ..found };
+    world.tell(Input::Detection(Box::new(found)));
+}
 
-    // Whoever worked before the settings were changed is not new.
-    let mut world = World::new(config(|_| {}), Odds::friendly(), 1);
-    break_down(&mut world);
-    let mut known = brake(1, Change::Raised, world.now);
-    (known.episode, known.device) = (EpisodeId::of(&[b"b"]), super::desk_world::DEVICE.into());
-    world.desk.reload(cautious());
-    world.tell(Input::Detection(Box::new(known)));
-    assert_eq!(world.desk.list(true, 9).len(), 1);
+fn release(world: &mut World, rule: &str) -> Reply {
+    world.tell(Input::Release { rule: rule.into(), actor: "kim".into() }).unwrap()
+}
+
+fn cases(world: &World) -> BTreeSet<String> {
+    world.desk.list(true, 9).into_iter().map(|c| format!("{} {}", c.fault, c.device)).collect()
+}
+
+/// A desk whose first start was with `rule`, and that was started again with `added`, too.
+fn started_with_another() -> World {
+    let cautious = |rules: &'static [&str]| {
+        config(|c| {
+            c.settings.new_rules = NewRules::Shadow;
+            c.revs = rules.iter().map(|rule| ((*rule).into(), 1)).collect();
+        })
+    };
+    let mut world = World::new(cautious(&["rule"]), Odds::friendly(), 1);
+    world.tell(Input::Started);
+    world.desk.reload(cautious(&["rule", "added"]));
+    world.tell(Input::Started);
+    world
+}
+
+#[test]
+fn the_rules_of_the_first_start_act_and_one_that_is_added_waits_for_a_person() {
+    let mut world = started_with_another();
+    assert_eq!(world.desk.rules_that_wait(), ["added".into()]);
+    find(&mut world, "rule", BRAKE, 1, 1, Change::Raised);
+    assert!(cases(&world).contains("brake.circuit_loss car-1"), "{:?}", cases(&world));
+    let why = world.desk.standing(&"added".into(), &DEVICE.into(), None).join(" ");
+    assert!(why.contains("forewarn case release-rule added"), "{why}");
+    assert_eq!(release(&mut world, "added"), Reply::Done, "before it has found anything");
+    assert!(world.desk.rules_that_wait().is_empty());
+    assert!(matches!(release(&mut world, "added"), Reply::Refused(_)), "it acts already");
+    assert!(matches!(release(&mut world, "unheard"), Reply::Refused(_)));
+}
+
+#[test]
+fn what_a_new_rule_has_found_and_is_still_there_has_its_case_when_the_rule_is_released() {
+    let mut world = started_with_another();
+    find(&mut world, "added", BRAKE, 1, 1, Change::Raised);
+    find(&mut world, "added", BATTERY, 2, 1, Change::Raised);
+    find(&mut world, "added", BATTERY, 2, 2, Change::Cleared);
+    world.run(after(60));
+    let told = "desk.rule_in_shadow rule added".to_owned();
+    assert_eq!(cases(&world), [told.clone()].into(), "one question to people, however often it finds something");
+    let question = world.desk.list(true, 9).remove(0);
+    assert_eq!(
+        question.title,
+        "rule added is new and waits for a person: forewarn case release-rule added; it has found: Front left brake \
+         circuit has failed"
+    );
+    world.desk = world.loaded();
+    assert_eq!(release(&mut world, "added"), Reply::Done);
+    assert_eq!(cases(&world), [told, "brake.circuit_loss car-1".to_owned()].into(), "what has ended is over");
+    // Where it is, its engine tells as soon as there is a case.
+    let now = world.now;
+    world.tell(facts(0.0, now));
+    world.run(after(62));
+    assert!(sent(&world).contains("dispatch"), "{:?}", sent(&world));
+    // From now on it is a rule like others; what comes to its case is no second one.
+    find(&mut world, "added", BRAKE, 1, 2, Change::Moved);
+    find(&mut world, "added", BATTERY, 3, 1, Change::Raised);
+    assert!(cases(&world).contains("battery_12v.weak car-1") && cases(&world).len() == 3, "{:?}", cases(&world));
+}
+
+/// More than are remembered: none too few, and no limit is passed.
+#[test]
+fn findings_of_new_rules_are_remembered_up_to_a_limit() {
+    let mut world = started_with_another();
+    for n in 0..2_100_u32 {
+        let found = detection("brake.circuit_loss", Severity::Critical, 1, 1, Change::Raised, world.now);
+        let episode = EpisodeId::of(&[&n.to_le_bytes()]);
+        world.tell(Input::Detection(Box::new(Detection { rule: "added".into(), episode, ..found })));
+    }
+    assert_eq!(release(&mut world, "added"), Reply::Done);
+    let forgotten = |(key, row): &&(Vec<u8>, Option<Vec<u8>>)| key.first() == Some(&b'D') && row.is_none();
+    assert_eq!(world.log.last().unwrap().changes.iter().filter(forgotten).count(), 2_000);
 }
 
 #[test]

@@ -118,7 +118,11 @@ const DESK: &[Key] = &[
         ]),
         "Of every rule without a fleet_breaker",
     ),
-    key("new_rules", Word(&["live", "shadow"]), "shadow: a rule never seen before acts once a person has released it"),
+    key(
+        "new_rules",
+        Word(&["live", "shadow"]),
+        "shadow: a rule that is added later acts once a person has released it; live: at once",
+    ),
 ];
 
 const CONTACT: &[Key] = &[

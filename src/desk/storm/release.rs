@@ -3,7 +3,7 @@
 
 use super::super::change::Change;
 use super::super::rows::CaseRow;
-use super::super::{Reply, TimelineKind, pages, quality, rules};
+use super::super::{Reply, TimelineKind, pages, rules};
 use super::find::{forget_rate, rate_of};
 use super::rows::{ChildRow, NO_TIER, Progress, StormRow, brings};
 use super::told;
@@ -59,7 +59,7 @@ pub(in crate::desk) fn release_rule(change: &mut Change<'_>, rule: &RuleId, acto
     let rates = change.base.rows.rates.range(from..).take_while(|(key, _)| key.0 == of);
     let storms: Vec<CaseId> = rates.filter_map(|(_, rate)| rate.storm).collect();
     if storms.is_empty() {
-        return quality::release(change, rule, actor).unwrap_or_else(|| rules::allow(change, rule, actor));
+        return rules::release(change, rule, actor);
     }
     for storm in storms {
         release(change, storm, actor);

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::Subject;
 use super::fleet::Fleet;
 use super::playbook::{Deed, Given, Origin, PlaybookTest, Struck};
-use crate::desk::{Act, Config, Desk, FLEET, Input, Keyring, Links, Record, Reply, SpeechThen};
+use crate::desk::{Act, Config, Desk, FLEET, Input, Keyring, Links, NewRules, Record, Reply, Settings, SpeechThen};
 use crate::domain::{
     AppProgress, At, BookWork, BookingNews, BookingProgress, CallProgress, CaseId, Change, Detection, DeviceId,
     DispatchWork, EffectId, EpisodeId, InviteMethod, JobState, JobUpdate, Level, Link, Mode, Order, OrderKind, Outcome,
@@ -221,7 +221,9 @@ fn with_devices(config: &Config, test: &PlaybookTest) -> Config {
         leads.extend(given.lead.map(|lead| (test.fault.clone(), lead)));
     }
     let keys = Keyring::made_up(registry.customers.keys());
-    Config { registry: Arc::new(registry), leads, links, keys, ..config.clone() }
+    // Whoever tests a playbook does not wait for the release of its rules.
+    let settings = Settings { new_rules: NewRules::Live, ..config.settings.clone() };
+    Config { registry: Arc::new(registry), leads, links, keys, settings, ..config.clone() }
 }
 
 impl Stage<'_> {
