@@ -83,7 +83,12 @@ fn first_seen(change: &Change<'_>, d: &Detection) -> EpisodeRow {
 /// What a rule had found that may act from now on is still there.
 pub(super) fn take_up(change: &mut Change<'_>, d: &Detection) {
     let mut episode = change.get::<EpisodeRow>(&d.episode).unwrap_or_else(|| first_seen(change, d));
+    let is_watched = change.base.open_by_device.contains_key(&d.device);
     consider(change, d, &mut episode);
+    if !is_watched {
+        // Where it was once is not where it is: its engine tells that as soon as there is a case.
+        change.delete::<FactsRow>(d.device.clone());
+    }
     if let Some(id) = episode.case {
         course::keep(change, id, d);
     }

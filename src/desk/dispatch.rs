@@ -17,6 +17,8 @@ use crate::playbook::{Dispatch, Held, Mirror, Part, Playbook, Reaction, Step, Ve
 
 /// Without a usable position for so long, a person is asked.
 const POSITION_PATIENCE: Span = Span::from_mins(5);
+/// So long nobody asks people where a device is of which its engine has not told anything yet.
+const FIRST_FACTS: Span = Span::from_secs(5);
 /// A truck of which nobody says when it comes is expected this long after it was accepted.
 const WITHOUT_ETA: Span = Span::from_hours(1);
 /// However late it is, a truck is asked for so often.
@@ -127,7 +129,12 @@ fn start(change: &mut Change<'_>, id: CaseId, step: &Step, d: &Dispatch, mut row
         return give_up(change, id, step, d, row, "no provider can help");
     };
     let Some(case) = change.get::<CaseRow>(&id) else { return };
-    let facts = change.get::<FactsRow>(&case.device).unwrap_or_default();
+    let told = change.get::<FactsRow>(&case.device);
+    let first_at = row.started_at + FIRST_FACTS;
+    if told.is_none() && change.now < first_at {
+        return wake.at(first_at);
+    }
+    let facts = told.unwrap_or_default();
     let needs = d.needs.iter().all(|n| goals::truth(change, id, &case, n, &mut Held::default()).0 == Some(true));
     let Some((lat, lon)) = position::of(change, &facts).filter(|_| needs) else {
         if let Some(otherwise) = d.otherwise.as_ref().filter(|_| !row.late) {

@@ -86,7 +86,7 @@ pub(super) fn found(change: &mut Change<'_>, d: &Detection) {
     if first && waits(change, &d.rule) {
         let finding = Finding {
             fault: "desk.rule_in_shadow",
-            about: format!("rule {}", d.rule),
+            about: about(&d.rule),
             title: format!("{}; it has found: {}", is_new(&d.rule), d.title),
             evidence: vec![("device", d.device.to_string()), ("version", format!("{:016x}", d.rule_rev))],
         };
@@ -101,15 +101,26 @@ pub(super) fn forget(change: &mut Change<'_>, episode: &EpisodeId) {
     }
 }
 
-/// A person lets a rule act, for the first time or again. What it has found and is still there has its case now.
+/// A person lets a rule act, for the first time or again: whoever was asked about it need not answer any more, and what it
+/// has found and is still there has its case now.
 pub(super) fn release(change: &mut Change<'_>, rule: &RuleId, actor: &str) -> Reply {
     let was_new = allow(change, rule, actor);
     let was_wrong = quality::release(change, rule, actor);
     if !was_new && !was_wrong {
         return Reply::Refused(format!("nothing waits for the release of rule {rule}"));
     }
+    let about = DeviceId::from(about(rule).as_str());
+    let asked = change.base.cases_of(&about).filter(|(_, case)| case.is_open());
+    for question in asked.map(|(id, _)| *id).collect::<Vec<_>>() {
+        case::take_over(change, question, actor);
+    }
     take_up(change);
     Reply::Done
+}
+
+/// The device of a case that is about a rule.
+fn about(rule: &RuleId) -> String {
+    format!("rule {rule}")
 }
 
 /// What was found by rules that may act now, and is still there, has its case.

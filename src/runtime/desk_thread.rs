@@ -95,7 +95,7 @@ pub(super) fn warn_of_erased(desk: &Desk) {
 
 pub(super) fn warn_of_new_rules(desk: &Desk) {
     for rule in desk.rules_that_wait().iter().take(10) {
-        tracing::warn!(%rule, "is new: what it finds is recorded and nothing is done before `forewarn case release-rule {rule}`");
+        tracing::warn!(%rule, "a rule is new: what it finds is recorded, and nothing is done before `forewarn case release-rule {rule}`");
     }
 }
 

@@ -260,6 +260,9 @@ impl Reference {
                 }
                 let found = self.found.values().filter(|(by, _)| by == rule);
                 self.began.extend(found.map(|(_, device)| device.clone()));
+                // Whoever lets it act has heard what was asked about it.
+                let about = format!("rule {rule}");
+                self.cases.values_mut().filter(|c| c.device == about).for_each(|c| c.person = true);
             }
             Input::Said(said) => self.said(said),
             Input::Link { link, form } => self.tapped(&link.effect, link.kind, form),

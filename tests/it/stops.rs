@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use forewarn::desk::{Act, CaseView, Input, NewRules, Reply};
-use forewarn::domain::{At, CaseId, Change, Detection, EpisodeId, OrderKind, Severity, Span, Stop, Work};
+use forewarn::domain::{At, CaseId, Change, Detection, DispatchWork, EpisodeId, OrderKind, Severity, Span, Stop, Work};
 
 use super::desk_world::{DEVICE, Odds, World, brake, config, detection, facts, start};
 
@@ -198,6 +198,14 @@ fn cases(world: &World) -> BTreeSet<String> {
     world.desk.list(true, 9).into_iter().map(|c| format!("{} {}", c.fault, c.device)).collect()
 }
 
+fn asks_where(world: &World) -> bool {
+    world.timeline().contains("no position")
+}
+
+fn is_open(world: &World, fault: &str) -> bool {
+    world.desk.list(false, 9).iter().any(|c| c.fault == *fault)
+}
+
 /// A desk whose first start was with `rule`, and that was started again with `added`, too.
 fn started_with_another() -> World {
     let cautious = |rules: &'static [&str]| {
@@ -242,18 +250,35 @@ fn what_a_new_rule_has_found_and_is_still_there_has_its_case_when_the_rule_is_re
         "rule added is new and waits for a person: forewarn case release-rule added; it has found: Front left brake \
          circuit has failed"
     );
+    // Where it was at an earlier case is long ago.
+    find(&mut world, "rule", BATTERY, 9, 1, Change::Raised);
+    let earlier = world.case_of(DEVICE).summary.id;
+    world.tell(Input::Close { case: earlier, actor: "kim".into(), reason: "seen to".into() });
     world.desk = world.loaded();
     assert_eq!(release(&mut world, "added"), Reply::Done);
-    assert_eq!(cases(&world), [told, "brake.circuit_loss car-1".to_owned()].into(), "what has ended is over");
-    // Where it is, its engine tells as soon as there is a case.
+    assert!(is_open(&world, BRAKE) && !is_open(&world, BATTERY), "what has ended is over: {:?}", cases(&world));
+    // Where it is, its engine tells as soon as there is a case; before that nobody is asked for it, and no truck sent.
     let now = world.now;
-    world.tell(facts(0.0, now));
+    world.run(now + Span::from_secs(3));
+    assert!(!sent(&world).contains("dispatch") && !asks_where(&world), "{}", world.timeline());
+    let mut elsewhere = facts(0.0, world.now);
+    if let Input::Facts { values, .. } = &mut elsewhere {
+        values.insert("lat".into(), 50.1.into());
+    }
+    world.tell(elsewhere);
     world.run(after(62));
-    assert!(sent(&world).contains("dispatch"), "{:?}", sent(&world));
+    assert!(!asks_where(&world), "{}", world.timeline());
+    let trucks = world.orders.iter().filter_map(|(_, o)| match &o.work {
+        Work::Dispatch(DispatchWork::Request(job)) => Some(job.place.lat),
+        _ => None,
+    });
+    assert_eq!(trucks.collect::<Vec<_>>(), [50.1], "where it is now");
     // From now on it is a rule like others; what comes to its case is no second one.
     find(&mut world, "added", BRAKE, 1, 2, Change::Moved);
     find(&mut world, "added", BATTERY, 3, 1, Change::Raised);
-    assert!(cases(&world).contains("battery_12v.weak car-1") && cases(&world).len() == 3, "{:?}", cases(&world));
+    assert!(is_open(&world, BATTERY) && cases(&world).len() == 3, "{:?}", cases(&world));
+    let question = world.desk.show(&question.id).unwrap();
+    assert_eq!(question.summary.outcome.as_deref(), Some("served"), "answered by the release: {question:#?}");
 }
 
 /// More than are remembered: none too few, and no limit is passed.
