@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
-use super::rows::{CaseRow, EffectRow, GoalState, RungState, StepRow, StepState, Target};
-use super::{TimelineKind, book, goals, news, reach};
+use super::rows::{CaseRow, ContactRow, EffectRow, GoalState, RungState, StepRow, StepState, Target};
+use super::{TimelineKind, book, goals, news, pages, reach};
 use crate::domain::{At, CaseId, DeviceId, EffectId, EndpointId};
 use crate::playbook::Mirror;
 
@@ -39,6 +39,10 @@ pub(super) fn mark(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, h
         return;
     }
     let device = case.device;
+    let open = change.base.open_by_device.get(&device).cloned().unwrap_or_default();
+    let cases = open.iter().copied().chain([row.case].into_iter().filter(|case| !open.contains(case)));
+    // Their 9 is not to be seen any more once it is known that they are not meant.
+    let cases: Vec<(CaseId, bool)> = cases.map(|case| (case, is_well(change, case, |e| is_at(e, endpoint)))).collect();
     change.put((device.clone(), endpoint.clone()), WrongRow { at: change.now, effect });
     news::contact(change, effect, row, |c| "wrong_person".clone_into(&mut c.result));
     let text = format!("{endpoint} is not a person of this device ({how}); the next one is tried");
@@ -48,10 +52,34 @@ pub(super) fn mark(change: &mut Change<'_>, effect: EffectId, row: &EffectRow, h
         Mirror::Contact,
         &format!("Answered: the wrong person was reached ({how}); trying the next."),
     );
-    let open = change.base.open_by_device.get(&device).cloned().unwrap_or_default();
-    for case in open.iter().copied().chain([row.case].into_iter().filter(|case| !open.contains(case))) {
+    for (case, was_well) in cases {
         book::not_meant(change, case);
         take_up_again(change, case);
+        if was_well {
+            doubt(change, case);
+        }
+    }
+}
+
+fn is_at(row: &EffectRow, at: &EndpointId) -> bool {
+    matches!(&row.target, Target::Customer { endpoint, .. } if endpoint == at)
+}
+
+/// Whether one of those to whom these effects went has said that all is well.
+fn is_well(change: &Change<'_>, case: CaseId, went: impl Fn(&EffectRow) -> bool) -> bool {
+    let said = |id: &EffectId| change.get::<ContactRow>(id).is_some_and(|c| c.result == "human_confirmed(9)");
+    change.effects(case).iter().any(|(id, row)| went(row) && said(id))
+}
+
+/// Everything was taken back because of somebody who has nothing to do with it. What is on its way back stays so; as long
+/// as the fault is there, a person must look.
+fn doubt(change: &mut Change<'_>, case: CaseId) {
+    let over = change.get::<CaseRow>(&case).is_some_and(|c| c.backing_out.is_some() || !c.is_open());
+    let others = is_well(change, case, |row| !went_astray(change, row));
+    if over && !others && change.open_episodes(case).next().is_some() {
+        pages::page_anew(change, case);
+        let why = "whoever said that all is well has nothing to do with the device, and its fault is still there";
+        goals::page_default(change, case, why);
     }
 }
 

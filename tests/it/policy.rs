@@ -229,6 +229,35 @@ fn the_wrong_person_is_told_nothing_more_and_the_next_is_tried() {
     assert_eq!(incoming(&view(&w))[0].meaning.as_deref(), Some("wrong person"));
 }
 
+/// Somebody says that all is well and then that they are not meant: what they stopped is for a person, as long as nobody
+/// who is meant has said the same and the fault is there.
+#[test]
+fn a_person_looks_after_what_somebody_who_is_not_meant_has_called_well() {
+    for (digits, ended, asked) in [
+        (vec!['9', '8'], false, true),
+        (vec!['9'], false, false),
+        (vec!['9', '8'], true, false),
+        (vec!['8'], false, false),
+    ] {
+        let mut w = World::new(config_with(&book("safety", "", "\"told\"", &tell(CALL)), |_| {}), Odds::friendly(), 1);
+        let keys = digits.clone();
+        w.script = Some(Box::new(move |o| {
+            let wrong = matches!(&o.work, Work::Call(c) if c.to == "+43111");
+            let key = |(at, digit): (i64, char)| (at, Answer::Report(ReceiptKind::Key { digit }));
+            let keys = (9..).zip(keys.iter().copied()).map(key);
+            wrong.then(|| std::iter::once((1, Answer::accepted("CA"))).chain(keys).collect())
+        }));
+        raise(&mut w, 1);
+        if ended {
+            let over = detection("a.b", Severity::Critical, 1, 2, Change::Cleared, after(5));
+            w.later(Span::from_secs(5), Input::Detection(Box::new(over)));
+        }
+        w.run(after(60));
+        let paged = w.timeline().contains("is paged: whoever said that all is well has nothing to do with the device");
+        assert_eq!(paged, asked, "{digits:?}, ended {ended}: {}", w.timeline());
+    }
+}
+
 #[test]
 fn a_key_can_be_written_and_confirms_what_was_asked() {
     for (words, state, outcome) in [("1", "met", "served"), ("ja", "met", "served"), ("9", "waived", "false_alarm")] {

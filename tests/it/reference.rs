@@ -95,6 +95,8 @@ struct Case {
     run_at: At,
     /// Keys that customers pressed.
     keys: Vec<Press>,
+    /// When a customer last said by key that all is well.
+    denied_at: Option<At>,
     /// A customer has sent the form of a page, or written, about whatever.
     replied: bool,
     /// What they wrote can be an answer to what they were told about this case.
@@ -444,6 +446,7 @@ impl Reference {
                 if customer && *digit == '8' {
                     case.keys.retain(|p| p.who != who);
                 } else if customer {
+                    case.denied_at = case.denied_at.max((*digit == '9').then_some(now));
                     case.keys.push(Press { at: now, key: *digit, who, warned: effect.warns, unsure: false });
                 } else if *digit == '1' {
                     case.person = true;
@@ -850,7 +853,7 @@ impl Reference {
             }
             Some("false_alarm") => {
                 // Also if they are not meant after all: it is being taken back by then.
-                let pressed = case.keys.iter().any(|p| p.key == '9' && p.at >= case.run_at);
+                let pressed = case.denied_at.is_some_and(|at| at >= case.run_at);
                 let well = case.answered || pressed;
                 agree(well || case.closed || self.cleared(view), || "a false alarm that nobody has told of".to_owned())
             }
