@@ -21,7 +21,7 @@ use super::simulation_fleet::{check, fault};
 use super::survey;
 
 /// A mutation is to be noticed in one of so many worlds.
-const WORLDS: u64 = 60;
+const WORLDS: u64 = 120;
 
 /// What goes wrong, how, and what somebody must say about it.
 type Mutation = (&'static str, Spoil, &'static str);
@@ -174,10 +174,10 @@ const MUTATIONS: &[Mutation] = &[
         "served while a truck is on its way",
     ),
     (
-        "a truck that is offered counts",
+        "a truck that nobody sends counts",
         Spoil::Hears(|_, i| {
             job(i, |update| {
-                if update.state == JobState::NoProvider || update.state == JobState::GoneOnArrival {
+                if matches!(update.state, JobState::NoProvider | JobState::Declined | JobState::GoneOnArrival) {
                     update.state = JobState::Done;
                 }
             })
