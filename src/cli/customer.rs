@@ -85,6 +85,11 @@ pub async fn run(args: &Args, out: &mut impl Write) -> Result<(), Error> {
         Some(config) => without_daemon(config, &args.command)?,
         None => with_daemon(args).await?,
     };
+    if let Some(tables) = cut(&done) {
+        eprintln!(
+            "not all is here, there is more in: {tables}\nhint: with the daemon stopped and --config it is whole"
+        );
+    }
     let text = match &args.command {
         Command::Export { .. } => serde_json::to_string_pretty(&done).map_err(io::Error::other)?,
         Command::Erase { id, .. } => {
@@ -96,6 +101,12 @@ pub async fn run(args: &Args, out: &mut impl Write) -> Result<(), Error> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// The tables of which an export has not all rows.
+fn cut(export: &Json) -> Option<String> {
+    let tables = export["cut"].as_array().filter(|tables| !tables.is_empty())?;
+    Some(tables.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", "))
 }
 
 async fn with_daemon(args: &Args) -> Result<Json, Error> {
@@ -116,7 +127,7 @@ fn without_daemon(config: &Path, command: &Command) -> Result<Json, Error> {
     let actor = || "command line".to_owned();
     let (id, input) = match command {
         Command::Export { id } => {
-            return rest.desk().dossier(&id.as_str().into()).ok_or_else(|| Error::Unknown(id.clone()));
+            return rest.desk().dossier(&id.as_str().into(), usize::MAX).ok_or_else(|| Error::Unknown(id.clone()));
         }
         Command::Erase { id, force } => {
             (id, Input::Erase { customer: CustomerId::from(id.as_str()), force: *force, actor: actor() })

@@ -315,7 +315,7 @@ pub(super) fn update(change: &mut Change<'_>, request: EffectId, seq: Option<u64
     change.touched.insert(id);
     if changed || eta.is_some() {
         let when = eta.map_or_else(String::new, |eta| format!(", there in {} min", minutes_up(eta.since(change.now))));
-        let text = format!("{provider}: {}{when}", job_word(Some(update.state)));
+        let text = format!("{provider}: {}{when}", job_word(Some(update.state)).replace('_', " "));
         change.say(id, TimelineKind::Answered, text, Some(request));
         let minutes = eta.map(|eta| minutes_up(eta.since(change.now)));
         if let Some(note) = notes::job(provider.as_str(), update.state, changed, minutes) {

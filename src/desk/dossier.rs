@@ -3,14 +3,14 @@
 //! ```json
 //! {"customer": {"id", "name", "locale", "tz", "endpoints": [], "consents": []}, "erased_at": null,
 //!  "devices": [{"id", "model", "kind", "tz", "roles": [], "attributes": {}}],
-//!  "stored": {"cases": [{"key", "row"}], "contacts": [], "jobs": [], "facts": [], "timeline": []}}
+//!  "stored": {"cases": [{"key", "row"}], "contacts": [], "jobs": [], "facts": [], "timeline": []}, "cut": []}
 //! ```
 //! `stored` has the rows of the desk as they are, table by table: those that name the customer, an endpoint or a device of
 //! theirs, or a case of such a device. What was sealed with their key is open in it; what was sealed with another
 //! person's key says `"of another person"`, and what cannot be opened any more says `"erased"`.
 //!
 //! It is found by what stands in the rows and not by a list of tables, so that a new table is in it as soon as it exists.
-//! Not in it: the telemetry journal, which knows devices and no people, and is kept for `store.journal_age`.
+//! `cut` names the tables that have more rows than the answer may hold. Not in it: the telemetry journal, which knows devices and no people, and is kept for `store.journal_age`.
 
 use std::collections::BTreeSet;
 
@@ -20,13 +20,10 @@ use super::Desk;
 use super::named::Named;
 use crate::domain::{Agreed, Consent, Customer, CustomerId, Device, DeviceId};
 
-/// Rows of one table in one answer at most.
-const MOST_ROWS: usize = 20_000;
-
 impl Desk {
-    /// Everything that is stored of a customer; `None` if nothing is.
+    /// Everything that is stored of a customer, at most `most` rows of a table; `None` if nothing is.
     #[must_use]
-    pub fn dossier(&self, id: &CustomerId) -> Option<Json> {
+    pub fn dossier(&self, id: &CustomerId, most: usize) -> Option<Json> {
         let customer = self.given.registry.customers.get(id);
         let mine = |d: &&Device| d.parties.values().any(|party| party == id);
         let devices: Vec<&Device> = self.given.registry.devices.values().filter(mine).collect();
@@ -39,7 +36,7 @@ impl Desk {
         ids.iter().for_each(|device| names.device(device));
         endpoints.for_each(|endpoint| names.endpoint(&endpoint.id));
         cases.for_each(|case| names.case(case));
-        let mut rows = self.state.rows.json(&names, MOST_ROWS);
+        let (mut rows, cut) = self.state.rows.json(&names, most);
         if customer.is_none() && rows.as_object().is_none_or(serde_json::Map::is_empty) {
             return None;
         }
@@ -49,6 +46,7 @@ impl Desk {
             "erased_at": self.state.rows.erased.get(id).map(|row| row.at),
             "devices": devices.iter().map(|d| device(d, id)).collect::<Vec<_>>(),
             "stored": rows,
+            "cut": cut,
         }))
     }
 }

@@ -94,6 +94,9 @@ pub struct Arranged {
     pub service: String,
     /// As the provider last said (`accepted`, `en_route`); `None` until it answers.
     pub state: Option<JobState>,
+    /// Why the provider has not been asked yet (`the stop switch, turned on by kim`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// When it will be there, if they said.
     pub eta_at: Option<At>,
     /// Plate or name, if they said.
@@ -178,9 +181,11 @@ impl Desk {
 
     fn known_case(&self, id: &CaseId) -> Option<KnownCase> {
         let row = self.state.rows.cases.get(id)?;
-        let jobs = self.state.jobs_by_case.get(id).into_iter().flatten().filter_map(|j| self.state.rows.jobs.get(j));
-        let mut jobs: Vec<_> = jobs.filter(|j| !j.unwanted).collect();
-        jobs.sort_by_key(|j| std::cmp::Reverse(j.asked_at));
+        let rows = &self.state.rows;
+        let jobs = self.state.jobs_by_case.get(id).into_iter().flatten();
+        let jobs = jobs.filter_map(|asked| Some((rows.effects.get(asked), rows.jobs.get(asked)?)));
+        let mut jobs: Vec<_> = jobs.filter(|(_, j)| !j.unwanted).collect();
+        jobs.sort_by_key(|(_, j)| std::cmp::Reverse(j.asked_at));
         let known = Change::new(&self.state, &self.config, At::MIN);
         let mut told: Vec<Told> = self.effects_of(id).filter_map(|effect| self.told(&known, effect)).collect();
         told.sort_by_key(|t| std::cmp::Reverse(t.at));
@@ -189,10 +194,11 @@ impl Desk {
             evidence: row.evidence.clone(),
             arranged: jobs
                 .into_iter()
-                .map(|j| Arranged {
+                .map(|(asked, j)| Arranged {
                     provider: j.provider.to_string(),
                     service: j.service.clone(),
                     state: j.state,
+                    waits_for: asked.filter(|e| e.delivery.state.is_waiting()).and_then(|e| e.waits_for.clone()),
                     eta_at: j.eta_at,
                     truck: j.truck.as_ref().and_then(|truck| self.config.keys.open(truck)),
                 })

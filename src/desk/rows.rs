@@ -478,17 +478,21 @@ macro_rules! tables {
         })*
 
         impl Rows {
-            /// Those rows whose key or content is about one of `names`, table by table, at most `most` of each.
-            pub(super) fn json(&self, names: &Named, most: usize) -> Json {
-                let mut tables = serde_json::Map::new();
+            /// Those rows whose key or content is about one of `names`, table by table, at most `most` of each; and the
+            /// tables that have more.
+            pub(super) fn json(&self, names: &Named, most: usize) -> (Json, Vec<&'static str>) {
+                let (mut tables, mut cut) = (serde_json::Map::new(), Vec::new());
                 $({
-                    let picked = self.$name.iter().filter(|(key, row)| names.are_in(key) || names.are_in(row));
-                    let rows: Vec<Json> = picked.take(most).map(|(key, row)| as_json(key, row)).collect();
+                    let mut picked = self.$name.iter().filter(|(key, row)| names.are_in(key) || names.are_in(row));
+                    let rows: Vec<Json> = picked.by_ref().take(most).map(|(key, row)| as_json(key, row)).collect();
                     if !rows.is_empty() {
                         tables.insert(stringify!($name).to_owned(), rows.into());
                     }
+                    if picked.next().is_some() {
+                        cut.push(stringify!($name));
+                    }
                 })*
-                tables.into()
+                (tables.into(), cut)
             }
         }
 

@@ -75,15 +75,14 @@ fn waits(change: &Change<'_>, rule: &RuleId) -> bool {
 
 /// A rule in the shadow has found something: it is remembered, and of a new rule people hear with its first finding.
 pub(super) fn found(change: &mut Change<'_>, d: &Detection) {
-    let of_rule = |row: &FoundRow| row.rule == d.rule;
-    let first = !change.base.rows.found.values().any(of_rule);
     let known = change.get::<FoundRow>(&d.episode).is_some();
     let bare = Detection { facts: Default::default(), ..d.clone() };
     let Ok(said) = serde_json::to_string(&bare) else { return };
     if known || change.base.rows.found.len() < MAX_FOUND {
         change.put(d.episode, FoundRow { device: d.device.clone(), rule: d.rule.clone(), said });
     }
-    if first && waits(change, &d.rule) {
+    let asked = change.base.cases_of(&DeviceId::from(about(&d.rule).as_str())).next().is_some();
+    if !asked && waits(change, &d.rule) {
         let finding = Finding {
             fault: "desk.rule_in_shadow",
             about: about(&d.rule),

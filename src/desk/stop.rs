@@ -75,6 +75,11 @@ fn named(change: &Change<'_>, topic: &str) -> Option<Option<CaseId>> {
 
 fn turn(change: &mut Change<'_>, case: Option<CaseId>, stop: Stop, by: String, reason: &str, at: At) {
     let row = change.get::<SwitchRow>(&case).unwrap_or_default();
+    if row.stop == stop && reason.is_empty() {
+        // Said again: it stays with whoever turned it and why. What came before this moment counts no more.
+        change.put(case, SwitchRow { at, ..row });
+        return;
+    }
     let of = case.and_then(|id| change.get::<CaseRow>(&id));
     let owner = of.and_then(|row| position::owner(change, &row.device));
     let place = case.map_or_else(|| "switch".to_owned(), |id| format!("switch/{id}"));

@@ -30,6 +30,8 @@ const SYNC_EVERY: Span = Span::from_secs(30);
 const EXPORTS: usize = 3;
 /// A checksummed export of the state is written, and the head of the log sent out, this often.
 const EXPORT_EVERY: Span = Span::from_hours(1);
+/// Rows of a table in what a customer is told of theirs, at most: it is one answer.
+const DOSSIER_ROWS: usize = 20_000;
 
 pub(super) struct DeskThread {
     pub(super) desk: Desk,
@@ -223,7 +225,7 @@ impl DeskThread {
             DeskQuestion::Outcomes { since, after, limit, answer } => {
                 drop(answer.send(self.desk.outcomes(since, after, limit)));
             }
-            DeskQuestion::Dossier(customer, answer) => drop(answer.send(self.desk.dossier(&customer))),
+            DeskQuestion::Dossier(customer, answer) => drop(answer.send(self.desk.dossier(&customer, DOSSIER_ROWS))),
             DeskQuestion::Standing { rule, device, episode, answer } => {
                 drop(answer.send(self.desk.standing(&rule, &device, episode.as_ref())));
             }

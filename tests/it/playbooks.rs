@@ -24,7 +24,7 @@ fn a_breakdown_ends_with_a_truck_beside_the_car() {
         "goal ticket_open is met by helpdesk",
         "tow: accepted, there in 24 min",
         "the truck comes 9 min later than last told",
-        "tow: on_site",
+        "tow: on site",
         "goal vehicle_safe is met by telemetry",
         "case closed: served",
     ] {

@@ -402,7 +402,7 @@ fn who_is_erased_in_the_middle_hears_nothing_more_and_their_links_lead_nowhere()
 #[test]
 fn a_customer_gets_everything_that_is_stored_of_them_and_nothing_of_others() {
     let mut play = broken_down();
-    let dossier = play.desk.dossier(&"c-1".into()).unwrap();
+    let dossier = play.desk.dossier(&"c-1".into(), usize::MAX).unwrap();
     assert_eq!(dossier["customer"]["name"], "Jane <Doe>");
     assert_eq!(dossier["devices"][0]["attributes"]["plate"], "W-123 AB");
     let stored = &dossier["stored"];
@@ -412,13 +412,13 @@ fn a_customer_gets_everything_that_is_stored_of_them_and_nothing_of_others() {
         assert!(stored[table].as_array().is_some_and(|rows| !rows.is_empty()), "{table}: {stored:#}");
     }
     // Joe runs the fleet that the car belongs to: the case is his business, where Jane was is not.
-    let other = play.desk.dossier(&"c-2".into()).unwrap();
+    let other = play.desk.dossier(&"c-2".into(), usize::MAX).unwrap();
     assert_eq!(other["stored"]["jobs"][0]["row"]["body"], "of another person");
     assert!(!other.to_string().contains("43111") && !other.to_string().contains("Jane"), "{other:#}");
-    assert_eq!(play.desk.dossier(&"c-9".into()), None);
+    assert_eq!(play.desk.dossier(&"c-9".into(), usize::MAX), None);
 
     play.tell(erase(true));
-    let erased = play.desk.dossier(&"c-1".into()).unwrap();
+    let erased = play.desk.dossier(&"c-1".into(), usize::MAX).unwrap();
     assert_eq!(erased["stored"]["jobs"][0]["row"]["body"], "erased");
     assert!(erased["erased_at"].is_string(), "{erased:#}");
 }
@@ -440,9 +440,9 @@ fn the_dossier_of_customer_17_has_nothing_of_device_17() {
     of_jane.device = "17".into();
     play.tell(Input::Detection(Box::new(of_jane)));
     play.run(start() + Span::from_secs(30));
-    let theirs = play.desk.dossier(&"17".into()).unwrap();
+    let theirs = play.desk.dossier(&"17".into(), usize::MAX).unwrap();
     assert_eq!(theirs["stored"], serde_json::json!({}), "{theirs:#}");
-    let janes = play.desk.dossier(&"c-1".into()).unwrap();
+    let janes = play.desk.dossier(&"c-1".into(), usize::MAX).unwrap();
     assert!(janes["stored"]["cases"].as_array().is_some_and(|rows| rows.len() == 1), "{janes:#}");
 }
 
@@ -681,7 +681,7 @@ fn whoever_may_read_a_case_reads_what_was_said_until_the_customer_is_erased() {
     let shown = |play: &Play| -> String {
         let cases =
             play.desk.list(true, 99).into_iter().map(|c| serde_json::to_string(&play.desk.show(&c.id)).unwrap());
-        cases.collect::<String>() + &play.desk.dossier(&"c-1".into()).unwrap()["stored"].to_string()
+        cases.collect::<String>() + &play.desk.dossier(&"c-1".into(), usize::MAX).unwrap()["stored"].to_string()
     };
     let before = shown(&play);
     for text in [TYPED, CLOSING, STOPPING, COMMENT, TRUCK, "48.777123", NAME, PHONE] {
@@ -706,7 +706,7 @@ fn whoever_may_read_a_case_reads_what_was_said_until_the_customer_is_erased() {
 #[test]
 fn the_dossier_has_appointments_surveys_and_conversations() {
     let play = everything_happens();
-    let dossier = play.desk.dossier(&"c-1".into()).unwrap();
+    let dossier = play.desk.dossier(&"c-1".into(), usize::MAX).unwrap();
     for table in [
         "cases",
         "bookings",
@@ -730,6 +730,14 @@ fn the_dossier_has_appointments_surveys_and_conversations() {
     let words: Vec<&Json> =
         dossier["stored"]["messages"].as_array().unwrap().iter().map(|m| &m["row"]["body"]).collect();
     assert!(words.iter().any(|w| w.as_str().is_some_and(|w| w.contains(TYPED))), "{words:?}");
+
+    assert_eq!(dossier["cut"], serde_json::json!([]));
+    let short = play.desk.dossier(&"c-1".into(), 1).unwrap();
+    let cut: Vec<&str> = short["cut"].as_array().unwrap().iter().filter_map(Json::as_str).collect();
+    assert!(cut.contains(&"timeline") && cut.contains(&"contacts"), "it says that there is more: {cut:?}");
+    for (table, all) in dossier["stored"].as_object().unwrap() {
+        assert_eq!(cut.contains(&table.as_str()), all.as_array().unwrap().len() > 1, "{table}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use forewarn::desk::{Act, CaseView, Input, NewRules, Reply};
+use forewarn::desk::{Act, Caller, CaseView, Input, NewRules, Reply};
 use forewarn::domain::{At, CaseId, Change, Detection, DispatchWork, EpisodeId, OrderKind, Severity, Span, Stop, Work};
 
 use super::desk_world::{DEVICE, Odds, World, brake, config, detection, facts, start};
@@ -60,6 +60,8 @@ fn stop_on_lets_people_in_danger_be_told_and_nothing_else() {
     assert!(sent(&world).is_subset(&told) && sent(&world).contains("call"), "{:?}", sent(&world));
     let why: Vec<_> = the_case(&world).effects.into_iter().filter_map(|e| e.waits_for).collect();
     assert!(why.contains(&"the stop switch, turned on by kim".to_owned()), "{why:?}");
+    let truck = &world.desk.lookup(&Caller::Device(DEVICE.into())).devices[0].open[0].arranged[0];
+    assert_eq!(truck.waits_for.as_deref(), Some("the stop switch, turned on by kim"), "whoever calls is told so");
     assert_eq!(world.desk.stopped(), Stop::On);
 
     turn(&mut world, None, Stop::Off);
@@ -117,9 +119,12 @@ fn stop_switches_are_told_to_whoever_asks_why_nothing_happens() {
     let id = the_case(&world).summary.id;
     assert_eq!(standing(&world, true)[1..], [all_but], "of the case that is");
     turn(&mut world, Some(id), Stop::All);
+    world.now = start() + Span::from_secs(1);
+    let again = Act::Stop { stop: Stop::All, reason: String::new() };
+    assert_eq!(world.act(Some(id), again), Reply::Done);
     world.restart();
     let own = format!(
-        "The stop switch of case {} is all, turned by kim at 2026-11-20T10:00:00Z (\"a drill\"): everything waits.",
+        "The stop switch of case {} is all, turned by kim at 2026-11-20T10:00:01Z (\"a drill\"): everything waits.",
         id.short()
     );
     assert_eq!(standing(&world, true)[1..], [all_but.to_owned(), own], "both, over a restart");
@@ -290,6 +295,9 @@ fn findings_of_new_rules_are_remembered_up_to_a_limit() {
         let episode = EpisodeId::of(&[&n.to_le_bytes()]);
         world.tell(Input::Detection(Box::new(Detection { rule: "added".into(), episode, ..found })));
     }
+    let question = world.desk.list(true, 9).remove(0);
+    let lines = world.desk.show(&question.id).unwrap().timeline.len();
+    assert!(lines < 20, "people are asked once: {lines} lines");
     assert_eq!(release(&mut world, "added"), Reply::Done);
     let forgotten = |(key, row): &&(Vec<u8>, Option<Vec<u8>>)| key.first() == Some(&b'D') && row.is_none();
     assert_eq!(world.log.last().unwrap().changes.iter().filter(forgotten).count(), 2_000);

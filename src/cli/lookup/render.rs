@@ -98,9 +98,12 @@ fn measured(e: &Evidence) -> String {
 }
 
 fn arranged(job: &Arranged, style: &Style) -> String {
-    let state = job.state.map(|state| json!(state));
-    let state = state.as_ref().and_then(|state| state.as_str()).unwrap_or("not answered yet");
-    let mut out = format!("{} by {}: {}", job.service, job.provider, words(state));
+    let state = match (job.state.map(|state| json!(state)), &job.waits_for) {
+        (Some(state), _) => words(state.as_str().unwrap_or_default()),
+        (None, Some(why)) => format!("not asked yet, waits for {why}"),
+        (None, None) => "not answered yet".to_owned(),
+    };
+    let mut out = format!("{} by {}: {state}", job.service, job.provider);
     if let Some(at) = job.eta_at {
         let _ = write!(out, ", there at {}", instant(at, style));
     }
@@ -174,6 +177,7 @@ mod tests {
                 provider: "roadside".into(),
                 service: "tow".into(),
                 state: Some(JobState::EnRoute),
+                waits_for: None,
                 eta_at: Some(at("2026-11-22T02:40:00Z")),
                 truck: Some("M-AB 123".into()),
             }],
