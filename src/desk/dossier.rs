@@ -10,7 +10,8 @@
 //! person's key says `"of another person"`, and what cannot be opened any more says `"erased"`.
 //!
 //! It is found by what stands in the rows and not by a list of tables, so that a new table is in it as soon as it exists.
-//! `cut` names the tables that have more rows than the answer may hold. Not in it: the telemetry journal, which knows devices and no people, and is kept for `store.journal_age`.
+//! `cut` names the tables that have more rows than the answer may hold. Not in it: the telemetry journal, which knows
+//! devices and no people, and is kept for `store.journal_age`.
 
 use std::collections::BTreeSet;
 
