@@ -9,10 +9,12 @@ use std::fs;
 use std::time::Duration;
 
 use forewarn::app;
+use forewarn::demo::Case;
 use forewarn::demo::fleet::car_id;
 use forewarn::demo::sandbox::{AppUser, Driver, Ticket};
 use forewarn::domain::{Truth, Verdict};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -120,19 +122,13 @@ async fn worn_pads_end_in_the_appointment_that_their_owner_chose_and_in_new_ones
     assert!(page(&http, link).await.contains("Ihr Termin ist bestätigt"));
 
     // The parts system is told once, signed, of what is to be there by then; perhaps a moment after the owner.
-    let until = tokio::time::Instant::now() + Duration::from_secs(30);
     let cases = world.cases().await;
     assert_eq!(cases.len(), 1, "{cases:?}");
-    let met = loop {
-        let case = world.case(&cases[0].id).await.unwrap();
-        let met = case.goals.iter().filter(|g| g.state == "met").map(|g| g.name.to_string()).collect::<Vec<_>>();
-        if met.iter().any(|name| name == "part_ordered") {
-            break met;
-        }
-        assert!(tokio::time::Instant::now() < until, "{case:#?}\n{}", world.log());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    assert_eq!(met, ["owner_knows", "appointment_confirmed", "part_ordered"]);
+    let ordered = |case: &Case| case.goals.iter().any(|g| g.name == "part_ordered" && g.state == "met");
+    let until = Instant::now() + Duration::from_secs(30);
+    let case = world.case_once(&cases[0].id, "the order of parts", until, ordered).await;
+    let met: Vec<&str> = case.goals.iter().filter(|g| g.state == "met").map(|g| g.name.as_str()).collect();
+    assert_eq!(met, ["owner_knows", "appointment_confirmed", "part_ordered"], "{case:#?}");
     let orders = parts.received_requests().await.unwrap();
     assert_eq!(orders.len(), 1);
     let order: Value = orders[0].body_json().unwrap();
@@ -153,7 +149,7 @@ async fn worn_pads_end_in_the_appointment_that_their_owner_chose_and_in_new_ones
     assert!(case.goals.iter().any(|g| g.name == "fault_gone" && g.state == "open"), "{case:#?}");
 
     // The car says that its pads are new. Its owner is asked how it was, and the case is closed with a fix that was seen.
-    let closed = tokio::time::Instant::now() + Duration::from_secs(60);
+    let closed = Instant::now() + Duration::from_secs(60);
     let outcome = loop {
         let said = json!({ "ts": app::clock()().as_millis(), "pad": { "front": 12.0 } });
         fleet.publish("fleet/car-0003/telemetry", &said).await;
@@ -162,7 +158,7 @@ async fn worn_pads_end_in_the_appointment_that_their_owner_chose_and_in_new_ones
         if outcomes["outcomes"][0]["csat"] == 5 && outcomes["outcomes"][0]["ended"].is_string() {
             break outcomes["outcomes"][0].clone();
         }
-        assert!(tokio::time::Instant::now() < closed, "{outcomes:#}\n{:#?}\n{}", world.cases().await, world.log());
+        assert!(Instant::now() < closed, "{outcomes:#}\n{:#?}\n{}", world.cases().await, world.log());
     };
     for (key, value) in [
         ("ended", json!("served")),

@@ -240,15 +240,8 @@ async fn at_rest(world: &World, cases: &[Listed]) -> Vec<Case> {
     let until = Instant::now() + Duration::from_secs(30);
     let mut all = Vec::new();
     for listed in cases {
-        loop {
-            let case = world.case(&listed.id).await.unwrap();
-            if case.timeline.iter().any(|e| e.text == "tow: done") {
-                all.push(case);
-                break;
-            }
-            assert!(Instant::now() < until, "no end of the job: {case:#?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let done = |case: &Case| case.timeline.iter().any(|e| e.text == "tow: done");
+        all.push(world.case_once(&listed.id, "the end of the job", until, done).await);
     }
     all
 }

@@ -230,6 +230,18 @@ impl World {
         self.get(&format!("/api/v1/cases/{id}")).await
     }
 
+    /// Waits until one case is `ready`, whole.
+    pub(crate) async fn case_once(&self, id: &str, what: &str, until: Instant, ready: impl Fn(&Case) -> bool) -> Case {
+        loop {
+            let case = self.case(id).await.unwrap();
+            if ready(&case) {
+                return case;
+            }
+            assert!(Instant::now() < until, "not in time: {what}\n{case:#?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// What the API answers to a question.
     pub(crate) async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Option<T> {
         let url = format!("http://127.0.0.1:{}{path}", self.to.http);
