@@ -81,11 +81,10 @@ pub(super) fn found(change: &mut Change<'_>, d: &Detection) {
     if known || change.base.rows.found.len() < MAX_FOUND {
         change.put(d.episode, FoundRow { device: d.device.clone(), rule: d.rule.clone(), said });
     }
-    let asked = change.base.cases_of(&DeviceId::from(about(&d.rule).as_str())).next().is_some();
-    if !asked && waits(change, &d.rule) {
+    if waits(change, &d.rule) && change.base.cases_of(&about(&d.rule)).next().is_none() {
         let finding = Finding {
             fault: "desk.rule_in_shadow",
-            about: about(&d.rule),
+            about: about(&d.rule).to_string(),
             title: format!("{}; it has found: {}", is_new(&d.rule), d.title),
             evidence: vec![("device", d.device.to_string()), ("version", format!("{:016x}", d.rule_rev))],
         };
@@ -108,7 +107,7 @@ pub(super) fn release(change: &mut Change<'_>, rule: &RuleId, actor: &str) -> Re
     if !was_new && !was_wrong {
         return Reply::Refused(format!("nothing waits for the release of rule {rule}"));
     }
-    let about = DeviceId::from(about(rule).as_str());
+    let about = about(rule);
     let asked = change.base.cases_of(&about).filter(|(_, case)| case.is_open());
     for question in asked.map(|(id, _)| *id).collect::<Vec<_>>() {
         case::take_over(change, question, actor);
@@ -118,13 +117,14 @@ pub(super) fn release(change: &mut Change<'_>, rule: &RuleId, actor: &str) -> Re
 }
 
 /// The device of a case that is about a rule.
-fn about(rule: &RuleId) -> String {
-    format!("rule {rule}")
+fn about(rule: &RuleId) -> DeviceId {
+    format!("rule {rule}").as_str().into()
 }
 
 /// What was found by rules that may act now, and is still there, has its case.
 fn take_up(change: &mut Change<'_>) {
-    let found: Vec<String> = change.base.rows.found.values().map(|row| row.said.clone()).collect();
+    let found = change.base.rows.found.values().filter(|row| !waits(change, &row.rule));
+    let found: Vec<String> = found.map(|row| row.said.clone()).collect();
     for d in found.iter().filter_map(|said| serde_json::from_str::<Detection>(said).ok()) {
         if why_not(change, &d).is_none() {
             forget(change, &d.episode);
